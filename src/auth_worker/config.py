@@ -1,0 +1,240 @@
+"""Names, defaults and settings. ``Settings`` is the only reader of the environment and of ``auth-worker.toml``.
+
+All times of ``WorkerConfig`` are milliseconds, as in BullMQ; those of ``Settings`` are seconds, as operators
+write them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from auth_worker.errors import ConfigurationError
+
+
+class QueueName(StrEnum):
+    """The queues of the authentication service."""
+
+    EMAIL = "emailQueue"
+    EMAIL_DEAD_LETTER = "emailDeadLetter"
+    SMS = "smsQueue"
+    SMS_DEAD_LETTER = "smsDeadLetter"
+
+
+class EmailJobType(StrEnum):
+    """What an e-mail job can be: the ``name`` of the job, and the ``type`` in its data."""
+
+    SEND_VERIFICATION_EMAIL = "sendVerificationEmail"
+    SEND_PASSWORD_RESET_EMAIL = "sendPasswordResetEmail"  # noqa: S105 - a job type, not a password
+    SEND_MAGIC_LINK_EMAIL = "sendMagicLinkEmail"
+    SEND_ONE_TIME_CODE_EMAIL = "sendOneTimeCodeEmail"
+
+
+class SmsJobType(StrEnum):
+    """What an SMS job can be."""
+
+    SEND_OTP = "sendOtp"
+
+
+QUEUE_NAMES = QueueName
+EMAIL_JOB_TYPES = EmailJobType
+SMS_JOB_TYPES = SmsJobType
+
+
+class _Frozen(BaseModel):
+    """Immutable, strict about unknown keys, snake_case in Python and camelCase in JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+
+class Backoff(_Frozen):
+    """How long a failed job waits before its next attempt (ms), as BullMQ's ``backoff`` option."""
+
+    type: Literal["fixed", "exponential"] = "exponential"
+    delay: int = Field(default=1000, ge=0)
+    jitter: float = Field(default=0, ge=0, le=1)
+
+
+class Retention(_Frozen):
+    """How many finished jobs stay in Redis: the newest ``count``, or those younger than ``age`` seconds.
+
+    A ``count`` of -1 keeps all, 0 none. ``limit`` bounds how many are removed at a time.
+    """
+
+    count: int | None = Field(default=None, ge=-1)
+    age: int | None = Field(default=None, ge=0)
+    limit: int | None = Field(default=None, ge=1)
+
+
+class Limiter(_Frozen):
+    """At most ``max`` jobs every ``duration`` ms, over all workers of the queue."""
+
+    max: int = Field(ge=1)
+    duration: int = Field(ge=1)
+
+
+class QueueMetricsConfig(_Frozen):
+    """BullMQ's own per-minute metrics, as Bull Board draws them."""
+
+    max_data_points: int = Field(default=20160, ge=1)
+
+
+class WorkerConfig(_Frozen):
+    """How a queue is worked. Retry and retention apply only where the job itself says nothing.
+
+    Raises ``ConfigurationError`` naming the field when a value is wrong or a key is unknown.
+    """
+
+    concurrency: int = Field(default=5, ge=1, le=10_000)
+    attempts: int = Field(default=3, ge=1, le=100)
+    backoff: Backoff = Backoff()
+    remove_on_complete: Retention = Retention(count=1000)
+    remove_on_fail: Retention = Retention(count=5000)
+    stalled_interval: int = Field(default=60_000, ge=10)
+    lock_duration: int = Field(default=60_000, ge=100)
+    drain_delay: int = Field(default=500, ge=1)
+    max_stalled_count: int = Field(default=3, ge=0)
+    limiter: Limiter | None = None
+    timeout: int | None = Field(default=None, ge=1)
+    name: str | None = Field(default=None, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    metrics: QueueMetricsConfig | None = None
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise configuration_error("worker_config", error, type(self)) from error
+
+    @classmethod
+    def of(cls, value: WorkerConfig | Mapping[str, Any]) -> WorkerConfig:
+        """Take a config as it is, or build one from a mapping with snake_case or camelCase keys."""
+        if isinstance(value, WorkerConfig):
+            return value
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(
+                f"worker_config must be a WorkerConfig or a mapping, not {type(value).__name__}"
+            )
+        return cls(**value)
+
+
+WORKER_CONFIG = WorkerConfig()
+
+
+class Settings(BaseSettings):
+    """What an operator sets: flags > environment ``AUTH_WORKER_*`` > ``auth-worker.toml`` > defaults.
+
+    Times are seconds. Raises ``ConfigurationError`` when a value is wrong or a key is unknown.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="AUTH_WORKER_", env_ignore_empty=True, extra="forbid", frozen=True, populate_by_name=True
+    )
+    _config_file: ClassVar[str] = "auth-worker.toml"
+
+    redis_url: SecretStr | None = None
+    prefix: str = Field(default="bull", pattern=r"^[A-Za-z0-9_.{}-]+$")
+    state_dir: Path = Path(".auth-worker")
+    name: str | None = None
+
+    http_host: str = "127.0.0.1"
+    http_port: int | None = Field(default=9464, ge=0, le=65535)
+    http_token: SecretStr | None = None
+
+    shutdown_timeout: float = Field(default=25, ge=0)
+    startup_timeout: float = Field(default=60, gt=0)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_jobs: bool = True
+    max_payload_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    max_result_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    dead_letter_max_count: int = Field(default=100_000, ge=1)
+    dead_letter_max_age: float = Field(default=90 * 86400, gt=0)
+    reconcile_interval: float = Field(default=30, gt=0)
+
+    smtp_host: str | None = None
+    smtp_port: int | None = Field(default=None, ge=1, le=65535)
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_ca_file: Path | None = None
+    smtp_timeout: float = Field(default=30, gt=0)
+    smtp_connections: int = Field(default=4, ge=1, le=100)
+    email_from: str = "Auth <no-reply@localhost>"
+    email_product_name: str = "Auth"
+    outbox_dir: Path | None = None
+
+    def __init__(self, **values: Any) -> None:
+        refuse_unknown_environment(os.environ, type(self).model_fields)
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise configuration_error("settings", error, type(self)) from error
+
+    @model_validator(mode="after")
+    def _token_where_strangers_can_reach(self) -> Self:
+        if (
+            self.http_port is not None
+            and self.http_token is None
+            and self.http_host
+            not in (
+                "127.0.0.1",
+                "::1",
+                "localhost",
+            )
+        ):
+            raise ValueError(
+                f"http_host {self.http_host!r} can be reached from other machines: set http_token "
+                "(AUTH_WORKER_HTTP_TOKEN), or bind to 127.0.0.1"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags first, then the environment, then the file."""
+        path = Path(os.environ.get("AUTH_WORKER_CONFIG", cls._config_file))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+
+
+def refuse_unknown_environment(environment: Mapping[str, str], fields: Iterable[str]) -> None:
+    """Raise ``ConfigurationError`` for an ``AUTH_WORKER_*`` variable that no setting reads."""
+    known = {f"AUTH_WORKER_{field.upper()}" for field in fields} | {"AUTH_WORKER_CONFIG"}
+    for name in environment:
+        if name.startswith("AUTH_WORKER_") and name not in known:
+            raise ConfigurationError(f"environment: {name} is not a setting{_nearest(name, known)}")
+
+
+def configuration_error(what: str, error: ValidationError, model: type[BaseModel]) -> ConfigurationError:
+    """Turn pydantic's report into one sentence a field; values are left out, since they may be secret."""
+    sentences = []
+    for problem in error.errors(include_url=False, include_input=False):
+        field = ".".join(str(part) for part in problem["loc"]) or what
+        if problem["type"] == "extra_forbidden":
+            sentences.append(f"{field} is not known{_nearest(field, model.model_fields)}")
+        else:
+            sentences.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}")
+    return ConfigurationError(f"{what}: " + "; ".join(sentences))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]}?" if matches else ""

@@ -1,0 +1,157 @@
+"""What happened: frozen event types, and a bus whose ``emit`` cannot raise.
+
+Events are hints for people and dashboards; Redis is the truth. Nothing that must be right hangs on an event.
+They are named tuples because one or two are made for every job: a named tuple costs a third of a frozen
+dataclass.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from auth_worker.messages import WORKER_ERRORS
+
+
+class JobStarted(NamedTuple):
+    """A run began. ``wait_ms``: from when the job could have run until it did."""
+
+    queue: str
+    job_id: str
+    job_name: str
+    attempt: int
+    wait_ms: float
+
+
+class JobCompleted(NamedTuple):
+    """The job's result is written."""
+
+    queue: str
+    job_id: str
+    job_name: str
+    attempt: int
+    duration_ms: float
+    wait_ms: float
+
+
+class JobRetried(NamedTuple):
+    """The attempt failed; the job runs again after ``delay_ms``."""
+
+    queue: str
+    job_id: str
+    job_name: str
+    attempt: int
+    duration_ms: float
+    wait_ms: float
+    delay_ms: int
+    reason: str
+
+
+class JobFailed(NamedTuple):
+    """The job failed for good. ``dead_letter_id`` is empty where the queue has no dead-letter queue."""
+
+    queue: str
+    job_id: str
+    job_name: str
+    attempt: int
+    duration_ms: float
+    wait_ms: float
+    reason: str
+    reason_class: str
+    dead_letter_id: str
+
+
+class JobMoved(NamedTuple):
+    """The job left without an attempt counted: ``to`` is delayed, waiting, waiting-children or dropped."""
+
+    queue: str
+    job_id: str
+    job_name: str
+    attempt: int
+    duration_ms: float
+    to: str
+    reason: str
+
+
+class LeaseLost(NamedTuple):
+    """The job's lock is not ours any more; the run was cancelled, nothing was written."""
+
+    queue: str
+    job_id: str
+    job_name: str
+    attempt: int
+    duration_ms: float
+
+
+class JobsRecovered(NamedTuple):
+    """The stalled check put jobs of lost workers back to wait."""
+
+    queue: str
+    job_ids: tuple[str, ...]
+
+
+class ProcessorChanged(NamedTuple):
+    """A processor's state: ready, paused, resumed, draining or closed."""
+
+    queue: str
+    state: str
+
+
+class BrokerChanged(NamedTuple):
+    """A connection to Redis came up (``up``) or broke; ``reason`` says why."""
+
+    connection: str
+    up: bool
+    reason: str
+    down_s: float
+
+
+class LoopBlocked(NamedTuple):
+    """The work loop did not turn for ``lag_s``; ``job_ids`` were running on it."""
+
+    lag_s: float
+    job_ids: tuple[str, ...]
+
+
+class DeadLettersReconciled(NamedTuple):
+    """``added`` dead letters were made for jobs that failed elsewhere."""
+
+    queue: str
+    added: int
+
+
+class Problem(NamedTuple):
+    """Something of ours went wrong and is handled; ``message`` is one of ``WORKER_ERRORS``."""
+
+    message: str
+    queue: str
+    detail: str
+
+
+E = TypeVar("E")
+Listener = Callable[[Any], None]
+
+
+class EventBus:
+    """Hands each event to its listeners, in the caller's thread; a listener that raises is logged, no more."""
+
+    def __init__(self) -> None:
+        self._listeners: defaultdict[type, list[Listener]] = defaultdict(list)
+
+    def subscribe(self, event_type: type[E], listener: Callable[[E], None]) -> None:
+        """Call ``listener`` with each event of ``event_type`` from now on. It must not block."""
+        self._listeners[event_type].append(listener)
+
+    def wants(self, event_type: type) -> bool:
+        """Whether anybody listens, so that an event nobody wants need not be made."""
+        return bool(self._listeners.get(event_type))
+
+    def emit(self, event: Any) -> None:
+        """Tell every listener. Never raises."""
+        for listener in self._listeners.get(type(event), ()):
+            try:
+                listener(event)
+            except Exception:
+                logging.getLogger(__name__).exception(WORKER_ERRORS.OBSERVER_FAILED)

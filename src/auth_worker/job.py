@@ -1,0 +1,128 @@
+"""Job: what a consumer is handed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class JobActions(Protocol):
+    """What a running job may ask of its queue; the processor's store provides it."""
+
+    async def add_log(self, job: Job, row: str) -> int:
+        """Append a row to the job's BullMQ log."""
+
+    async def update_progress(self, job: Job, value: Any) -> None:
+        """Store the job's progress and tell QueueEvents."""
+
+    async def extend_lease(self, job: Job) -> None:
+        """Renew the job's lock now."""
+
+    async def children_values(self, job: Job) -> dict[str, Any]:
+        """Read the return values of the job's children."""
+
+
+class Job:
+    """One run of a job. Attributes are read-only for the consumer; times are epoch milliseconds.
+
+    ``attempt`` counts from 1. ``deadline`` is the monotonic time in s at which the run is cancelled, if its
+    processor has a time-out. ``parent`` is ``{"id", "queueKey"}`` where the job is a child in a flow.
+    ``progress`` is what an earlier run stored with ``update_progress``.
+    """
+
+    __slots__ = (
+        "_actions",
+        "_cancelled",
+        "attempt",
+        "data",
+        "deadline",
+        "id",
+        "max_attempts",
+        "name",
+        "opts",
+        "parent",
+        "priority",
+        "progress",
+        "queue_name",
+        "stalled_count",
+        "timestamp",
+        "token",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - BullMQ's name for it
+        name: str,
+        data: Any,
+        opts: Mapping[str, Any],
+        queue_name: str,
+        attempt: int = 1,
+        max_attempts: int = 1,
+        timestamp: int = 0,
+        priority: int = 0,
+        progress: Any = 0,
+        parent: Mapping[str, Any] | None = None,
+        stalled_count: int = 0,
+        token: str = "",
+        actions: JobActions | None = None,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.data = data
+        self.opts = opts
+        self.queue_name = queue_name
+        self.attempt = attempt
+        self.max_attempts = max_attempts
+        self.timestamp = timestamp
+        self.priority = priority
+        self.progress = progress
+        self.parent = parent
+        self.stalled_count = stalled_count
+        self.token = token
+        self.deadline: float | None = None
+        self._actions = actions
+        self._cancelled: threading.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"<Job {self.queue_name}:{self.id} {self.name!r} attempt {self.attempt}/{self.max_attempts}>"
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set once the run is to stop: time-out, lost lease, shutdown. For consumers that run in a thread."""
+        if self._cancelled is None:
+            self._cancelled = threading.Event()
+        return self._cancelled
+
+    async def log(self, text: str) -> int:
+        """Append a row to the job's BullMQ log; returns how many rows it has. The option keepLogs trims it.
+
+        Source: addLog-2.lua. Raises ``BrokerError`` when Redis cannot be reached.
+        """
+        return await self._require_actions().add_log(self, text)
+
+    async def update_progress(self, value: Any) -> None:
+        """Store a JSON value as the job's progress; QueueEvents tells it to whoever listens.
+
+        Source: updateProgress-3.lua. Raises ``BrokerError`` when Redis cannot be reached, ``TypeError`` or
+        ``ValueError`` when the value is not JSON.
+        """
+        await self._require_actions().update_progress(self, value)
+        self.progress = value
+
+    async def extend_lease(self) -> None:
+        """Renew the job's lock now. The service does so by itself; this is for a check before a side effect.
+
+        Raises ``LeaseLostError`` when the lock is not ours any more, ``BrokerError`` when Redis is away.
+        """
+        await self._require_actions().extend_lease(self)
+
+    async def children_values(self) -> dict[str, Any]:
+        """The return values of the job's finished children, by their job key."""
+        return await self._require_actions().children_values(self)
+
+    def _require_actions(self) -> JobActions:
+        if self._actions is None:
+            raise RuntimeError(f"{self!r} is not attached to a queue; in tests use auth_worker.testing")
+        return self._actions

@@ -1,0 +1,64 @@
+"""The log messages: hard-coded English, so that a search or an alert on one keeps working.
+
+A message is the ``event`` of a log line and nothing else; what varies stands in the line's fields.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class WorkerMessage(StrEnum):
+    """What went as it should."""
+
+    WORKER_STARTING = "Worker service starting"
+    WORKER_READY = "Worker ready"
+    WORKER_STOPPING = "Worker service stopping"
+    WORKER_STOPPED = "Worker service stopped"
+    SHUTDOWN_SIGNAL = "Shutdown signal received"
+    SECOND_SIGNAL = "Second shutdown signal received, stopping now"
+    PROCESSOR_REGISTERED = "Processor registered"
+    PROCESSOR_READY = "Processor ready"
+    PROCESSOR_PAUSED = "Processor paused"
+    PROCESSOR_RESUMED = "Processor resumed"
+    PROCESSOR_CLOSED = "Processor closed"
+    JOB_STARTED = "Job started"
+    JOB_COMPLETED = "Job completed"
+    JOB_RETRIED = "Job failed and will be retried"
+    JOB_DELAYED = "Job delayed by its consumer"
+    JOB_RATE_LIMITED = "Job put back, queue rate limited by its consumer"
+    JOB_WAITING_CHILDREN = "Job waits for its children"
+    JOB_HANDED_BACK = "Job handed back to the queue"
+    JOB_DEAD_LETTERED = "Job moved to the dead-letter queue"
+    JOB_RECOVERED = "Job recovered from a lost worker"
+    BROKER_CONNECTED = "Broker connected"
+    BROKER_RECOVERED = "Broker connection recovered"
+    DEAD_LETTERS_RECONCILED = "Dead letters reconciled with failed jobs"
+    EMAIL_SENT = "E-mail sent"
+    EMAIL_ALREADY_SENT = "E-mail was already sent by an earlier attempt"
+
+
+class WorkerError(StrEnum):
+    """What went wrong."""
+
+    STARTUP_FAILED = "Worker service failed to start"
+    SHUTDOWN_FAILED = "Worker service failed to stop cleanly"
+    JOB_FAILED = "Job failed"
+    JOB_STALLED = "Job stalled"
+    JOB_TIMED_OUT = "Job exceeded its time-out"
+    JOB_ORPHANED = "Job id without job data dropped from the queue"
+    INVALID_PAYLOAD = "Job payload could not be read"
+    LEASE_LOST = "Job lease lost, run cancelled, nothing written"
+    RESULT_DISCARDED = "Job result could not be written before its lease ended"
+    CONSUMER_BLOCKS_LOOP = "A consumer blocks the event loop"
+    BROKER_LOST = "Broker connection lost"
+    BROKER_REFUSED = "Broker refused a command"
+    UNSAFE_EVICTION_POLICY = "Broker may evict jobs: set maxmemory-policy to noeviction"
+    OBSERVER_FAILED = "An observer of events failed"
+    HEALTH_CHECK_FAILED = "Health check failed"
+    DEAD_LETTER_FAILED = "Dead letters could not be reconciled"
+    MAINTENANCE_FAILED = "A maintenance task failed"
+
+
+WORKER_MESSAGES = WorkerMessage
+WORKER_ERRORS = WorkerError
