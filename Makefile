@@ -1,0 +1,77 @@
+# Needs make and Python 3.11 to 3.14; everything else goes into .venv, from requirements pinned by hash.
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+CODE := $(wildcard src tests bench examples)
+
+# The newest supported Python that can make a virtual environment; PYTHON=... chooses another.
+USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+ifndef PYTHON
+PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
+	if $$python -c '$(USABLE)' >/dev/null 2>&1; then command -v $$python; break; fi; done)
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format types unit bench chaos interop requirements clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/run.stamp ## see the whole service at work: embedded broker, mail server, jobs, dead letters
+	$(BIN)/auth-worker demo $(ARGS)
+
+test: lint types unit ## everything a change must pass
+
+lint: .venv/dev.stamp ## format, style, and the direction of imports
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/lint-imports
+
+format: .venv/dev.stamp ## put the code into the house's format
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+types: .venv/dev.stamp ## mypy, strict
+	$(BIN)/mypy $(CODE)
+
+unit: .venv/dev.stamp ## the tests alone, with branch coverage; ARGS="-k name --no-cov" for some of them
+	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+
+bench: .venv/dev.stamp interop ## measure against Node BullMQ and the official client
+	$(BIN)/python -m bench $(ARGS)
+
+chaos: .venv/dev.stamp ## break things at random for MINUTES=, repeatable with SEED=
+	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+interop: tests/interop/node_modules/.package-lock.json ## install Node BullMQ, for the interop tests and the benchmark
+
+requirements: .venv/dev.stamp ## pin what pyproject.toml asks for; ARGS=--upgrade for the newest versions
+	$(COMPILE) pyproject.toml requirements/build.in -o requirements/run.txt $(ARGS)
+	$(COMPILE) pyproject.toml requirements/build.in --all-extras -c requirements/run.txt -o requirements/dev.txt $(ARGS)
+
+clean: ## remove everything that can be made again
+	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache tests/interop/node_modules
+	find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+.venv/run.stamp: requirements/run.txt pyproject.toml
+	@$(or $(PYTHON),python3) -c '$(USABLE)' 2>/dev/null || { \
+		echo "auth-worker needs Python 3.11 to 3.14 with its venv module, and found none." >&2; \
+		echo "Install one (Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python)," >&2; \
+		echo "or name one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(PIP) --require-hashes -r requirements/run.txt
+	$(PIP) --no-index --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp requirements/dev.txt
+	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+tests/interop/node_modules/.package-lock.json: tests/interop/package-lock.json
+	cd tests/interop && npm ci --no-audit --no-fund
+	@touch $@
