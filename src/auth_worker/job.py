@@ -95,6 +95,25 @@ class Job:
             self._cancelled = threading.Event()
         return self._cancelled
 
+    def detached(self) -> Job:
+        """A copy that can be pickled for another process; it has the data, but no way to Redis."""
+        copy = Job(
+            id=self.id,
+            name=self.name,
+            data=self.data,
+            opts=dict(self.opts),
+            queue_name=self.queue_name,
+            attempt=self.attempt,
+            max_attempts=self.max_attempts,
+            timestamp=self.timestamp,
+            priority=self.priority,
+            progress=self.progress,
+            parent=self.parent,
+            stalled_count=self.stalled_count,
+        )
+        copy.deadline = self.deadline
+        return copy
+
     async def log(self, text: str) -> int:
         """Append a row to the job's BullMQ log; returns how many rows it has. The option keepLogs trims it.
 

@@ -58,6 +58,7 @@ class WorkerError(StrEnum):
     HEALTH_CHECK_FAILED = "Health check failed"
     DEAD_LETTER_FAILED = "Dead letters could not be reconciled"
     MAINTENANCE_FAILED = "A maintenance task failed"
+    SENT_NOT_MARKED = "Sent, but the job could not be marked so: a later attempt may send it again"
 
 
 WORKER_MESSAGES = WorkerMessage

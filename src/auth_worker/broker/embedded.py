@@ -1,8 +1,8 @@
 """The embedded broker: what ``auth-worker run`` uses when nobody names a Redis.
 
 A Valkey server with an append-only file in ``<state_dir>/broker``, reached over a unix socket that only its
-owner may open. All processes with the same state directory share it; it starts with the first of them and ends
-with the last.
+owner may open. All processes with the same state directory share it: it starts with the first and ends with
+the last.
 
 - A user holds ``users.lock`` shared for as long as it uses the broker. It takes that lock, finds the keeper
   (keeper.py) or starts one, and leaves under ``start.lock``: two that start together start one broker.

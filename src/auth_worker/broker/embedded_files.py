@@ -23,7 +23,7 @@ _SOCKET_DIRECTORY_PREFIX = "auth-worker-"
 
 
 def make_private_directory(place: Place) -> None:
-    """Make the broker's directory, mode 0700. Raises ``ConfigurationError`` (another user's) or ``OSError``."""
+    """Make the broker's directory, mode 0700. Raises ``ConfigurationError`` if it is another user's."""
     if not place.directory.parent.exists():
         place.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The jobs in it are nobody's business, least of all a repository's.
@@ -40,7 +40,7 @@ def make_private_directory(place: Place) -> None:
 
 
 def wait_for(path: Path, deadline: float, *, shared: bool = False) -> FileLock:
-    """Return the lock on the file, taken by ``deadline`` (monotonic, s). Raises ``BrokerUnavailableError``."""
+    """Take the lock on the file, or raise ``BrokerUnavailableError`` at ``deadline`` (monotonic s)."""
     lock = FileLock(path)
     try:
         while not lock.take(shared=shared):

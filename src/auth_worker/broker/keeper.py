@@ -11,8 +11,9 @@
 Only kernel locks (flock) say who is alive: they end with their process, also on kill -9, and no process id
 that somebody else may have by now is ever trusted. The keeper starts the server, starts it again when it
 crashes, and stops it once the last user is gone. It keeps users.lock to its own last breath, so that whoever
-arrives meanwhile waits, and then starts a new one. When the keeper itself is killed, the kernel asks the server
-to end (Linux), and a user that is still there starts a new keeper; elsewhere the next user ends the orphan.
+arrives meanwhile waits, and then starts a new one. When the keeper itself is killed, the kernel asks the
+server to end (Linux), and a user that is still there starts a new keeper; elsewhere the next user ends the
+orphan.
 
 This file is run as a script and imports the standard library only, which keeps the process small.
 """
@@ -159,9 +160,10 @@ class Keeper:
                 if self._server is None:
                     self._start_when_due(server_lock)
                 elif self._server.poll() is not None:
-                    self._note_end(self._server.returncode)
-                    if not self._was_ready:
-                        return self._give_up("the server ended before it was ready")
+                    code = self._server.returncode
+                    if code > 0 and not self._was_ready:
+                        return self._give_up(f"the server ended with exit code {code} before it was ready")
+                    self._note_end(code)
                 elif not self._was_ready:
                     self._was_ready = answers(self._socket_path)
                 time.sleep(TICK)

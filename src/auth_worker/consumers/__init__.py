@@ -1,0 +1,1 @@
+"""The consumers shipped with the service."""

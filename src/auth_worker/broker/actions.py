@@ -1,0 +1,54 @@
+"""What a running job may ask of its queue: log, progress, an early renewal of its lease, its children's values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from auth_worker.broker.link import Link
+from auth_worker.broker.scripts import ADD_LOG, builders, script
+from auth_worker.config import WorkerConfig
+from auth_worker.errors import BrokerError, LeaseLostError
+from auth_worker.job import Job
+from auth_worker.outcome import encode_json
+
+
+class QueueActions:
+    """The actions of one queue's jobs."""
+
+    def __init__(self, link: Link, prefix: str, queue: str, config: WorkerConfig) -> None:
+        self._link = link
+        self._key_prefix = f"{prefix}:{queue}:"
+        self._config = config
+        self._scripts: Any = builders(prefix, queue, link.call)
+
+    async def add_log(self, job: Job, row: str) -> int:
+        """Source: addLog-2.lua. Raises ``BrokerError``."""
+        key = self._key_prefix + job.id
+        keep = job.opts.get("keepLogs")
+        args = [job.id, row, keep if isinstance(keep, int) and keep > 0 else ""]
+        return _checked(job, await self._link.call(script(ADD_LOG), [key, f"{key}:logs"], args))
+
+    async def update_progress(self, job: Job, value: Any) -> None:
+        """Source: updateProgress-3.lua. Raises ``BrokerError``; ``TypeError``, ``ValueError`` for what is no JSON."""
+        encode_json(value)
+        try:
+            await self._scripts.updateProgress(job.id, value)
+        except TypeError as error:
+            raise BrokerError(f"job {job.id} does not exist any more") from error
+
+    async def extend_lease(self, job: Job) -> None:
+        """Source: extendLock-2.lua. Raises ``LeaseLostError`` or ``BrokerError``."""
+        if int(await self._scripts.extendLock(job.id, job.token, self._config.lock_duration)) != 1:
+            raise LeaseLostError(f"the lease of job {job.id} is lost: another worker has the job")
+
+    async def children_values(self, job: Job) -> dict[str, Any]:
+        """The hash ``<id>:processed``, whose values are JSON. Raises ``BrokerError``."""
+        flat = await self._link.execute("HGETALL", f"{self._key_prefix}{job.id}:processed")
+        return {key.decode(): json.loads(value) for key, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _checked(job: Job, reply: Any) -> int:
+    if int(reply) < 0:
+        raise BrokerError(f"job {job.id} does not exist any more")
+    return int(reply)

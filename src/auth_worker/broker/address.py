@@ -1,0 +1,167 @@
+"""Where Redis is, and how to get in: parsed once, by redis-py's own rules, from whatever the user gives."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import Redis, Sentinel
+from redis.asyncio.connection import parse_url
+
+from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+
+URL_FORMS = "redis://, rediss://, unix:// or redis+sentinel://host:26379,host:26379/service-name"
+
+
+@dataclass(frozen=True)
+class Address:
+    """One Redis, as a connection needs to know it. Its ``repr`` and ``str`` show no secret."""
+
+    host: str = "localhost"
+    port: int = 6379
+    path: str | None = None
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    sentinels: tuple[tuple[str, int], ...] = ()
+    sentinel_service: str = ""
+    sentinel_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix://{self.path}?db={self.db}"
+        if self.sentinels:
+            hosts = ",".join(f"{host}:{port}" for host, port in self.sentinels)
+            return f"redis+sentinel://{hosts}/{self.sentinel_service}/{self.db}"
+        return f"{'rediss' if self.tls else 'redis'}://{self.host}:{self.port}/{self.db}"
+
+    @classmethod
+    def of(cls, connection: Any) -> Address:
+        """Read a URL, a mapping of redis-py's connection arguments, or a redis-py asyncio client.
+
+        Raises ``ConfigurationError`` naming what is wrong with it.
+        """
+        if isinstance(connection, Address):
+            return connection
+        if isinstance(connection, str):
+            return _from_url(connection)
+        if isinstance(connection, Mapping):
+            return _from_options(connection)
+        if isinstance(connection, Redis):
+            return _from_options(connection.connection_pool.connection_kwargs)
+        raise ConfigurationError(
+            f"redis_connection must be a URL ({URL_FORMS}), a mapping or a redis.asyncio.Redis, "
+            f"not {type(connection).__name__}"
+        )
+
+    async def resolve(self) -> tuple[str, int]:
+        """The host and port to dial now: asks the sentinels for the current primary where there are any.
+
+        Raises ``BrokerUnavailableError`` when no sentinel knows one.
+        """
+        if not self.sentinels:
+            return self.host, self.port
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            self.sentinels, socket_timeout=2, socket_connect_timeout=2, **self.sentinel_options
+        )
+        try:
+            host, port = await sentinel.discover_master(self.sentinel_service)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            raise BrokerUnavailableError(
+                f"no sentinel of {self} knows the primary of {self.sentinel_service!r}: {error}"
+            ) from error
+        finally:
+            for client in sentinel.sentinels:
+                await client.aclose()
+        return str(host), int(port)
+
+
+def _from_url(url: str) -> Address:
+    scheme = url.partition("://")[0]
+    if scheme in ("redis+sentinel", "rediss+sentinel"):
+        return _from_sentinel_url(url)
+    if scheme not in ("redis", "rediss", "unix"):
+        raise ConfigurationError(f"redis_connection: {scheme}:// is not a Redis URL; use {URL_FORMS}")
+    try:
+        options = parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise ConfigurationError(f"redis_connection: the URL cannot be read: {error}") from error
+    return _from_options({**options, "ssl": scheme == "rediss"})
+
+
+def _from_sentinel_url(url: str) -> Address:
+    parts = urlsplit(url)
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    service, _, db = parts.path.strip("/").partition("/")
+    if not service:
+        raise ConfigurationError(
+            "redis_connection: a sentinel URL ends with the service name: redis+sentinel://host:26379/mymaster"
+        )
+    credentials = parts.netloc.rpartition("@")[0]
+    username, _, password = credentials.partition(":")
+    try:
+        sentinels = tuple((host.rpartition(":")[0], int(host.rpartition(":")[2])) for host in hosts)
+        number = int(db or 0)
+    except ValueError as error:
+        raise ConfigurationError(
+            "redis_connection: a sentinel URL reads redis+sentinel://[user:password@]host:port,host:port/"
+            "service[/db]"
+        ) from error
+    return Address(
+        db=number,
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        tls=ssl.create_default_context() if parts.scheme == "rediss+sentinel" else None,
+        sentinels=sentinels,
+        sentinel_service=service,
+    )
+
+
+def _from_options(options: Mapping[str, Any]) -> Address:
+    known = {"host", "port", "path", "unix_socket_path", "db", "username", "password", "ssl"}
+    try:
+        address = Address(
+            host=str(options.get("host") or "localhost"),
+            port=int(options.get("port") or 6379),
+            path=options.get("path") or options.get("unix_socket_path"),
+            db=int(options.get("db") or 0),
+            username=options.get("username"),
+            password=options.get("password"),
+            tls=_tls_of(options),
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"redis_connection: {error}") from error
+    if not known & set(options):
+        raise ConfigurationError(
+            f"redis_connection: the mapping has none of {', '.join(sorted(known))}; "
+            "give redis-py's connection arguments"
+        )
+    return address
+
+
+def _tls_of(options: Mapping[str, Any]) -> ssl.SSLContext | None:
+    wanted = options.get("ssl") or any(key.startswith("ssl_") for key in options)
+    if not wanted:
+        return None
+    context = ssl.create_default_context(
+        cafile=options.get("ssl_ca_certs"),
+        capath=options.get("ssl_ca_path"),
+        cadata=options.get("ssl_ca_data"),
+    )
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if options.get("ssl_certfile"):
+        context.load_cert_chain(
+            options["ssl_certfile"], options.get("ssl_keyfile"), options.get("ssl_password")
+        )
+    if options.get("ssl_check_hostname") in (False, "False", "false", "no", "0"):
+        context.check_hostname = False
+    if str(options.get("ssl_cert_reqs", "required")).lower() in ("none", "optional"):
+        raise ConfigurationError(
+            "redis_connection: ssl_cert_reqs other than 'required' lets anyone answer for Redis; give "
+            "ssl_ca_certs with the CA that signed its certificate instead"
+        )
+    return context

@@ -1,0 +1,101 @@
+"""The doorbell: one blocking BZPOPMIN on the markers of all queues with a free slot.
+
+BullMQ puts a member into a queue's ``marker`` whenever there may be a job; whoever pops it looks. A queue is
+watched until it rings, and again when it has been found empty, so that a busy queue costs the doorbell nothing.
+A marker can be swallowed by a client that is frozen or half cut off, so every watched queue also rings when the
+blocking wait ends without one, and when the connection has come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from auth_worker.broker.connection import pack
+from auth_worker.broker.link import Link
+from auth_worker.errors import BrokerError
+
+BLOCK_S = 5.0
+BLIND_BLOCK_S = 0.5
+"""The blocking time where Redis does not let us end a wait early (no CLIENT UNBLOCK)."""
+OnRing = Callable[[float], None]
+"""Called when the queue should be looked at; with the time (epoch ms) if only a delayed job is due then, else 0."""
+
+
+class Doorbell:
+    """``link`` is its own, since it blocks; ``commands`` is where a wait is ended early."""
+
+    def __init__(self, link: Link, commands: Link) -> None:
+        self._link = link
+        self._commands = commands
+        self._watched: dict[bytes, OnRing] = {}
+        self._listening: frozenset[bytes] = frozenset()
+        self._anyone = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._task = asyncio.create_task(self._listen(), name="doorbell")
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def watch(self, key: bytes, on_ring: OnRing) -> None:
+        """Ring once when ``key`` gets a marker."""
+        self._watched[key] = on_ring
+        self._anyone.set()
+        if self._listening and key not in self._listening and self._link.client_id:
+            self._listening = frozenset()
+            self._commands.send(pack("CLIENT", "UNBLOCK", self._link.client_id), _ignore)
+
+    def unwatch(self, key: bytes) -> None:
+        """Do not ring for ``key`` any more."""
+        self._watched.pop(key, None)
+        if not self._watched:
+            self._anyone.clear()
+
+    async def _listen(self) -> None:
+        while True:
+            await self._anyone.wait()
+            if not self._link.is_up:
+                await self._link.wait_up()
+                self._ring_all()
+                continue
+            keys = list(self._watched)
+            block = BLOCK_S if self._link.client_id else BLIND_BLOCK_S
+            self._listening = frozenset(keys)
+            try:
+                popped: list[Any] | None = await self._link.execute("BZPOPMIN", *keys, block)
+            except BrokerError:
+                await asyncio.sleep(0.2)
+                self._ring_all()
+                continue
+            finally:
+                unblocked = not self._listening
+                self._listening = frozenset()
+            if popped:
+                key, member, score = popped
+                self._ring(key, 0.0 if member == b"0" else float(score))
+            elif not unblocked:
+                self._ring_all()
+
+    def _ring(self, key: bytes, due: float) -> None:
+        on_ring = self._watched.get(key)
+        if on_ring is not None:
+            self.unwatch(key)
+            on_ring(due)
+
+    def _ring_all(self) -> None:
+        for key in list(self._watched):
+            self._ring(key, 0.0)
+
+
+def _ignore(reply: Any) -> None:
+    """An UNBLOCK that came too late unblocked nothing, which is as good."""

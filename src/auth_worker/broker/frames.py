@@ -1,0 +1,151 @@
+"""The calls a queue's worker makes for every job, built once by the official builders and kept as frames.
+
+Each function names the script and its argument positions it depends on; they are checked when the frame is
+built, so that a new version of the scripts fails at start and not in the middle of a job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+from auth_worker.broker.scripts import HAND_BACK, Frame, Script, builders, packed_options, script
+from auth_worker.config import WorkerConfig
+from auth_worker.options import JobOptions
+
+KEY, ID, NOW, TOKEN, VALUE, OPTIONS, FIELDS, DELAY, PUSH = (
+    f"\0{mark}\0" for mark in "key id now token value options fields delay push".split()
+)
+
+
+class WorkerFrames:
+    """Fetch, complete, fail, retry, delay and hand back, for the worker ``name`` of one queue."""
+
+    def __init__(self, prefix: str, queue: str, config: WorkerConfig, name: str) -> None:
+        self._name = name
+        self._limiter = config.limiter.model_dump() if config.limiter else None
+        self._captured: tuple[Script, list[Any], list[Any]] | None = None
+        self.builders = builders(prefix, queue, self._capture)
+        self._worker_options = {
+            "lockDuration": config.lock_duration,
+            "limiter": self._limiter,
+            "metrics": {"maxDataPoints": config.metrics.max_data_points} if config.metrics else None,
+        }
+        self._lock_duration = config.lock_duration
+        self.fetch = self._fetch()
+        self.complete = {fetch: self._finish("completed", fetch) for fetch in (True, False)}
+        self.fail = {fetch: self._finish("failed", fetch) for fetch in (True, False)}
+        self.delay = {(skip, fetch): self._delay(skip, fetch) for skip in (True, False) for fetch in (True, False)}
+        self.retry = self._retry()
+        self.hand_back = self._hand_back()
+        self.await_children = self._await_children()
+
+    def fetch_options(self, token: str) -> bytes:
+        """ARGV[3] of moveToActive-11, with the worker's name, which the official builder leaves out."""
+        _, _, args = self._call(
+            lambda: self.builders.moveToActive(
+                token, {"lockDuration": self._lock_duration, "limiter": self._limiter}
+            )
+        )
+        return packed_options(args[2], name=self._name)
+
+    def finish_options(self, options: JobOptions, token: str, target: str) -> bytes:
+        """ARGV[8] of moveToFinished-14 for jobs with these options; one for all of them."""
+        _, args = self._finish_args(options, token, target, fetch=True)
+        return packed_options(args[7], name=self._name)
+
+    def _finish_args(
+        self, options: JobOptions, token: str, target: str, *, fetch: bool
+    ) -> tuple[list[Any], list[Any]]:
+        keep = dict(options.keep_complete if target == "completed" else options.keep_fail)
+        job = SimpleNamespace(
+            id=ID,
+            queue=SimpleNamespace(opts=self._worker_options),
+            attempts=options.attempts,
+            attemptsMade=0,
+            opts={
+                "failParentOnFailure": options.fail_parent,
+                "continueParentOnFailure": options.continue_parent,
+                "ignoreDependencyOnFailure": options.ignore_dependency,
+                "removeDependencyOnFailure": options.remove_dependency,
+            },
+        )
+        prop = "returnvalue" if target == "completed" else "failedReason"
+        fields = None if target == "completed" else {"failedReason": ""}
+        keys, args = self.builders.moveToFinishedArgs(job, VALUE, prop, keep, target, token, fetch, fields)
+        return keys, args
+
+    def _finish(self, target: str, fetch: bool) -> Frame:
+        keys, args = self._finish_args(JobOptions({}, WorkerConfig()), TOKEN, target, fetch=fetch)
+        keys = [KEY if key == self.builders.toKey(ID) else key for key in keys]
+        args[1], args[3], args[7] = NOW, VALUE, OPTIONS
+        gaps = [KEY, ID, NOW, VALUE, OPTIONS]
+        if target == "failed":
+            args[8] = FIELDS
+            gaps.append(FIELDS)
+        return Frame(script("moveToFinished"), keys, args, gaps)
+
+    def _fetch(self) -> Frame:
+        called, keys, args = self._call(
+            lambda: self.builders.moveToActive(TOKEN, {"lockDuration": self._lock_duration})
+        )
+        args[1], args[2] = NOW, OPTIONS
+        return Frame(called, keys, args, [NOW, OPTIONS])
+
+    def _delay(self, skip_attempt: bool, fetch: bool) -> Frame:
+        options = {
+            "skipAttempt": skip_attempt,
+            "fieldsToUpdate": {"mark": FIELDS},
+            "fetchNext": fetch,
+            "workerOpts": {"lockDuration": self._lock_duration},
+        }
+        keys, args = self.builders.moveToDelayedArgs(ID, 0, TOKEN, 0, options)
+        keys = [KEY if key == self.builders.toKey(ID) else key for key in keys]
+        args[1], args[4], args[6] = NOW, DELAY, FIELDS
+        gaps = [KEY, NOW, ID, TOKEN, DELAY, FIELDS]
+        if fetch:
+            args[8] = OPTIONS
+            gaps.append(OPTIONS)
+        return Frame(script("moveToDelayed"), keys, args, gaps)
+
+    def _retry(self) -> Frame:
+        keys, args = self.builders.retryJobArgs(ID, False, TOKEN, {"fieldsToUpdate": {"mark": FIELDS}})
+        keys = [KEY if key == self.builders.toKey(ID) else key for key in keys]
+        args[1], args[2], args[5] = NOW, PUSH, FIELDS
+        return Frame(script("retryJob"), keys, args, [KEY, NOW, PUSH, ID, TOKEN, FIELDS])
+
+    def _hand_back(self) -> Frame:
+        """KEYS and ARGV as the header of moveJobFromActiveToWait-9.lua names them; it has no builder."""
+        names = "active wait stalled paused meta limiter prioritized marker events".split()
+        keys = self.builders.getKeys(names)
+        return Frame(script(HAND_BACK), keys, [ID, TOKEN, KEY], [ID, TOKEN, KEY])
+
+    def _await_children(self) -> Frame:
+        keys, args = self.builders.moveToWaitingChildrenArgs(ID, TOKEN, {})
+        keys = [
+            {
+                self.builders.toKey(ID): KEY,
+                self.builders.toKey(ID) + ":dependencies": KEY + "d",
+                self.builders.toKey(ID) + ":unsuccessful": KEY + "u",
+            }.get(key, key)
+            for key in keys
+        ]
+        args[2] = NOW
+        gaps = [KEY, KEY + "d", KEY + "u", TOKEN, NOW, ID]
+        return Frame(script("moveToWaitingChildren"), keys, args, gaps)
+
+    async def _capture(self, called: Script, keys: list[Any], args: list[Any]) -> None:
+        self._captured = (called, keys, args)
+        await asyncio.sleep(0)
+
+    def _call(self, build: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[Script, list[Any], list[Any]]:
+        """Run an async builder up to the moment it would talk to Redis, and take what it would have sent."""
+        pending = build()
+        pending.send(None)
+        pending.close()
+        if self._captured is None:
+            raise AssertionError("the builder called no script")
+        captured, self._captured = self._captured, None
+        return captured

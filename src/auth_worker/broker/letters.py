@@ -1,0 +1,52 @@
+"""The dead-letter queue as Redis sees it: adding a letter together with its job's last move."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from auth_worker.broker.connection import pack
+from auth_worker.broker.scripts import Script, builders, script
+from auth_worker.dead_letter import Letter
+
+Guard = tuple[bytes, str]
+"""A lock's key, and the token it must hold."""
+
+
+class LetterBox:
+    """The dead-letter queue ``queue``, for writing."""
+
+    def __init__(self, prefix: str, queue: str) -> None:
+        self.queue = queue
+        self._builders = builders(prefix, queue, _never)
+
+    def add_command(self, letter: Letter, guard: Guard) -> bytes:
+        """The command that adds ``letter`` as a job, if the guard's lock holds its token.
+
+        Source: addStandardJob-9.lua, with ``scripts.GUARD`` before it. An id that exists already is left alone.
+        """
+        lock, token = guard
+        names = ["wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker"]
+        keys = [*self._builders.getKeys(names), lock]
+        args = [*self._builders.addJobArgs(_job_of(letter)), letter.timestamp, token]
+        guarded = script("addStandardJob", guarded=True)
+        return pack("EVALSHA", guarded.sha, len(keys), *keys, *args)
+
+
+def _job_of(letter: Letter) -> SimpleNamespace:
+    """What the official builder reads of a job."""
+    return SimpleNamespace(
+        id=letter.id,
+        name=letter.name,
+        data=letter.data,
+        opts={"jobId": letter.id, "attempts": 0, "delay": 0},
+        timestamp=letter.timestamp,
+        parent=None,
+        parentKey=None,
+        repeatJobKey=None,
+        deduplication_id=None,
+    )
+
+
+async def _never(called: Script, keys: list[Any], args: list[Any]) -> None:
+    raise AssertionError("a letter is added in its job's transaction, never alone")

@@ -1,0 +1,242 @@
+"""A lasting connection to Redis: connects, greets, loads the scripts, watches, and connects again.
+
+While it is down, everything sent fails at once with ``BrokerUnavailableError``; whoever needs the answer waits
+with ``wait_up`` and decides for itself whether to send again. Reconnecting is tried after 50 ms, then less
+often, up to every second, with jitter, so that a thousand workers do not all come back in the same moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from auth_worker.broker.address import Address
+from auth_worker.broker.connection import Connection, OnReply, pack
+from auth_worker.broker.scripts import Script
+from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
+from auth_worker.events import BrokerChanged
+
+CONNECT_TIMEOUT = 5.0
+SILENCE_LIMIT = 10.0
+FIRST_RETRY, LONGEST_RETRY = 0.05, 1.0
+
+
+class Link:
+    """One lasting connection, used from the event loop that started it.
+
+    ``silence_limit`` (s): with commands waiting and no reply for so long, the connection is given up; a blocking
+    command's link must allow for the blocking time.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        name: str,
+        client_name: str = "",
+        scripts: Iterable[Script] = (),
+        on_change: Callable[[BrokerChanged], None] = lambda event: None,
+        silence_limit: float = SILENCE_LIMIT,
+    ) -> None:
+        self.address = address
+        self.name = name
+        self.client_name = client_name
+        self.client_id = 0
+        self.last_error: BrokerError | None = None
+        self._scripts = tuple(scripts)
+        self._on_change = on_change
+        self._silence_limit = silence_limit
+        self._connection: Connection | None = None
+        self._up = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._keeping: asyncio.Task[None] | None = None
+        self._down_since = time.monotonic()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether commands can be sent now."""
+        return self._up.is_set()
+
+    @property
+    def down_s(self) -> float:
+        """For how long there has been no connection, in s; 0 while there is one."""
+        return 0.0 if self.is_up else time.monotonic() - self._down_since
+
+    async def start(self, timeout: float) -> None:
+        """Connect, and keep connected from now on.
+
+        Raises ``BrokerError`` when no connection was made within ``timeout`` s; the link is stopped then. A
+        refused password or an unknown database is reported at once.
+        """
+        self._keeping = asyncio.create_task(self._keep_connected(), name=f"link {self.name}")
+        up = asyncio.create_task(self._up.wait())
+        try:
+            await asyncio.wait({up, self._keeping}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            up.cancel()
+        if not self.is_up:
+            error = self.last_error or BrokerUnavailableError("no answer")
+            await self.stop()
+            raise type(error)(f"cannot connect to {self.address} within {timeout:g} s: {error}", error.code)
+
+    async def stop(self) -> None:
+        """Close the connection and stop keeping it."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeping
+            self._keeping = None
+        if self._connection is not None:
+            self._connection.close("the link was stopped")
+
+    async def wait_up(self) -> None:
+        """Wait until there is a connection."""
+        await self._up.wait()
+
+    def send(self, command: bytes, on_reply: OnReply) -> None:
+        """Send a packed command; ``on_reply`` gets its reply or the ``BrokerError``."""
+        if self._connection is None or not self.is_up:
+            asyncio.get_running_loop().call_soon(on_reply, self._down_error())
+        else:
+            self._connection.send(command, on_reply)
+
+    def send_transaction(self, commands: list[bytes], on_reply: OnReply) -> None:
+        """Send packed commands as one MULTI/EXEC; ``on_reply`` gets the list of replies or the error."""
+        if self._connection is None or not self.is_up:
+            asyncio.get_running_loop().call_soon(on_reply, self._down_error())
+        else:
+            self._connection.send_transaction(commands, on_reply)
+
+    async def execute(self, *args: str | int | float | bytes) -> Any:
+        """Send one command and wait for its reply. Raises ``BrokerError``."""
+        if self._connection is None or not self.is_up:
+            raise self._down_error()
+        return await self._connection.request(pack(*args))
+
+    async def call(self, script: Script, keys: list[Any], args: list[Any]) -> Any:
+        """Run a script, loading it first where Redis has forgotten it. Raises ``BrokerError``."""
+        call = ("EVALSHA", script.sha, len(keys), *keys, *args)
+        try:
+            return await self.execute(*call)
+        except BrokerError as error:
+            if error.code != "NOSCRIPT":
+                raise
+        await self.execute("SCRIPT", "LOAD", script.text)
+        return await self.execute(*call)
+
+    async def load_scripts(self) -> None:
+        """Load every script of this link again, as after SCRIPT FLUSH. Raises ``BrokerError``."""
+        for script in self._scripts:
+            await self.execute("SCRIPT", "LOAD", script.text)
+
+    def _down_error(self) -> BrokerUnavailableError:
+        return BrokerUnavailableError(f"no connection to {self.address}: {self.last_error or 'not connected'}")
+
+    async def _keep_connected(self) -> None:
+        delay = FIRST_RETRY
+        while True:
+            self._broken.clear()
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    self._connection = await self._connect()
+            except (OSError, BrokerError, ValueError, TimeoutError) as error:
+                self.last_error = _connect_error(error)
+                if isinstance(self.last_error, BrokerUnavailableError | BrokerBusyError) or self._was_up:
+                    await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+                    delay = min(delay * 2, LONGEST_RETRY)
+                    continue
+                return
+            delay = FIRST_RETRY
+            self._mark_up()
+            watching = asyncio.create_task(self._watch(self._connection))
+            try:
+                await self._broken.wait()
+            finally:
+                watching.cancel()
+
+    _was_up = False
+
+    def _mark_up(self) -> None:
+        down_s = time.monotonic() - self._down_since if self._was_up else 0.0
+        self._was_up = True
+        self.last_error = None
+        self._up.set()
+        self._on_change(BrokerChanged(self.name, True, "", down_s))
+
+    def _lost(self, connection: Connection, error: BrokerUnavailableError) -> None:
+        if connection is not self._connection or not self.is_up:
+            return
+        self._up.clear()
+        self._down_since = time.monotonic()
+        self.last_error = error
+        self._broken.set()
+        self._on_change(BrokerChanged(self.name, False, str(error), 0.0))
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        connection = Connection(self._lost)
+        if self.address.path:
+            await loop.create_unix_connection(lambda: connection, self.address.path)
+        else:
+            host, port = await self.address.resolve()
+            transport, _ = await loop.create_connection(
+                lambda: connection, host, port, ssl=self.address.tls, happy_eyeballs_delay=0.25
+            )
+            _tune(transport.get_extra_info("socket"))
+        try:
+            await self._greet(connection)
+        except BaseException:
+            connection.close("the greeting failed")
+            raise
+        return connection
+
+    async def _greet(self, connection: Connection) -> None:
+        address = self.address
+        if address.password is not None:
+            credentials = (address.username, address.password) if address.username else (address.password,)
+            await connection.execute("AUTH", *credentials)
+        if address.db:
+            await connection.execute("SELECT", address.db)
+        await connection.execute("PING")
+        if self.client_name:
+            with contextlib.suppress(BrokerError):  # an ACL may refuse it; only the worker list needs it
+                await connection.execute("CLIENT", "SETNAME", self.client_name)
+        with contextlib.suppress(BrokerError):
+            self.client_id = int(await connection.execute("CLIENT", "ID"))
+        for script in self._scripts:
+            await connection.execute("SCRIPT", "LOAD", script.text)
+
+    async def _watch(self, connection: Connection) -> None:
+        """Give the connection up when commands wait and nothing answers: its other end may be gone."""
+        step = self._silence_limit / 4
+        silent, answered = 0.0, connection.answered
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(step)
+            late = time.monotonic() - before - step
+            if connection.answered != answered or not connection.waiting or late > step:
+                silent, answered = 0.0, connection.answered
+                continue
+            silent += step
+            if silent >= self._silence_limit:
+                connection.close(f"no answer for {silent:.0f} s")
+
+
+def _connect_error(error: Exception) -> BrokerError:
+    if isinstance(error, BrokerError):
+        return error
+    if isinstance(error, TimeoutError):
+        return BrokerUnavailableError("no answer in time")
+    return BrokerUnavailableError(str(error) or type(error).__name__)
+
+
+def _tune(sock: socket.socket | None) -> None:
+    if sock is None or sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

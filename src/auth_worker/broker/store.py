@@ -1,0 +1,308 @@
+"""What one queue's worker asks of Redis: fetch a job, settle a run, renew leases, and find what was lost.
+
+``fetch`` and ``settle`` are the path of every job: they write a command and return; the reply comes to a
+callback. The rest is rare and awaits its reply.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+import msgpack
+
+from auth_worker.broker.connection import error_of, is_error, pack
+from auth_worker.broker.frames import WorkerFrames
+from auth_worker.broker.letters import LetterBox
+from auth_worker.broker.link import Link
+from auth_worker.broker.scripts import HAND_BACK, Script, script
+from auth_worker.config import WorkerConfig
+from auth_worker.dead_letter import Letter
+from auth_worker.errors import BrokerError
+from auth_worker.job import Job
+from auth_worker.options import JobOptions
+from auth_worker.outcome import (
+    AwaitChildren,
+    Complete,
+    Drop,
+    Fail,
+    HandBack,
+    Outcome,
+    Postpone,
+    Retry,
+    Throttle,
+    encode_json,
+)
+from auth_worker.payload import RawJob
+
+RATE_LIMIT_FOREVER = 2**53 - 1
+"""The limiter's value that stops the whole queue until the key expires (Node: Number.MAX_SAFE_INTEGER)."""
+
+
+class Fetched(NamedTuple):
+    """A job, locked for us."""
+
+    job_id: str
+    raw: RawJob
+
+
+class Nothing(NamedTuple):
+    """No job now: the queue rests for ``limited_ms``; the next delayed job is due at ``next_due`` (epoch ms)."""
+
+    limited_ms: int
+    next_due: float
+
+
+class Settled(NamedTuple):
+    """What became of a settle: ``code`` < 0 is BullMQ's error code; ``next`` what was fetched along with it."""
+
+    code: int
+    next: Fetched | Nothing | None
+
+
+class Settling(Protocol):
+    """What a settle needs of a run."""
+
+    job: Job
+    options: JobOptions
+    token: str
+    traces: list[str]
+
+
+OnSettled = Callable[[Settled | BrokerError], None]
+OnFetched = Callable[[Fetched | Nothing | BrokerError], None]
+WORKER_SCRIPTS = (
+    "moveToActive",
+    "moveToFinished",
+    "moveToDelayed",
+    "retryJob",
+    "moveToWaitingChildren",
+    HAND_BACK,
+)
+
+
+def worker_scripts() -> list[Script]:
+    """The scripts a worker's connection must have loaded before its first job."""
+    return [script(name) for name in WORKER_SCRIPTS] + [script("addStandardJob", guarded=True)]
+
+
+class Store:
+    """One queue, as its worker sees it. ``name`` is written into each job as ``processedBy``."""
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        prefix: str,
+        queue: str,
+        config: WorkerConfig,
+        name: str,
+        letters: LetterBox | None = None,
+    ) -> None:
+        self.link = link
+        self.letters = letters
+        self.key_prefix = f"{prefix}:{queue}:"
+        self._key_prefix = self.key_prefix.encode()
+        self._frames = WorkerFrames(prefix, queue, config, name)
+        self._fetch_options: dict[str, bytes] = {}
+        self._config = config
+
+    def fetch(self, token: str, on_fetched: OnFetched) -> None:
+        """Take the next job for ``token``. Source: moveToActive-11.lua."""
+        options = self._options_of_fetch(token)
+        self.link.send(
+            self._frames.fetch.fill(b"%d" % _now(), options), lambda reply: on_fetched(_read_fetched(reply))
+        )
+
+    def settle(
+        self,
+        run: Settling,
+        outcome: Outcome,
+        now: int,
+        letter: Letter | None,
+        fetch_next: bool,
+        on_settled: OnSettled,
+    ) -> None:
+        """Write ``outcome`` at ``now`` (epoch ms), fetching the next job with it where the script can."""
+        command = self._command(run, outcome, now, fetch_next)
+        if letter is not None and self.letters is not None:
+            guard = (self._key_prefix + run.job.id.encode() + b":lock", run.token)
+            add = self.letters.add_command(letter, guard)
+            self.link.send_transaction([add, command], lambda reply: on_settled(_read_last(reply)))
+        elif isinstance(outcome, Throttle):
+            limit = pack("SET", f"{self.key_prefix}limiter", RATE_LIMIT_FOREVER, "PX", outcome.duration_ms)
+            self.link.send_transaction([limit, command], lambda reply: on_settled(_read_last(reply)))
+        else:
+            self.link.send(command, lambda reply: on_settled(_read_settled(reply)))
+
+    def hand_back(self, job_id: str, token: str, on_settled: OnSettled) -> None:
+        """Put a fetched job back to the front of wait. Source: moveJobFromActiveToWait-9.lua."""
+        key = _bytes(job_id)
+        self.link.send(
+            self._frames.hand_back.fill(key, token.encode(), self._key_prefix + key),
+            lambda reply: on_settled(_read_settled(reply)),
+        )
+
+    async def fetched_by(self, tokens: Iterable[str]) -> list[tuple[str, Fetched]]:
+        """The active jobs locked with one of ``tokens``: those whose reply was lost on the way to us."""
+        wanted = {token.encode(): token for token in tokens}
+        ids: list[bytes] = await self.link.execute("LRANGE", f"{self.key_prefix}active", 0, -1)
+        if not ids or not wanted:
+            return []
+        locks = await self.link.execute("MGET", *(self._key_prefix + job_id + b":lock" for job_id in ids))
+        found = []
+        for job_id, lock in zip(ids, locks, strict=True):
+            if lock in wanted:
+                flat = await self.link.execute("HGETALL", self._key_prefix + job_id)
+                found.append((wanted[lock], _fetched(job_id, flat)))
+        return found
+
+    async def was_settled(self, run: Settling, outcome: Outcome, now: int) -> bool:
+        """Whether an earlier settle at ``now``, whose reply was lost, was carried out after all."""
+        key = self._key_prefix + _bytes(run.job.id)
+        finished_on, made = await self.link.execute("HMGET", key, "finishedOn", "atm")
+        match outcome:
+            case Complete() | Fail():
+                if finished_on is None and made is None:
+                    keep = run.options.keep_complete if isinstance(outcome, Complete) else run.options.keep_fail
+                    return keep.get("count") == 0
+                return bool(finished_on == b"%d" % now)
+            case Retry():
+                return int(made or 0) >= run.job.attempt
+        return False
+
+    async def lock_is_ours(self, job_id: str, token: str) -> bool:
+        """Whether the job's lock still holds our token."""
+        lock = await self.link.execute("GET", self._key_prefix + _bytes(job_id) + b":lock")
+        return bool(lock == token.encode())
+
+    def forget(self, token: str) -> None:
+        """Drop what is kept for a token that will not be used again."""
+        self._fetch_options.pop(token, None)
+
+    def _options_of_fetch(self, token: str) -> bytes:
+        options = self._fetch_options.get(token)
+        if options is None:
+            options = self._fetch_options[token] = self._frames.fetch_options(token)
+        return options
+
+    def _command(self, run: Settling, outcome: Outcome, now: int, fetch_next: bool) -> bytes:
+        job_id, token, stamp = _bytes(run.job.id), run.token, b"%d" % now
+        key = self._key_prefix + job_id
+        frames = self._frames
+        match outcome:
+            case Complete(value):
+                options = self._options_of_finish(run, "completed")
+                return frames.complete[fetch_next].fill(key, job_id, stamp, _bytes(value), options)
+            case Fail(reason, _, trace):
+                options = self._options_of_finish(run, "failed")
+                fields = _failure_fields(run, reason, trace)
+                return frames.fail[fetch_next].fill(key, job_id, stamp, _bytes(reason), options, fields)
+            case Retry(0, reason, trace):
+                push = b"RPUSH" if run.options.lifo else b"LPUSH"
+                fields = _failure_fields(run, reason, trace)
+                return frames.retry.fill(key, stamp, push, job_id, token.encode(), fields)
+            case Retry(delay, reason, trace):
+                fields = _failure_fields(run, reason, trace)
+                return self._delay(key, job_id, stamp, token, delay, fields, fetch_next, skip=False)
+            case Postpone(delay):
+                return self._delay(key, job_id, stamp, token, delay, b"", fetch_next, skip=True)
+            case AwaitChildren():
+                waiting = (key, key + b":dependencies", key + b":unsuccessful")
+                return frames.await_children.fill(*waiting, token.encode(), stamp, job_id)
+            case HandBack() | Throttle():
+                return frames.hand_back.fill(job_id, token.encode(), key)
+            case Drop(reason):
+                options = frames.finish_options(_REMOVE, token, "failed")
+                fields = _failure_fields(run, reason, reason)
+                return frames.fail[fetch_next].fill(key, job_id, stamp, _bytes(reason), options, fields)
+        raise AssertionError(f"nothing is written for {outcome!r}")
+
+    def _delay(
+        self,
+        key: bytes,
+        job_id: bytes,
+        stamp: bytes,
+        token: str,
+        delay: int,
+        fields: bytes,
+        fetch_next: bool,
+        *,
+        skip: bool,
+    ) -> bytes:
+        values = [key, stamp, job_id, token.encode(), b"%d" % delay, fields]
+        if fetch_next:
+            values.append(self._options_of_fetch(token))
+        return self._frames.delay[skip, fetch_next].fill(*values)
+
+    def _options_of_finish(self, run: Settling, target: str) -> bytes:
+        wire = run.options.wire
+        packed = wire.get((target, run.token))
+        if packed is None:
+            packed = wire[target, run.token] = self._frames.finish_options(run.options, run.token, target)
+        return packed
+
+
+_REMOVE = JobOptions({"removeOnFail": True, "attempts": 1}, WorkerConfig())
+
+
+def _now() -> int:
+    return round(time.time() * 1000)
+
+
+def _bytes(text: str) -> bytes:
+    """Text as Redis keeps it; bytes that were not UTF-8 come back as they were, lone surrogates are escaped."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace")
+
+
+def _failure_fields(run: Settling, reason: str, trace: str) -> bytes:
+    """The fields BullMQ updates with a failure: the reason, and the stack traces as a JSON list."""
+    limit = run.options.stack_trace_limit
+    traces = [*run.traces, trace]
+    if limit is not None:
+        traces = traces[-limit:] if limit else []
+    fields = ["failedReason", _bytes(reason), "stacktrace", encode_json(traces)]
+    return bytes(msgpack.packb(fields, use_bin_type=False))  # Redis's cmsgpack knows no bin type
+
+
+def _fetched(job_id: bytes, flat: list[bytes]) -> Fetched:
+    return Fetched(
+        job_id.decode("utf-8", "surrogateescape"), dict(zip(flat[::2], flat[1::2], strict=True))
+    )
+
+
+def _read_fetched(reply: Any) -> Fetched | Nothing | BrokerError:
+    if isinstance(reply, BrokerError):
+        return reply
+    if isinstance(reply, list) and len(reply) == 4:
+        if reply[0]:
+            return _fetched(reply[1], reply[0])
+        return Nothing(max(int(reply[2]), 0), float(reply[3] or 0))
+    return Nothing(0, 0)
+
+
+def _read_settled(reply: Any) -> Settled | BrokerError:
+    if isinstance(reply, BrokerError):
+        return reply
+    if isinstance(reply, list):
+        return Settled(0, _read_fetched(reply))  # type: ignore[arg-type]
+    code = int(reply or 0)
+    return Settled(code, None) if code else Settled(0, Nothing(0, 0))
+
+
+def _read_last(replies: Any) -> Settled | BrokerError:
+    """The last reply of a transaction; an error of any of them is the error of all."""
+    if isinstance(replies, BrokerError):
+        return replies
+    for reply in replies or ():
+        if is_error(reply):
+            return error_of(reply)
+    return _read_settled(replies[-1])

@@ -1,0 +1,141 @@
+"""The e-mail consumer: turns an e-mail job into a mail, and hands it to a mail service once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from auth_worker.config import EMAIL_JOB_TYPES, Settings
+from auth_worker.consumers.envelope import read_envelope, validated
+from auth_worker.consumers.sent_marker import is_marked_sent, mark_sent
+from auth_worker.email.addresses import refuse_unsendable, sender_from, shown_name
+from auth_worker.email.errors import EmailExpiredError
+from auth_worker.email.masking import mask_address
+from auth_worker.email.message import compose, message_id_of
+from auth_worker.email.payload import EMAIL_JOB_DATA, EmailJobData
+from auth_worker.email.rendering import RenderedEmail, render
+from auth_worker.email.service import EmailSender
+from auth_worker.errors import AuthWorkerError, ConfigurationError, EmailDispatchError
+from auth_worker.job import Job
+from auth_worker.messages import WORKER_MESSAGES
+
+logger = structlog.get_logger(__name__)
+
+EmailJobConsumer = Callable[[Job], Awaitable[dict[str, Any]]]
+
+_LATEST_TIMESTAMP = 253_402_300_799_000 // 2
+"""Beyond it (year 5984) a job's timestamp is junk, and a time-out added to it may overflow."""
+
+
+def create_email_job_consumer(
+    email_service: EmailSender | None,
+    *,
+    settings: Settings | None = None,
+    from_address: str | None = None,
+    product_name: str | None = None,
+) -> EmailJobConsumer:
+    """Make the consumer for the e-mail queue.
+
+    ``from_address`` (``Name <address>``) and ``product_name`` default to ``email_from`` and
+    ``email_product_name`` of ``settings``, and those to the environment. The consumer returns
+    ``{"status": "OK", "messageId": ...}`` once the service accepted the mail, marks the job as sent, and
+    never sends the mail of a marked job again.
+
+    Raises ``ConfigurationError`` for a missing service or one without ``send``, a wrong address or product.
+    The consumer raises ``UnknownJobTypeError``, ``InvalidJobDataError``, ``EmailExpiredError`` and
+    ``EmailRefusedError``, which end the job, and ``EmailDispatchError``, which a retry may help.
+    """
+    if email_service is None:
+        raise ConfigurationError("Email service required")
+    if not callable(getattr(email_service, "send", None)):
+        raise ConfigurationError("Email service must have a method send(message)")
+    if from_address is None or product_name is None:
+        settings = settings or Settings()
+        from_address = settings.email_from if from_address is None else from_address
+        product_name = settings.email_product_name if product_name is None else product_name
+    sender = sender_from(from_address)
+    product = _checked_product(product_name)
+
+    async def consume_email_job(job: Job) -> dict[str, Any]:
+        job_type, data = read_envelope(EMAIL_JOB_TYPES, job.data)
+        payload = validated(EMAIL_JOB_DATA[job_type], data)
+        message_id = message_id_of(job.queue_name, job.id, job.timestamp, sender.domain)
+        result = {"status": "OK", "messageId": message_id}
+        if is_marked_sent(job, message_id):
+            _log(WORKER_MESSAGES.EMAIL_ALREADY_SENT, job, payload, message_id)
+            return result
+        message = compose(
+            sender=sender,
+            to=payload.email,
+            display_name=shown_name(payload.name),
+            message_id=message_id,
+            content=_rendered(payload, job, product),
+        )
+        try:
+            await email_service.send(message)
+        except AuthWorkerError:
+            raise
+        except Exception as error:
+            raise EmailDispatchError(f"The mail service failed with {type(error).__name__}", error) from error
+        await mark_sent(job, message_id)
+        _log(WORKER_MESSAGES.EMAIL_SENT, job, payload, message_id)
+        return result
+
+    return consume_email_job
+
+
+def _checked_product(product_name: str) -> str:
+    try:
+        product = refuse_unsendable(product_name).strip()
+        if not 0 < len(product) <= 60:
+            raise ValueError("must have 1 to 60 characters")
+    except ValueError as error:
+        raise ConfigurationError(
+            f"product_name (email_product_name, AUTH_WORKER_EMAIL_PRODUCT_NAME) {error}"
+        ) from None
+    return product
+
+
+def _rendered(payload: EmailJobData, job: Job, product: str) -> RenderedEmail:
+    now = datetime.now(UTC)
+    expires_at = payload.expiry(_produced_at(job, now))
+    if expires_at is not None and expires_at <= now:
+        what = "code" if payload.kind == "one_time_code" else "link"
+        raise EmailExpiredError(
+            f"The {what} expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}, before it could be sent"
+        )
+    return render(
+        payload.kind,
+        product_name=product,
+        secret=payload.secret,
+        name=shown_name(payload.name),
+        locale=payload.locale,
+        expires_at=expires_at,
+        now=now,
+    )
+
+
+def _produced_at(job: Job, now: datetime) -> datetime:
+    """When the job was to run at first: a link's minutes count from there, not from a late attempt."""
+    delay = job.opts.get("delay", 0)
+    if not 0 < job.timestamp < _LATEST_TIMESTAMP:
+        return now
+    produced_at = datetime.fromtimestamp(job.timestamp / 1000, UTC)
+    if isinstance(delay, int | float) and 0 < delay < _LATEST_TIMESTAMP:
+        produced_at += timedelta(milliseconds=delay)
+    return produced_at
+
+
+def _log(message: WORKER_MESSAGES, job: Job, payload: EmailJobData, message_id: str) -> None:
+    logger.info(
+        message,
+        queue=job.queue_name,
+        job_id=job.id,
+        job_name=job.name,
+        attempt=job.attempt,
+        message_id=message_id,
+        to=mask_address(payload.email),
+    )

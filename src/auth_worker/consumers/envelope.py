@@ -1,0 +1,75 @@
+"""The envelope of this service's own jobs: ``{"type": ..., "data": {...}}``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from auth_worker.errors import InvalidJobDataError, UnknownJobTypeError
+
+Model = TypeVar("Model", bound=BaseModel)
+Type = TypeVar("Type", bound=StrEnum)
+
+_LONGEST_TYPE = 100
+
+_SENTENCES = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "string_unicode": "must not contain control characters, line breaks or lone surrogates",
+    "string_too_long": "must have at most {max_length} characters",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "model_type": "must be an object",
+}
+"""Our words for pydantic's, which may quote the value."""
+
+
+def read_envelope(types: type[Type], data: Any) -> tuple[Type, Any]:
+    """The type of a job's data, and what it carries.
+
+    Raises ``InvalidJobDataError`` when ``data`` is no object, ``UnknownJobTypeError`` when its type is not in
+    ``types``.
+    """
+    if not isinstance(data, Mapping):
+        raise InvalidJobDataError("Invalid job data", [{"field": "data", "message": "must be an object"}])
+    given = data.get("type")
+    for known in types:
+        if given == known:
+            return known, data.get("data")
+    raise UnknownJobTypeError(f"Unknown job type: {_shown(given)}")
+
+
+def validated(model: type[Model], data: Any) -> Model:
+    """The data as a ``model``. Raises ``InvalidJobDataError`` naming each wrong field, and no value."""
+    if not isinstance(data, Mapping):
+        message = "is required" if data is None else "must be an object"
+        raise InvalidJobDataError("Invalid job data", [{"field": "data", "message": message}])
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        # The original quotes the values, and a traceback prints what an error was raised from.
+        fields = [
+            {"field": ".".join(str(part) for part in problem["loc"]), "message": _sentence(problem)}
+            for problem in error.errors(include_url=False, include_input=False)
+        ]
+    raise InvalidJobDataError("Invalid job data", fields)
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    context = problem.get("ctx", {})
+    if problem["type"] == "value_error":
+        return str(context["error"])
+    return _SENTENCES.get(problem["type"], "is not valid").format_map(context)
+
+
+def _shown(given: Any) -> str:
+    """A type as it may stand in an error: a text that is none of ours, cut and printable; else what it is."""
+    if isinstance(given, str):
+        return "".join(char if char.isprintable() else "?" for char in given[:_LONGEST_TYPE])
+    return "None" if given is None else f"a value of type {type(given).__name__}"

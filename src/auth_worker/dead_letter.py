@@ -1,0 +1,103 @@
+"""The dead-letter record: what is kept of a job that failed for good, readable by any BullMQ consumer.
+
+Its id comes from the queue, the job and the time of death, so that writing it twice gives one letter, and a
+second death after a redrive gives a second one.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from auth_worker.outcome import Fail
+from auth_worker.payload import RawJob
+from auth_worker.run import Run
+
+MAX_ID = 150
+MAX_RAW = 1024 * 1024
+
+
+class Letter(NamedTuple):
+    """A job of the dead-letter queue: ``name`` is the dead job's, ``data`` all that is known of its death."""
+
+    id: str
+    name: str
+    data: dict[str, Any]
+    timestamp: int
+
+
+def letter_id(queue: str, job_id: str, finished_on: int) -> str:
+    """Name a death, in characters any BullMQ accepts in a job id: ``queue@job@time``."""
+    name = f"{_plain(queue)}@{_plain(job_id)}@{finished_on}"
+    if len(name) <= MAX_ID:
+        return name
+    return f"{_plain(queue)[:60]}@{sha256(job_id.encode(errors='surrogateescape')).hexdigest()}@{finished_on}"
+
+
+def letter_of(run: Run, fail: Fail, finished_on: int, worker: str) -> Letter:
+    """The letter of a run's job that ``worker`` gives up at ``finished_on`` (epoch ms)."""
+    job = run.job
+    return make_letter(
+        queue=job.queue_name,
+        job_id=job.id,
+        name=job.name,
+        data=job.data,
+        opts=dict(job.opts),
+        reason=fail.reason,
+        reason_class=fail.reason_class,
+        traces=[*run.traces, fail.trace],
+        attempts_made=job.attempt,
+        finished_on=finished_on,
+        worker=worker,
+        raw=run.raw if fail.reason_class == "invalid_payload" and job.data is None else None,
+    )
+
+
+def make_letter(
+    *,
+    queue: str,
+    job_id: str,
+    name: str,
+    data: Any,
+    opts: dict[str, Any],
+    reason: str,
+    reason_class: str,
+    traces: list[str],
+    attempts_made: int,
+    finished_on: int,
+    worker: str,
+    raw: RawJob | None = None,
+) -> Letter:
+    """The letter of a job; ``raw`` is given where its fields could not be read, and is kept as base64."""
+    content: dict[str, Any] = {
+        "originalQueue": queue,
+        "originalJobId": job_id,
+        "name": name,
+        "data": data,
+        "opts": opts,
+        "failedReason": reason,
+        "reasonClass": str(reason_class),
+        "stacktrace": traces,
+        "attemptsMade": attempts_made,
+        "failedAt": finished_on,
+        "worker": worker,
+        "traceContext": opts.get("telemetryMetadata"),
+    }
+    if raw is not None:
+        content["raw"] = {
+            field.decode(errors="replace"): base64.b64encode(value[:MAX_RAW]).decode()
+            for field, value in raw.items()
+            if field in (b"name", b"data", b"opts")
+        }
+        content["rawTruncated"] = any(len(value) > MAX_RAW for value in raw.values())
+    return Letter(letter_id(queue, job_id, finished_on), name or "unreadable", content, finished_on)
+
+
+def _plain(text: str) -> str:
+    return re.sub(
+        r"[^A-Za-z0-9_-]",
+        lambda match: "." + match.group().encode(errors="surrogateescape").hex(),
+        text,
+    )

@@ -1,0 +1,89 @@
+"""Addresses and header values: what is refused, and what is made of the rest."""
+
+from __future__ import annotations
+
+import re
+from email import policy
+from email.headerregistry import Address
+from typing import NamedTuple
+
+from email_validator import EmailNotValidError, validate_email
+
+from auth_worker.errors import ConfigurationError
+
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BIDI_CONTROLS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LINK_LIKE = re.compile(r"://|@|\bwww\b|\w\.\w{2,}", re.IGNORECASE)
+_LONGEST_SHOWN_NAME = 60
+
+
+class Sender(NamedTuple):
+    """Who our mails are from: display name, address in ASCII, and its domain."""
+
+    display_name: str
+    address: str
+    domain: str
+
+
+def refuse_unsendable(value: str) -> str:
+    """Return ``value``, or raise ``ValueError`` if it holds a control character or a lone surrogate.
+
+    It is checked before anything is stripped: the standard library strips first, and a trailing newline
+    that it lets pass ends the header block.
+    """
+    if _UNSENDABLE.search(value):
+        raise ValueError("must not contain control characters, line breaks or lone surrogates")
+    return value
+
+
+def recipient_address(value: str) -> str:
+    """One address as it goes on the wire: the domain in ASCII (IDNA), the local part normalized.
+
+    The result holds non-ASCII characters only where the local part does (that needs SMTPUTF8). Raises
+    ``ValueError``, without the value, for anything that is not exactly one plain address. DNS is not asked.
+    """
+    refuse_unsendable(value)
+    try:
+        # A bare host name may be an address within an intranet: the mail server knows, we do not.
+        valid = validate_email(value, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError:
+        raise ValueError("must be a valid e-mail address") from None
+    return f"{valid.local_part}@{valid.ascii_domain}"
+
+
+def sender_from(value: str) -> Sender:
+    """Read the setting ``email_from``: ``Name <address>`` or an address alone.
+
+    Raises ``ConfigurationError`` unless it is one valid address without control characters.
+    """
+    try:
+        refuse_unsendable(value)
+        header = policy.SMTP.header_factory("From", value)
+        if header.defects or len(header.addresses) != 1:
+            raise ValueError("must be one address")
+        address = recipient_address(header.addresses[0].addr_spec)
+        if not address.isascii():
+            raise ValueError("must have an ASCII local part")
+    except ValueError as error:
+        raise ConfigurationError(
+            f"email_from (AUTH_WORKER_EMAIL_FROM) {error}, such as 'Example <no-reply@example.org>'"
+        ) from None
+    return Sender(header.addresses[0].display_name, address, address.rpartition("@")[2])
+
+
+def shown_name(name: str | None) -> str:
+    """The name as it may be shown in a mail, or "" to greet without one.
+
+    Anybody can sign up a stranger's address under any name, so a name that mail clients would turn into a
+    link, or that reorders the text around it, must not reach that stranger's eyes under our letterhead.
+    """
+    name = " ".join((name or "").split())
+    if len(name) > _LONGEST_SHOWN_NAME or _LINK_LIKE.search(name) or _BIDI_CONTROLS.search(name):
+        return ""
+    return name
+
+
+def mailbox(display_name: str, address: str) -> Address:
+    """A header's address, of parts that ``recipient_address`` has passed."""
+    local, _, domain = address.rpartition("@")
+    return Address(display_name=display_name, username=local, domain=domain)

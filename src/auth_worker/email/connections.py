@@ -1,0 +1,107 @@
+"""SmtpConnections: a bounded number of open connections, used again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import aiosmtplib
+
+from auth_worker.errors import EmailDispatchError
+
+Connect = Callable[[], Awaitable[aiosmtplib.SMTP]]
+
+_LONGEST_GOODBYE = 2.0
+_LOWEST_CODE = 200
+"""Below it the reply was not SMTP, and the replies to come may belong to other commands."""
+
+
+class Lease:
+    """A connection that is ours for one mail. ``reused`` says that an earlier mail went over it."""
+
+    def __init__(self, client: aiosmtplib.SMTP, connect: Connect, *, reused: bool) -> None:
+        self.client = client
+        self.reused = reused
+        self._connect = connect
+
+    async def renew(self) -> None:
+        """Replace the connection by a new one."""
+        self.client.close()
+        self.client = await self._connect()
+        self.reused = False
+
+
+class SmtpConnections:
+    """At most ``limit`` connections at a time; who finds none free waits its turn.
+
+    A connection idle for more than ``max_idle`` seconds is not used again: middleboxes forget it silently.
+    """
+
+    def __init__(self, connect: Connect, *, limit: int, max_idle: float = 30.0) -> None:
+        self._connect = connect
+        self._turns = asyncio.Semaphore(limit)
+        self._max_idle = max_idle
+        self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
+        self._closed = False
+
+    @contextlib.asynccontextmanager
+    async def lease(self) -> AsyncIterator[Lease]:
+        """Lend a connection. It is kept for the next mail unless its state is in doubt.
+
+        Raises ``EmailDispatchError`` once closed, and whatever ``connect`` raises.
+        """
+        async with self._turns:
+            if self._closed:
+                raise EmailDispatchError("The mail service is closed")
+            client = self._take_idle()
+            lease = Lease(client or await self._connect(), self._connect, reused=client is not None)
+            try:
+                yield lease
+            except aiosmtplib.SMTPResponseException as refusal:
+                await self._reset(lease.client, refusal)
+                raise
+            except BaseException:
+                lease.client.close()
+                raise
+            self._give_back(lease.client)
+
+    async def close(self) -> None:
+        """Say goodbye on idle connections, within 2 s; those in use are closed after their mail."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(self._quit(client) for client, _ in idle))
+
+    def _take_idle(self) -> aiosmtplib.SMTP | None:
+        while self._idle:
+            client, since = self._idle.pop()
+            if client.is_connected and time.monotonic() - since <= self._max_idle:
+                return client
+            client.close()
+        return None
+
+    def _give_back(self, client: aiosmtplib.SMTP) -> None:
+        if self._closed:
+            client.close()
+        elif client.is_connected:
+            self._idle.append((client, time.monotonic()))
+
+    async def _reset(self, client: aiosmtplib.SMTP, refusal: aiosmtplib.SMTPResponseException) -> None:
+        """Forget the refused mail; a connection that cannot even do that is not used again."""
+        if refusal.code < _LOWEST_CODE:
+            client.close()
+        try:
+            if client.is_connected:
+                await client.rset(timeout=_LONGEST_GOODBYE)
+        except (aiosmtplib.SMTPException, OSError):
+            client.close()
+        except BaseException:
+            client.close()
+            raise
+        self._give_back(client)
+
+    async def _quit(self, client: aiosmtplib.SMTP) -> None:
+        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+            await client.quit(timeout=_LONGEST_GOODBYE)
+        client.close()

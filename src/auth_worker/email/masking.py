@@ -1,0 +1,30 @@
+"""What may be shown of an address or of a server's reply, in logs, errors and dead letters."""
+
+from __future__ import annotations
+
+import re
+
+_LONGEST_REPLY = 300
+_LINK = re.compile(r"[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+", re.IGNORECASE)
+_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"'=@]+@[^\s<>()\[\],;:\"'=@]+")
+_TOKEN = re.compile(r"[A-Za-z0-9_\-+/=]{20,}")
+_CODE = re.compile(r"(?<![\w.])\d{4,10}(?![\w.]*\d)")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+
+def mask_address(address: str) -> str:
+    """``alice@example.org`` becomes ``a***@example.org``; what has no @ is hidden altogether."""
+    local, at, domain = _UNPRINTABLE.sub("", address).rpartition("@")
+    return f"{local[:1]}***@{domain}" if at else "***"
+
+
+def mask_text(text: str) -> str:
+    """Hide addresses, links, codes and tokens in foreign text; make it one line of at most 300 characters.
+
+    Servers echo what they refuse: the address, and content filters even the link they dislike.
+    """
+    text = _UNPRINTABLE.sub(" ", text[: 4 * _LONGEST_REPLY])
+    text = _LINK.sub("<link>", text)
+    text = _ADDRESS.sub(lambda match: mask_address(match[0]), text)
+    text = _CODE.sub("****", _TOKEN.sub("***", text))
+    return " ".join(text.split())[:_LONGEST_REPLY]

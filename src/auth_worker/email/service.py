@@ -1,0 +1,57 @@
+"""EmailService: what hands a finished message over, and the choice of one from the settings."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+from typing import Protocol, runtime_checkable
+
+from auth_worker.config import Settings
+
+
+@runtime_checkable
+class EmailSender(Protocol):
+    """All that the e-mail consumer asks of a service."""
+
+    async def send(self, message: EmailMessage) -> None:
+        """Hand over a message with one sender and one recipient; return once it is accepted.
+
+        Raises ``EmailDispatchError`` when a retry may help, and an ``UnrecoverableError`` (such as
+        ``EmailRefusedError``) when it cannot.
+        """
+
+
+@runtime_checkable
+class EmailService(EmailSender, Protocol):
+    """A service that is also checked at start and closed at the end."""
+
+    async def check(self) -> None:
+        """Raise ``EmailDispatchError``, naming the remedy, unless a mail could be handed over now."""
+
+    async def close(self) -> None:
+        """Release what the service holds. Safe to call twice; nothing can be sent afterwards."""
+
+
+def email_service_from(settings: Settings) -> EmailService:
+    """The SMTP service where ``smtp_host`` is set, otherwise an outbox folder.
+
+    The folder is ``outbox_dir``, or ``outbox`` in ``state_dir``. Opens no connection and creates no folder
+    yet. Raises ``ConfigurationError`` when the SMTP settings contradict each other.
+    """
+    if settings.smtp_host is None:
+        from auth_worker.email.outbox import OutboxEmailService
+
+        return OutboxEmailService(settings.outbox_dir or settings.state_dir / "outbox")
+
+    from auth_worker.email.smtp import SmtpEmailService
+
+    password = settings.smtp_password
+    return SmtpEmailService(
+        settings.smtp_host,
+        port=settings.smtp_port,
+        username=settings.smtp_username,
+        password=None if password is None else password.get_secret_value(),
+        security=settings.smtp_security,
+        ca_file=settings.smtp_ca_file,
+        timeout=settings.smtp_timeout,
+        connections=settings.smtp_connections,
+    )

@@ -1,0 +1,179 @@
+"""SmtpEmailService: hands mails to a mail server, encrypted unless told otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import aiosmtplib
+
+from auth_worker.email.addresses import recipient_address
+from auth_worker.email.connections import Lease, SmtpConnections
+from auth_worker.email.message import serialized
+from auth_worker.email.replies import outcome_of
+from auth_worker.errors import ConfigurationError, InvalidJobDataError
+
+Security = Literal["starttls", "tls", "none"]
+
+_PORTS: dict[Security, int] = {"starttls": 587, "tls": 465, "none": 25}
+_SERVICE_CLOSES = 421
+
+
+class _Envelope(NamedTuple):
+    sender: str
+    recipient: str
+    content: bytes
+
+    async def announce(self, client: aiosmtplib.SMTP) -> None:
+        """Name sender and recipient."""
+        options = [f"SIZE={len(self.content)}"] if client.supports_extension("size") else []
+        encoding = "ascii"
+        if not self.recipient.isascii():
+            if not client.supports_extension("smtputf8"):
+                raise aiosmtplib.SMTPNotSupported("SMTPUTF8 is not offered")
+            options += ["SMTPUTF8", "BODY=8BITMIME"]
+            encoding = "utf-8"
+        await client.mail(self.sender, options=options, encoding=encoding)
+        await client.rcpt(self.recipient, encoding=encoding)
+
+
+class SmtpEmailService:
+    """Sends over at most ``connections`` reused connections.
+
+    ``security`` is ``starttls`` (required: a server that does not offer it gets neither login nor mail),
+    ``tls`` (from the first byte) or ``none``; the first two verify the certificate, against ``ca_file`` (PEM)
+    if given, else against the system's authorities. ``port`` defaults to 587, 465 or 25. ``timeout`` (s)
+    bounds opening a connection, and then each reply. Opens nothing before the first mail.
+
+    Raises ``ConfigurationError`` for a user without password or the reverse, and an unreadable ``ca_file``.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        port: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        security: Security = "starttls",
+        ca_file: Path | str | None = None,
+        timeout: float = 30.0,
+        connections: int = 4,
+    ) -> None:
+        if security not in _PORTS:
+            raise ConfigurationError(f"smtp_security must be starttls, tls or none, not {security!r}")
+        if (username is None) != (password is None):
+            raise ConfigurationError("smtp_username and smtp_password must be set together, or neither")
+        self._host = host
+        self._port = port if port is not None else _PORTS[security]
+        self._username = username
+        self._password = password
+        self._security = security
+        self._timeout = timeout
+        self._local_hostname: str | None = None
+        self._tls = None if security == "none" else _tls_context(ca_file)
+        self._server = f"{host}:{self._port}"
+        self._connections = SmtpConnections(self._connect, limit=connections)
+
+    def __repr__(self) -> str:
+        return f"<SmtpEmailService {self._server} {self._security}>"
+
+    async def send(self, message: EmailMessage) -> None:
+        """Hand over a message with one sender and one recipient; return once the server accepted it.
+
+        Raises ``EmailDispatchError`` for 4xx replies, trouble with the connection, and refusals that the
+        operator can mend (login, sender, relaying); ``EmailRefusedError`` for a 5xx about the recipient or
+        the message; ``InvalidJobDataError`` when the message has not exactly one sender and one recipient.
+        """
+        envelope = _envelope(message)
+        try:
+            async with self._connections.lease() as lease:
+                await _anew_if_stale(lease, envelope.announce)
+                # From here on a lost reply may hide that the mail was accepted: nothing is repeated.
+                await lease.client.data(envelope.content)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            outcome = outcome_of(error, self._server, envelope.recipient)
+            raise outcome from outcome.__cause__
+
+    async def check(self) -> None:
+        """Connect, encrypt and log in, without sending. Raises ``EmailDispatchError``, naming the remedy."""
+        try:
+            async with self._connections.lease() as lease:
+                await _anew_if_stale(lease, _ask_nothing)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            outcome = outcome_of(error, self._server)
+            raise outcome from outcome.__cause__
+
+    async def close(self) -> None:
+        """Close idle connections, within 2 s; one in use closes after its mail."""
+        await self._connections.close()
+
+    async def _connect(self) -> aiosmtplib.SMTP:
+        client = aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            username=self._username,
+            password=self._password,
+            local_hostname=self._local_hostname,
+            timeout=self._timeout,
+            use_tls=self._security == "tls",
+            start_tls=self._security == "starttls",
+            tls_context=self._tls,
+        )
+        try:
+            async with asyncio.timeout(self._timeout):
+                await client.connect()
+                if client.is_ehlo_or_helo_needed:
+                    await client.ehlo()
+        except BaseException:
+            client.close()
+            raise
+        # Found once by a look-up that may take seconds; the same for every connection.
+        self._local_hostname = client.local_hostname
+        return client
+
+
+async def _anew_if_stale(lease: Lease, action: Callable[[aiosmtplib.SMTP], Awaitable[None]]) -> None:
+    """Do ``action``; once more on a new connection if the server had given up the reused one."""
+    try:
+        await action(lease.client)
+    except (aiosmtplib.SMTPException, OSError) as error:
+        gone = isinstance(error, OSError) or getattr(error, "code", 0) == _SERVICE_CLOSES
+        if not (gone and lease.reused):
+            raise
+        await lease.renew()
+        await action(lease.client)
+
+
+async def _ask_nothing(client: aiosmtplib.SMTP) -> None:
+    await client.noop()
+
+
+def _envelope(message: EmailMessage) -> _Envelope:
+    senders, recipients = (
+        [f"{found.username}@{found.domain}" for found in getattr(message[header], "addresses", ())]
+        for header in ("From", "To")
+    )
+    if len(senders) != 1 or len(recipients) != 1 or "Cc" in message or "Bcc" in message:
+        raise InvalidJobDataError(
+            "Invalid e-mail", [{"field": "email", "message": "must be one recipient, from one sender"}]
+        )
+    try:
+        return _Envelope(recipient_address(senders[0]), recipient_address(recipients[0]), serialized(message))
+    except ValueError as error:
+        raise InvalidJobDataError("Invalid e-mail", [{"field": "email", "message": str(error)}]) from None
+
+
+def _tls_context(ca_file: Path | str | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    except OSError as error:
+        raise ConfigurationError(
+            f"smtp_ca_file {str(ca_file)!r} cannot be read as PEM certificates ({error.strerror or error})"
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,0 +1,139 @@
+"""Where a consumer runs: on the loop (``async def``), in a thread (plain ``def``), or in a process of its own.
+
+A thread cannot be killed: when its run is cancelled, ``job.cancelled`` is set and the run ends when the function
+returns. Code that may hang belongs into a process (``execution="process"``): that one is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from pebble import ProcessExpired, ProcessPool
+
+from auth_worker.errors import ConfigurationError, JobError
+from auth_worker.job import Job
+
+Execution = Literal["auto", "thread", "process"]
+MAX_JOBS_A_PROCESS = 1000
+"""A worker process is replaced after so many jobs, so that what it leaks does not grow for ever."""
+
+
+class Executor(Protocol):
+    """Runs a consumer for a job and gives its result; cancelling the call stops it as far as that can be."""
+
+    async def __call__(self, job: Job) -> Any:
+        """Run the consumer."""
+
+    def close(self) -> None:
+        """Give up threads and processes, without waiting for what still runs in them."""
+
+
+def executor_for(consumer: Callable[..., Any], execution: Execution, concurrency: int) -> Executor:
+    """Choose by what the consumer is. Raises ``ConfigurationError`` naming the argument that is wrong."""
+    if not callable(consumer):
+        raise ConfigurationError(f"processor must be a function taking a Job, not {type(consumer).__name__}")
+    target = consumer if inspect.isroutine(consumer) or isinstance(consumer, partial) else consumer.__call__
+    is_async = inspect.iscoroutinefunction(inspect.unwrap(getattr(target, "func", target)))
+    match execution:
+        case "auto":
+            return LoopExecutor(consumer) if is_async else ThreadExecutor(consumer, concurrency)
+        case "thread" | "process" if is_async:
+            raise ConfigurationError(
+                f"execution={execution!r} is for a plain def; an async def runs on the event loop"
+            )
+        case "thread":
+            return ThreadExecutor(consumer, concurrency)
+        case "process":
+            return ProcessExecutor(consumer, concurrency)
+    raise ConfigurationError(f"execution must be auto, thread or process, not {execution!r}")
+
+
+class LoopExecutor:
+    """An ``async def`` consumer: it is awaited where it is."""
+
+    def __init__(self, consumer: Callable[[Job], Any]) -> None:
+        self._consumer = consumer
+
+    async def __call__(self, job: Job) -> Any:
+        """Await the consumer."""
+        return await self._consumer(job)
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+
+class ThreadExecutor:
+    """A plain ``def`` consumer, in one of as many threads as jobs may run at a time."""
+
+    def __init__(self, consumer: Callable[[Job], Any], concurrency: int) -> None:
+        self._consumer = consumer
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="auth-worker-job")
+
+    async def __call__(self, job: Job) -> Any:
+        """Run the function in a thread, with the context of the run; wait for it even when cancelled."""
+        context = contextvars.copy_context()
+        running = asyncio.get_running_loop().run_in_executor(
+            self._pool, context.run, _call, self._consumer, job
+        )
+        cancelled: asyncio.CancelledError | None = None
+        while not running.done():
+            try:
+                await asyncio.shield(running)
+            except asyncio.CancelledError as error:
+                if running.done():
+                    break
+                cancelled = error
+        if cancelled is not None and not running.cancelled() and running.exception() is None:
+            return running.result()
+        return await running
+
+    def close(self) -> None:
+        """Stop taking work; a thread that still runs ends with its function."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class ProcessExecutor:
+    """A plain ``def`` consumer of a module, in worker processes that are killed with their run.
+
+    The job it gets carries its data, but cannot reach Redis: ``log`` and ``update_progress`` raise.
+    """
+
+    def __init__(self, consumer: Callable[[Job], Any], concurrency: int) -> None:
+        if "<locals>" in getattr(consumer, "__qualname__", "<locals>"):
+            raise ConfigurationError(
+                "execution='process' needs a function defined at the top of a module, so that another process "
+                "can import it"
+            )
+        self._consumer = consumer
+        self._pool = ProcessPool(
+            concurrency, max_tasks=MAX_JOBS_A_PROCESS, context=multiprocessing.get_context("spawn")
+        )
+
+    async def __call__(self, job: Job) -> Any:
+        """Run the function in a process; a cancelled run kills it.
+
+        Raises ``JobError`` when the process died under the job.
+        """
+        future = self._pool.schedule(_call, args=(self._consumer, job.detached()))
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+        except ProcessExpired as error:
+            raise JobError(f"the job's process died (exit code {error.exitcode})") from error
+
+    def close(self) -> None:
+        """Kill the processes."""
+        self._pool.stop()
+
+
+def _call(consumer: Callable[[Job], Any], job: Job) -> Any:
+    return consumer(job)

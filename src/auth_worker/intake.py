@@ -1,0 +1,235 @@
+"""Intake: asks Redis for jobs while slots are free, and waits at the doorbell when there are none.
+
+A slot is a token: free, asking, or with a run. A ring asks for one job; the job's fetch leaves a marker behind,
+which rings for the next, here or at another worker. Two jobs in a row mean there are more, and every further one
+asks for two, so that a burst fills all slots within a few round trips. A run that ends fetches the next job in
+the same command; an empty answer parks its slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+
+from auth_worker.broker.doorbell import Doorbell
+from auth_worker.broker.store import Fetched, Nothing, Settled, Store
+from auth_worker.errors import BrokerError, BrokerUnavailableError
+from auth_worker.events import EventBus, Problem
+from auth_worker.messages import WORKER_ERRORS
+from auth_worker.quarantine import Quarantine
+
+REFUSED_PAUSE = 1.0
+LATE_CHECKS = (0.0, 1.0, 9.0)
+"""When (s after a reconnect) to look for jobs that were fetched for us but whose reply was lost."""
+Launch = Callable[[str, Fetched, float], None]
+
+
+class Intake:
+    """The slots of one queue's processor. ``launch`` takes a job to run, with its token and lease time."""
+
+    def __init__(
+        self,
+        store: Store,
+        doorbell: Doorbell,
+        quarantine: Quarantine,
+        bus: EventBus,
+        *,
+        queue: str,
+        worker_id: str,
+        concurrency: int,
+        launch: Launch,
+    ) -> None:
+        self._store = store
+        self._doorbell = doorbell
+        self._quarantine = quarantine
+        self._bus = bus
+        self._queue = queue
+        self._worker_id = worker_id
+        self._launch = launch
+        self._marker = f"{store.key_prefix}marker".encode()
+        self._issued = 0
+        self._free = [self._new_token() for _ in range(concurrency)]
+        self._doubtful: set[str] = set()
+        self._asking = 0
+        self._streak = 0
+        self._open = False
+        self._rest_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._loop = asyncio.get_running_loop()
+        self._recovering: asyncio.Task[None] | None = None
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether the next job may be fetched with a settle."""
+        return self._open and self._quarantine.suspect is None
+
+    def open(self) -> None:
+        """Start asking."""
+        self._open = True
+        self.look()
+
+    async def close(self) -> None:
+        """Stop asking; returns once no answer with a job can come any more."""
+        self._open = False
+        self._doorbell.unwatch(self._marker)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._quiet.wait()
+
+    async def stop(self) -> None:
+        """Give up what is still being looked for."""
+        if self._recovering is not None:
+            self._recovering.cancel()
+            await asyncio.gather(self._recovering, return_exceptions=True)
+
+    def look(self, due: float = 0.0) -> None:
+        """Ask for a job now; or, with only a delayed one ``due`` (epoch ms), wait for it and the doorbell."""
+        if not self.wants_more or not self._free:
+            return
+        if due and due > time.time() * 1000:
+            self._wait(due)
+        elif self._rest_until <= time.monotonic():
+            self._ask()
+
+    def asked(self) -> None:
+        """A settle that also asks for a job is under way; ``received`` must follow."""
+        self._asking += 1
+        self._quiet.clear()
+
+    def received(self, token: str, answer: Fetched | Nothing | BrokerError | None, sent: float) -> None:
+        """The answer for a slot that asked, at ``sent`` (monotonic s); None leaves the slot with its run."""
+        self._asking -= 1
+        match answer:
+            case None:
+                pass
+            case Fetched():
+                self._take(token, answer, sent)
+            case Nothing(limited_ms, next_due):
+                self._free.append(token)
+                self._streak = 0
+                self._park(limited_ms, next_due)
+            case _:
+                self._failed(token, answer)
+        if not self._asking:
+            self._quiet.set()
+
+    def release(self, token: str, *, spent: bool = False) -> None:
+        """A run is over and asked for nothing. A ``spent`` token may still lock a job: a new one takes its place."""
+        if spent:
+            self._store.forget(token)
+            token = self._new_token()
+        self._free.append(token)
+        self.look()
+
+    def put_back(self, token: str, job_id: str) -> None:
+        """Return a job to the front of the queue, not run; its slot becomes free."""
+        self._asking += 1
+        self._quiet.clear()
+        self._store.hand_back(job_id, token, partial(self._was_put_back, token))
+
+    def recover(self) -> None:
+        """The connection is back: find the jobs whose reply was lost, then ask again."""
+        if self._recovering is None or self._recovering.done():
+            self._recovering = asyncio.create_task(self._recover(), name=f"recover {self._queue}")
+        self.look()
+
+    def _new_token(self) -> str:
+        self._issued += 1
+        return f"{self._worker_id}:{self._issued}"
+
+    def _ask(self) -> None:
+        token = self._free.pop()
+        self._asking += 1
+        self._quiet.clear()
+        sent = time.monotonic()
+        self._store.fetch(token, lambda answer: self.received(token, answer, sent))
+
+    def _take(self, token: str, fetched: Fetched, sent: float) -> None:
+        if not self.wants_more:
+            self.put_back(token, fetched.job_id)
+            return
+        self._launch(token, fetched, sent)
+        if not self._free or not self.wants_more:
+            return
+        self._streak += 1
+        if self._streak == 1:
+            self._doorbell.watch(self._marker, self.look)
+            return
+        self._ask()
+        if self._free:
+            self._ask()
+
+    def _park(self, limited_ms: int, next_due: float) -> None:
+        if not self._open:
+            return
+        if limited_ms:
+            self._rest(limited_ms / 1000)
+        elif next_due:
+            self._wait(next_due)
+        elif not self._asking:
+            self._doorbell.watch(self._marker, self.look)
+
+    def _wait(self, due: float) -> None:
+        self._rest(max(due - time.time() * 1000, 0) / 1000, resting=False)
+        self._doorbell.watch(self._marker, self.look)
+
+    def _rest(self, seconds: float, *, resting: bool = True) -> None:
+        """Look again after ``seconds``; ``resting`` says to ignore the doorbell until then."""
+        if resting:
+            self._rest_until = time.monotonic() + seconds
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self.look)
+
+    def _failed(self, token: str, error: BrokerError) -> None:
+        if isinstance(error, BrokerUnavailableError):
+            self._doubtful.add(token)
+            return
+        self._free.append(token)
+        self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, self._queue, str(error)))
+        if error.code == "NOSCRIPT":
+            self._recovering = asyncio.create_task(self._reload(), name=f"reload {self._queue}")
+        else:
+            self._rest(REFUSED_PAUSE)
+
+    async def _reload(self) -> None:
+        try:
+            await self._store.link.load_scripts()
+        except BrokerError:
+            self._rest(REFUSED_PAUSE)
+        else:
+            self.look()
+
+    def _was_put_back(self, token: str, answer: Settled | BrokerError) -> None:
+        self._asking -= 1
+        if isinstance(answer, BrokerUnavailableError):
+            self._doubtful.add(token)
+        else:
+            self.release(token, spent=True)
+        if not self._asking:
+            self._quiet.set()
+
+    async def _recover(self) -> None:
+        doubtful, self._doubtful = self._doubtful, set()
+        if not doubtful:
+            return
+        replaced = False
+        for delay in LATE_CHECKS:
+            await asyncio.sleep(delay)
+            sent = time.monotonic()
+            try:
+                found = await self._store.fetched_by(doubtful)
+            except BrokerError:
+                self._doubtful |= doubtful  # the next reconnect looks again
+                return
+            for token, fetched in found:
+                doubtful.discard(token)
+                self._take(token, fetched, sent)
+            if not replaced:
+                replaced = True
+                for _ in doubtful:
+                    self.release("", spent=True)

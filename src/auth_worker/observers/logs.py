@@ -1,0 +1,150 @@
+"""The log observer: turns events into log lines. A message is a constant; what varies stands in the fields.
+
+Job data is in no event, so it reaches no log. What a consumer's error says may hold a secret: ``redact`` masks
+it. A problem of one kind is told once a second at most, with the number left out.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from auth_worker.events import (
+    BrokerChanged,
+    DeadLettersReconciled,
+    EventBus,
+    JobCompleted,
+    JobFailed,
+    JobMoved,
+    JobRetried,
+    JobsRecovered,
+    LeaseLost,
+    LoopBlocked,
+    Problem,
+    ProcessorChanged,
+)
+from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
+from auth_worker.redaction import redact
+
+CALM_S = 1.0
+MOVES = {
+    "delayed": WORKER_MESSAGES.JOB_DELAYED,
+    "waiting": WORKER_MESSAGES.JOB_HANDED_BACK,
+    "waiting-children": WORKER_MESSAGES.JOB_WAITING_CHILDREN,
+}
+STATES = {
+    "ready": WORKER_MESSAGES.PROCESSOR_READY,
+    "paused": WORKER_MESSAGES.PROCESSOR_PAUSED,
+    "resumed": WORKER_MESSAGES.PROCESSOR_RESUMED,
+    "closed": WORKER_MESSAGES.PROCESSOR_CLOSED,
+}
+
+
+class LogObserver:
+    """Writes to a structlog logger. Without ``jobs``, completed jobs are not logged, each for itself."""
+
+    def __init__(self, logger: Any, *, jobs: bool = True) -> None:
+        self._log = logger
+        self._jobs = jobs
+        self._told: dict[tuple[str, str], float] = {}
+        self._left_out: dict[tuple[str, str], int] = {}
+
+    def attach(self, bus: EventBus) -> None:
+        """Listen to ``bus`` from now on."""
+        if self._jobs:
+            bus.subscribe(JobCompleted, self._completed)
+        bus.subscribe(JobRetried, self._retried)
+        bus.subscribe(JobFailed, self._failed)
+        bus.subscribe(JobMoved, self._moved)
+        bus.subscribe(LeaseLost, self._lease_lost)
+        bus.subscribe(JobsRecovered, self._recovered)
+        bus.subscribe(ProcessorChanged, self._processor_changed)
+        bus.subscribe(BrokerChanged, self._broker_changed)
+        bus.subscribe(LoopBlocked, self._loop_blocked)
+        bus.subscribe(DeadLettersReconciled, self._reconciled)
+        bus.subscribe(Problem, self._problem)
+
+    def _completed(self, event: JobCompleted) -> None:
+        self._log.info(
+            WORKER_MESSAGES.JOB_COMPLETED,
+            queue=event.queue,
+            job_id=event.job_id,
+            job_name=event.job_name,
+            attempt=event.attempt,
+            duration_ms=round(event.duration_ms, 3),
+            outcome="completed",
+        )
+
+    def _retried(self, event: JobRetried) -> None:
+        self._log.warning(
+            WORKER_MESSAGES.JOB_RETRIED,
+            **_job_fields(event),
+            outcome="retried",
+            delay_ms=event.delay_ms,
+            error=redact(event.reason),
+        )
+
+    def _failed(self, event: JobFailed) -> None:
+        self._log.error(
+            WORKER_ERRORS.JOB_FAILED,
+            **_job_fields(event),
+            outcome="failed",
+            reason_class=event.reason_class,
+            error=redact(event.reason),
+            dead_letter=event.dead_letter_id or None,
+        )
+
+    def _moved(self, event: JobMoved) -> None:
+        if event.to == "dropped":
+            self._log.error(WORKER_ERRORS.JOB_ORPHANED, queue=event.queue, job_id=event.job_id)
+        else:
+            self._log.info(MOVES[event.to], **_job_fields(event), outcome=event.to, detail=event.reason)
+
+    def _lease_lost(self, event: LeaseLost) -> None:
+        self._log.warning(WORKER_ERRORS.LEASE_LOST, **_job_fields(event), outcome="lost")
+
+    def _recovered(self, event: JobsRecovered) -> None:
+        self._log.warning(
+            WORKER_ERRORS.JOB_STALLED, queue=event.queue, count=len(event.job_ids), job_ids=event.job_ids[:20]
+        )
+
+    def _processor_changed(self, event: ProcessorChanged) -> None:
+        if event.state in STATES:
+            self._log.info(STATES[event.state], queue=event.queue)
+
+    def _broker_changed(self, event: BrokerChanged) -> None:
+        if not event.up:
+            self._log.warning(WORKER_ERRORS.BROKER_LOST, connection=event.connection, error=event.reason)
+        elif event.down_s:
+            self._log.info(
+                WORKER_MESSAGES.BROKER_RECOVERED, connection=event.connection, down_s=round(event.down_s, 3)
+            )
+
+    def _loop_blocked(self, event: LoopBlocked) -> None:
+        self._log.error(
+            WORKER_ERRORS.CONSUMER_BLOCKS_LOOP, lag_s=round(event.lag_s, 3), running=list(event.job_ids[:20])
+        )
+
+    def _reconciled(self, event: DeadLettersReconciled) -> None:
+        self._log.info(WORKER_MESSAGES.DEAD_LETTERS_RECONCILED, queue=event.queue, added=event.added)
+
+    def _problem(self, event: Problem) -> None:
+        kind = (event.message, event.queue)
+        now = time.monotonic()
+        if now - self._told.get(kind, -CALM_S) < CALM_S:
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return
+        self._told[kind] = now
+        self._log.error(
+            event.message, queue=event.queue, error=redact(event.detail), left_out=self._left_out.pop(kind, 0)
+        )
+
+
+def _job_fields(event: Any) -> dict[str, Any]:
+    return {
+        "queue": event.queue,
+        "job_id": event.job_id,
+        "job_name": event.job_name,
+        "attempt": event.attempt,
+        "duration_ms": round(event.duration_ms, 3),
+    }

@@ -1,0 +1,125 @@
+"""From stored bytes to a ``Job``, trusting nothing.
+
+What cannot be read raises ``InvalidPayloadError`` and is dead-lettered at once, with its raw bytes. What is odd
+but harmless (a time stamp that is no number, a progress that is no JSON) is replaced by its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from auth_worker.config import WorkerConfig
+from auth_worker.errors import InvalidPayloadError
+from auth_worker.job import Job, JobActions
+from auth_worker.options import JobOptions, decode_json, parse_options
+
+RawJob = dict[bytes, bytes]
+"""A job's hash as Redis keeps it."""
+
+
+def is_orphan(raw: RawJob) -> bool:
+    """Whether the id stood in a list but its hash was gone: only what the fetch itself wrote is there."""
+    return b"name" not in raw and b"data" not in raw and b"timestamp" not in raw
+
+
+def read_job(
+    raw: RawJob,
+    job_id: str,
+    queue_name: str,
+    config: WorkerConfig,
+    *,
+    max_bytes: int,
+    token: str = "",
+    actions: JobActions | None = None,
+) -> tuple[Job, JobOptions]:
+    """Read a job's hash. ``max_bytes`` bounds its data.
+
+    Raises ``InvalidPayloadError`` saying which field cannot be read and why.
+    """
+    options = parse_options(raw.get(b"opts", b""), config)
+    text = raw.get(b"data", b"{}")
+    if len(text) > max_bytes:
+        raise InvalidPayloadError(
+            f"data has {len(text)} bytes, more than the limit of {max_bytes} (setting max_payload_bytes)"
+        )
+    try:
+        name = raw[b"name"].decode()
+        data = decode_json(text.decode())
+    except KeyError as error:
+        raise InvalidPayloadError("name is missing") from error
+    except UnicodeDecodeError as error:
+        raise InvalidPayloadError(f"name or data is not UTF-8: {error.reason}") from error
+    except RecursionError as error:
+        raise InvalidPayloadError("data is nested too deep") from error
+    except ValueError as error:
+        raise InvalidPayloadError(f"data is not JSON: {error}") from error
+    job = Job(
+        id=job_id,
+        name=name,
+        data=data,
+        opts=options.given,
+        queue_name=queue_name,
+        attempt=attempts_made(raw) + 1,
+        max_attempts=options.attempts,
+        timestamp=_number(raw, b"timestamp"),
+        priority=_number(raw, b"priority"),
+        progress=_optional_json(raw, b"progress", 0),
+        parent=_parent(raw),
+        stalled_count=_number(raw, b"stc"),
+        token=token,
+        actions=actions,
+    )
+    return job, options
+
+
+def attempts_made(raw: RawJob) -> int:
+    """How many attempts of this job have failed so far."""
+    return _number(raw, b"atm") or _number(raw, b"attemptsMade")
+
+
+def waited_ms(raw: RawJob) -> float:
+    """How long the job stood ready before this fetch, in ms: since it was added, or its delay had passed.
+
+    For a retry the time it became ready is not recorded; 0 then.
+    """
+    if attempts_made(raw):
+        return 0.0
+    ready = _number(raw, b"timestamp") + _delay_asked(raw)
+    return float(max(0, _number(raw, b"processedOn") - ready)) if ready else 0.0
+
+
+def _delay_asked(raw: RawJob) -> int:
+    delay = _number(raw, b"delay")
+    return delay if delay > 0 else 0
+
+
+def earlier_traces(raw: RawJob) -> list[str]:
+    """The stack traces of earlier attempts."""
+    traces = _optional_json(raw, b"stacktrace", [])
+    return [str(trace) for trace in traces] if isinstance(traces, list) else []
+
+
+def _number(raw: RawJob, field: bytes) -> int:
+    text = raw.get(field)
+    if not text:
+        return 0
+    try:
+        return int(text)
+    except ValueError:
+        return 0
+
+
+def _optional_json(raw: RawJob, field: bytes, default: Any) -> Any:
+    text = raw.get(field)
+    if not text or text == b"0":
+        return default
+    try:
+        return decode_json(text.decode())
+    except (ValueError, RecursionError):
+        return default
+
+
+def _parent(raw: RawJob) -> Mapping[str, Any] | None:
+    parent = _optional_json(raw, b"parent", None)
+    return parent if isinstance(parent, dict) else None

@@ -1,0 +1,106 @@
+"""One run of one job: its consumer is called, and what it did is decided. Nothing here touches Redis.
+
+A run has a task of its own, so that a consumer can neither leave context variables behind for the next job nor
+be cancelled after it has ended; what is written afterwards is no part of that task. Whoever wants a run to end
+calls ``cancel`` with the cause, once; what the cause makes of the job is decided here, on one screen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from auth_worker.job import Job
+from auth_worker.options import JobOptions
+from auth_worker.outcome import Cause, Complete, Lost, Outcome, decide_error, decide_result
+from auth_worker.payload import RawJob, earlier_traces
+
+Execute = Callable[[Job], Awaitable[Any]]
+current_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("auth_worker_run", default=None)
+"""The run that this code belongs to, also in the thread of a plain ``def`` consumer; None outside of runs."""
+
+
+class Run:
+    """A job, the lease on it, and how far it has come.
+
+    ``renewed`` is the monotonic time (s) up to which the lease counts from: when the command was sent that last
+    set or renewed the lock. ``ended`` turns true with the decision; a lease lost after that is no matter.
+    """
+
+    __slots__ = (
+        "cause",
+        "ended",
+        "job",
+        "options",
+        "raw",
+        "renewed",
+        "settling",
+        "started",
+        "stopped",
+        "task",
+        "token",
+        "wait_ms",
+    )
+
+    def __init__(
+        self, job: Job, options: JobOptions, raw: RawJob, token: str, renewed: float, wait_ms: float
+    ) -> None:
+        self.job = job
+        self.options = options
+        self.raw = raw
+        self.token = token
+        self.renewed = renewed
+        self.wait_ms = wait_ms
+        self.started = time.perf_counter()
+        self.stopped = 0.0
+        self.cause: Cause | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.ended = False
+        self.settling = False
+
+    @property
+    def traces(self) -> list[str]:
+        """The stack traces of earlier attempts."""
+        return earlier_traces(self.raw)
+
+    @property
+    def duration_ms(self) -> float:
+        """How long the consumer took, in ms; until now while it runs."""
+        return ((self.stopped or time.perf_counter()) - self.started) * 1000
+
+    def cancel(self, cause: Cause) -> None:
+        """Ask the consumer to stop. The first cause stays; one that comes after the end does nothing."""
+        if self.ended:
+            return
+        if self.cause is None:
+            self.cause = cause
+            self.job.cancelled.set()
+        if self.task is not None:
+            self.task.cancel()
+
+
+async def perform(run: Run, execute: Execute, *, timeout: float | None, max_result_bytes: int) -> Outcome:
+    """Run the consumer to its end, whatever it raises, and decide. ``timeout`` in s. Never raises."""
+    current_run.set(run)
+    run.started = time.perf_counter()
+    timer = None
+    if timeout is not None:
+        run.job.deadline = time.monotonic() + timeout
+        timer = asyncio.get_running_loop().call_later(timeout, run.cancel, Cause.TIMEOUT)
+    try:
+        value = await execute(run.job)
+    except BaseException as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
+        outcome = decide_error(error, run.job, run.options, run.cause)
+    else:
+        outcome = decide_result(value, run.job, run.options, max_result_bytes)
+        if run.cause is Cause.TIMEOUT and isinstance(outcome, Complete):
+            outcome = decide_error(TimeoutError(), run.job, run.options, run.cause)
+    finally:
+        run.stopped = time.perf_counter()
+        run.ended = True
+        if timer is not None:
+            timer.cancel()
+    return Lost() if run.cause is Cause.LEASE_LOST else outcome

@@ -1,0 +1,128 @@
+"""What the processors of one process share: connections, the watch loop, the quarantine, the event bus."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from auth_worker.broker.address import Address
+from auth_worker.broker.doorbell import BLOCK_S, Doorbell
+from auth_worker.broker.embedded import EmbeddedBroker
+from auth_worker.broker.link import SILENCE_LIMIT, Link
+from auth_worker.broker.presence import Presence
+from auth_worker.broker.store import worker_scripts
+from auth_worker.config import Settings
+from auth_worker.events import BrokerChanged, EventBus
+from auth_worker.lease import LeaseRenewer
+from auth_worker.quarantine import Quarantine
+from auth_worker.run import Run
+from auth_worker.watch import LagWatch, WatchLoop
+
+
+class Runtime:
+    """Started before the first processor, stopped after the last one.
+
+    ``connection`` is what the user gave: None means the settings' URL, and without one the embedded broker.
+    """
+
+    def __init__(self, connection: Any = None, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        if connection is None and self.settings.redis_url is not None:
+            connection = self.settings.redis_url.get_secret_value()
+        self._embedded = EmbeddedBroker(self.settings.state_dir) if connection is None else None
+        self._connection = connection
+        self.address = Address.of(connection) if connection is not None else Address()
+        self.bus = EventBus()
+        self.worker_name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
+        self.quarantine = Quarantine()
+        self.watch = WatchLoop()
+        self.started = False
+        self._runs: list[Callable[[], Iterable[Run]]] = []
+        self._on_up: list[Callable[[], None]] = []
+        self.commands: Link
+        self.doorbell: Doorbell
+        self.presence: Presence
+        self.watch_link: Link
+        self.leases: LeaseRenewer
+        self.lag: LagWatch
+        self._bell: Link
+
+    async def start(self) -> None:
+        """Connect. Raises ``BrokerError`` when Redis cannot be reached within the settings' startup_timeout."""
+        timeout = self.settings.startup_timeout
+        if self._embedded is not None:
+            self.address = Address.of(await asyncio.to_thread(self._embedded.start))
+        self.commands = self._link("commands", on_change=self._commands_changed)
+        self._bell = self._link("doorbell", scripted=False, silence_limit=BLOCK_S + 5)
+        self.doorbell = Doorbell(self._bell, self.commands)
+        self.presence = Presence(self.address, self.settings.prefix)
+        try:
+            await self.commands.start(timeout)
+            await self._bell.start(timeout)
+            self.watch.start()
+            await self.watch.call(self._start_watch(asyncio.get_running_loop(), timeout))
+        except BaseException:
+            await self.stop()
+            raise
+        self.doorbell.start()
+        self.watch.keep(self.leases.run())
+        self.watch.keep(self.lag.run())
+        self.started = True
+
+    async def stop(self) -> None:
+        """Close every connection, doorbell first, and give up the embedded broker."""
+        self.started = False
+        if hasattr(self, "doorbell"):
+            await self.doorbell.stop()
+            await self._bell.stop()
+            await self.presence.stop()
+        if hasattr(self, "watch_link"):
+            await self.watch.call(self.watch_link.stop())
+        await self.watch.stop()
+        if hasattr(self, "commands"):
+            await self.commands.stop()
+        if self._embedded is not None:
+            await asyncio.to_thread(self._embedded.stop)
+
+    def on_broker_up(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` in the work loop each time the command connection has come back."""
+        self._on_up.append(callback)
+
+    def add_runs(self, runs: Callable[[], Iterable[Run]]) -> None:
+        """Tell who runs, so that a blocked loop can be blamed on somebody."""
+        self._runs.append(runs)
+
+    async def _start_watch(self, work_loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self.watch_link = self._link("watch", scripted=False)
+        self.leases = LeaseRenewer(self.watch_link, self.settings.prefix, self.bus)
+        self.lag = LagWatch(work_loop, self.bus, self._running_ids)
+        await self.watch_link.start(timeout)
+
+    def _running_ids(self) -> list[str]:
+        return [f"{run.job.queue_name}:{run.job.id}" for runs in self._runs for run in list(runs())]
+
+    def _link(
+        self,
+        name: str,
+        *,
+        scripted: bool = True,
+        silence_limit: float = SILENCE_LIMIT,
+        on_change: Callable[[BrokerChanged], None] | None = None,
+    ) -> Link:
+        return Link(
+            self.address,
+            name=name,
+            client_name=f"auth-worker:{self.worker_name}:{name}",
+            scripts=worker_scripts() if scripted else (),
+            on_change=on_change or self.bus.emit,
+            silence_limit=silence_limit,
+        )
+
+    def _commands_changed(self, event: BrokerChanged) -> None:
+        self.bus.emit(event)
+        if event.up:
+            for callback in self._on_up:
+                callback()

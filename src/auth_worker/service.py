@@ -1,0 +1,286 @@
+"""WorkerService: the ordered start list and stop list, signals, and the state of the whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+
+from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
+from auth_worker.errors import BrokerError, ConfigurationError
+from auth_worker.executors import Execution
+from auth_worker.job import Job
+from auth_worker.logs import logger_of
+from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
+from auth_worker.observers.logs import LogObserver
+from auth_worker.processor import QueueProcessorService
+from auth_worker.report import QueueMetrics, ServiceHealth
+from auth_worker.runtime import Runtime
+
+DATABASE_CHECK_TIMEOUT = 3.0
+CLEAN, FAILED_TO_START, HANDED_BACK, BROKER_UNREACHABLE = 0, 1, 3, 4
+"""Exit codes."""
+
+
+class State(StrEnum):
+    """Where the service is in its life."""
+
+    NEW = "new"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class WorkerService:
+    """Orchestrates the processors of a process.
+
+    ``redis_connection``: a URL, a mapping, a redis.asyncio.Redis; None means the settings, and without any the
+    embedded broker. ``database_service``: anything with ``async health_check()`` or ``ping()``.
+    ``init_services``: an async callable that runs before any job is fetched; if it raises, ``start`` fails.
+    Raises ``ConfigurationError`` naming the argument that is wrong.
+    """
+
+    def __init__(
+        self,
+        redis_connection: Any = None,
+        *,
+        logger: Any = None,
+        database_service: Any = None,
+        init_services: Callable[[], Awaitable[None]] | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        if database_service is not None and not _checker_of(database_service):
+            raise ConfigurationError("database_service needs an async health_check() or a ping()")
+        if init_services is not None and not callable(init_services):
+            raise ConfigurationError("init_services must be an async function without arguments")
+        self.runtime = Runtime(redis_connection, settings)
+        self.settings = self.runtime.settings
+        self.state = State.NEW
+        self._log = logger_of(logger, self.settings)
+        self._observer = LogObserver(self._log, jobs=self.settings.log_jobs)
+        self._database = database_service
+        self._init_services = init_services
+        self._processors: dict[str, QueueProcessorService] = {}
+        self._signalled = asyncio.Event()
+        self._stopping: asyncio.Task[bool] | None = None
+        self._hurry = asyncio.Event()
+        self._handlers: list[signal.Signals] = []
+        self._observer.attach(self.runtime.bus)
+
+    def register_processor(
+        self,
+        *,
+        queue_name: str,
+        processor: Callable[[Job], Any],
+        worker_config: WorkerConfig | Mapping[str, Any] = WORKER_CONFIG,
+        dead_letter_queue_name: str | None = None,
+        execution: Execution = "auto",
+    ) -> QueueProcessorService:
+        """Work ``queue_name`` with ``processor``, an ``async def`` or a plain ``def`` that takes a ``Job``.
+
+        Raises ``ConfigurationError`` when the queue has a processor already, or the service has been started.
+        """
+        if self.state is not State.NEW:
+            raise ConfigurationError(
+                f"queue_name {queue_name!r}: register every processor before the service is started"
+            )
+        if queue_name in self._processors:
+            raise ConfigurationError(f"queue_name {queue_name!r} has a processor already")
+        service = QueueProcessorService(
+            queue_name=queue_name,
+            processor=processor,
+            worker_config=worker_config,
+            dead_letter_queue_name=dead_letter_queue_name,
+            execution=execution,
+            runtime=self.runtime,
+        )
+        self._processors[queue_name] = service
+        self._log.debug(WORKER_MESSAGES.PROCESSOR_REGISTERED, queue=queue_name)
+        return service
+
+    def processor(
+        self, queue_name: str, **options: Any
+    ) -> Callable[[Callable[[Job], Any]], Callable[[Job], Any]]:
+        """``register_processor`` as a decorator; ``options`` are its other arguments."""
+
+        def register(consumer: Callable[[Job], Any]) -> Callable[[Job], Any]:
+            self.register_processor(queue_name=queue_name, processor=consumer, **options)
+            return consumer
+
+        return register
+
+    async def start(self) -> None:
+        """Connect, run ``init_services``, then start every processor. On failure everything is undone.
+
+        Raises ``ConfigurationError``, ``BrokerError``, or what ``init_services`` raised.
+        """
+        if self.state is not State.NEW:
+            raise ConfigurationError(f"the service is {self.state}: a service is started once")
+        self.state = State.STARTING
+        self._log.info(
+            WORKER_MESSAGES.WORKER_STARTING, worker=self.runtime.worker_name, queues=list(self._processors)
+        )
+        try:
+            await self.runtime.start()
+            if self._init_services is not None:
+                await self._init_services()
+            for processor in self._processors.values():
+                await processor.initialize()
+        except BaseException as error:
+            self._log.error(WORKER_ERRORS.STARTUP_FAILED, error=str(error), error_type=type(error).__name__)
+            await self._close_all(0)
+            self.state = State.STOPPED
+            raise
+        self.state = State.RUNNING
+        self._log.info(WORKER_MESSAGES.WORKER_READY, broker=str(self.runtime.address))
+
+    async def stop(self, timeout: float | None = None) -> bool:
+        """Stop taking jobs, wait up to ``timeout`` s (None: shutdown_timeout) for those running, disconnect.
+
+        What still runs then is cancelled and handed back to its queue. Returns whether every job ended by
+        itself. Called again while it stops, it waits for the same stop.
+        """
+        if self.state in (State.NEW, State.STOPPED):
+            self.state = State.STOPPED
+            return True
+        if self._stopping is None:
+            limit = self.settings.shutdown_timeout if timeout is None else timeout
+            self._stopping = asyncio.create_task(self._stop(limit), name="stop")
+        return await asyncio.shield(self._stopping)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def run(self) -> int:
+        """Start, wait for SIGTERM or SIGINT, stop. Returns the exit code: 0 clean, 1 failed to start, 3 stopped
+        with work handed back, 4 broker unreachable. A signal while starting stops at once.
+        """
+        self.setup_graceful_shutdown()
+        starting = asyncio.create_task(self.start())
+        signalled = asyncio.create_task(self._signalled.wait())
+        try:
+            await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                await asyncio.gather(starting, return_exceptions=True)
+                return CLEAN
+            try:
+                starting.result()
+            except BrokerError:
+                return BROKER_UNREACHABLE
+            except Exception:
+                return FAILED_TO_START
+            await signalled
+            return CLEAN if await self.stop() else HANDED_BACK
+        finally:
+            signalled.cancel()
+            self._remove_handlers()
+
+    def setup_graceful_shutdown(self) -> None:
+        """Stop gracefully on SIGTERM and SIGINT; a second signal cancels and hands back what still runs."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+            self._handlers.append(number)
+
+    async def get_health(self) -> ServiceHealth:
+        """The reference's health report, with reasons."""
+        processors = [await processor.get_health() for processor in self._processors.values()]
+        database = await self._database_health() if self._database is not None else None
+        reasons = [] if self.state is State.RUNNING else [f"the service is {self.state}"]
+        healthy = (
+            not reasons
+            and all(processor.healthy for processor in processors)
+            and (database is None or bool(database["healthy"]))
+        )
+        return ServiceHealth(healthy=healthy, processors=processors, database=database, reasons=reasons)
+
+    def get_metrics(self) -> list[QueueMetrics]:
+        """The metrics of every processor."""
+        return [
+            QueueMetrics(queue_name=name, metrics=processor.get_metrics())
+            for name, processor in self._processors.items()
+        ]
+
+    async def pause_all(self) -> None:
+        """Pause every processor; returns once no job can start any more."""
+        await asyncio.gather(*(processor.pause() for processor in self._processors.values()))
+
+    async def resume_all(self) -> None:
+        """Resume every processor."""
+        await asyncio.gather(*(processor.resume() for processor in self._processors.values()))
+
+    def get_processors(self) -> list[QueueProcessorService]:
+        """Every registered processor, in the order of registration."""
+        return list(self._processors.values())
+
+    async def _stop(self, timeout: float) -> bool:
+        self.state = State.STOPPING
+        self._log.info(WORKER_MESSAGES.WORKER_STOPPING, timeout_s=timeout)
+        clean = await self._close_all(timeout)
+        self.state = State.STOPPED
+        self._log.info(WORKER_MESSAGES.WORKER_STOPPED, clean=clean)
+        return clean
+
+    async def _close_all(self, timeout: float) -> bool:
+        """The stop list: first no new jobs and the running ones, all queues at once; then the connections."""
+        running = [processor for processor in self._processors.values() if processor.is_running]
+        results = await asyncio.gather(
+            *(processor.close(timeout, hurry=self._hurry) for processor in running), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                self._log.error(WORKER_ERRORS.SHUTDOWN_FAILED, error=str(result))
+        await self.runtime.stop()
+        return all(result is True for result in results)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._signalled.is_set():
+            self._log.warning(WORKER_MESSAGES.SECOND_SIGNAL, signal=signal.Signals(number).name)
+            self._hurry.set()
+            return
+        self._log.info(WORKER_MESSAGES.SHUTDOWN_SIGNAL, signal=signal.Signals(number).name)
+        self._signalled.set()
+        if self.state is State.RUNNING:
+            self._stopping = self._stopping or asyncio.create_task(
+                self._stop(self.settings.shutdown_timeout), name="stop"
+            )
+
+    def _remove_handlers(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._handlers:
+            loop.remove_signal_handler(self._handlers.pop())
+
+    async def _database_health(self) -> dict[str, Any]:
+        check = _checker_of(self._database)
+        try:
+            async with asyncio.timeout(DATABASE_CHECK_TIMEOUT):
+                answer = check()
+                if inspect.isawaitable(answer):
+                    answer = await answer
+        except TimeoutError:
+            return {"healthy": False, "reason": f"no answer within {DATABASE_CHECK_TIMEOUT:g} s"}
+        except Exception as error:
+            return {"healthy": False, "reason": f"{type(error).__name__}"}
+        if isinstance(answer, Mapping):
+            return {"healthy": True, **answer}
+        return {"healthy": answer is not False}
+
+
+def _checker_of(service: Any) -> Any:
+    """The database's health check, or None."""
+    with contextlib.suppress(AttributeError):
+        return service.health_check
+    return getattr(service, "ping", None)

@@ -1,0 +1,170 @@
+"""Settlement: writes a run's outcome, and does not let go until it is written or the lease has ended.
+
+A reply that was lost may belong to a write that was carried out, so after a broken connection the write is sent
+again as it was, with the same time; if Redis refuses it then, what it holds tells whether the first one counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from auth_worker.broker.store import Nothing, Settled, Store
+from auth_worker.dead_letter import Letter, letter_of
+from auth_worker.errors import BrokerError
+from auth_worker.events import EventBus, Problem
+from auth_worker.intake import Intake
+from auth_worker.messages import WORKER_ERRORS
+from auth_worker.outcome import AwaitChildren, Complete, Fail, HandBack, Lost, Outcome, Retry, Throttle, decide_error
+from auth_worker.run import Run
+
+CHILDREN_PENDING, CHILDREN_FAILED = -4, -9
+NO_CHILDREN_LEFT = 1
+RETRY_PAUSE = 0.1
+
+
+class Reporter(Protocol):
+    """Is told how each run ended, once."""
+
+    def settled(self, run: Run, outcome: Outcome, letter: Letter | None) -> None:
+        """The outcome is written."""
+
+    def lost(self, run: Run) -> None:
+        """Nothing was written: the job is not ours any more."""
+
+
+class Settlement:
+    """Settles the runs of one queue."""
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        bus: EventBus,
+        reporter: Reporter,
+        *,
+        worker: str,
+        lease_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._intake = intake
+        self._bus = bus
+        self._reporter = reporter
+        self._worker = worker
+        self._lease_s = lease_s
+        self._clock = clock
+        self._insisting: set[asyncio.Task[None]] = set()
+
+    def settle(self, run: Run, outcome: Outcome) -> None:
+        """Write ``outcome``; what comes of it is told to the reporter, and the slot goes on."""
+        if isinstance(outcome, Lost):
+            self._reporter.lost(run)
+            self._intake.release(run.token, spent=True)
+            return
+        now = round(time.time() * 1000)
+        letter = None
+        if isinstance(outcome, Fail) and self._store.letters is not None:
+            letter = letter_of(run, outcome, now, self._worker)
+        asks = self._intake.wants_more and _can_ask(outcome)
+        if asks:
+            self._intake.asked()
+        sent = self._clock()
+
+        def replied(reply: Settled | BrokerError) -> None:
+            self._replied(run, outcome, now, letter, asks, sent, reply)
+
+        self._store.settle(run, outcome, now, letter, asks, replied)
+
+    async def stop(self) -> None:
+        """Give up insisting; what is not written is found again when its lease has ended."""
+        for task in self._insisting:
+            task.cancel()
+        await asyncio.gather(*self._insisting, return_exceptions=True)
+
+    def _replied(
+        self,
+        run: Run,
+        outcome: Outcome,
+        now: int,
+        letter: Letter | None,
+        asked: bool,
+        sent: float,
+        reply: Settled | BrokerError,
+    ) -> None:
+        if isinstance(reply, BrokerError):
+            self._insist(run, outcome, now, letter)
+            if asked:
+                self._intake.received(run.token, reply, sent)
+            else:
+                self._intake.release(run.token, spent=True)
+            return
+        if reply.code in (CHILDREN_PENDING, CHILDREN_FAILED) and isinstance(outcome, Complete):
+            if asked:
+                self._intake.received(run.token, None, sent)
+            self.settle(run, _children_error(run, reply.code))
+            return
+        if reply.code < 0:
+            self._reporter.lost(run)
+        elif isinstance(outcome, AwaitChildren) and reply.code == NO_CHILDREN_LEFT:
+            self.settle(run, HandBack())
+            return
+        else:
+            self._reporter.settled(run, outcome, letter)
+        if asked:
+            self._intake.received(run.token, reply.next or Nothing(0, 0), sent)
+        else:
+            self._intake.release(run.token, spent=reply.code < 0)
+
+    def _insist(self, run: Run, outcome: Outcome, now: int, letter: Letter | None) -> None:
+        run.settling = True
+        task = asyncio.create_task(self._write_late(run, outcome, now, letter), name=f"settle {run.job.id}")
+        self._insisting.add(task)
+        task.add_done_callback(self._insisting.discard)
+
+    async def _write_late(self, run: Run, outcome: Outcome, now: int, letter: Letter | None) -> None:
+        pause = RETRY_PAUSE
+        while (left := run.renewed + self._lease_s - self._clock()) > 0:
+            try:
+                await asyncio.wait_for(self._store.link.wait_up(), left)
+                if await self._write_again(run, outcome, now, letter):
+                    self._reporter.settled(run, outcome, letter)
+                else:
+                    self._reporter.lost(run)
+                return
+            except TimeoutError:
+                break
+            except BrokerError as error:
+                if error.code == "NOSCRIPT":
+                    await self._store.link.load_scripts()
+                self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, run.job.queue_name, str(error)))
+                await asyncio.sleep(min(pause, max(left, 0)))
+                pause = min(pause * 2, 1.0)
+        self._bus.emit(Problem(WORKER_ERRORS.RESULT_DISCARDED, run.job.queue_name, f"job {run.job.id}"))
+        self._reporter.lost(run)
+
+    async def _write_again(self, run: Run, outcome: Outcome, now: int, letter: Letter | None) -> bool:
+        """Send the write once more. True if it counts, now or the first time. Raises ``BrokerError``."""
+        reply: asyncio.Future[Settled | BrokerError] = asyncio.get_running_loop().create_future()
+        self._store.settle(
+            run, outcome, now, letter, False, lambda answer: reply.done() or reply.set_result(answer)
+        )
+        answer = await reply
+        if isinstance(answer, BrokerError):
+            raise answer
+        return answer.code >= 0 or await self._store.was_settled(run, outcome, now)
+
+
+def _can_ask(outcome: Outcome) -> bool:
+    """Whether the outcome's script can fetch the next job along."""
+    match outcome:
+        case HandBack() | Throttle() | AwaitChildren() | Retry(0):
+            return False
+    return True
+
+
+def _children_error(run: Run, code: int) -> Outcome:
+    text = "has failed children" if code == CHILDREN_FAILED else "has pending children"
+    return decide_error(RuntimeError(f"job {run.job.id} {text} and cannot complete"), run.job, run.options)
