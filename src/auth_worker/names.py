@@ -36,7 +36,9 @@ def check_job_id(job_id: object) -> str:
             f"got {job_id!r:.80}"
         )
     if job_id.isdigit():
-        raise ConfigurationError(f"job_id {job_id!r} is all digits: such ids are BullMQ's own; put a letter before it")
+        raise ConfigurationError(
+            f"job_id {job_id!r} is all digits: such ids are BullMQ's own; put a letter before it"
+        )
     if job_id in RESERVED_IDS:
         raise ConfigurationError(f"job_id {job_id!r} is a key of the queue itself; choose another")
     return job_id

@@ -362,9 +362,7 @@ class QueueProcessorService:
             case _:
                 tally.handed_back += isinstance(outcome, HandBack)
                 tally.delayed += isinstance(outcome, Postpone | Throttle)
-                event = JobMoved(
-                    job.queue_name, job.id, job.name, job.attempt, took, *_destination(outcome)
-                )
+                event = JobMoved(job.queue_name, job.id, job.name, job.attempt, took, *_destination(outcome))
         self._left(run)
         self.runtime.bus.emit(event)
 

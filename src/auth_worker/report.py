@@ -67,7 +67,16 @@ class ServiceHealth(Report):
 class Tally:
     """The counters behind ``Metrics``; only the work loop writes them."""
 
-    __slots__ = ("completed", "dead_lettered", "delayed", "failed", "handed_back", "leases_lost", "retried", "total_ms")
+    __slots__ = (
+        "completed",
+        "dead_lettered",
+        "delayed",
+        "failed",
+        "handed_back",
+        "leases_lost",
+        "retried",
+        "total_ms",
+    )
 
     def __init__(self) -> None:
         self.completed = self.failed = self.retried = self.delayed = 0

@@ -92,7 +92,9 @@ async def perform(run: Run, execute: Execute, *, timeout: float | None, max_resu
         timer = asyncio.get_running_loop().call_later(timeout, run.cancel, Cause.TIMEOUT)
     try:
         value = await execute(run.job)
-    except BaseException as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
+    except (
+        BaseException
+    ) as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
         outcome = decide_error(error, run.job, run.options, run.cause)
     else:
         outcome = decide_result(value, run.job, run.options, max_result_bytes)

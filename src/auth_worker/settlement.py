@@ -17,7 +17,17 @@ from auth_worker.errors import BrokerError
 from auth_worker.events import EventBus, Problem
 from auth_worker.intake import Intake
 from auth_worker.messages import WORKER_ERRORS
-from auth_worker.outcome import AwaitChildren, Complete, Fail, HandBack, Lost, Outcome, Retry, Throttle, decide_error
+from auth_worker.outcome import (
+    AwaitChildren,
+    Complete,
+    Fail,
+    HandBack,
+    Lost,
+    Outcome,
+    Retry,
+    Throttle,
+    decide_error,
+)
 from auth_worker.run import Run
 
 CHILDREN_PENDING, CHILDREN_FAILED = -4, -9

@@ -37,7 +37,9 @@ class WorkerFrames:
         self.fetch = self._fetch()
         self.complete = {fetch: self._finish("completed", fetch) for fetch in (True, False)}
         self.fail = {fetch: self._finish("failed", fetch) for fetch in (True, False)}
-        self.delay = {(skip, fetch): self._delay(skip, fetch) for skip in (True, False) for fetch in (True, False)}
+        self.delay = {
+            (skip, fetch): self._delay(skip, fetch) for skip in (True, False) for fetch in (True, False)
+        }
         self.retry = self._retry()
         self.hand_back = self._hand_back()
         self.await_children = self._await_children()

@@ -135,7 +135,9 @@ class Link:
             await self.execute("SCRIPT", "LOAD", script.text)
 
     def _down_error(self) -> BrokerUnavailableError:
-        return BrokerUnavailableError(f"no connection to {self.address}: {self.last_error or 'not connected'}")
+        return BrokerUnavailableError(
+            f"no connection to {self.address}: {self.last_error or 'not connected'}"
+        )
 
     async def _keep_connected(self) -> None:
         delay = FIRST_RETRY

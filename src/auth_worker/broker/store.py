@@ -165,7 +165,9 @@ class Store:
         match outcome:
             case Complete() | Fail():
                 if finished_on is None and made is None:
-                    keep = run.options.keep_complete if isinstance(outcome, Complete) else run.options.keep_fail
+                    keep = (
+                        run.options.keep_complete if isinstance(outcome, Complete) else run.options.keep_fail
+                    )
                     return keep.get("count") == 0
                 return bool(finished_on == b"%d" % now)
             case Retry():
@@ -274,9 +276,7 @@ def _failure_fields(run: Settling, reason: str, trace: str) -> bytes:
 
 
 def _fetched(job_id: bytes, flat: list[bytes]) -> Fetched:
-    return Fetched(
-        job_id.decode("utf-8", "surrogateescape"), dict(zip(flat[::2], flat[1::2], strict=True))
-    )
+    return Fetched(job_id.decode("utf-8", "surrogateescape"), dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
 def _read_fetched(reply: Any) -> Fetched | Nothing | BrokerError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from typing import Any
 
 import structlog
@@ -48,10 +49,7 @@ def create_email_job_consumer(
     The consumer raises ``UnknownJobTypeError``, ``InvalidJobDataError``, ``EmailExpiredError`` and
     ``EmailRefusedError``, which end the job, and ``EmailDispatchError``, which a retry may help.
     """
-    if email_service is None:
-        raise ConfigurationError("Email service required")
-    if not callable(getattr(email_service, "send", None)):
-        raise ConfigurationError("Email service must have a method send(message)")
+    service = _checked_service(email_service)
     if from_address is None or product_name is None:
         settings = settings or Settings()
         from_address = settings.email_from if from_address is None else from_address
@@ -74,17 +72,29 @@ def create_email_job_consumer(
             message_id=message_id,
             content=_rendered(payload, job, product),
         )
-        try:
-            await email_service.send(message)
-        except AuthWorkerError:
-            raise
-        except Exception as error:
-            raise EmailDispatchError(f"The mail service failed with {type(error).__name__}", error) from error
+        await _send(service, message)
         await mark_sent(job, message_id)
         _log(WORKER_MESSAGES.EMAIL_SENT, job, payload, message_id)
         return result
 
     return consume_email_job
+
+
+def _checked_service(email_service: EmailSender | None) -> EmailSender:
+    if email_service is None:
+        raise ConfigurationError("Email service required")
+    if not callable(getattr(email_service, "send", None)):
+        raise ConfigurationError("Email service must have a method send(message)")
+    return email_service
+
+
+async def _send(service: EmailSender, message: EmailMessage) -> None:
+    try:
+        await service.send(message)
+    except AuthWorkerError:
+        raise
+    except Exception as error:
+        raise EmailDispatchError(f"The mail service failed with {type(error).__name__}", error) from error
 
 
 def _checked_product(product_name: str) -> str:

@@ -14,6 +14,7 @@ from auth_worker.errors import ConfigurationError
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BIDI_CONTROLS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LINK_LIKE = re.compile(r"://|@|\bwww\b|\w\.\w{2,}", re.IGNORECASE)
+_PRIVATE_END = re.compile(r"(?<=[.@])(?:localhost|local|test)\Z", re.IGNORECASE)
 _LONGEST_SHOWN_NAME = 60
 
 
@@ -43,12 +44,25 @@ def recipient_address(value: str) -> str:
     ``ValueError``, without the value, for anything that is not exactly one plain address. DNS is not asked.
     """
     refuse_unsendable(value)
+    name, end = _split_private_end(value)
     try:
         # A bare host name may be an address within an intranet: the mail server knows, we do not.
-        valid = validate_email(value, check_deliverability=False, globally_deliverable=False)
+        valid = validate_email(
+            f"{name}example" if end else value,
+            check_deliverability=False,
+            globally_deliverable=False,
+            strict=True,
+        )
     except EmailNotValidError:
         raise ValueError("must be a valid e-mail address") from None
-    return f"{valid.local_part}@{valid.ascii_domain}"
+    domain = f"{valid.ascii_domain.removesuffix('example')}{end}" if end else valid.ascii_domain
+    return f"{valid.local_part}@{domain}"
+
+
+def _split_private_end(value: str) -> tuple[str, str]:
+    """Cut off a top-level domain of private networks, which email-validator refuses in every case."""
+    found = _PRIVATE_END.search(value)
+    return (value[: found.start()], found[0].lower()) if found else (value, "")
 
 
 def sender_from(value: str) -> Sender:

@@ -48,8 +48,15 @@ def compose(
 
 
 def serialized(message: EmailMessage) -> bytes:
-    """The message as it goes on the wire, with CRLF line ends; ASCII unless an address needs SMTPUTF8."""
-    return message.as_bytes(policy=policy.SMTP.clone(utf8=getattr(message.policy, "utf8", False)))
+    """The message as it goes on the wire, with CRLF line ends; ASCII unless an address needs SMTPUTF8.
+
+    Raises ``InvalidJobDataError`` when a header cannot be encoded; those that ``compose`` makes can.
+    """
+    try:
+        return message.as_bytes(policy=policy.SMTP.clone(utf8=getattr(message.policy, "utf8", False)))
+    except UnicodeError:
+        fields = [{"field": "headers", "message": "must be encodable"}]
+    raise InvalidJobDataError("Invalid e-mail", fields)
 
 
 def _checked(to: str) -> str:

@@ -1,0 +1,170 @@
+"""JobQueue: the producer side. Puts jobs on a BullMQ queue, for workers in Python or Node."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from auth_worker.broker.address import Address
+from auth_worker.broker.embedded import EmbeddedBroker
+from auth_worker.broker.link import Link
+from auth_worker.broker.producer import Producer, producer_scripts
+from auth_worker.config import Backoff, Retention, Settings, configuration_error
+from auth_worker.errors import ConfigurationError
+from auth_worker.names import check_job_id, check_queue_name
+
+ADD_TIMEOUT = 10.0
+MAX_PRIORITY = 2**21
+LONGEST_DELAY = 10 * 365 * 86_400_000
+
+
+class JobOptions(BaseModel):
+    """The options of one job, as BullMQ's ``JobsOptions``; snake_case here, camelCase accepted too.
+
+    ``delay`` is ms. What is None is left to the worker and to BullMQ.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+    job_id: str | None = None
+    delay: int | None = Field(default=None, ge=0, le=LONGEST_DELAY)
+    attempts: int | None = Field(default=None, ge=0, le=1000)
+    backoff: int | Backoff | None = None
+    priority: int | None = Field(default=None, ge=0, le=MAX_PRIORITY)
+    lifo: bool | None = None
+    timestamp: int | None = Field(default=None, ge=0)
+    remove_on_complete: bool | int | Retention | None = None
+    remove_on_fail: bool | int | Retention | None = None
+    keep_logs: int | None = Field(default=None, ge=0)
+    stack_trace_limit: int | None = Field(default=None, ge=0)
+    size_limit: int | None = Field(default=None, ge=1, exclude=True)
+    deduplication: dict[str, Any] | None = None
+    parent: dict[str, str] | None = None
+    fail_parent_on_failure: bool | None = None
+    continue_parent_on_failure: bool | None = None
+    ignore_dependency_on_failure: bool | None = None
+    remove_dependency_on_failure: bool | None = None
+    telemetry_metadata: str | None = Field(default=None, alias="tm")
+
+    def wire(self) -> dict[str, Any]:
+        """What goes into Redis: BullMQ's names, without what was not said."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class JobQueue:
+    """Adds jobs to the queue ``name``. Connects with the first job.
+
+    ``connection``: a URL, a mapping, a redis.asyncio.Redis; None means the settings, and without any the embedded
+    broker. ``default_options`` are given to every job that does not say otherwise.
+    Raises ``ConfigurationError`` naming the argument that is wrong.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connection: Any = None,
+        *,
+        settings: Settings | None = None,
+        default_options: Mapping[str, Any] | None = None,
+        timeout: float = ADD_TIMEOUT,
+    ) -> None:
+        self.name = check_queue_name("name", name)
+        self.settings = settings or Settings()
+        if connection is None and self.settings.redis_url is not None:
+            connection = self.settings.redis_url.get_secret_value()
+        self._embedded = EmbeddedBroker(self.settings.state_dir) if connection is None else None
+        self._address = Address.of(connection) if connection is not None else None
+        self._defaults = dict(default_options or {})
+        job_options(self._defaults)
+        self._timeout = timeout
+        self._connecting = asyncio.Lock()
+        self._link: Link | None = None
+        self._producer: Producer | None = None
+
+    async def add(self, name: str, data: Any, **options: Any) -> str:
+        """Add a job; returns its id. Adding an id that exists already adds nothing and returns that id.
+
+        Raises ``ConfigurationError`` for a wrong option or data that is not JSON, naming it, and ``BrokerError``
+        when Redis refuses or cannot be reached.
+        """
+        return (await self.add_bulk([{"name": name, "data": data, "opts": options}]))[0]
+
+    async def add_bulk(self, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Add many jobs, each ``{"name", "data", "opts"}``; returns their ids in order.
+
+        Every job is checked before the first one is sent. Raises as ``add``.
+        """
+        producer = await self._connect()
+        now = round(time.time() * 1000)
+        commands = [self._command(producer, job, now) for job in jobs]
+        return await producer.add(commands, self._timeout)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        link, self._link, self._producer = self._link, None, None
+        if link is not None:
+            await link.stop()
+            if self._embedded is not None:
+                await asyncio.to_thread(self._embedded.stop)
+
+    async def __aenter__(self) -> Self:
+        await self._connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _command(self, producer: Producer, job: Mapping[str, Any], now: int) -> bytes:
+        name = job.get("name")
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"name must be a text that is not empty, not {name!r:.80}")
+        options = job_options({**self._defaults, **(job.get("opts") or {})})
+        wire = options.wire()
+        wire["jobId"] = check_job_id(options.job_id) if options.job_id is not None else uuid.uuid4().hex
+        try:
+            command = producer.command(name, job.get("data"), wire, options.timestamp or now)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"data of job {name!r} is not JSON: {error}") from error
+        limit = min(options.size_limit or self.settings.max_payload_bytes, self.settings.max_payload_bytes)
+        if len(command) > limit:
+            raise ConfigurationError(
+                f"data of job {name!r} has about {len(command)} bytes, more than the limit of {limit} "
+                "(setting max_payload_bytes)"
+            )
+        return command
+
+    async def _connect(self) -> Producer:
+        if self._producer is not None:
+            return self._producer
+        async with self._connecting:
+            if self._producer is None:
+                if self._embedded is not None:
+                    self._address = Address.of(await asyncio.to_thread(self._embedded.start))
+                assert self._address is not None  # noqa: S101 - set here or by the constructor
+                link = Link(
+                    self._address,
+                    name=f"producer {self.name}",
+                    client_name=f"auth-worker:producer:{self.name}",
+                    scripts=producer_scripts(),
+                )
+                await link.start(self._timeout)
+                self._link = link
+                self._producer = Producer(link, self.settings.prefix, self.name)
+        return self._producer
+
+
+def job_options(options: Mapping[str, Any]) -> JobOptions:
+    """Check a job's options. Raises ``ConfigurationError`` naming the field."""
+    try:
+        return JobOptions(**options)
+    except ValidationError as error:
+        raise configuration_error("job options", error, JobOptions) from error
