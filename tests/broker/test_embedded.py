@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,7 @@ def test_a_killed_server_is_back_at_the_same_address_with_its_data(state_dir: Pa
             ask(broker.url, "SET", f"job{round_}", "1")
             victim = server_pid(broker.url)
             os.kill(victim, signal.SIGKILL)
-            eventually(lambda victim=victim: another_server(broker.url, victim), "the server is not back")
+            eventually(partial(another_server, broker.url, victim), "the server is not back")
         assert ask(broker.url, "DBSIZE") == 3
 
 
