@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
 
-import structlog
-
 from auth_worker.config import EMAIL_JOB_TYPES, Settings
 from auth_worker.consumers.envelope import read_envelope, validated
 from auth_worker.consumers.sent_marker import is_marked_sent, mark_sent
@@ -21,9 +19,8 @@ from auth_worker.email.rendering import RenderedEmail, render
 from auth_worker.email.service import EmailSender
 from auth_worker.errors import AuthWorkerError, ConfigurationError, EmailDispatchError
 from auth_worker.job import Job
+from auth_worker.logs import logger_of
 from auth_worker.messages import WORKER_MESSAGES
-
-logger = structlog.get_logger(__name__)
 
 EmailJobConsumer = Callable[[Job], Awaitable[dict[str, Any]]]
 
@@ -37,11 +34,13 @@ def create_email_job_consumer(
     settings: Settings | None = None,
     from_address: str | None = None,
     product_name: str | None = None,
+    logger: Any = None,
 ) -> EmailJobConsumer:
     """Make the consumer for the e-mail queue.
 
     ``from_address`` (``Name <address>``) and ``product_name`` default to ``email_from`` and
-    ``email_product_name`` of ``settings``, and those to the environment. The consumer returns
+    ``email_product_name`` of ``settings``, and those to the environment; ``logger`` (structlog or stdlib) to
+    one as ``settings`` say, and with their ``log_jobs`` off a mail is told at level debug. The consumer returns
     ``{"status": "OK", "messageId": ...}`` once the service accepted the mail, marks the job as sent, and
     never sends the mail of a marked job again.
 
@@ -50,12 +49,11 @@ def create_email_job_consumer(
     ``EmailRefusedError``, which end the job, and ``EmailDispatchError``, which a retry may help.
     """
     service = _checked_service(email_service)
-    if from_address is None or product_name is None:
-        settings = settings or Settings()
-        from_address = settings.email_from if from_address is None else from_address
-        product_name = settings.email_product_name if product_name is None else product_name
-    sender = sender_from(from_address)
-    product = _checked_product(product_name)
+    settings = settings or Settings()
+    sender = sender_from(settings.email_from if from_address is None else from_address)
+    product = _checked_product(settings.email_product_name if product_name is None else product_name)
+    log = logger_of(logger, settings)
+    log_mail = log.info if settings.log_jobs else log.debug
 
     async def consume_email_job(job: Job) -> dict[str, Any]:
         job_type, data = read_envelope(EMAIL_JOB_TYPES, job.data)
@@ -63,7 +61,7 @@ def create_email_job_consumer(
         message_id = message_id_of(job.queue_name, job.id, job.timestamp, sender.domain)
         result = {"status": "OK", "messageId": message_id}
         if is_marked_sent(job, message_id):
-            _log(WORKER_MESSAGES.EMAIL_ALREADY_SENT, job, payload, message_id)
+            log_mail(WORKER_MESSAGES.EMAIL_ALREADY_SENT, **_fields(job, payload, message_id))
             return result
         message = compose(
             sender=sender,
@@ -73,8 +71,8 @@ def create_email_job_consumer(
             content=_rendered(payload, job, product),
         )
         await _send(service, message)
-        await mark_sent(job, message_id)
-        _log(WORKER_MESSAGES.EMAIL_SENT, job, payload, message_id)
+        await mark_sent(job, message_id, log)
+        log_mail(WORKER_MESSAGES.EMAIL_SENT, **_fields(job, payload, message_id))
         return result
 
     return consume_email_job
@@ -114,9 +112,7 @@ def _rendered(payload: EmailJobData, job: Job, product: str) -> RenderedEmail:
     expires_at = payload.expiry(_produced_at(job, now))
     if expires_at is not None and expires_at <= now:
         what = "code" if payload.kind == "one_time_code" else "link"
-        raise EmailExpiredError(
-            f"The {what} expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}, before it could be sent"
-        )
+        raise EmailExpiredError(f"The {what} expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}, before it could be sent")
     return render(
         payload.kind,
         product_name=product,
@@ -139,13 +135,12 @@ def _produced_at(job: Job, now: datetime) -> datetime:
     return produced_at
 
 
-def _log(message: WORKER_MESSAGES, job: Job, payload: EmailJobData, message_id: str) -> None:
-    logger.info(
-        message,
-        queue=job.queue_name,
-        job_id=job.id,
-        job_name=job.name,
-        attempt=job.attempt,
-        message_id=message_id,
-        to=mask_address(payload.email),
-    )
+def _fields(job: Job, payload: EmailJobData, message_id: str) -> dict[str, Any]:
+    return {
+        "queue": job.queue_name,
+        "job_id": job.id,
+        "job_name": job.name,
+        "attempt": job.attempt,
+        "message_id": message_id,
+        "to": mask_address(payload.email),
+    }

@@ -6,13 +6,10 @@ It is the job's BullMQ progress, which stays in the job's hash between attempts:
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import structlog
+from typing import Any
 
 from auth_worker.job import Job
 from auth_worker.messages import WORKER_ERRORS
-
-logger = structlog.get_logger(__name__)
 
 
 def is_marked_sent(job: Job, sent_id: str) -> bool:
@@ -20,7 +17,7 @@ def is_marked_sent(job: Job, sent_id: str) -> bool:
     return isinstance(job.progress, Mapping) and job.progress.get("sent") == sent_id
 
 
-async def mark_sent(job: Job, sent_id: str) -> None:
+async def mark_sent(job: Job, sent_id: str, logger: Any) -> None:
     """Mark ``sent_id`` as sent. Does not raise: the mail is out, and failing now would only send it again."""
     try:
         await job.update_progress({"sent": sent_id})

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from auth_worker.config import SMS_JOB_TYPES
+from auth_worker.config import SMS_JOB_TYPES, Settings
 from auth_worker.consumers.envelope import read_envelope, validated
 from auth_worker.consumers.sent_marker import is_marked_sent, mark_sent
 from auth_worker.errors import ConfigurationError
 from auth_worker.job import Job
+from auth_worker.logs import logger_of
 
 SmsJobConsumer = Callable[[Job], Awaitable[dict[str, Any]]]
 
@@ -50,17 +51,21 @@ class _OtpData(BaseModel):
     code: Annotated[str, AfterValidator(_code)] = Field(repr=False)
 
 
-def create_sms_job_consumer(sms_service: SmsService | None) -> SmsJobConsumer:
+def create_sms_job_consumer(
+    sms_service: SmsService | None, *, settings: Settings | None = None, logger: Any = None
+) -> SmsJobConsumer:
     """Make the consumer for the SMS queue. It returns ``{"status": "OK"}`` once the code is accepted.
 
     Raises ``ConfigurationError`` for a missing service, or one without ``send_otp``. The consumer raises
     ``UnknownJobTypeError`` and ``InvalidJobDataError``, and what the service raises. A job whose code was
-    accepted by an earlier attempt is not sent again.
+    accepted by an earlier attempt is not sent again. ``logger`` (structlog or stdlib) defaults to one of
+    ``settings``, and those to the environment.
     """
     if sms_service is None:
         raise ConfigurationError("SMS service required")
     if not callable(getattr(sms_service, "send_otp", None)):
         raise ConfigurationError("SMS service must have a method send_otp(phone, code)")
+    log = logger_of(logger, settings or Settings())
 
     async def consume_sms_job(job: Job) -> dict[str, Any]:
         match read_envelope(SMS_JOB_TYPES, job.data):
@@ -69,7 +74,7 @@ def create_sms_job_consumer(sms_service: SmsService | None) -> SmsJobConsumer:
                 sent_id = _sent_id(job)
                 if not is_marked_sent(job, sent_id):
                     await sms_service.send_otp(otp.phone, otp.code)
-                    await mark_sent(job, sent_id)
+                    await mark_sent(job, sent_id, log)
         return {"status": "OK"}
 
     return consume_sms_job

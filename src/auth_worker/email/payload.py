@@ -78,9 +78,7 @@ Link = Annotated[str, AfterValidator(safe_link)]
 class EmailJobData(BaseModel):
     """What every e-mail job carries. Unknown keys are ignored: producers may send more."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, hide_input_in_errors=True)
     kind: ClassVar[EmailKind]
 
     email: Annotated[str, AfterValidator(recipient_address)] = Field(repr=False)
@@ -88,9 +86,7 @@ class EmailJobData(BaseModel):
         default=None, repr=False
     )
     locale: Annotated[str, AfterValidator(_locale)] | None = None
-    expires_in_minutes: Annotated[float, Field(strict=True, gt=0, le=525_600, allow_inf_nan=False)] | None = (
-        None
-    )
+    expires_in_minutes: Annotated[float, Field(strict=True, gt=0, le=525_600, allow_inf_nan=False)] | None = None
     expires_at: Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_utc)] | None = None
 
     @property

@@ -85,9 +85,7 @@ def render(
         "code": secret if is_code else "",
         "text": text,
     }
-    html, plain = (
-        _environment().get_template(f"email.{ending}").render(context) for ending in ("html", "txt")
-    )
+    html, plain = (_environment().get_template(f"email.{ending}").render(context) for ending in ("html", "txt"))
     return RenderedEmail(text["subject"], html, plain)
 
 
