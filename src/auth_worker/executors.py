@@ -39,7 +39,9 @@ def executor_for(consumer: Callable[..., Any], execution: Execution, concurrency
     """Choose by what the consumer is. Raises ``ConfigurationError`` naming the argument that is wrong."""
     if not callable(consumer):
         raise ConfigurationError(f"processor must be a function taking a Job, not {type(consumer).__name__}")
-    target = consumer if inspect.isroutine(consumer) or isinstance(consumer, partial) else consumer.__call__
+    target: Any = consumer
+    if not inspect.isroutine(consumer) and not isinstance(consumer, partial):
+        target = type(consumer).__call__
     is_async = inspect.iscoroutinefunction(inspect.unwrap(getattr(target, "func", target)))
     match execution:
         case "auto":
@@ -79,9 +81,7 @@ class ThreadExecutor:
     async def __call__(self, job: Job) -> Any:
         """Run the function in a thread, with the context of the run; wait for it even when cancelled."""
         context = contextvars.copy_context()
-        running = asyncio.get_running_loop().run_in_executor(
-            self._pool, context.run, _call, self._consumer, job
-        )
+        running = asyncio.get_running_loop().run_in_executor(self._pool, context.run, _call, self._consumer, job)
         cancelled: asyncio.CancelledError | None = None
         while not running.done():
             try:
@@ -125,14 +125,14 @@ class ProcessExecutor:
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            future.cancel()
+            future.cancel()  # type: ignore[no-untyped-call] # pebble kills the process
             raise
         except ProcessExpired as error:
             raise JobError(f"the job's process died (exit code {error.exitcode})") from error
 
     def close(self) -> None:
         """Kill the processes."""
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]
 
 
 def _call(consumer: Callable[[Job], Any], job: Job) -> Any:

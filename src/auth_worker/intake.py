@@ -14,7 +14,8 @@ from collections.abc import Callable
 from functools import partial
 
 from auth_worker.broker.doorbell import Doorbell
-from auth_worker.broker.store import Fetched, Nothing, Settled, Store
+from auth_worker.broker.replies import Fetched, Nothing, Settled
+from auth_worker.broker.store import Store
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 from auth_worker.events import EventBus, Problem
 from auth_worker.messages import WORKER_ERRORS
@@ -95,6 +96,14 @@ class Intake:
         elif self._rest_until <= time.monotonic():
             self._ask()
 
+    def rest(self, seconds: float, *, resting: bool = True) -> None:
+        """Look again after ``seconds``; ``resting`` says to ignore the doorbell until then."""
+        if resting:
+            self._rest_until = time.monotonic() + seconds
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._wake)
+
     def asked(self) -> None:
         """A settle that also asks for a job is under way; ``received`` must follow."""
         self._asking += 1
@@ -118,7 +127,7 @@ class Intake:
             self._quiet.set()
 
     def release(self, token: str, *, spent: bool = False) -> None:
-        """A run is over and asked for nothing. A ``spent`` token may still lock a job: a new one takes its place."""
+        """A run is over and asked for nothing. A ``spent`` token may still lock a job: a new one replaces it."""
         if spent:
             self._store.forget(token)
             token = self._new_token()
@@ -167,23 +176,19 @@ class Intake:
         if not self._open:
             return
         if limited_ms:
-            self._rest(limited_ms / 1000)
+            self.rest(limited_ms / 1000)
         elif next_due:
             self._wait(next_due)
         elif not self._asking:
             self._doorbell.watch(self._marker, self.look)
 
     def _wait(self, due: float) -> None:
-        self._rest(max(due - time.time() * 1000, 0) / 1000, resting=False)
+        self.rest(max(due - time.time() * 1000, 0) / 1000, resting=False)
         self._doorbell.watch(self._marker, self.look)
 
-    def _rest(self, seconds: float, *, resting: bool = True) -> None:
-        """Look again after ``seconds``; ``resting`` says to ignore the doorbell until then."""
-        if resting:
-            self._rest_until = time.monotonic() + seconds
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, self.look)
+    def _wake(self) -> None:
+        self._rest_until = 0.0
+        self.look()
 
     def _failed(self, token: str, error: BrokerError) -> None:
         if isinstance(error, BrokerUnavailableError):
@@ -194,13 +199,13 @@ class Intake:
         if error.code == "NOSCRIPT":
             self._recovering = asyncio.create_task(self._reload(), name=f"reload {self._queue}")
         else:
-            self._rest(REFUSED_PAUSE)
+            self.rest(REFUSED_PAUSE)
 
     async def _reload(self) -> None:
         try:
             await self._store.link.load_scripts()
         except BrokerError:
-            self._rest(REFUSED_PAUSE)
+            self.rest(REFUSED_PAUSE)
         else:
             self.look()
 

@@ -53,7 +53,7 @@ class Job:
     def __init__(
         self,
         *,
-        id: str,  # noqa: A002 - BullMQ's name for it
+        id: str,
         name: str,
         data: Any,
         opts: Mapping[str, Any],

@@ -73,9 +73,7 @@ class LeaseRenewer:
                     scripts.extendJobLocks(ids, tokens, tenancy.lock_duration), lease_s / 4
                 )
             except (BrokerError, TimeoutError) as error:
-                self._bus.emit(
-                    Problem(WORKER_ERRORS.BROKER_REFUSED, tenancy.queue, f"renewing leases: {error}")
-                )
+                self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, tenancy.queue, f"renewing leases: {error}"))
             else:
                 gone = {job_id.decode("utf-8", "surrogateescape") for job_id in refused}
                 for run in due:

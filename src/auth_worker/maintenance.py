@@ -35,9 +35,7 @@ class StalledCheck:
             try:
                 ids = await self._scripts.moveStalledJobsToWait(self._config.max_stalled_count, interval)
             except BrokerError as error:
-                self._bus.emit(
-                    Problem(WORKER_ERRORS.MAINTENANCE_FAILED, self._queue, f"stalled check: {error}")
-                )
+                self._bus.emit(Problem(WORKER_ERRORS.MAINTENANCE_FAILED, self._queue, f"stalled check: {error}"))
             else:
                 if ids:
                     names = tuple(job_id.decode(errors="replace") for job_id in ids)

@@ -11,8 +11,9 @@ import re
 from auth_worker.errors import ConfigurationError
 
 RESERVED_IDS = frozenset(
-    "active wait waiting waiting-children paused completed failed delayed repeat stalled limiter prioritized id "
-    "stalled-check meta pc events marker de dn metrics".split()
+    ("active", "wait", "waiting", "waiting-children", "paused", "completed", "failed", "delayed", "repeat")
+    + ("stalled", "limiter", "prioritized", "id", "stalled-check", "meta", "pc", "events", "marker", "de", "dn")
+    + ("metrics",)
 )
 _QUEUE = re.compile(r"[A-Za-z0-9_{][A-Za-z0-9._{}@ -]{0,199}")
 _JOB = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+=-]{0,199}")

@@ -108,17 +108,18 @@ def _attempts(value: Any) -> int | None:
 def _keep(value: Any, default: Any) -> Keep:
     """BullMQ's ``removeOnComplete`` / ``removeOnFail``: true, false, a count, or {count, age, limit}."""
     if value is None:
-        chosen = default.model_dump(exclude_none=True)
+        chosen: Keep = default.model_dump(exclude_none=True)
         return chosen or {"count": -1}
     if isinstance(value, bool):
         return {"count": 0 if value else -1}
     if isinstance(value, int | float) and math.isfinite(value):
         return {"count": int(value)}
     if isinstance(value, dict):
+        numbers = {key: value.get(key) for key in ("count", "age", "limit")}
         keep = {
             key: int(number)
-            for key in ("count", "age", "limit")
-            if isinstance(number := value.get(key), int | float) and math.isfinite(number)
+            for key, number in numbers.items()
+            if isinstance(number, int | float) and math.isfinite(number)
         }
         return keep or {"count": -1}
     raise InvalidPayloadError(f"opts.removeOnComplete or removeOnFail is {type(value).__name__}")

@@ -16,35 +16,36 @@ class Quarantine:
         self.suspect: object | None = None
         """Who is to run alone, or does so already."""
         self._start: Callable[[], None] | None = None
-        self._running = 0
+        self._running: set[object] = set()
         self._on_release: list[Callable[[], None]] = []
 
     def subscribe(self, on_release: Callable[[], None]) -> None:
         """Call ``on_release`` each time jobs may be taken again."""
         self._on_release.append(on_release)
 
-    def entered(self) -> None:
-        """A run begins."""
-        self._running += 1
-
-    def left(self) -> None:
-        """A run has ended, and is settled."""
-        self._running -= 1
-        if not self._running and self._start is not None:
-            start, self._start = self._start, None
-            start()
-
     def isolate(self, suspect: object, start: Callable[[], None]) -> None:
         """Hold ``suspect`` until it is alone, then ``start`` it. Only while no other suspect is held."""
         self.suspect = suspect
-        if self._running:
-            self._start = start
-        else:
-            start()
+        self._start = start
+        self._start_if_alone()
 
-    def release(self, suspect: object) -> None:
-        """The suspect has ended, or went back to the queue: jobs may be taken again."""
-        if self.suspect is suspect:
+    def entered(self, run: object) -> None:
+        """A run begins."""
+        self._running.add(run)
+
+    def left(self, run: object) -> None:
+        """A run has ended and is settled, or was given back without having begun."""
+        self._running.discard(run)
+        if self.suspect is None:
+            return
+        if run is self.suspect:
             self.suspect = self._start = None
             for on_release in self._on_release:
                 on_release()
+        else:
+            self._start_if_alone()
+
+    def _start_if_alone(self) -> None:
+        if not self._running and self._start is not None:
+            start, self._start = self._start, None
+            start()

@@ -28,6 +28,7 @@ class Run:
 
     ``renewed`` is the monotonic time (s) up to which the lease counts from: when the command was sent that last
     set or renewed the lock. ``ended`` turns true with the decision; a lease lost after that is no matter.
+    ``settling`` turns true when an outcome is on its way to Redis; there is never a second one.
     """
 
     __slots__ = (
@@ -72,12 +73,16 @@ class Run:
         return ((self.stopped or time.perf_counter()) - self.started) * 1000
 
     def cancel(self, cause: Cause) -> None:
-        """Ask the consumer to stop. The first cause stays; one that comes after the end does nothing."""
-        if self.ended:
+        """Ask the consumer to stop, once for each cause, so that it is not disturbed while it cleans up.
+
+        The first cause decides what becomes of the job, but a lost lease outweighs every other one. After the end
+        nothing happens.
+        """
+        if self.ended or self.cause in (cause, Cause.LEASE_LOST):
             return
-        if self.cause is None:
+        if self.cause is None or cause is Cause.LEASE_LOST:
             self.cause = cause
-            self.job.cancelled.set()
+        self.job.cancelled.set()
         if self.task is not None:
             self.task.cancel()
 
@@ -92,9 +97,7 @@ async def perform(run: Run, execute: Execute, *, timeout: float | None, max_resu
         timer = asyncio.get_running_loop().call_later(timeout, run.cancel, Cause.TIMEOUT)
     try:
         value = await execute(run.job)
-    except (
-        BaseException
-    ) as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
+    except BaseException as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
         outcome = decide_error(error, run.job, run.options, run.cause)
     else:
         outcome = decide_result(value, run.job, run.options, max_result_bytes)

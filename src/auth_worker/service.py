@@ -104,9 +104,7 @@ class WorkerService:
         self._log.debug(WORKER_MESSAGES.PROCESSOR_REGISTERED, queue=queue_name)
         return service
 
-    def processor(
-        self, queue_name: str, **options: Any
-    ) -> Callable[[Callable[[Job], Any]], Callable[[Job], Any]]:
+    def processor(self, queue_name: str, **options: Any) -> Callable[[Callable[[Job], Any]], Callable[[Job], Any]]:
         """``register_processor`` as a decorator; ``options`` are its other arguments."""
 
         def register(consumer: Callable[[Job], Any]) -> Callable[[Job], Any]:
@@ -164,8 +162,10 @@ class WorkerService:
         await self.stop()
 
     async def run(self) -> int:
-        """Start, wait for SIGTERM or SIGINT, stop. Returns the exit code: 0 clean, 1 failed to start, 3 stopped
-        with work handed back, 4 broker unreachable. A signal while starting stops at once.
+        """Start, wait for SIGTERM or SIGINT, stop; returns the exit code.
+
+        0 clean, 1 failed to start, 3 stopped with work handed back, 4 broker unreachable. A signal while starting
+        stops at once.
         """
         self.setup_graceful_shutdown()
         starting = asyncio.create_task(self.start())

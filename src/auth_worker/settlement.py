@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from auth_worker.broker.store import Nothing, Settled, Store
+from auth_worker.broker.replies import Nothing, Settled
+from auth_worker.broker.store import Store
 from auth_worker.dead_letter import Letter, letter_of
 from auth_worker.errors import BrokerError
 from auth_worker.events import EventBus, Problem
@@ -123,22 +124,25 @@ class Settlement:
             return
         else:
             self._reporter.settled(run, outcome, letter)
+        if isinstance(outcome, Throttle):
+            self._intake.rest(outcome.duration_ms / 1000)  # without a limiter, the scripts would not
         if asked:
             self._intake.received(run.token, reply.next or Nothing(0, 0), sent)
         else:
             self._intake.release(run.token, spent=reply.code < 0)
 
     def _insist(self, run: Run, outcome: Outcome, now: int, letter: Letter | None) -> None:
-        run.settling = True
         task = asyncio.create_task(self._write_late(run, outcome, now, letter), name=f"settle {run.job.id}")
         self._insisting.add(task)
         task.add_done_callback(self._insisting.discard)
 
     async def _write_late(self, run: Run, outcome: Outcome, now: int, letter: Letter | None) -> None:
-        pause = RETRY_PAUSE
+        pause, forgotten = RETRY_PAUSE, True
         while (left := run.renewed + self._lease_s - self._clock()) > 0:
             try:
                 await asyncio.wait_for(self._store.link.wait_up(), left)
+                if forgotten:
+                    await self._store.link.load_scripts()
                 if await self._write_again(run, outcome, now, letter):
                     self._reporter.settled(run, outcome, letter)
                 else:
@@ -147,8 +151,7 @@ class Settlement:
             except TimeoutError:
                 break
             except BrokerError as error:
-                if error.code == "NOSCRIPT":
-                    await self._store.link.load_scripts()
+                forgotten = error.code == "NOSCRIPT"
                 self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, run.job.queue_name, str(error)))
                 await asyncio.sleep(min(pause, max(left, 0)))
                 pause = min(pause * 2, 1.0)
@@ -158,9 +161,12 @@ class Settlement:
     async def _write_again(self, run: Run, outcome: Outcome, now: int, letter: Letter | None) -> bool:
         """Send the write once more. True if it counts, now or the first time. Raises ``BrokerError``."""
         reply: asyncio.Future[Settled | BrokerError] = asyncio.get_running_loop().create_future()
-        self._store.settle(
-            run, outcome, now, letter, False, lambda answer: reply.done() or reply.set_result(answer)
-        )
+
+        def replied(answer: Settled | BrokerError) -> None:
+            if not reply.done():
+                reply.set_result(answer)
+
+        self._store.settle(run, outcome, now, letter, False, replied)
         answer = await reply
         if isinstance(answer, BrokerError):
             raise answer

@@ -77,7 +77,7 @@ class WatchLoop:
 
 
 class LagWatch:
-    """Notices when the work loop does not turn, from outside of it. ``ticked`` is when it last did (monotonic s)."""
+    """Notices from outside when the work loop does not turn. ``ticked``: when it last did (monotonic s)."""
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class QueueActions:
         return _checked(job, await self._link.call(script(ADD_LOG), [key, f"{key}:logs"], args))
 
     async def update_progress(self, job: Job, value: Any) -> None:
-        """Source: updateProgress-3.lua. Raises ``BrokerError``; ``TypeError``, ``ValueError`` for what is no JSON."""
+        """Source: updateProgress-3.lua. Raises ``BrokerError``; ``TypeError`` or ``ValueError`` for no JSON."""
         encode_json(value)
         try:
             await self._scripts.updateProgress(job.id, value)

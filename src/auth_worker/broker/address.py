@@ -65,11 +65,10 @@ class Address:
         """
         if not self.sentinels:
             return self.host, self.port
-        sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            self.sentinels, socket_timeout=2, socket_connect_timeout=2, **self.sentinel_options
-        )
+        options = {"socket_timeout": 2, "socket_connect_timeout": 2, **self.sentinel_options}
+        sentinel = Sentinel(self.sentinels, **options)  # type: ignore[no-untyped-call]
         try:
-            host, port = await sentinel.discover_master(self.sentinel_service)  # type: ignore[no-untyped-call]
+            host, port = await sentinel.discover_master(self.sentinel_service)
         except Exception as error:
             raise BrokerUnavailableError(
                 f"no sentinel of {self} knows the primary of {self.sentinel_service!r}: {error}"
@@ -87,7 +86,7 @@ def _from_url(url: str) -> Address:
     if scheme not in ("redis", "rediss", "unix"):
         raise ConfigurationError(f"redis_connection: {scheme}:// is not a Redis URL; use {URL_FORMS}")
     try:
-        options = parse_url(url)  # type: ignore[no-untyped-call]
+        options = parse_url(url)
     except ValueError as error:
         raise ConfigurationError(f"redis_connection: the URL cannot be read: {error}") from error
     return _from_options({**options, "ssl": scheme == "rediss"})
@@ -154,9 +153,7 @@ def _tls_of(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     )
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if options.get("ssl_certfile"):
-        context.load_cert_chain(
-            options["ssl_certfile"], options.get("ssl_keyfile"), options.get("ssl_password")
-        )
+        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"), options.get("ssl_password"))
     if options.get("ssl_check_hostname") in (False, "False", "false", "no", "0"):
         context.check_hostname = False
     if str(options.get("ssl_cert_reqs", "required")).lower() in ("none", "optional"):

@@ -19,13 +19,13 @@ from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableEr
 
 FLUSH_AFTER = 8
 BUSY_CODES = frozenset(
-    "OOM READONLY LOADING MASTERDOWN CLUSTERDOWN TRYAGAIN BUSY NOREPLICAS MISCONF UNBLOCKED".split()
+    ("OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MISCONF")
 )
 OnReply = Callable[[Any], None]
 
 
-def pack(*args: str | int | float | bytes) -> bytes:
-    """One command in Redis's wire format."""
+def pack(*args: Any) -> bytes:
+    """One command, of str, bytes, int and float, in Redis's wire format."""
     return bytes(hiredis.pack_command(args))
 
 

@@ -21,7 +21,7 @@ BLOCK_S = 5.0
 BLIND_BLOCK_S = 0.5
 """The blocking time where Redis does not let us end a wait early (no CLIENT UNBLOCK)."""
 OnRing = Callable[[float], None]
-"""Called when the queue should be looked at; with the time (epoch ms) if only a delayed job is due then, else 0."""
+"""Called when the queue should be looked at: with 0, or with the time (epoch ms) a delayed job is due."""
 
 
 class Doorbell:

@@ -16,7 +16,7 @@ from auth_worker.config import WorkerConfig
 from auth_worker.options import JobOptions
 
 KEY, ID, NOW, TOKEN, VALUE, OPTIONS, FIELDS, DELAY, PUSH = (
-    f"\0{mark}\0" for mark in "key id now token value options fields delay push".split()
+    f"\0{mark}\0" for mark in ["key", "id", "now", "token", "value", "options", "fields", "delay", "push"]
 )
 
 
@@ -37,9 +37,7 @@ class WorkerFrames:
         self.fetch = self._fetch()
         self.complete = {fetch: self._finish("completed", fetch) for fetch in (True, False)}
         self.fail = {fetch: self._finish("failed", fetch) for fetch in (True, False)}
-        self.delay = {
-            (skip, fetch): self._delay(skip, fetch) for skip in (True, False) for fetch in (True, False)
-        }
+        self.delay = {(skip, fetch): self._delay(skip, fetch) for skip in (True, False) for fetch in (True, False)}
         self.retry = self._retry()
         self.hand_back = self._hand_back()
         self.await_children = self._await_children()
@@ -120,7 +118,7 @@ class WorkerFrames:
 
     def _hand_back(self) -> Frame:
         """KEYS and ARGV as the header of moveJobFromActiveToWait-9.lua names them; it has no builder."""
-        names = "active wait stalled paused meta limiter prioritized marker events".split()
+        names = ["active", "wait", "stalled", "paused", "meta", "limiter", "prioritized", "marker", "events"]
         keys = self.builders.getKeys(names)
         return Frame(script(HAND_BACK), keys, [ID, TOKEN, KEY], [ID, TOKEN, KEY])
 

@@ -91,6 +91,7 @@ class Link:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeping
             self._keeping = None
+        self._up.clear()
         if self._connection is not None:
             self._connection.close("the link was stopped")
 
@@ -135,9 +136,7 @@ class Link:
             await self.execute("SCRIPT", "LOAD", script.text)
 
     def _down_error(self) -> BrokerUnavailableError:
-        return BrokerUnavailableError(
-            f"no connection to {self.address}: {self.last_error or 'not connected'}"
-        )
+        return BrokerUnavailableError(f"no connection to {self.address}: {self.last_error or 'not connected'}")
 
     async def _keep_connected(self) -> None:
         delay = FIRST_RETRY

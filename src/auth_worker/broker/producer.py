@@ -101,7 +101,8 @@ def _call(called: Script, keys: list[Any], args: list[Any]) -> Any:
 
 def _is_to_repeat(reply: Any) -> bool:
     return isinstance(reply, BrokerUnavailableError) or (
-        isinstance(reply, BrokerError) and reply.code in ("NOSCRIPT", "LOADING", "READONLY", "TRYAGAIN", "MASTERDOWN")
+        isinstance(reply, BrokerError)
+        and reply.code in ("NOSCRIPT", "LOADING", "READONLY", "TRYAGAIN", "MASTERDOWN")
     )
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import msgpack
 
-from auth_worker.broker.connection import error_of, is_error, pack
+from auth_worker.broker.connection import pack
 from auth_worker.broker.frames import WorkerFrames
 from auth_worker.broker.letters import LetterBox
 from auth_worker.broker.link import Link
+from auth_worker.broker.replies import Fetched, Nothing, Settled, fetched, read_fetched, read_last, read_settled
 from auth_worker.broker.scripts import HAND_BACK, Script, script
 from auth_worker.config import WorkerConfig
 from auth_worker.dead_letter import Letter
@@ -34,31 +35,9 @@ from auth_worker.outcome import (
     Throttle,
     encode_json,
 )
-from auth_worker.payload import RawJob
 
 RATE_LIMIT_FOREVER = 2**53 - 1
 """The limiter's value that stops the whole queue until the key expires (Node: Number.MAX_SAFE_INTEGER)."""
-
-
-class Fetched(NamedTuple):
-    """A job, locked for us."""
-
-    job_id: str
-    raw: RawJob
-
-
-class Nothing(NamedTuple):
-    """No job now: the queue rests for ``limited_ms``; the next delayed job is due at ``next_due`` (epoch ms)."""
-
-    limited_ms: int
-    next_due: float
-
-
-class Settled(NamedTuple):
-    """What became of a settle: ``code`` < 0 is BullMQ's error code; ``next`` what was fetched along with it."""
-
-    code: int
-    next: Fetched | Nothing | None
 
 
 class Settling(Protocol):
@@ -67,7 +46,10 @@ class Settling(Protocol):
     job: Job
     options: JobOptions
     token: str
-    traces: list[str]
+
+    @property
+    def traces(self) -> list[str]:
+        """The stack traces of earlier attempts."""
 
 
 OnSettled = Callable[[Settled | BrokerError], None]
@@ -112,7 +94,7 @@ class Store:
         """Take the next job for ``token``. Source: moveToActive-11.lua."""
         options = self._options_of_fetch(token)
         self.link.send(
-            self._frames.fetch.fill(b"%d" % _now(), options), lambda reply: on_fetched(_read_fetched(reply))
+            self._frames.fetch.fill(b"%d" % _now(), options), lambda reply: on_fetched(read_fetched(reply))
         )
 
     def settle(
@@ -129,19 +111,19 @@ class Store:
         if letter is not None and self.letters is not None:
             guard = (self._key_prefix + run.job.id.encode() + b":lock", run.token)
             add = self.letters.add_command(letter, guard)
-            self.link.send_transaction([add, command], lambda reply: on_settled(_read_last(reply)))
+            self.link.send_transaction([add, command], lambda reply: on_settled(read_last(reply)))
         elif isinstance(outcome, Throttle):
             limit = pack("SET", f"{self.key_prefix}limiter", RATE_LIMIT_FOREVER, "PX", outcome.duration_ms)
-            self.link.send_transaction([limit, command], lambda reply: on_settled(_read_last(reply)))
+            self.link.send_transaction([limit, command], lambda reply: on_settled(read_last(reply)))
         else:
-            self.link.send(command, lambda reply: on_settled(_read_settled(reply)))
+            self.link.send(command, lambda reply: on_settled(read_settled(reply)))
 
     def hand_back(self, job_id: str, token: str, on_settled: OnSettled) -> None:
         """Put a fetched job back to the front of wait. Source: moveJobFromActiveToWait-9.lua."""
         key = _bytes(job_id)
         self.link.send(
             self._frames.hand_back.fill(key, token.encode(), self._key_prefix + key),
-            lambda reply: on_settled(_read_settled(reply)),
+            lambda reply: on_settled(read_settled(reply)),
         )
 
     async def fetched_by(self, tokens: Iterable[str]) -> list[tuple[str, Fetched]]:
@@ -155,7 +137,7 @@ class Store:
         for job_id, lock in zip(ids, locks, strict=True):
             if lock in wanted:
                 flat = await self.link.execute("HGETALL", self._key_prefix + job_id)
-                found.append((wanted[lock], _fetched(job_id, flat)))
+                found.append((wanted[lock], fetched(job_id, flat)))
         return found
 
     async def was_settled(self, run: Settling, outcome: Outcome, now: int) -> bool:
@@ -165,9 +147,7 @@ class Store:
         match outcome:
             case Complete() | Fail():
                 if finished_on is None and made is None:
-                    keep = (
-                        run.options.keep_complete if isinstance(outcome, Complete) else run.options.keep_fail
-                    )
+                    keep = run.options.keep_complete if isinstance(outcome, Complete) else run.options.keep_fail
                     return keep.get("count") == 0
                 return bool(finished_on == b"%d" % now)
             case Retry():
@@ -273,36 +253,3 @@ def _failure_fields(run: Settling, reason: str, trace: str) -> bytes:
         traces = traces[-limit:] if limit else []
     fields = ["failedReason", _bytes(reason), "stacktrace", encode_json(traces)]
     return bytes(msgpack.packb(fields, use_bin_type=False))  # Redis's cmsgpack knows no bin type
-
-
-def _fetched(job_id: bytes, flat: list[bytes]) -> Fetched:
-    return Fetched(job_id.decode("utf-8", "surrogateescape"), dict(zip(flat[::2], flat[1::2], strict=True)))
-
-
-def _read_fetched(reply: Any) -> Fetched | Nothing | BrokerError:
-    if isinstance(reply, BrokerError):
-        return reply
-    if isinstance(reply, list) and len(reply) == 4:
-        if reply[0]:
-            return _fetched(reply[1], reply[0])
-        return Nothing(max(int(reply[2]), 0), float(reply[3] or 0))
-    return Nothing(0, 0)
-
-
-def _read_settled(reply: Any) -> Settled | BrokerError:
-    if isinstance(reply, BrokerError):
-        return reply
-    if isinstance(reply, list):
-        return Settled(0, _read_fetched(reply))  # type: ignore[arg-type]
-    code = int(reply or 0)
-    return Settled(code, None) if code else Settled(0, Nothing(0, 0))
-
-
-def _read_last(replies: Any) -> Settled | BrokerError:
-    """The last reply of a transaction; an error of any of them is the error of all."""
-    if isinstance(replies, BrokerError):
-        return replies
-    for reply in replies or ():
-        if is_error(reply):
-            return error_of(reply)
-    return _read_settled(replies[-1])

@@ -1,0 +1,1 @@
+"""What watches the events: logs, metrics, health, traces. Nothing leads back from here."""

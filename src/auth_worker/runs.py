@@ -1,0 +1,216 @@
+"""The runs of one queue: a fetched job becomes a run, its outcome goes to the settlement, its end is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from auth_worker.broker.replies import Fetched
+from auth_worker.config import Settings, WorkerConfig
+from auth_worker.dead_letter import Letter
+from auth_worker.errors import InvalidPayloadError
+from auth_worker.events import EventBus, JobCompleted, JobFailed, JobMoved, JobRetried, JobStarted, LeaseLost
+from auth_worker.executors import Executor
+from auth_worker.job import Job, JobActions
+from auth_worker.options import JobOptions
+from auth_worker.outcome import (
+    AwaitChildren,
+    Cause,
+    Complete,
+    Drop,
+    Fail,
+    HandBack,
+    Outcome,
+    Postpone,
+    ReasonClass,
+    Retry,
+    Throttle,
+    decide_stalled,
+)
+from auth_worker.payload import RawJob, attempts_made, is_orphan, read_job, waited_ms
+from auth_worker.quarantine import Quarantine
+from auth_worker.report import Tally
+from auth_worker.run import Run, perform
+
+Settle = Callable[[Run, Outcome], None]
+
+
+class Runs:
+    """The running jobs of ``queue``. ``settle`` writes their outcomes; it is set before the first job comes."""
+
+    settle: Settle
+
+    def __init__(
+        self,
+        queue: str,
+        config: WorkerConfig,
+        settings: Settings,
+        *,
+        executor: Executor,
+        quarantine: Quarantine,
+        bus: EventBus,
+    ) -> None:
+        self._queue = queue
+        self._config = config
+        self._max_payload_bytes = settings.max_payload_bytes
+        self._max_result_bytes = settings.max_result_bytes
+        self._timeout = config.timeout / 1000 if config.timeout else None
+        self._executor = executor
+        self._quarantine = quarantine
+        self._bus = bus
+        self._runs: dict[str, Run] = {}
+        self.actions: JobActions | None = None
+        self.tally = Tally()
+        self.idle = asyncio.Event()
+        """Set while no job runs and none waits to be settled."""
+        self.idle.set()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def held(self) -> list[Run]:
+        """Every run whose lease is ours; may be called from any thread."""
+        return list(self._runs.values())
+
+    def launch(self, token: str, fetched: Fetched, renewed: float) -> None:
+        """A job has come: run it, or settle it at once where there is nothing to run."""
+        job_id, raw = fetched
+        try:
+            job, options = read_job(
+                raw,
+                job_id,
+                self._queue,
+                self._config,
+                max_bytes=self._max_payload_bytes,
+                token=token,
+                actions=self.actions,
+            )
+        except InvalidPayloadError as error:
+            self._refuse(job_id, raw, token, renewed, str(error))
+            return
+        run = self._enter(Run(job, options, raw, token, renewed, waited_ms(raw)))
+        if b"defa" in raw:
+            self._settle_at_once(run, decide_stalled(raw[b"defa"].decode(errors="replace")))
+        elif job.stalled_count:
+            self._quarantine.isolate(run, partial(self._start, run))
+        else:
+            self._start(run)
+
+    def cancel(self, cause: Cause, runs: list[Run] | None = None) -> None:
+        """Ask ``runs`` (None: all of them) to stop."""
+        for run in self.held() if runs is None else runs:
+            if self._runs.get(run.token) is run:
+                run.cancel(cause)
+
+    def hand_back_all(self) -> None:
+        """Return every job whose consumer has not ended to the queue, whatever the consumer does from now on."""
+        for run in self.held():
+            if not run.ended:
+                run.cancel(Cause.SHUTDOWN)
+                self._settle_at_once(run, HandBack())
+
+    def settled(self, run: Run, outcome: Outcome, letter: Letter | None) -> None:
+        """The settlement has written a run's outcome: count it and tell."""
+        tally, job = self.tally, run.job
+        took = run.duration_ms
+        match outcome:
+            case Complete():
+                tally.completed += 1
+                tally.total_ms += took
+                event: Any = JobCompleted(job.queue_name, job.id, job.name, job.attempt, took, run.wait_ms)
+            case Retry(delay_ms, reason):
+                tally.retried += 1
+                event = JobRetried(
+                    job.queue_name, job.id, job.name, job.attempt, took, run.wait_ms, delay_ms, reason
+                )
+            case Fail(reason, reason_class):
+                tally.failed += 1
+                tally.total_ms += took
+                tally.dead_lettered += letter is not None
+                event = JobFailed(
+                    job.queue_name,
+                    job.id,
+                    job.name,
+                    job.attempt,
+                    took,
+                    run.wait_ms,
+                    reason,
+                    reason_class,
+                    letter.id if letter else "",
+                )
+            case _:
+                tally.handed_back += isinstance(outcome, HandBack)
+                tally.delayed += isinstance(outcome, Postpone | Throttle)
+                event = JobMoved(job.queue_name, job.id, job.name, job.attempt, took, *_destination(outcome))
+        self._leave(run)
+        self._bus.emit(event)
+
+    def lost(self, run: Run) -> None:
+        """The settlement has written nothing, since the job is not ours any more."""
+        self.tally.leases_lost += 1
+        self._leave(run)
+        job = run.job
+        self._bus.emit(LeaseLost(job.queue_name, job.id, job.name, job.attempt, run.duration_ms))
+
+    def _refuse(self, job_id: str, raw: RawJob, token: str, renewed: float, reason: str) -> None:
+        """End a job that cannot be read."""
+        job = Job(
+            id=job_id,
+            name=raw.get(b"name", b"").decode(errors="replace"),
+            data=None,
+            opts={},
+            queue_name=self._queue,
+            attempt=attempts_made(raw) + 1,
+        )
+        run = self._enter(Run(job, JobOptions({}, self._config), raw, token, renewed, waited_ms(raw)))
+        if is_orphan(raw):
+            self._settle_at_once(run, Drop("the job's data is gone from Redis"))
+        else:
+            self._settle_at_once(run, Fail(reason, ReasonClass.INVALID_PAYLOAD, reason))
+
+    def _enter(self, run: Run) -> Run:
+        self._runs[run.token] = run
+        self.idle.clear()
+        return run
+
+    def _settle_at_once(self, run: Run, outcome: Outcome) -> None:
+        run.ended = run.settling = True
+        self.settle(run, outcome)
+
+    def _start(self, run: Run) -> None:
+        self._quarantine.entered(run)
+        if self._bus.wants(JobStarted):
+            job = run.job
+            self._bus.emit(JobStarted(job.queue_name, job.id, job.name, job.attempt, run.wait_ms))
+        run.task = asyncio.get_running_loop().create_task(self._process(run), context=contextvars.copy_context())
+
+    async def _process(self, run: Run) -> None:
+        outcome = await perform(
+            run, self._executor, timeout=self._timeout, max_result_bytes=self._max_result_bytes
+        )
+        if not run.settling:
+            run.settling = True
+            self.settle(run, outcome)
+
+    def _leave(self, run: Run) -> None:
+        if self._runs.get(run.token) is run:
+            del self._runs[run.token]
+        if not self._runs:
+            self.idle.set()
+        self._quarantine.left(run)
+
+
+def _destination(outcome: Outcome) -> tuple[str, str]:
+    match outcome:
+        case Postpone(delay_ms):
+            return "delayed", f"for {delay_ms} ms"
+        case Throttle(duration_ms):
+            return "waiting", f"queue rests {duration_ms} ms"
+        case AwaitChildren():
+            return "waiting-children", ""
+        case Drop(reason):
+            return "dropped", reason
+    return "waiting", "handed back"
