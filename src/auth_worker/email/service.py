@@ -6,6 +6,8 @@ from email.message import EmailMessage
 from typing import Protocol, runtime_checkable
 
 from auth_worker.config import Settings
+from auth_worker.email.outbox import OutboxEmailService
+from auth_worker.email.smtp import SmtpEmailService
 
 
 @runtime_checkable
@@ -38,11 +40,7 @@ def email_service_from(settings: Settings) -> EmailService:
     yet. Raises ``ConfigurationError`` when the SMTP settings contradict each other.
     """
     if settings.smtp_host is None:
-        from auth_worker.email.outbox import OutboxEmailService
-
         return OutboxEmailService(settings.outbox_dir or settings.state_dir / "outbox")
-
-    from auth_worker.email.smtp import SmtpEmailService
 
     password = settings.smtp_password
     return SmtpEmailService(
