@@ -1,0 +1,126 @@
+// The Node side of the interop tests: real BullMQ objects, steered by JSON lines.
+//
+//   node driver.mjs HOST PORT
+//   stdin   {"id": 1, "op": "queue", "args": ["mail", "add", "welcome", {}]}
+//   stdout  {"id": 1, "result": ...}  or  {"id": 1, "error": {"name", "message"}}
+//
+// Requests run side by side. The process ends when its stdin does.
+
+import { createInterface } from 'node:readline';
+import { FlowProducer, Job, Queue, QueueEvents, Worker } from 'bullmq';
+
+const connection = { host: process.argv[2], port: Number(process.argv[3]) };
+const queues = new Map();
+const workers = new Map();
+const listeners = new Map();
+let flows;
+
+const EVENTS = `active added cleaned completed deduplicated delayed drained duplicated error failed paused
+  progress removed resumed retries-exhausted stalled waiting waiting-children`.split(/\s+/);
+const JOB_FIELDS = `id name data opts progress returnvalue failedReason stacktrace attemptsMade attemptsStarted
+  stalledCounter processedBy processedOn finishedOn timestamp delay priority parentKey repeatJobKey
+  deduplicationId deferredFailure`.split(/\s+/);
+
+const mute = (object) => object.on('error', (error) => console.error(error.message));
+
+function queue(name) {
+  if (!queues.has(name)) queues.set(name, mute(new Queue(name, { connection })));
+  return queues.get(name);
+}
+
+async function job(queueName, id) {
+  const found = await queue(queueName).getJob(id);
+  if (!found) throw new Error(`no job ${id} in ${queueName}`);
+  return found;
+}
+
+// Turns jobs, wherever they are in a value, into plain objects.
+function plain(value) {
+  if (value instanceof Job) return Object.fromEntries(JOB_FIELDS.map((field) => [field, value[field]]));
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Map) return plain(Object.fromEntries(value));
+  if (value && Object.getPrototypeOf(value) === Object.prototype) {
+    return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, plain(part)]));
+  }
+  return value instanceof Queue ? undefined : value;
+}
+
+const operations = {
+  // Calls a method of a Queue.
+  queue: (name, method, ...args) => queue(name)[method](...args),
+
+  // Calls a method of a Job.
+  job: async (queueName, id, method, ...args) => (await job(queueName, id))[method](...args),
+
+  // Adds a flow: a tree of {name, queueName, data, opts, children}; gives the tree with its jobs.
+  flow: (tree, options) => {
+    flows ??= mute(new FlowProducer({ connection }));
+    return flows.add(tree, options);
+  },
+
+  // Starts a Worker. behaviour: {returns}, {throws, times}, or {hangs: true}. What it ran: op `runs`.
+  startWorker: async (name, behaviour, options) => {
+    const runs = [];
+    const consume = async (current) => {
+      runs.push({ ...plain(current), startedAt: Date.now() });
+      if (behaviour.hangs) await new Promise(() => {});
+      if (behaviour.throws && current.attemptsMade < (behaviour.times ?? Infinity)) throw new Error(behaviour.throws);
+      return behaviour.returns ?? null;
+    };
+    const worker = mute(new Worker(name, consume, { connection, ...options }));
+    workers.set(name, { worker, runs });
+    await worker.waitUntilReady();
+  },
+
+  runs: (name) => workers.get(name).runs,
+
+  // Closes a Worker; with `force`, as if it had died: what it runs stays active.
+  stopWorker: async (name, force = false) => {
+    const { worker } = workers.get(name);
+    workers.delete(name);
+    await worker.close(force);
+  },
+
+  // Listens to all events of a queue, also to those that are in its stream already.
+  startEvents: async (name) => {
+    const events = mute(new QueueEvents(name, { connection, lastEventId: '0-0', blockingTimeout: 1000 }));
+    const seen = [];
+    for (const event of EVENTS) {
+      events.on(event, (details) => seen.push({ event, ...(typeof details === 'object' ? details : {}) }));
+    }
+    listeners.set(name, { events, seen });
+    await events.waitUntilReady();
+  },
+
+  events: (name) => listeners.get(name).seen,
+
+  // Job.waitUntilFinished: gives the return value, or the job's failure as error. Needs startEvents.
+  waitUntilFinished: async (name, id, ttl) => (await job(name, id)).waitUntilFinished(listeners.get(name).events, ttl),
+
+  // Closes everything, so that the next test finds nobody listening.
+  reset: async () => {
+    const open = [
+      ...[...workers.values()].map(({ worker }) => worker.close(true)),
+      ...[...listeners.values()].map(({ events }) => events.close()),
+      ...[...queues.values()].map((each) => each.close()),
+      flows?.close(),
+    ];
+    flows = undefined;
+    [workers, listeners, queues].forEach((kept) => kept.clear());
+    await Promise.allSettled(open);
+  },
+};
+
+async function answer(line) {
+  const { id, op, args } = JSON.parse(line);
+  let reply;
+  try {
+    reply = { id, result: plain(await operations[op](...args)) };
+  } catch (error) {
+    reply = { id, error: { name: error.name, message: error.message } };
+  }
+  process.stdout.write(`${JSON.stringify(reply)}\n`);
+}
+
+process.on('unhandledRejection', (error) => console.error(error));
+createInterface({ input: process.stdin }).on('line', answer).on('close', () => process.exit(0));
