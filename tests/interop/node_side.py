@@ -158,7 +158,8 @@ class NodeSide:
 
     async def worker_names(self, queue: str) -> list[str]:
         """The names of the workers that ``Queue.getWorkers`` lists."""
-        return sorted(worker["name"] for worker in await self.queue(queue, "getWorkers"))
+        clients = await self.queue(queue, "getWorkers")
+        return sorted(client["rawname"].partition(":w:")[2] for client in clients)
 
     async def start_worker(self, queue: str, behaviour: Mapping[str, Any] | None = None, **options: Any) -> None:
         """Start a ``Worker``: ``{"returns": value}``, ``{"throws": text, "times": n}`` or ``{"hangs": True}``."""
