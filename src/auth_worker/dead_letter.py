@@ -11,10 +11,13 @@ import re
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from auth_worker.errors import ConfigurationError
 from auth_worker.outcome import Fail
 from auth_worker.payload import RawJob
 from auth_worker.run import Run
 
+MARK = "dlq"
+"""The field of a failed job's hash that names its letter: no second one is made for the same death."""
 MAX_ID = 150
 MAX_RAW = 1024 * 1024
 
@@ -34,6 +37,22 @@ def letter_id(queue: str, job_id: str, finished_on: int) -> str:
     if len(name) <= MAX_ID:
         return name
     return f"{_plain(queue)[:60]}@{sha256(job_id.encode(errors='surrogateescape')).hexdigest()}@{finished_on}"
+
+
+def check_letter(letter: Letter) -> None:
+    """Raise ``ConfigurationError`` unless the job is a dead letter, with an original job to name."""
+    data = letter.data
+    if not isinstance(data, dict) or not all(
+        isinstance(data.get(field), str) for field in ("originalQueue", "originalJobId")
+    ):
+        raise ConfigurationError(
+            f"job {letter.id} is not a dead letter: it names no originalQueue and originalJobId"
+        )
+    if "raw" in data:
+        raise ConfigurationError(
+            f"letter {letter.id}: the payload of job {data['originalJobId']} cannot be read, so it cannot run; "
+            "correct the job and add it anew"
+        )
 
 
 def letter_of(run: Run, fail: Fail, finished_on: int, worker: str) -> Letter:

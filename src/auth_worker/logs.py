@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 from auth_worker.config import Settings
 
 
-def logger_of(logger: Any, settings: Settings) -> Any:
-    """The logger to use: the user's (structlog, or stdlib wrapped into structlog), or one of our own on stderr."""
+def logger_of(logger: Any, settings: Settings, stream: TextIO | None = None) -> Any:
+    """The logger to use: the user's (structlog, or stdlib wrapped into structlog), or one of our own.
+
+    ``stream`` is where our own writes to; None means stderr.
+    """
     if isinstance(logger, logging.Logger):
         return structlog.wrap_logger(
             logger,
@@ -21,10 +24,11 @@ def logger_of(logger: Any, settings: Settings) -> Any:
         )
     if logger is not None:
         return logger
-    console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+    stream = stream or sys.stderr
+    console = settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
     return structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
+        structlog.PrintLogger(stream),
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,

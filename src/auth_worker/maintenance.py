@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.link import Link
+from auth_worker.broker.reconciliation import Reconciliation
 from auth_worker.broker.scripts import builders
-from auth_worker.config import WorkerConfig
+from auth_worker.config import Settings, WorkerConfig
 from auth_worker.errors import BrokerError
-from auth_worker.events import EventBus, JobsRecovered, Problem
+from auth_worker.events import DeadLettersReconciled, EventBus, JobsRecovered, Problem
 from auth_worker.messages import WORKER_ERRORS
 
 
@@ -41,3 +43,43 @@ class StalledCheck:
                     names = tuple(job_id.decode(errors="replace") for job_id in ids)
                     self._bus.emit(JobsRecovered(self._queue, names))
             await asyncio.sleep(interval / 1000 + 0.005)
+
+
+class DeadLetterCare:
+    """Reconciles the dead letters of a queue with its failed jobs, and keeps their number and age bounded.
+
+    Of all services that work the queue, one does each pass.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        queue: str,
+        reconciliation: Reconciliation,
+        letters: DeadLetters,
+        settings: Settings,
+        bus: EventBus,
+    ) -> None:
+        self._link = link
+        self._queue = queue
+        self._reconciliation = reconciliation
+        self._letters = letters
+        self._settings = settings
+        self._bus = bus
+
+    async def run(self) -> None:
+        """Take care for ever."""
+        interval = self._settings.reconcile_interval
+        while True:
+            await self._link.wait_up()
+            try:
+                if await self._reconciliation.elect(int(interval * 900)):
+                    added = await self._reconciliation.reconcile()
+                    if added:
+                        self._bus.emit(DeadLettersReconciled(self._queue, added))
+                    await self._letters.purge(
+                        keep=self._settings.dead_letter_max_count, older_than=self._settings.dead_letter_max_age
+                    )
+            except BrokerError as error:
+                self._bus.emit(Problem(WORKER_ERRORS.DEAD_LETTER_FAILED, self._queue, str(error)))
+            await asyncio.sleep(interval)

@@ -11,9 +11,23 @@ import re
 from auth_worker.errors import ConfigurationError
 
 RESERVED_IDS = frozenset(
-    ("active", "wait", "waiting", "waiting-children", "paused", "completed", "failed", "delayed", "repeat")
-    + ("stalled", "limiter", "prioritized", "id", "stalled-check", "meta", "pc", "events", "marker", "de", "dn")
-    + ("metrics",)
+    (
+        *("active", "wait", "waiting", "waiting-children", "paused", "completed", "failed", "delayed", "repeat"),
+        *(
+            "stalled",
+            "limiter",
+            "prioritized",
+            "id",
+            "stalled-check",
+            "meta",
+            "pc",
+            "events",
+            "marker",
+            "de",
+            "dn",
+        ),
+        *("metrics", "dead-letter-lease"),
+    )
 )
 _QUEUE = re.compile(r"[A-Za-z0-9_{][A-Za-z0-9._{}@ -]{0,199}")
 _JOB = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+=-]{0,199}")

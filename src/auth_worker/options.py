@@ -89,7 +89,7 @@ def parse_options(text: bytes, config: WorkerConfig) -> JobOptions:
         raise InvalidPayloadError(f"opts is not JSON: {error}") from error
     if not isinstance(given, dict):
         raise InvalidPayloadError(f"opts is a JSON {type(given).__name__}, not an object")
-    return JobOptions({SHORT_KEYS.get(key, key): value for key, value in given.items()}, config)
+    return JobOptions({SHORT_KEYS.get(str(key), str(key)): value for key, value in given.items()}, config)
 
 
 def _attempts(value: Any) -> int | None:
@@ -115,8 +115,8 @@ def _keep(value: Any, default: Any) -> Keep:
     if isinstance(value, int | float) and math.isfinite(value):
         return {"count": int(value)}
     if isinstance(value, dict):
-        numbers = {key: value.get(key) for key in ("count", "age", "limit")}
-        keep = {
+        numbers: dict[str, Any] = {key: value.get(key) for key in ("count", "age", "limit")}
+        keep: Keep = {
             key: int(number)
             for key, number in numbers.items()
             if isinstance(number, int | float) and math.isfinite(number)

@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from auth_worker.broker.actions import QueueActions
+from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.letters import LetterBox
+from auth_worker.broker.reconciliation import Reconciliation
 from auth_worker.broker.store import Store
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.errors import ConfigurationError
@@ -25,7 +27,7 @@ from auth_worker.intake import Intake
 from auth_worker.job import Job
 from auth_worker.lease import Tenancy
 from auth_worker.logs import logger_of
-from auth_worker.maintenance import StalledCheck
+from auth_worker.maintenance import DeadLetterCare, StalledCheck
 from auth_worker.names import check_queue_name
 from auth_worker.observers.logs import LogObserver
 from auth_worker.outcome import Cause
@@ -81,7 +83,7 @@ class QueueProcessorService:
         self._running = False
         self._paused = False
         self._tenancy: Tenancy | None = None
-        self._stop_checks: Callable[[], None] | None = None
+        self._stop_watching: list[Callable[[], None]] = []
         self.worker_name = self.config.name or self.runtime.worker_name
 
     @property
@@ -144,8 +146,8 @@ class QueueProcessorService:
         self._running = False
         if self._tenancy is not None:
             self.runtime.leases.remove(self._tenancy)
-        if self._stop_checks is not None:
-            self._stop_checks()
+        for stop in self._stop_watching:
+            stop()
         await self._settlement.stop()
         await self._intake.stop()
         self._executor.close()
@@ -224,7 +226,18 @@ class QueueProcessorService:
         check = StalledCheck(
             runtime.watch_link, runtime.settings.prefix, self.queue_name, self.config, runtime.bus
         )
-        self._stop_checks = runtime.watch.keep(check.run())
+        self._stop_watching = [runtime.watch.keep(check.run())]
+        if self.dead_letter_queue_name is not None:
+            self._stop_watching.append(runtime.watch.keep(self._dead_letter_care().run()))
+
+    def _dead_letter_care(self) -> DeadLetterCare:
+        runtime, prefix = self.runtime, self.runtime.settings.prefix
+        link, queue = runtime.watch_link, str(self.dead_letter_queue_name)
+        reconciliation = Reconciliation(
+            link, prefix, self.queue_name, LetterBox(prefix, queue), self.config, self.worker_name
+        )
+        letters = DeadLetters(link, prefix, queue)
+        return DeadLetterCare(link, self.queue_name, reconciliation, letters, runtime.settings, runtime.bus)
 
     async def _drain(self, timeout: float, hurry: asyncio.Event) -> bool:
         """Wait ``timeout`` s for the running jobs, then hand them back. Bounded also while Redis is away."""

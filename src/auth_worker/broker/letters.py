@@ -20,17 +20,21 @@ class LetterBox:
         self.queue = queue
         self._builders = builders(prefix, queue, _never)
 
-    def add_command(self, letter: Letter, guard: Guard) -> bytes:
-        """The command that adds ``letter`` as a job, if the guard's lock holds its token.
+    def add_call(self, letter: Letter) -> tuple[list[Any], list[Any]]:
+        """Keys and arguments that add ``letter`` as a job. Source: addStandardJob-9.lua.
 
-        Source: addStandardJob-9.lua, with ``scripts.GUARD`` before it. An id that exists already is left alone.
+        An id that exists already is left alone.
         """
-        lock, token = guard
         names = ["wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker"]
-        keys = [*self._builders.getKeys(names), lock]
-        args = [*self._builders.addJobArgs(_job_of(letter)), letter.timestamp, token]
-        guarded = script("addStandardJob", guarded=True)
-        return pack("EVALSHA", guarded.sha, len(keys), *keys, *args)
+        args = [*self._builders.addJobArgs(_job_of(letter)), letter.timestamp]
+        return self._builders.getKeys(names), args
+
+    def add_command(self, letter: Letter, guard: Guard) -> bytes:
+        """The command that adds ``letter`` if the guard's lock holds its token."""
+        lock, token = guard
+        keys, args = self.add_call(letter)
+        guarded = script("addStandardJob", guard="lock")
+        return pack("EVALSHA", guarded.sha, len(keys) + 1, *keys, lock, *args, token)
 
 
 def _job_of(letter: Letter) -> SimpleNamespace:

@@ -24,14 +24,26 @@ HAND_BACK = "moveJobFromActiveToWait"
 ADD_LOG = "addLog"
 FILES = {**SCRIPT_DEFINITIONS, HAND_BACK: "moveJobFromActiveToWait-9.lua", ADD_LOG: "addLog-2.lua"}
 
-GUARD = """
+GUARDS = {
+    "lock": """
 local auth_worker_token = table.remove(ARGV)
 local auth_worker_lock = table.remove(KEYS)
 if redis.call("GET", auth_worker_lock) ~= auth_worker_token then return -6 end
-"""
-"""Put before an add script: do nothing but say -6 unless the lock (last KEYS) holds the token (last ARGV).
+""",
+    "death": """
+local auth_worker_letter = table.remove(ARGV)
+local auth_worker_finished = table.remove(ARGV)
+local auth_worker_job = table.remove(KEYS)
+local auth_worker_state = redis.call("HMGET", auth_worker_job, "finishedOn", "dlq")
+if auth_worker_state[1] ~= auth_worker_finished or auth_worker_state[2] == auth_worker_letter then return -6 end
+redis.call("HSET", auth_worker_job, "dlq", auth_worker_letter)
+""",
+}
+"""Put before an add script, to add only while something holds; else it answers -6 and does nothing.
 
-With it, a dead letter is added and its job moved to failed in one MULTI/EXEC, both or neither.
+``lock``: the lock (last KEYS) holds the token (last ARGV). With it, a dead letter is added and its job moved to
+failed in one MULTI/EXEC, both or neither. ``death``: the job (last KEYS) died at the time (last ARGV but one) and
+is not marked with the letter (last ARGV) yet; it is then.
 """
 
 
@@ -44,11 +56,11 @@ class Script(NamedTuple):
 
 
 @cache
-def script(name: str, *, guarded: bool = False) -> Script:
-    """Load one of BullMQ's scripts by its name; ``guarded`` puts ``GUARD`` before it."""
+def script(name: str, *, guard: str | None = None) -> Script:
+    """Load one of BullMQ's scripts by its name; ``guard`` names what to put before it, of ``GUARDS``."""
     text: str = loadScript(FILES[name])
-    if guarded:
-        text = GUARD + text
+    if guard is not None:
+        text = GUARDS[guard] + text
     return Script(name, text, hashlib.sha1(text.encode()).hexdigest())  # noqa: S324 - Redis names them so
 
 

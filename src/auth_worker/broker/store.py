@@ -19,7 +19,7 @@ from auth_worker.broker.link import Link
 from auth_worker.broker.replies import Fetched, Nothing, Settled, fetched, read_fetched, read_last, read_settled
 from auth_worker.broker.scripts import HAND_BACK, Script, script
 from auth_worker.config import WorkerConfig
-from auth_worker.dead_letter import Letter
+from auth_worker.dead_letter import MARK, Letter
 from auth_worker.errors import BrokerError
 from auth_worker.job import Job
 from auth_worker.options import JobOptions
@@ -66,7 +66,7 @@ WORKER_SCRIPTS = (
 
 def worker_scripts() -> list[Script]:
     """The scripts a worker's connection must have loaded before its first job."""
-    return [script(name) for name in WORKER_SCRIPTS] + [script("addStandardJob", guarded=True)]
+    return [script(name) for name in WORKER_SCRIPTS] + [script("addStandardJob", guard="lock")]
 
 
 class Store:
@@ -107,7 +107,7 @@ class Store:
         on_settled: OnSettled,
     ) -> None:
         """Write ``outcome`` at ``now`` (epoch ms), fetching the next job with it where the script can."""
-        command = self._command(run, outcome, now, fetch_next)
+        command = self._command(run, outcome, now, letter, fetch_next)
         if letter is not None and self.letters is not None:
             guard = (self._key_prefix + run.job.id.encode() + b":lock", run.token)
             add = self.letters.add_command(letter, guard)
@@ -169,7 +169,9 @@ class Store:
             options = self._fetch_options[token] = self._frames.fetch_options(token)
         return options
 
-    def _command(self, run: Settling, outcome: Outcome, now: int, fetch_next: bool) -> bytes:
+    def _command(
+        self, run: Settling, outcome: Outcome, now: int, letter: Letter | None, fetch_next: bool
+    ) -> bytes:
         job_id, token, stamp = _bytes(run.job.id), run.token, b"%d" % now
         key = self._key_prefix + job_id
         frames = self._frames
@@ -179,7 +181,7 @@ class Store:
                 return frames.complete[fetch_next].fill(key, job_id, stamp, _bytes(value), options)
             case Fail(reason, _, trace):
                 options = self._options_of_finish(run, "failed")
-                fields = _failure_fields(run, reason, trace)
+                fields = _failure_fields(run, reason, trace, letter)
                 return frames.fail[fetch_next].fill(key, job_id, stamp, _bytes(reason), options, fields)
             case Retry(0, reason, trace):
                 push = b"RPUSH" if run.options.lifo else b"LPUSH"
@@ -245,11 +247,13 @@ def _bytes(text: str) -> bytes:
         return text.encode(errors="backslashreplace")
 
 
-def _failure_fields(run: Settling, reason: str, trace: str) -> bytes:
-    """The fields BullMQ updates with a failure: the reason, and the stack traces as a JSON list."""
+def _failure_fields(run: Settling, reason: str, trace: str, letter: Letter | None = None) -> bytes:
+    """The fields BullMQ updates with a failure, the reason and the stack traces, and the mark of the letter."""
     limit = run.options.stack_trace_limit
     traces = [*run.traces, trace]
     if limit is not None:
         traces = traces[-limit:] if limit else []
     fields = ["failedReason", _bytes(reason), "stacktrace", encode_json(traces)]
+    if letter is not None:
+        fields += [MARK, letter.id]
     return bytes(msgpack.packb(fields, use_bin_type=False))  # Redis's cmsgpack knows no bin type
