@@ -1,0 +1,48 @@
+"""The commands, by name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from auth_worker.cli.demo import demo
+from auth_worker.version import __version__
+
+app = typer.Typer(
+    name="auth-worker",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def auth_worker(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """The production worker service for BullMQ queues in Python.
+
+    Start with [bold]auth-worker demo[/].
+    """
+
+
+@app.command()
+def version() -> None:
+    """Show the version.
+
+    Example: [bold]auth-worker version[/]
+    """
+    typer.echo(__version__)
+
+
+app.command()(demo)

@@ -1,0 +1,133 @@
+"""The jobs of the demo, and what is to become of each."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from auth_worker.config import EMAIL_JOB_TYPES
+from auth_worker.outcome import ReasonClass
+
+GOOD, FLAKY = 200, 5
+ATTEMPTS = 3
+RETRY_OPTIONS = {"attempts": ATTEMPTS, "backoff": {"type": "exponential", "delay": 150}}
+NAMES = ("Ada", "Grace", "Edsger", "Barbara", "Donald", "Margaret", "Alan", "Frances")
+FLAKY_DOMAIN = "example.net"
+NOBODY, FULL = "nobody", "full"
+"""Mailboxes of the demo's mail server: one it does not know, and one it never has room for."""
+
+
+@dataclass(frozen=True)
+class DemoJob:
+    """A job to add. ``fate`` is None for a mail that arrives, or the reason class of its dead letter.
+
+    ``deferrals``: how often the mail server answers 4xx. ``stored``: bytes to store in the place of its data.
+    """
+
+    name: str
+    data: Any
+    fate: ReasonClass | None = None
+    deferrals: int = 0
+    stored: bytes | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What ``JobQueue.add_bulk`` takes."""
+        return {"name": self.name, "data": self.data, "opts": self.options}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the jobs must come to."""
+
+    jobs: list[DemoJob]
+
+    @property
+    def delivered(self) -> int:
+        """How many mails must arrive."""
+        return sum(job.fate is None for job in self.jobs)
+
+    @property
+    def retries(self) -> int:
+        """How often a mail must be tried again; the last refusal of a job that fails is not followed by a try."""
+        return sum(job.deferrals - (job.fate is ReasonClass.EXHAUSTED) for job in self.jobs)
+
+    @property
+    def deferrals(self) -> int:
+        """How often the mail server must answer 4xx."""
+        return sum(job.deferrals for job in self.jobs)
+
+    @property
+    def letters(self) -> Counter[str]:
+        """How many dead letters there must be of each reason class."""
+        return Counter(str(job.fate) for job in self.jobs if job.fate is not None)
+
+
+def make_plan() -> Plan:
+    """Two hundred good jobs, some for a busy mail server among them, and at the end those beyond help."""
+    good = [_good(number) for number in range(GOOD)]
+    for number in range(FLAKY):
+        good.insert(20 * (number + 1), _flaky(number))
+    return Plan([*good, *_hopeless()])
+
+
+def job_data(job_type: str, email: str, locale: str = "en", **extra: Any) -> dict[str, Any]:
+    """The data of an e-mail job: its type, and what that type needs."""
+    secret: dict[str, Any] = {
+        EMAIL_JOB_TYPES.SEND_VERIFICATION_EMAIL: {"verificationLink": "https://acme.example/verify/9f2c"},
+        EMAIL_JOB_TYPES.SEND_PASSWORD_RESET_EMAIL: {"resetLink": "https://acme.example/reset/71ab"},
+        EMAIL_JOB_TYPES.SEND_MAGIC_LINK_EMAIL: {"magicLink": "https://acme.example/sign-in/c0de"},
+        EMAIL_JOB_TYPES.SEND_ONE_TIME_CODE_EMAIL: {"code": "493 817"},
+    }
+    name = email.partition("@")[0].partition(".")[0].capitalize()
+    content = {"email": email, "name": name, "locale": locale, "expiresInMinutes": 30, **secret[job_type], **extra}
+    return {"type": str(job_type), "data": content}
+
+
+def _good(number: int) -> DemoJob:
+    """All four types in turn, each in English and German, to two domains."""
+    job_type = list(EMAIL_JOB_TYPES)[number % 4]
+    locale = ("en", "de")[number // 4 % 2]
+    domain = ("example.com", "example.org")[number // 8 % 2]
+    email = f"{NAMES[number % 8].lower()}.{number}@{domain}"
+    return DemoJob(job_type, job_data(job_type, email, locale))
+
+
+def _flaky(number: int) -> DemoJob:
+    job_type = EMAIL_JOB_TYPES.SEND_VERIFICATION_EMAIL
+    data = job_data(job_type, f"{NAMES[number].lower()}.{number}@{FLAKY_DOMAIN}")
+    return DemoJob(job_type, data, deferrals=ATTEMPTS - 1, options=RETRY_OPTIONS)
+
+
+def _hopeless() -> list[DemoJob]:
+    verify, reset, sign_in, code = EMAIL_JOB_TYPES
+    return [
+        DemoJob(reset, job_data(reset, f"{NOBODY}@example.com"), ReasonClass.UNRECOVERABLE),
+        DemoJob(
+            verify,
+            job_data(verify, f"{FULL}@example.org"),
+            ReasonClass.EXHAUSTED,
+            deferrals=ATTEMPTS,
+            options=RETRY_OPTIONS,
+        ),
+        DemoJob("sendFax", {"type": "sendFax", "data": {"number": "+4930123456"}}, ReasonClass.UNKNOWN_JOB_TYPE),
+        DemoJob(
+            sign_in,
+            job_data(sign_in, "not an address", magicLink="http://evil.example/steal"),
+            ReasonClass.INVALID_PAYLOAD,
+        ),
+        DemoJob(
+            verify,
+            job_data(verify, "ada@example.com"),
+            ReasonClass.INVALID_PAYLOAD,
+            stored=b'{"type": "sendVerificationEmail", "data": {"email": "ada@exam',
+        ),
+        DemoJob(
+            code,
+            job_data(code, "grace@example.com", expiresAt=round(time.time() * 1000) - 60_000),
+            ReasonClass.EXPIRED,
+        ),
+    ]
