@@ -21,7 +21,7 @@ from auth_worker.errors import ConfigurationError
 from auth_worker.names import check_job_id, check_queue_name
 
 ADD_TIMEOUT = 10.0
-MAX_PRIORITY = 2**21
+MAX_PRIORITY = 2**21 - 1
 LONGEST_DELAY = 10 * 365 * 86_400_000
 
 
