@@ -46,6 +46,12 @@ function plain(value) {
 }
 
 const operations = {
+  // Opens a Queue with options of its own; without this, the first use opens it with none.
+  openQueue: async (name, options) => {
+    queues.set(name, mute(new Queue(name, { connection, ...options })));
+    await queues.get(name).waitUntilReady();
+  },
+
   // Calls a method of a Queue.
   queue: (name, method, ...args) => queue(name)[method](...args),
 

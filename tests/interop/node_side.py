@@ -112,6 +112,10 @@ class NodeSide:
         except TimeoutError:
             raise TimeoutError(f"Node: {op} {args!r:.200} took more than {timeout} s") from None
 
+    async def open_queue(self, queue: str, **options: Any) -> None:
+        """Open a ``Queue`` with options, before its first use."""
+        await self.call("openQueue", queue, options)
+
     async def queue(self, queue: str, method: str, *args: Any) -> Any:
         """Call a method of ``Queue``."""
         return await self.call("queue", queue, method, *args)
@@ -143,10 +147,27 @@ class NodeSide:
         """``Queue.getJobState``: waiting, active, completed, failed, delayed, ... or unknown."""
         return str(await self.queue(queue, "getJobState", job_id))
 
+    async def finished(self, queue: str, job_id: str) -> dict[str, Any]:
+        """The job, once it is completed or failed."""
+
+        async def over() -> bool:
+            return await self.state(queue, job_id) in ("completed", "failed")
+
+        await eventually(over)
+        return await self.get_job(queue, job_id)
+
     async def counts(self, queue: str) -> dict[str, int]:
         """How many jobs are in each state, without the states that have none."""
         counts = await self.queue(queue, "getJobCounts")
         return {state: count for state, count in counts.items() if count}
+
+    async def until_counts(self, queue: str, timeout: float = TIMEOUT, **counts: int) -> None:
+        """Wait until the queue has exactly these jobs: ``until_counts(queue, completed=5)``."""
+
+        async def reached() -> bool:
+            return await self.counts(queue) == counts
+
+        await eventually(reached, timeout)
 
     async def jobs(self, queue: str, *states: str) -> list[dict[str, Any]]:
         """The jobs in these states, oldest first."""

@@ -9,15 +9,7 @@ import pytest
 
 from auth_worker import Job, UnrecoverableError
 from interop.conftest import StartWorker
-from interop.node_side import NodeError, NodeSide, eventually
-
-
-async def finished(node: NodeSide, queue: str, job_id: str) -> dict[str, Any]:
-    async def over() -> bool:
-        return await node.state(queue, job_id) in ("completed", "failed")
-
-    await eventually(over)
-    return await node.get_job(queue, job_id)
+from interop.node_side import NodeError, NodeSide
 
 
 async def test_node_reads_a_job_we_completed(node: NodeSide, queue: str, start_worker: StartWorker) -> None:
@@ -30,7 +22,7 @@ async def test_node_reads_a_job_we_completed(node: NodeSide, queue: str, start_w
     before = time.time() * 1000
     job_id = await node.add(queue, "welcome", {"to": "Zoë"})
     await start_worker(queue, consumer)
-    job = await finished(node, queue, job_id)
+    job = await node.finished(queue, job_id)
     assert job["returnvalue"] == {"sent": True, "to": "Zoë"}
     assert job["progress"] == {"percent": 50}
     assert job["processedBy"] == "pod-7"
@@ -51,7 +43,7 @@ async def test_node_reads_every_json_value_we_return(
 
     job_id = await node.add(queue, "welcome", {})
     await start_worker(queue, consumer)
-    job = await finished(node, queue, job_id)
+    job = await node.finished(queue, job_id)
     assert job["returnvalue"] == value
     await node.start_events(queue)
     assert await node.wait_until_finished(queue, job_id) == value
@@ -63,7 +55,7 @@ async def test_node_reads_a_job_we_failed(node: NodeSide, queue: str, start_work
 
     job_id = await node.add(queue, "welcome", {}, attempts=3, backoff=1)
     await start_worker(queue, look_up_mailbox)
-    job = await finished(node, queue, job_id)
+    job = await node.finished(queue, job_id)
     assert job["failedReason"] == "no such mailbox: Zoë (attempt 3)"
     assert (job["attemptsMade"], job["attemptsStarted"]) == (3, 3)
     assert job["processedBy"] == "pod-7"
@@ -108,10 +100,10 @@ async def test_a_job_we_failed_can_be_retried_from_node(
 
     job_id = await node.add(queue, "welcome", {}, attempts=1)
     await start_worker(queue, consumer)
-    await finished(node, queue, job_id)
+    await node.finished(queue, job_id)
     healthy = True
     await node.job(queue, job_id, "retry")
-    job = await finished(node, queue, job_id)
+    job = await node.finished(queue, job_id)
     assert job["returnvalue"] == "sent"
     assert await node.counts(queue) == {"completed": 1}
 

@@ -45,7 +45,7 @@ async def test_a_node_worker_waits_for_our_delay(node: NodeSide, producer: JobQu
 
 
 async def test_a_node_worker_takes_our_urgent_jobs_first(node: NodeSide, producer: JobQueue, queue: str) -> None:
-    for name, priority in (("third", 10), ("second", 2), ("fourth", 2**21), ("first", None)):
+    for name, priority in (("third", 10), ("second", 2), ("fourth", 2**21 - 1), ("first", None)):
         await producer.add(name, DATA, priority=priority)
     await node.start_worker(queue)
     assert [run["name"] for run in await node.runs(queue, 4)] == ["first", "second", "third", "fourth"]
