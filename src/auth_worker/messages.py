@@ -51,6 +51,7 @@ class WorkerError(StrEnum):
     LEASE_LOST = "Job lease lost, run cancelled, nothing written"
     RESULT_DISCARDED = "Job result could not be written before its lease ended"
     CONSUMER_BLOCKS_LOOP = "A consumer blocks the event loop"
+    BROKER_AWAITED = "Broker not reachable yet, still trying"
     BROKER_LOST = "Broker connection lost"
     BROKER_REFUSED = "Broker refused a command"
     UNSAFE_EVICTION_POLICY = "Broker may evict jobs: set maxmemory-policy to noeviction"

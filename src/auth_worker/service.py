@@ -62,6 +62,8 @@ class WorkerService:
         self.runtime = Runtime(redis_connection, settings)
         self.settings = self.runtime.settings
         self.state = State.NEW
+        self.start_error: Exception | None = None
+        """What ``run`` could not start for, when it has returned 1 or 4."""
         self._log = logger_of(logger, self.settings)
         self._observer = LogObserver(self._log, jobs=self.settings.log_jobs)
         self._database = database_service
@@ -178,10 +180,9 @@ class WorkerService:
                 return CLEAN
             try:
                 starting.result()
-            except BrokerError:
-                return BROKER_UNREACHABLE
-            except Exception:
-                return FAILED_TO_START
+            except Exception as error:
+                self.start_error = error
+                return BROKER_UNREACHABLE if isinstance(error, BrokerError) else FAILED_TO_START
             await signalled
             return CLEAN if await self.stop() else HANDED_BACK
         finally:
