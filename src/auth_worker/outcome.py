@@ -157,8 +157,12 @@ def decide_error(error: BaseException, job: Job, options: JobOptions, cause: Cau
 
 
 def decide_stalled(reason: str) -> Fail:
-    """The job was taken from dead workers too often. Source: moveStalledJobsToWait-9.lua, field ``defa``."""
-    return Fail(reason, ReasonClass.STALLED, reason)
+    """The job was condemned before this run: dead workers had it too often, or a child of it has failed.
+
+    Source: field ``defa`` of moveStalledJobsToWait-9.lua, and of moveToFinished-14.lua (failParentOnFailure).
+    """
+    stalled = reason.startswith("job stalled")
+    return Fail(reason, ReasonClass.STALLED if stalled else ReasonClass.UNRECOVERABLE, reason)
 
 
 def backoff_ms(backoff: Any, attempt: int) -> int:
