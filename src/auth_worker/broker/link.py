@@ -185,8 +185,10 @@ class Link:
             await loop.create_unix_connection(lambda: connection, self.address.path)
         else:
             host, port = await self.address.resolve()
+            # uvloop, which is no BaseEventLoop, knows no happy eyeballs.
+            options: Any = {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
             transport, _ = await loop.create_connection(
-                lambda: connection, host, port, ssl=self.address.tls, happy_eyeballs_delay=0.25
+                lambda: connection, host, port, ssl=self.address.tls, **options
             )
             _tune(transport.get_extra_info("socket"))
         try:
