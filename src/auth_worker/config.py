@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import tomllib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -142,7 +143,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="AUTH_WORKER_", env_ignore_empty=True, extra="forbid", frozen=True, populate_by_name=True
     )
-    _config_file: ClassVar[str] = "auth-worker.toml"
 
     redis_url: SecretStr | None = None
     prefix: str = Field(default="bull", pattern=r"^[A-Za-z0-9_.{}-]+$")
@@ -182,6 +182,8 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise configuration_error("settings", error, type(self)) from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigurationError(f"settings: {config_file()} cannot be read as TOML: {error}") from error
 
     @model_validator(mode="after")
     def _token_where_strangers_can_reach(self) -> Self:
@@ -211,8 +213,12 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags first, then the environment, then the file."""
-        path = Path(os.environ.get("AUTH_WORKER_CONFIG", cls._config_file))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+
+def config_file() -> Path:
+    """The file of settings: ``AUTH_WORKER_CONFIG``, or ``auth-worker.toml`` in the current folder."""
+    return Path(os.environ.get("AUTH_WORKER_CONFIG", "auth-worker.toml"))
 
 
 def refuse_unknown_environment(environment: Mapping[str, str], fields: Iterable[str]) -> None:
