@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from auth_worker.cli.add import add
 from auth_worker.cli.demo import demo
+from auth_worker.cli.run import run
 from auth_worker.version import __version__
 
 app = typer.Typer(
@@ -36,7 +40,6 @@ def auth_worker(
     """
 
 
-@app.command()
 def version() -> None:
     """Show the version.
 
@@ -45,4 +48,11 @@ def version() -> None:
     typer.echo(__version__)
 
 
-app.command()(demo)
+def _unwrapped(function: Callable[..., None]) -> str:
+    """A docstring with a line a paragraph: the help screen breaks lines itself, but keeps those it finds."""
+    text = inspect.getdoc(function) or ""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+for _command in (demo, run, add, version):
+    app.command(help=_unwrapped(_command))(_command)

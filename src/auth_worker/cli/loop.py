@@ -19,9 +19,14 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def new_runner() -> asyncio.Runner:
+    """A runner on that loop, for several coroutines one after another."""
+    return asyncio.Runner(loop_factory=loop_factory())
+
+
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run ``coroutine`` to its end and return its result."""
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with new_runner() as runner:
         return runner.run(coroutine)
 
 

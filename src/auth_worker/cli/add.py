@@ -1,0 +1,133 @@
+"""``auth-worker add``: one job from the command line, or many from JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from auth_worker.broker.embedded_files import socket_path_in
+from auth_worker.broker.keeper import Place, answers
+from auth_worker.cli import flags, job_flags
+from auth_worker.cli.console import USAGE, err, fail
+from auth_worker.cli.lines import add_lines
+from auth_worker.cli.loop import run_async
+from auth_worker.errors import ConfigurationError
+from auth_worker.names import check_job_id, check_queue_name
+from auth_worker.queue import JobQueue, job_options
+
+
+def add(
+    context: typer.Context,
+    queue: Annotated[
+        str, typer.Argument(metavar="QUEUE", help="The queue, such as emailQueue.", show_default=False)
+    ],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="The job's name; with --lines, of lines without one.", show_default=False
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="JSON|@FILE|-", help="The job's data ({}); - reads stdin.", show_default=False),
+    ] = None,
+    lines: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|-",
+            help='Many jobs, each a line {"name", "data", "opts"}; flags hold for those whose opts say nothing.',
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help='Print {"queue", "name", "id"}, one a line.')] = False,
+    job_id: job_flags.JobId = None,
+    delay: job_flags.Delay = None,
+    attempts: job_flags.Attempts = None,
+    backoff: job_flags.Backoff = None,
+    priority: job_flags.Priority = None,
+    lifo: job_flags.Lifo = None,
+    remove_on_complete: job_flags.RemoveOnComplete = None,
+    remove_on_fail: job_flags.RemoveOnFail = None,
+    deduplication: job_flags.Deduplication = None,
+    keep_logs: job_flags.KeepLogs = None,
+    stack_trace_limit: job_flags.StackTraceLimit = None,
+    size_limit: job_flags.SizeLimit = None,
+    timestamp: job_flags.Timestamp = None,
+    parent: job_flags.Parent = None,
+    fail_parent_on_failure: job_flags.FailParent = None,
+    continue_parent_on_failure: job_flags.ContinueParent = None,
+    ignore_dependency_on_failure: job_flags.IgnoreDependency = None,
+    remove_dependency_on_failure: job_flags.RemoveDependency = None,
+    telemetry_metadata: job_flags.TelemetryMetadata = None,
+    redis_url: flags.Redis = None,
+    prefix: flags.Prefix = None,
+    state_dir: flags.StateDir = None,
+    config: flags.Config = None,
+) -> None:
+    """Put a job on a queue, or many from JSON lines, and print the id of each.
+
+    Without a Redis, it goes to the embedded broker of the state directory, which a running [bold]auth-worker
+    run[/] shares.
+
+    Example: [bold]auth-worker add smsQueue sendOtp --delay 5m --data '{"type": "sendOtp", "data": {"phone":
+    "+4930123456", "code": "493817"}}'[/]
+
+    Example: [bold]auth-worker add emailQueue --attempts 5 --lines jobs.jsonl[/]
+    """
+    options = _checked(context.params)
+    settings = flags.settings_of(context.params)
+    target = JobQueue(queue, settings=settings, default_options=options)
+    nobody_works = settings.redis_url is None and not _broker_runs(settings.state_dir)
+
+    def show(jobs: list[dict[str, Any]], ids: list[str]) -> None:
+        if as_json:
+            ids = [
+                json.dumps({"queue": queue, "name": job["name"], "id": job_id})
+                for job, job_id in zip(jobs, ids, strict=True)
+            ]
+        if ids and (as_json or lines is None or not sys.stdout.isatty()):
+            sys.stdout.write("\n".join(ids) + "\n")
+
+    if lines is None:
+        entry = {"name": name, "data": job_flags.data_of(data)}
+        show([entry], run_async(_add_one(target, entry)))
+    else:
+        added = add_lines(target, lines, name, show)
+        err().print(f"{added} jobs added to {queue}")
+    if nobody_works:
+        folder = escape(str(settings.state_dir.absolute()))
+        err().print(f"[dim]No worker runs on {folder} now: what waits there waits for the next one.[/]")
+
+
+async def _add_one(queue: JobQueue, entry: dict[str, Any]) -> list[str]:
+    async with queue:
+        return await queue.add_bulk([entry])
+
+
+def _checked(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The job's options; exits where the command line makes no sense."""
+    options = job_flags.options_of(parameters)
+    lines = parameters["lines"] is not None
+    if lines and (parameters["data"] is not None or parameters["job_id"] is not None):
+        fail("--lines has the data and the ids in its lines: leave out --data and --job-id", USAGE)
+    if not lines and not parameters["name"]:
+        fail("give the job a NAME, or many jobs with --lines", USAGE)
+    try:
+        check_queue_name("QUEUE", parameters["queue"])
+        job_options(options)
+        if "job_id" in options:
+            check_job_id(options["job_id"])
+    except ConfigurationError as error:
+        fail(str(error), USAGE)
+    return options
+
+
+def _broker_runs(state_dir: Path) -> bool:
+    """Whether some process has the embedded broker of ``state_dir`` running."""
+    directory = Place(state_dir.expanduser().absolute() / "broker").directory
+    return directory.is_dir() and answers(socket_path_in(directory))

@@ -1,0 +1,130 @@
+"""``auth-worker run``: the service as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from auth_worker.cli import flags
+from auth_worker.cli.application import load, service_of
+from auth_worker.cli.console import USAGE, err, fail, say_error
+from auth_worker.cli.loop import run_async
+from auth_worker.config import QUEUE_NAMES, Settings
+from auth_worker.consumers.email import create_email_job_consumer
+from auth_worker.email import email_service_from
+from auth_worker.logs import logger_of
+from auth_worker.messages import WORKER_ERRORS
+from auth_worker.service import State, WorkerService
+from auth_worker.version import __version__
+
+PATIENCE_S = 2.0
+"""How long (s) a start may take before we say what it waits for."""
+
+
+def run(
+    context: typer.Context,
+    app: Annotated[
+        str | None, typer.Argument(metavar="APP", help="package.module:service", show_default=False)
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=10_000, help="Jobs at a time (5); without APP.")
+    ] = None,
+    redis_url: flags.Redis = None,
+    prefix: flags.Prefix = None,
+    state_dir: flags.StateDir = None,
+    startup_timeout: flags.StartupTimeout = None,
+    smtp_host: flags.SmtpHost = None,
+    smtp_port: flags.SmtpPort = None,
+    smtp_username: flags.SmtpUsername = None,
+    smtp_security: flags.SmtpSecurity = None,
+    smtp_ca_file: flags.SmtpCaFile = None,
+    email_from: flags.EmailFrom = None,
+    email_product_name: flags.EmailProductName = None,
+    outbox_dir: flags.OutboxDir = None,
+    name: flags.WorkerName = None,
+    shutdown_timeout: flags.ShutdownTimeout = None,
+    log_level: flags.LogLevel = None,
+    log_format: flags.LogFormat = None,
+    config: flags.Config = None,
+) -> None:
+    """Work on queues until SIGTERM or Ctrl-C: those of APP, or the e-mail queue.
+
+    APP is a WorkerService, or a function (async or not) that returns one; the current folder is on its path. It
+    gets the flags as environment variables; what it sets itself wins. Every flag is a setting too:
+    AUTH_WORKER_SMTP_HOST, or smtp_host in auth-worker.toml.
+
+    Exit codes: 0 clean, 1 failed to start, 2 usage, 3 stopped with work handed back, 4 broker unreachable.
+
+    Example: [bold]auth-worker run --redis redis://localhost:6379 --smtp-host mail.example.org[/]
+
+    Example: [bold]auth-worker run myapp.worker:service[/]
+    """
+    settings = flags.settings_of(context.params)
+    if app is None:
+        raise typer.Exit(run_async(_work_on_emails(settings, concurrency)))
+    if concurrency is not None:
+        fail("--concurrency goes without APP, which sets it in register_processor(worker_config=...)", USAGE)
+    flags.export(context.params)
+    raise typer.Exit(run_async(_work_for(load(app), app)))
+
+
+async def _work_for(target: Any, spec: str) -> int:
+    return await _work(await service_of(target, spec))
+
+
+async def _work_on_emails(settings: Settings, concurrency: int | None) -> int:
+    mailer = email_service_from(settings)
+    service = WorkerService(settings=settings, init_services=mailer.check)
+    service.register_processor(
+        queue_name=QUEUE_NAMES.EMAIL,
+        processor=create_email_job_consumer(mailer, settings=settings),
+        worker_config={} if concurrency is None else {"concurrency": concurrency},
+        dead_letter_queue_name=QUEUE_NAMES.EMAIL_DEAD_LETTER,
+    )
+    _introduce(settings)
+    try:
+        return await _work(service)
+    finally:
+        await mailer.close()
+
+
+async def _work(service: WorkerService) -> int:
+    """Run the service; returns the exit code, having said on stderr what it could not start for."""
+    impatient = asyncio.create_task(_tell_what_it_waits_for(service))
+    try:
+        code = await service.run()
+    finally:
+        impatient.cancel()
+    if service.start_error is not None:
+        say_error(str(service.start_error) or type(service.start_error).__name__)
+    return code
+
+
+async def _tell_what_it_waits_for(service: WorkerService) -> None:
+    await asyncio.sleep(PATIENCE_S)
+    link = getattr(service.runtime, "commands", None)
+    if service.state is State.STARTING and link is not None and not link.is_up:
+        logger_of(None, service.settings).warning(
+            WORKER_ERRORS.BROKER_AWAITED,
+            broker=str(service.runtime.address),
+            error=str(link.last_error or "no answer"),
+            gives_up_after_s=service.settings.startup_timeout,
+        )
+
+
+def _introduce(settings: Settings) -> None:
+    """Tell a person at a terminal where jobs come from and where e-mails go."""
+    console = err()
+    if not console.is_terminal:
+        return
+    broker = f"the embedded broker in {settings.state_dir.absolute()}" if settings.redis_url is None else "Redis"
+    mails = f"the mail server {settings.smtp_host}" if settings.smtp_host else f"the folder {_outbox(settings)}"
+    console.print(f"[bold]auth-worker {__version__}[/]  jobs from {escape(broker)}, e-mails to {escape(mails)}")
+
+
+def _outbox(settings: Settings) -> Path:
+    return (settings.outbox_dir or settings.state_dir / "outbox").absolute()
