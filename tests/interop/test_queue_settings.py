@@ -57,7 +57,8 @@ async def test_a_queue_under_another_prefix_is_worked(
 
     async def consumer(job: Job) -> str:
         await job.update_progress(100)
-        return await job.log("done") and "done"
+        await job.log("done")
+        return "done"
 
     worker = QueueProcessorService(
         queue_name=queue,
