@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from servers import Server
+from workers import Desk
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +22,11 @@ def redis_url(server: Server) -> str:
     """The address of the shared server, emptied."""
     server.flush()
     return server.url
+
+
+@pytest.fixture
+async def desk(redis_url: str) -> AsyncIterator[Desk]:
+    """A queue on the session's server, empty; its processors are stopped afterwards."""
+    desk = Desk(redis_url)
+    yield desk
+    await desk.close()

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from auth_worker.broker.doorbell import Doorbell
 from auth_worker.broker.replies import Fetched, Nothing, Settled
@@ -28,7 +29,10 @@ Launch = Callable[[str, Fetched, float], None]
 
 
 class Intake:
-    """The slots of one queue's processor. ``launch`` takes a job to run, with its token and lease time."""
+    """The slots of one queue's processor. ``launch`` takes a job to run, with its token and lease time.
+
+    ``is_held`` says whether a job runs here already, or is being settled.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Intake:
         worker_id: str,
         concurrency: int,
         launch: Launch,
+        is_held: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._doorbell = doorbell
@@ -49,10 +54,13 @@ class Intake:
         self._queue = queue
         self._worker_id = worker_id
         self._launch = launch
+        self._is_held = is_held
         self._marker = f"{store.key_prefix}marker".encode()
         self._issued = 0
         self._free = [self._new_token() for _ in range(concurrency)]
         self._doubtful: set[str] = set()
+        self._replaced: set[str] = set()
+        self._surplus = 0
         self._asking = 0
         self._streak = 0
         self._open = False
@@ -61,7 +69,7 @@ class Intake:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._loop = asyncio.get_running_loop()
-        self._recovering: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def wants_more(self) -> bool:
@@ -83,9 +91,9 @@ class Intake:
 
     async def stop(self) -> None:
         """Give up what is still being looked for."""
-        if self._recovering is not None:
-            self._recovering.cancel()
-            await asyncio.gather(self._recovering, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def look(self, due: float = 0.0) -> None:
         """Ask for a job now; or, with only a delayed one ``due`` (epoch ms), wait for it and the doorbell."""
@@ -118,7 +126,7 @@ class Intake:
             case Fetched():
                 self._take(token, answer, sent)
             case Nothing(limited_ms, next_due):
-                self._free.append(token)
+                self._free_slot(token)
                 self._streak = 0
                 self._park(limited_ms, next_due)
             case _:
@@ -131,7 +139,7 @@ class Intake:
         if spent:
             self._store.forget(token)
             token = self._new_token()
-        self._free.append(token)
+        self._free_slot(token)
         self.look()
 
     def put_back(self, token: str, job_id: str) -> None:
@@ -141,9 +149,13 @@ class Intake:
         self._store.hand_back(job_id, token, partial(self._was_put_back, token))
 
     def recover(self) -> None:
-        """The connection is back: find the jobs whose reply was lost, then ask again."""
-        if self._recovering is None or self._recovering.done():
-            self._recovering = asyncio.create_task(self._recover(), name=f"recover {self._queue}")
+        """The connection is back: find the jobs whose reply was lost, and ask again."""
+        doubtful, self._doubtful = self._doubtful, set()
+        replaced, self._replaced = self._replaced, set()
+        if doubtful:
+            self._keep(self._find(doubtful, replaced=False))
+        if replaced:
+            self._keep(self._find(replaced, replaced=True))
         self.look()
 
     def _new_token(self) -> str:
@@ -197,9 +209,14 @@ class Intake:
         self._free.append(token)
         self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, self._queue, str(error)))
         if error.code == "NOSCRIPT":
-            self._recovering = asyncio.create_task(self._reload(), name=f"reload {self._queue}")
+            self._keep(self._reload())
         else:
             self.rest(REFUSED_PAUSE)
+
+    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine, name=f"intake {self._queue}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _reload(self) -> None:
         try:
@@ -218,23 +235,30 @@ class Intake:
         if not self._asking:
             self._quiet.set()
 
-    async def _recover(self) -> None:
-        doubtful, self._doubtful = self._doubtful, set()
-        if not doubtful:
-            return
-        replaced = False
+    async def _find(self, tokens: set[str], *, replaced: bool) -> None:
+        """Look for jobs locked with ``tokens``; after the first look their slots get new ones."""
         for delay in LATE_CHECKS:
             await asyncio.sleep(delay)
             sent = time.monotonic()
             try:
-                found = await self._store.fetched_by(doubtful)
+                found = await self._store.fetched_by(tokens)
             except BrokerError:
-                self._doubtful |= doubtful  # the next reconnect looks again
+                (self._replaced if replaced else self._doubtful).update(tokens)  # the next reconnect looks again
                 return
             for token, fetched in found:
-                doubtful.discard(token)
-                self._take(token, fetched, sent)
+                if not self._is_held(fetched.job_id):
+                    tokens.discard(token)
+                    self._surplus += replaced
+                    self._take(token, fetched, sent)
             if not replaced:
                 replaced = True
-                for _ in doubtful:
+                for _ in tokens:
                     self.release("", spent=True)
+
+    def _free_slot(self, token: str) -> None:
+        """A slot is free; unless a job was found late, whose slot had been given away: then there is one less."""
+        if self._surplus:
+            self._surplus -= 1
+            self._store.forget(token)
+        else:
+            self._free.append(token)

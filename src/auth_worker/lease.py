@@ -8,6 +8,7 @@ could not be renewed for the whole lock duration: then somebody else may have th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -36,19 +37,21 @@ class Tenancy:
 
 
 class LeaseRenewer:
-    """Renews the leases of every tenancy in time."""
+    """Renews the leases of every tenancy in time. All of it belongs to the watch loop."""
 
     def __init__(self, link: Link, prefix: str, bus: EventBus) -> None:
         self._link = link
         self._prefix = prefix
         self._bus = bus
         self._tenancies: dict[Tenancy, Any] = {}
+        self._added = asyncio.Event()
 
-    def add(self, tenancy: Tenancy) -> None:
+    async def add(self, tenancy: Tenancy) -> None:
         """Take care of a queue's leases from now on."""
         self._tenancies[tenancy] = builders(self._prefix, tenancy.queue, self._link.call)
+        self._added.set()
 
-    def remove(self, tenancy: Tenancy) -> None:
+    async def remove(self, tenancy: Tenancy) -> None:
         """A queue's processor is closed."""
         self._tenancies.pop(tenancy, None)
 
@@ -58,7 +61,10 @@ class LeaseRenewer:
             for tenancy, scripts in list(self._tenancies.items()):
                 await self._renew(tenancy, scripts)
             shortest = min((tenancy.lock_duration for tenancy in self._tenancies), default=60_000)
-            await asyncio.sleep(min(max(shortest / 1000 / 10, SHORTEST_TURN), LONGEST_TURN))
+            turn = min(max(shortest / 1000 / 10, SHORTEST_TURN), LONGEST_TURN)
+            self._added.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._added.wait(), turn)
 
     async def _renew(self, tenancy: Tenancy, scripts: Any) -> None:
         lease_s = tenancy.lock_duration / 1000
@@ -73,7 +79,13 @@ class LeaseRenewer:
                     scripts.extendJobLocks(ids, tokens, tenancy.lock_duration), lease_s / 4
                 )
             except (BrokerError, TimeoutError) as error:
-                self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, tenancy.queue, f"renewing leases: {error}"))
+                self._bus.emit(
+                    Problem(
+                        WORKER_ERRORS.BROKER_REFUSED,
+                        tenancy.queue,
+                        f"renewing leases: {error or 'no answer in time'}",
+                    )
+                )
             else:
                 gone = {job_id.decode("utf-8", "surrogateescape") for job_id in refused}
                 for run in due:

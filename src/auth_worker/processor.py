@@ -113,7 +113,7 @@ class QueueProcessorService:
             await runtime.start()
         self._assemble()
         await runtime.presence.announce(self.queue_name, self.worker_name, runtime.settings.startup_timeout)
-        self._watch_over()
+        await self._watch_over()
         self._running = True
         runtime.bus.emit(ProcessorChanged(self.queue_name, "ready"))
         if not self._paused:
@@ -121,14 +121,15 @@ class QueueProcessorService:
 
     async def pause(self) -> None:
         """Take no more jobs; returns once none can start any more. Running jobs go on."""
-        self._paused = True
+        self._paused = self._runs.paused = True
         if self._running:
             await self._intake.close()
+            await asyncio.sleep(0)  # a job that came just before starts before this returns, not after
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "paused"))
 
     async def resume(self) -> None:
         """Take jobs again."""
-        self._paused = False
+        self._paused = self._runs.paused = False
         if self._running:
             self._intake.open()
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "resumed"))
@@ -145,7 +146,7 @@ class QueueProcessorService:
         clean = await self._drain(limit, hurry or asyncio.Event())
         self._running = False
         if self._tenancy is not None:
-            self.runtime.leases.remove(self._tenancy)
+            await self.runtime.watch.call(self.runtime.leases.remove(self._tenancy))
         for stop in self._stop_watching:
             stop()
         await self._settlement.stop()
@@ -198,6 +199,7 @@ class QueueProcessorService:
             worker_id=str(uuid.uuid4()),
             concurrency=self.config.concurrency,
             launch=self._runs.launch,
+            is_held=self._runs.holds,
         )
         self._settlement = Settlement(
             store,
@@ -210,7 +212,7 @@ class QueueProcessorService:
         self._runs.settle = self._settlement.settle
         self._runs.actions = QueueActions(runtime.commands, prefix, self.queue_name, self.config)
 
-    def _watch_over(self) -> None:
+    async def _watch_over(self) -> None:
         """Have the watch loop care for the leases and the stalled jobs, and be told what concerns the intake."""
         runtime = self.runtime
         loop = asyncio.get_running_loop()
@@ -219,7 +221,7 @@ class QueueProcessorService:
             loop.call_soon_threadsafe(self._runs.cancel, Cause.LEASE_LOST, runs)
 
         self._tenancy = Tenancy(self.queue_name, self.config.lock_duration, self._runs.held, on_lost)
-        runtime.leases.add(self._tenancy)
+        await runtime.watch.call(runtime.leases.add(self._tenancy))
         runtime.add_runs(self._runs.held)
         runtime.on_broker_up(self._intake.recover)
         runtime.quarantine.subscribe(self._intake.look)

@@ -64,6 +64,7 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self.actions: JobActions | None = None
         self.tally = Tally()
+        self.paused = False
         self.idle = asyncio.Event()
         """Set while no job runs and none waits to be settled."""
         self.idle.set()
@@ -74,6 +75,10 @@ class Runs:
     def held(self) -> list[Run]:
         """Every run whose lease is ours; may be called from any thread."""
         return list(self._runs.values())
+
+    def holds(self, job_id: str) -> bool:
+        """Whether the job runs here, or is being settled."""
+        return any(run.job.id == job_id for run in self.held())
 
     def launch(self, token: str, fetched: Fetched, renewed: float) -> None:
         """A job has come: run it, or settle it at once where there is nothing to run."""
@@ -95,7 +100,7 @@ class Runs:
         if b"defa" in raw:
             self._settle_at_once(run, decide_stalled(raw[b"defa"].decode(errors="replace")))
         elif job.stalled_count:
-            self._quarantine.isolate(run, partial(self._start, run))
+            self._quarantine.isolate(run, partial(self._start_suspect, run))
         else:
             self._start(run)
 
@@ -186,6 +191,13 @@ class Runs:
             job = run.job
             self._bus.emit(JobStarted(job.queue_name, job.id, job.name, job.attempt, run.wait_ms))
         run.task = asyncio.get_running_loop().create_task(self._process(run), context=contextvars.copy_context())
+
+    def _start_suspect(self, run: Run) -> None:
+        """The suspect is alone now; it may have waited long, and the processor may be paused meanwhile."""
+        if self.paused:
+            self._settle_at_once(run, HandBack())
+        else:
+            self._start(run)
 
     async def _process(self, run: Run) -> None:
         outcome = await perform(

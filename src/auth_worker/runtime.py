@@ -56,7 +56,7 @@ class Runtime:
         if self._embedded is not None:
             self.address = Address.of(await asyncio.to_thread(self._embedded.start))
         self.commands = self._link("commands", on_change=self._commands_changed)
-        self._bell = self._link("doorbell", scripted=False, silence_limit=BLOCK_S + 5)
+        self._bell = self._link("doorbell", scripted=False, silence_limit=BLOCK_S + 3)
         self.doorbell = Doorbell(self._bell, self.commands)
         self.presence = Presence(self.address, self.settings.prefix)
         try:

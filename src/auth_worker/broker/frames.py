@@ -15,8 +15,9 @@ from auth_worker.broker.scripts import HAND_BACK, Frame, Script, builders, packe
 from auth_worker.config import WorkerConfig
 from auth_worker.options import JobOptions
 
-KEY, ID, NOW, TOKEN, VALUE, OPTIONS, FIELDS, DELAY, PUSH = (
-    f"\0{mark}\0" for mark in ["key", "id", "now", "token", "value", "options", "fields", "delay", "push"]
+KEY, ID, NOW, TOKEN, VALUE, OPTIONS, FIELDS, DELAY, PUSH, LETTER = (
+    f"\0{mark}\0"
+    for mark in ("key", "id", "now", "token", "value", "options", "fields", "delay", "push", "letter")
 )
 
 
@@ -37,6 +38,7 @@ class WorkerFrames:
         self.fetch = self._fetch()
         self.complete = {fetch: self._finish("completed", fetch) for fetch in (True, False)}
         self.fail = {fetch: self._finish("failed", fetch) for fetch in (True, False)}
+        self.bury = {fetch: self._finish("failed", fetch, lettered=True) for fetch in (True, False)}
         self.delay = {(skip, fetch): self._delay(skip, fetch) for skip in (True, False) for fetch in (True, False)}
         self.retry = self._retry()
         self.hand_back = self._hand_back()
@@ -77,7 +79,7 @@ class WorkerFrames:
         keys, args = self.builders.moveToFinishedArgs(job, VALUE, prop, keep, target, token, fetch, fields)
         return keys, args
 
-    def _finish(self, target: str, fetch: bool) -> Frame:
+    def _finish(self, target: str, fetch: bool, *, lettered: bool = False) -> Frame:
         keys, args = self._finish_args(JobOptions({}, WorkerConfig()), TOKEN, target, fetch=fetch)
         keys = [KEY if key == self.builders.toKey(ID) else key for key in keys]
         args[1], args[3], args[7] = NOW, VALUE, OPTIONS
@@ -85,6 +87,8 @@ class WorkerFrames:
         if target == "failed":
             args[8] = FIELDS
             gaps.append(FIELDS)
+        if lettered:
+            return Frame(script("moveToFinished", guard="letter"), [*keys, LETTER], args, [KEY, LETTER, *gaps[1:]])
         return Frame(script("moveToFinished"), keys, args, gaps)
 
     def _fetch(self) -> Frame:

@@ -20,6 +20,10 @@ class LetterBox:
         self.queue = queue
         self._builders = builders(prefix, queue, _never)
 
+    def key(self, letter: Letter) -> bytes:
+        """The key of a letter's hash."""
+        return str(self._builders.toKey(letter.id)).encode()
+
     def add_call(self, letter: Letter) -> tuple[list[Any], list[Any]]:
         """Keys and arguments that add ``letter`` as a job. Source: addStandardJob-9.lua.
 

@@ -22,7 +22,7 @@ from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableEr
 from auth_worker.events import BrokerChanged
 
 CONNECT_TIMEOUT = 5.0
-SILENCE_LIMIT = 10.0
+SILENCE_LIMIT = 6.0
 FIRST_RETRY, LONGEST_RETRY = 0.05, 1.0
 
 

@@ -30,6 +30,9 @@ local auth_worker_token = table.remove(ARGV)
 local auth_worker_lock = table.remove(KEYS)
 if redis.call("GET", auth_worker_lock) ~= auth_worker_token then return -6 end
 """,
+    "letter": """
+if redis.call("EXISTS", table.remove(KEYS)) == 0 then return -20 end
+""",
     "death": """
 local auth_worker_letter = table.remove(ARGV)
 local auth_worker_finished = table.remove(ARGV)
@@ -39,11 +42,12 @@ if auth_worker_state[1] ~= auth_worker_finished or auth_worker_state[2] == auth_
 redis.call("HSET", auth_worker_job, "dlq", auth_worker_letter)
 """,
 }
-"""Put before an add script, to add only while something holds; else it answers -6 and does nothing.
+"""Put before a script, to run it only while something holds; else it answers -6 or -20 and does nothing.
 
-``lock``: the lock (last KEYS) holds the token (last ARGV). With it, a dead letter is added and its job moved to
-failed in one MULTI/EXEC, both or neither. ``death``: the job (last KEYS) died at the time (last ARGV but one) and
-is not marked with the letter (last ARGV) yet; it is then.
+``lock``: the lock (last KEYS) holds the token (last ARGV). ``letter``: the letter (last KEYS) is there. With them
+a dead letter is added and its job moved to failed in one MULTI/EXEC, both or neither; also where Redis has
+forgotten one of the scripts, since nobody else knows the guarded ones. ``death``: the job (last KEYS) died at the
+time (last ARGV but one) and is not marked with the letter (last ARGV) yet; it is then.
 """
 
 

@@ -66,7 +66,10 @@ WORKER_SCRIPTS = (
 
 def worker_scripts() -> list[Script]:
     """The scripts a worker's connection must have loaded before its first job."""
-    return [script(name) for name in WORKER_SCRIPTS] + [script("addStandardJob", guard="lock")]
+    return [script(name) for name in WORKER_SCRIPTS] + [
+        script("moveToFinished", guard="letter"),
+        script("addStandardJob", guard="lock"),
+    ]
 
 
 class Store:
@@ -182,7 +185,10 @@ class Store:
             case Fail(reason, _, trace):
                 options = self._options_of_finish(run, "failed")
                 fields = _failure_fields(run, reason, trace, letter)
-                return frames.fail[fetch_next].fill(key, job_id, stamp, _bytes(reason), options, fields)
+                values = (job_id, stamp, _bytes(reason), options, fields)
+                if letter is not None and self.letters is not None:
+                    return frames.bury[fetch_next].fill(key, self.letters.key(letter), *values)
+                return frames.fail[fetch_next].fill(key, *values)
             case Retry(0, reason, trace):
                 push = b"RPUSH" if run.options.lifo else b"LPUSH"
                 fields = _failure_fields(run, reason, trace)

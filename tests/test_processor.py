@@ -1,0 +1,344 @@
+"""A processor on a real server: what becomes of a job, for each thing its consumer can do."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from typing import Any
+
+import pytest
+
+from auth_worker import (
+    ConfigurationError,
+    Delay,
+    Job,
+    QueueProcessorService,
+    RateLimited,
+    UnrecoverableError,
+)
+from auth_worker.events import JobCompleted, JobFailed, JobRetried
+from workers import DEAD, QUEUE, Desk, collect, eventually
+
+
+async def test_a_returned_value_completes_the_job_with_it(desk: Desk) -> None:
+    async def consumer(job: Job) -> Any:
+        return {"id": job.id, "data": job.data, "attempt": job.attempt}
+
+    processor = await desk.processor(consumer, {"name": "pod-7"})
+    job_id = await desk.jobs.add("greet", {"text": "grüß\u2028dich\0"})
+    await desk.settled(1)
+    stored = await desk.job(job_id)
+    assert json.loads(stored["returnvalue"]) == {
+        "id": job_id,
+        "data": {"text": "grüß\u2028dich\0"},
+        "attempt": 1,
+    }
+    assert stored["pb"] == "pod-7"
+    assert stored["atm"] == "1"
+    assert await desk.redis.keys("*:lock") == []
+    assert processor.get_metrics().completed == 1
+
+
+async def test_a_raised_error_is_retried_until_the_attempts_are_used_up(desk: Desk) -> None:
+    attempts: list[int] = []
+
+    async def consumer(job: Job) -> None:
+        attempts.append(job.attempt)
+        raise ValueError(f"try {job.attempt}")
+
+    processor = await desk.processor(consumer)
+    job_id = await desk.jobs.add("fail", {"n": 1})
+    await desk.settled(1)
+    stored = await desk.job(job_id)
+    (letter,) = await desk.letters()
+    assert attempts == [1, 2, 3]
+    assert stored["failedReason"] == letter["failedReason"] == "try 3"
+    assert len(json.loads(stored["stacktrace"])) == 3
+    assert (letter["originalQueue"], letter["originalJobId"], letter["data"]) == (QUEUE, job_id, {"n": 1})
+    assert (letter["reasonClass"], letter["attemptsMade"]) == ("exhausted", 3)
+    assert (processor.get_metrics().retried, processor.get_metrics().failed) == (2, 1)
+
+
+async def test_a_job_of_its_own_attempts_and_backoff_is_retried_as_it_asks(desk: Desk) -> None:
+    starts: list[float] = []
+
+    async def consumer(job: Job) -> None:
+        starts.append(time.monotonic())
+        raise ValueError
+
+    await desk.processor(consumer)
+    await desk.jobs.add("fail", {}, attempts=3, backoff={"type": "exponential", "delay": 100})
+    await desk.settled(1)
+    waits = [later - earlier for earlier, later in itertools.pairwise(starts)]
+    assert 0.09 < waits[0] < 0.19
+    assert 0.19 < waits[1] < 0.35
+
+
+async def test_an_unrecoverable_error_is_dead_at_once(desk: Desk) -> None:
+    async def consumer(job: Job) -> None:
+        raise UnrecoverableError("no such account")
+
+    await desk.processor(consumer)
+    await desk.jobs.add("fail", {})
+    await desk.settled(1)
+    (letter,) = await desk.letters()
+    assert (letter["reasonClass"], letter["attemptsMade"]) == ("unrecoverable", 1)
+
+
+async def test_without_a_dead_letter_queue_a_failed_job_just_fails(desk: Desk) -> None:
+    async def consumer(job: Job) -> None:
+        raise UnrecoverableError("no")
+
+    await desk.processor(consumer, dead_letter_queue_name=None)
+    await desk.jobs.add("fail", {})
+    assert (await desk.settled(1))["failed"] == 1
+    assert await desk.redis.keys(f"bull:{DEAD}:*") == []
+
+
+async def test_a_result_that_is_not_json_fails_for_good_after_one_run(desk: Desk) -> None:
+    runs: list[str] = []
+
+    async def consumer(job: Job) -> Any:
+        runs.append(job.id)
+        return float("nan")
+
+    await desk.processor(consumer)
+    await desk.jobs.add("odd", {})
+    await desk.settled(1)
+    assert len(runs) == 1
+    assert "not JSON" in (await desk.letters())[0]["failedReason"]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(1), KeyboardInterrupt()])
+async def test_what_would_end_a_program_is_a_failed_attempt(desk: Desk, error: BaseException) -> None:
+    async def consumer(job: Job) -> str:
+        if job.attempt == 1:
+            raise error
+        return "alive"
+
+    await desk.processor(consumer)
+    await desk.jobs.add("exit", {})
+    assert (await desk.settled(1))["completed"] == 1
+
+
+async def test_delay_and_rate_limited_count_no_attempt(desk: Desk) -> None:
+    seen: list[tuple[str, int]] = []
+
+    async def consumer(job: Job) -> str:
+        seen.append((job.name, job.attempt))
+        if [name for name, _ in seen].count(job.name) == 1:
+            raise Delay(0.05) if job.name == "later" else RateLimited(0.05)
+        return "done"
+
+    await desk.processor(consumer)
+    first, second = await desk.jobs.add("later", {}), await desk.jobs.add("limited", {})
+    assert (await desk.settled(2))["completed"] == 2
+    assert sorted(seen) == [("later", 1), ("later", 1), ("limited", 1), ("limited", 1)]
+    assert [(await desk.job(job_id))["atm"] for job_id in (first, second)] == ["1", "1"]
+
+
+async def test_jobs_run_in_the_order_of_priority_and_lifo(desk: Desk) -> None:
+    order: list[str] = []
+
+    async def consumer(job: Job) -> None:
+        order.append(job.name)
+
+    processor = await desk.processor(consumer, {"concurrency": 1}, start=False)
+    jobs: list[tuple[str, dict[str, Any]]] = [
+        ("p2", {"priority": 2}),
+        ("p1", {"priority": 1}),
+        ("first", {}),
+        ("second", {}),
+        ("last-in", {"lifo": True}),
+    ]
+    for name, options in jobs:
+        await desk.jobs.add(name, {}, **options)
+    await processor.initialize()
+    await desk.settled(5)
+    assert order == ["last-in", "first", "second", "p1", "p2"]
+
+
+async def test_a_delayed_job_runs_when_it_is_due_to_some_ms(desk: Desk) -> None:
+    late: list[float] = []
+
+    async def consumer(job: Job) -> None:
+        late.append(time.time() * 1000 - job.data["due"])
+
+    await desk.processor(consumer)
+    for delay in (50, 130, 300, 1010):
+        await desk.jobs.add("later", {"due": time.time() * 1000 + delay}, delay=delay)
+    await desk.settled(4)
+    assert all(-3 <= ms < 60 for ms in late), late
+
+
+async def test_a_plain_function_runs_in_a_thread(desk: Desk) -> None:
+    def consumer(job: Job) -> str:
+        time.sleep(0.01)
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        return "from a thread"
+
+    await desk.processor(consumer)
+    job_id = await desk.jobs.add("sync", {})
+    await desk.settled(1)
+    assert (await desk.job(job_id))["returnvalue"] == '"from a thread"'
+
+
+async def test_a_run_past_its_time_out_is_a_failed_attempt(desk: Desk) -> None:
+    async def consumer(job: Job) -> str:
+        if job.attempt == 1:
+            await asyncio.sleep(30)
+        return "in time"
+
+    processor = await desk.processor(consumer, {"timeout": 50})
+    retried = collect(processor.runtime.bus, JobRetried)
+    await desk.jobs.add("slow", {})
+    assert (await desk.settled(1))["completed"] == 1
+    assert "time-out" in retried[0].reason
+
+
+async def test_progress_and_log_are_seen_by_bullmq(desk: Desk) -> None:
+    async def consumer(job: Job) -> int:
+        await job.update_progress({"percent": 50})
+        await job.log("first")
+        await job.extend_lease()
+        return await job.log("second")
+
+    await desk.processor(consumer)
+    job_id = await desk.jobs.add("talk", {})
+    await desk.settled(1)
+    assert (await desk.job(job_id))["progress"] == '{"percent":50}'
+    assert await desk.redis.lrange(f"bull:{QUEUE}:{job_id}:logs", 0, -1) == [b"first", b"second"]
+    assert (await desk.job(job_id))["returnvalue"] == "2"
+
+
+async def test_paused_starts_nothing_and_resume_goes_on(desk: Desk) -> None:
+    started: list[str] = []
+
+    async def consumer(job: Job) -> None:
+        started.append(job.id)
+        await asyncio.sleep(0)
+
+    processor = await desk.processor(consumer)
+    for _ in range(20):
+        await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(5))
+        await processor.pause()
+        count = len(started)
+        await desk.jobs.add("late", {})
+        assert len(started) == count
+        await processor.resume()
+    await desk.settled(120)
+
+
+async def test_the_queue_paused_by_others_starts_nothing(desk: Desk) -> None:
+    processor = await desk.processor(lambda job: None, start=False)
+    await desk.redis.hset(f"bull:{QUEUE}:meta", "paused", "1")
+    await processor.initialize()
+    await desk.jobs.add("n", {})
+    assert (await desk.counts())["wait"] == 1
+    await desk.redis.hdel(f"bull:{QUEUE}:meta", "paused")
+    await desk.redis.zadd(f"bull:{QUEUE}:marker", {"0": 0})
+    await desk.settled(1)
+
+
+async def test_the_limiter_holds_for_the_whole_queue(desk: Desk) -> None:
+    starts: list[float] = []
+
+    async def consumer(job: Job) -> None:
+        starts.append(time.monotonic())
+
+    await desk.processor(consumer, {"limiter": {"max": 2, "duration": 300}})
+    await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(6))
+    await desk.settled(6)
+    assert starts[-1] - starts[0] > 0.55
+    assert sum(start - starts[0] < 0.25 for start in starts) == 2
+
+
+async def test_a_burst_fills_all_slots(desk: Desk) -> None:
+    together = 0
+    most = 0
+    gate = asyncio.Event()
+
+    async def consumer(job: Job) -> None:
+        nonlocal together, most
+        together += 1
+        most = max(most, together)
+        await gate.wait()
+        together -= 1
+
+    await desk.processor(consumer, {"concurrency": 30})
+    await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(60))
+    await eventually(lambda: together == 30, "30 jobs at a time")
+    gate.set()
+    await desk.settled(60)
+    assert most == 30
+
+
+async def test_idle_pickup_is_instant(desk: Desk) -> None:
+    picked: list[float] = []
+
+    async def consumer(job: Job) -> None:
+        picked.append(time.time() * 1000 - job.data)
+
+    await desk.processor(consumer)
+    for pause in (0.0, 0.3, 5.5):
+        await asyncio.sleep(pause)
+        await desk.jobs.add("now", time.time() * 1000)
+    await desk.settled(3)
+    assert max(picked) < 50, picked
+
+
+async def test_events_and_metrics_tell_of_each_job_once(desk: Desk) -> None:
+    async def consumer(job: Job) -> None:
+        if job.name == "bad":
+            raise UnrecoverableError("bad")
+
+    processor = await desk.processor(consumer)
+    completed = collect(processor.runtime.bus, JobCompleted)
+    failed = collect(processor.runtime.bus, JobFailed)
+    await desk.jobs.add_bulk({"name": "good" if n % 4 else "bad", "data": {}} for n in range(100))
+    await desk.settled(100)
+    await eventually(lambda: processor.active == 0)
+    metrics = processor.get_metrics()
+    assert (len(completed), len(failed)) == (75, 25)
+    assert (metrics.processed, metrics.completed, metrics.failed, metrics.active) == (100, 75, 25, 0)
+    assert (metrics.success_rate, metrics.failure_rate) == (75, 25)
+
+
+async def test_retention_keeps_what_the_job_or_the_worker_asks(desk: Desk) -> None:
+    await desk.processor(lambda job: None, {"remove_on_complete": {"count": 3}})
+    await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(10))
+    await desk.jobs.add("gone", {}, remove_on_complete=True)
+    await eventually(lambda: desk.processors[0].get_metrics().completed == 11)
+    assert (await desk.counts())["completed"] == 3
+
+
+async def test_a_second_start_is_refused(desk: Desk) -> None:
+    processor = await desk.processor(lambda job: None)
+    with pytest.raises(ConfigurationError, match="initialized already"):
+        await processor.initialize()
+
+
+def test_a_consumer_that_cannot_be_called_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="processor"):
+        QueueProcessorService(queue_name="q", processor=None, connection="redis://localhost")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="dead_letter_queue_name"):
+        QueueProcessorService(
+            queue_name="q",
+            processor=print,
+            connection="redis://localhost",
+            dead_letter_queue_name="q",
+        )
+
+
+async def test_health_tells_running_paused_and_closed(desk: Desk) -> None:
+    processor = await desk.processor(lambda job: None)
+    assert (await processor.get_health()).healthy
+    await processor.pause()
+    assert (await processor.get_health()).is_paused
+    await processor.close()
+    health = await processor.get_health()
+    assert not health.healthy
+    assert health.reasons == ["not running"]
