@@ -101,7 +101,7 @@ Backoff = Annotated[
         "--backoff", "TIME|KIND:TIME", "Between attempts: 10s, exponential:1s or JSON.", TIMES, parser=backoff_of
     ),
 ]
-Priority = Annotated[int | None, _flag("--priority", "N", "1 goes first, 2097152 last; none before all.", TIMES)]
+Priority = Annotated[int | None, _flag("--priority", "N", "1 goes first, 2097151 last; none before all.", TIMES)]
 Lifo = Annotated[bool | None, _flag("--lifo", None, "Before all that wait, not after them.", TIMES)]
 RemoveOnComplete = Annotated[
     Any | None,
