@@ -2,37 +2,68 @@
 
 What an error says is free text: it may quote a link with a token, a code, an address. The patterns err on the
 side of masking; a reader who needs the text has the job itself, in Redis, behind access control.
+
+The text may be anything, so every pattern takes time in proportion to its length: none can begin anywhere within
+a run of characters that it would then read to the end.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 LONGEST = 2000
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@\"']*@"), r"\1***@"),
-    (re.compile(r"(https?://[^/\s\"'<>]+)[^\s\"'<>]*"), r"\1/***"),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,2}"), "***"),
+_READ = 4 * LONGEST
+_HOST = r"(?:[\w.-]*|\[[0-9a-fA-F:.]+\])(?::\d+)?"
+_HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
+_KEY = (
+    r"(?:pass(?:word|wd|phrase|code|key|wort)?s?(?-i:(?![a-z]))|pwd|(?<!uni)(?<!en)(?<!de)code(?-i:(?![a-z]))|(?-i:(?<![A-Za-z])pin|"
+    r"PIN|Pin)(?-i:(?![a-z]))|secret|token|otp|authorization|api[_-]?key|private[_-]?key|session|signature)"
+)
+_VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s\"',;}&]+)"
+
+
+def _url(match: re.Match[str]) -> str:
+    """Keep a URL's scheme and hosts; user, password, and on the web path and query are masked."""
+    scheme, rest = match.group(1) or "", match.group(2)
+    if not scheme and "@" in rest:
+        return f"://***@{rest.rpartition('@')[2]}"
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    credentials, _, hosts = authority.rpartition("@")
+    kept = ("***@" if credentials else "") + (hosts if _HOSTS.fullmatch(hosts) else "***")
+    rest = rest[len(authority) :]
+    return f"{scheme}://{kept}{'/***' if scheme and rest else rest}"
+
+
+_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"(https?)?://([^\s\"'<>]+)", re.IGNORECASE), _url),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{5,}(?:\.[\w-]*){1,4}"), "***"),
+    (re.compile(r"(?i)(cookie[\"']?\s{0,9}[:=])[^\r\n]+"), r"\1 ***"),
     (
         re.compile(
-            r"(?i)([\w-]*(?:pass(?:word|wd)?|secret|token|otp|pin|code|authorization|cookie|api[_-]?key|session|"
-            r"signature)[\w-]*[\"']?\s*[:=]\s*(?:bearer\s+)?[\"']?)[^\s\"',;}&]+"
+            rf"(?i)({_KEY}[\w-]{{0,40}}[\"']?\s{{0,9}}[:=]\s{{0,9}}(?:(?:bearer|basic|digest)\s{{1,9}})?){_VALUE}"
         ),
         r"\1***",
     ),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]+"), r"\1 ***"),
-    (
-        re.compile(r"([A-Za-z0-9._%+-])[A-Za-z0-9._%+-]*@([A-Za-z0-9.-]+\.[A-Za-z]{2,}|localhost)"),
-        r"\1***@\2",
-    ),
+    (re.compile(r"(?i)\b(bearer|basic)\s{1,9}[A-Za-z0-9._~+/=-]+"), r"\1 ***"),
+    (re.compile(r"(?<![\w.%+-])([\w.%+-])[\w.%+-]*@([\w.-]+\.[^\W\d_]{2,}|localhost)"), r"\1***@\2"),
     (re.compile(r"\b[0-9a-fA-F]{24,}\b"), "***"),
-    (re.compile(r"\b(?=[A-Za-z0-9_-]*\d)(?=[A-Za-z0-9_-]*[A-Za-z])[A-Za-z0-9_-]{32,}\b"), "***"),
-    (re.compile(r"(?<![\w.:-])\d{4,8}(?![\w.:-])"), "***"),
+    (re.compile(r"(?<![\w-])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{32,}(?![\w-])"), "***"),
+    (
+        re.compile(
+            r"(?<![\w+/=-])(?=[\w+/=-]*\d)(?=[\w+/=-]*[A-Z])(?=[\w+/=-]*[a-z])[A-Za-z0-9_+/=-]{20,}(?![\w+/=-])"
+        ),
+        "***",
+    ),
+    (re.compile(r"(?<![\w.:-])\d{4,8}(?!\w|[.:-]\w)"), "***"),
 )
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def redact(text: str) -> str:
-    """``text`` with secrets masked, on one line, and not longer than 2000 characters."""
+    """``text`` with secrets masked, on one line of printable characters, and not longer than 2000 of them."""
+    if len(text) > _READ:
+        text = text[:_READ].rsplit(None, 1)[0]  # without a last word that may be half a secret
     for pattern, replacement in _RULES:
-        text = pattern.sub(replacement, text[: 4 * LONGEST])
-    return text[:LONGEST].replace("\r", "\\r").replace("\n", "\\n")
+        text = pattern.sub(replacement, text)
+    return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], text)[:LONGEST]
