@@ -26,6 +26,9 @@ SHORT_KEYS = {
     "omc": "omitContext",
 }
 MAX_ATTEMPTS = 1000
+MAX_NUMBER = 2**53 - 1
+"""The largest number that JavaScript, Lua and msgpack all take for a whole one."""
+LEAST_KEPT = {"count": -1, "age": 0, "limit": 1}
 Keep = Mapping[str, int]
 
 
@@ -96,12 +99,14 @@ def _attempts(value: Any) -> int | None:
     """How many attempts the producer asked for, within 1..1000; None where it asked for none in particular."""
     if value is None or value == 0 or isinstance(value, bool):
         return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidPayloadError(f"opts.attempts is {type(value).__name__}, not a number") from error
-    if math.isnan(number):
-        raise InvalidPayloadError("opts.attempts is not a number")
+    number = value
+    if not isinstance(value, int):
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as error:
+            raise InvalidPayloadError(f"opts.attempts is {type(value).__name__}, not a number") from error
+        if math.isnan(number):
+            raise InvalidPayloadError("opts.attempts is not a number")
     return int(min(max(number, 1), MAX_ATTEMPTS))
 
 
@@ -112,14 +117,14 @@ def _keep(value: Any, default: Any) -> Keep:
         return chosen or {"count": -1}
     if isinstance(value, bool):
         return {"count": 0 if value else -1}
-    if isinstance(value, int | float) and math.isfinite(value):
-        return {"count": int(value)}
+    if isinstance(value, int | float):
+        return {"count": _within(value, -1)}
     if isinstance(value, dict):
-        numbers: dict[str, Any] = {key: value.get(key) for key in ("count", "age", "limit")}
+        numbers: dict[str, Any] = {key: value.get(key) for key in LEAST_KEPT}
         keep: Keep = {
-            key: int(number)
+            key: _within(number, LEAST_KEPT[key])
             for key, number in numbers.items()
-            if isinstance(number, int | float) and math.isfinite(number)
+            if isinstance(number, int | float)
         }
         return keep or {"count": -1}
     raise InvalidPayloadError(f"opts.removeOnComplete or removeOnFail is {type(value).__name__}")
@@ -127,4 +132,9 @@ def _keep(value: Any, default: Any) -> Keep:
 
 def _natural(value: Any) -> int | None:
     """A whole number >= 0, or None for anything else."""
-    return int(value) if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else None
+    return _within(value, 0) if isinstance(value, int | float) and value >= 0 else None
+
+
+def _within(number: float, least: int) -> int:
+    """``number`` as a whole one that every party takes; JSON may hold larger ones, and 1e999 is infinite."""
+    return int(min(max(number, least), MAX_NUMBER))

@@ -12,7 +12,7 @@ from typing import Any
 from auth_worker.config import WorkerConfig
 from auth_worker.errors import InvalidPayloadError
 from auth_worker.job import Job, JobActions
-from auth_worker.options import JobOptions, decode_json, parse_options
+from auth_worker.options import MAX_NUMBER, JobOptions, decode_json, parse_options
 
 RawJob = dict[bytes, bytes]
 """A job's hash as Redis keeps it."""
@@ -33,16 +33,18 @@ def read_job(
     token: str = "",
     actions: JobActions | None = None,
 ) -> tuple[Job, JobOptions]:
-    """Read a job's hash. ``max_bytes`` bounds its data.
+    """Read a job's hash. ``max_bytes`` bounds its name, data and opts, each.
 
     Raises ``InvalidPayloadError`` saying which field cannot be read and why.
     """
+    for field in (b"name", b"data", b"opts"):
+        if len(raw.get(field, b"")) > max_bytes:
+            raise InvalidPayloadError(
+                f"{field.decode()} has {len(raw[field])} bytes, more than the limit of {max_bytes} "
+                "(setting max_payload_bytes)"
+            )
     options = parse_options(raw.get(b"opts", b""), config)
     text = raw.get(b"data", b"{}")
-    if len(text) > max_bytes:
-        raise InvalidPayloadError(
-            f"data has {len(text)} bytes, more than the limit of {max_bytes} (setting max_payload_bytes)"
-        )
     try:
         name = raw[b"name"].decode()
         data = decode_json(text.decode())
@@ -58,7 +60,7 @@ def read_job(
         id=job_id,
         name=name,
         data=data,
-        opts=options.given,
+        opts=dict(options.given),  # a copy: other jobs with the same options share the original
         queue_name=queue_name,
         attempt=attempts_made(raw) + 1,
         max_attempts=options.attempts,
@@ -105,7 +107,7 @@ def _number(raw: RawJob, field: bytes) -> int:
     if not text:
         return 0
     try:
-        return int(text)
+        return min(max(int(text), -MAX_NUMBER), MAX_NUMBER)
     except ValueError:
         return 0
 
