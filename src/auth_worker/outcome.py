@@ -113,8 +113,8 @@ def decide_result(value: Any, job: Job, options: JobOptions, max_bytes: int) -> 
     """
     try:
         text = encode_json(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        reason = f"the consumer's return value is not JSON: {error}"
+    except Exception as error:  # a mapping of the consumer's own may raise anything while it is read
+        reason = f"the consumer's return value is not JSON: {_reason_of(error)}"
         return Fail(reason, ReasonClass.UNRECOVERABLE, reason)
     if len(text) > max_bytes:
         reason = (
@@ -201,9 +201,13 @@ def _calm(delay: int, attempt: int) -> int:
 
 
 def _finite(value: Any, field: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.nan
+    if not math.isfinite(number) or number < 0:
         raise ValueError(f"{field} is not a number >= 0")
-    return float(value)
+    return number
 
 
 def _steered(seconds: Any, kind: type[Postpone] | type[Throttle]) -> Outcome:
