@@ -153,5 +153,5 @@ class EventBus:
         for listener in self._listeners.get(type(event), ()):
             try:
                 listener(event)
-            except Exception:
+            except BaseException:  # also SystemExit: an observer cannot end the worker
                 logging.getLogger(__name__).exception(WORKER_ERRORS.OBSERVER_FAILED)
