@@ -88,3 +88,20 @@ async def test_a_letter_of_an_odd_job_id_is_readable_by_node(
     (letter,) = await letters_of(node, f"{queue}-dead")
     assert letter["data"]["originalJobId"] == job_id
     assert (await node.get_job(f"{queue}-dead", letter["id"]))["data"] == letter["data"]
+
+
+async def test_a_job_that_a_node_worker_failed_gets_its_letter_from_us(
+    node: NodeSide, queue: str, start_worker: StartWorker
+) -> None:
+    await node.start_worker(queue, {"throws": "no such user: Zoë"}, name="node-1")
+    job_id = await node.add(queue, "job", {"number": 1}, attempts=2)
+    failed = await node.finished(queue, job_id)
+    await node.stop_worker(queue)
+    await start_worker(queue, fail, dead_letters=f"{queue}-dead")
+    (letter,) = await letters_of(node, f"{queue}-dead")
+    content = letter["data"]
+    assert (content["originalJobId"], content["data"]) == (job_id, {"number": 1})
+    assert (content["failedReason"], content["reasonClass"]) == ("no such user: Zoë", "exhausted")
+    assert (content["attemptsMade"], content["failedAt"]) == (2, failed["finishedOn"])
+    assert content["worker"] == "node-1"
+    assert content["stacktrace"] == failed["stacktrace"]
