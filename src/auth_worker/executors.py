@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import inspect
 import multiprocessing
+import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
-from auth_worker.errors import ConfigurationError, JobError
+from auth_worker.errors import ConfigurationError, JobError, UnrecoverableError
 from auth_worker.job import Job
 
 Execution = Literal["auto", "thread", "process"]
@@ -106,7 +107,7 @@ class ProcessExecutor:
     """
 
     def __init__(self, consumer: Callable[[Job], Any], concurrency: int) -> None:
-        if "<locals>" in getattr(consumer, "__qualname__", "<locals>"):
+        if {"<locals>", "<lambda>"} & set(getattr(consumer, "__qualname__", "<locals>").split(".")):
             raise ConfigurationError(
                 "execution='process' needs a function defined at the top of a module, so that another process "
                 "can import it"
@@ -121,7 +122,7 @@ class ProcessExecutor:
 
         Raises ``JobError`` when the process died under the job.
         """
-        future = self._pool.schedule(_call, args=(self._consumer, job.detached()))
+        future = self._pool.schedule(_call_in_process, args=(self._consumer, job.detached()))
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -136,4 +137,29 @@ class ProcessExecutor:
 
 
 def _call(consumer: Callable[[Job], Any], job: Job) -> Any:
-    return consumer(job)
+    try:
+        return consumer(job)
+    except StopIteration as error:  # no future takes one: the run would never end
+        raise RuntimeError("the consumer raised StopIteration") from error
+
+
+def _call_in_process(consumer: Callable[[Job], Any], job: Job) -> Any:
+    """What cannot go back to the service's process would end the worker process, as if it had crashed."""
+    try:
+        value = _call(consumer, job)
+    except BaseException as error:
+        if _survives_transport(error):
+            raise
+        kind = JobError if getattr(error, "retryable", True) else UnrecoverableError
+        raise kind(f"{type(error).__name__}: {error}") from None
+    if not _survives_transport(value):
+        raise UnrecoverableError(f"the consumer's return value is not JSON: it is a {type(value).__name__}")
+    return value
+
+
+def _survives_transport(value: object) -> bool:
+    try:
+        pickle.loads(pickle.dumps(value))  # noqa: S301 - our own bytes
+    except Exception:
+        return False
+    return True
