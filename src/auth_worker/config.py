@@ -58,7 +58,13 @@ SMS_JOB_TYPES = SmsJobType
 class _Frozen(BaseModel):
     """Immutable, strict about unknown keys, snake_case in Python and camelCase in JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        alias_generator=to_camel,
+        hide_input_in_errors=True,
+    )
 
 
 class Backoff(_Frozen):
@@ -128,7 +134,7 @@ class WorkerConfig(_Frozen):
             raise ConfigurationError(
                 f"worker_config must be a WorkerConfig or a mapping, not {type(value).__name__}"
             )
-        return cls(**value)
+        return cls(**{str(key): field for key, field in value.items()})
 
 
 WORKER_CONFIG = WorkerConfig()
@@ -141,7 +147,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="AUTH_WORKER_", env_ignore_empty=True, extra="forbid", frozen=True, populate_by_name=True
+        env_prefix="AUTH_WORKER_",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,  # a traceback shows the cause of an error too, and the input may be a secret
     )
 
     redis_url: SecretStr | None = None
@@ -151,7 +162,7 @@ class Settings(BaseSettings):
 
     http_host: str = "127.0.0.1"
     http_port: int | None = Field(default=9464, ge=0, le=65535)
-    http_token: SecretStr | None = None
+    http_token: SecretStr | None = Field(default=None, min_length=1)
 
     shutdown_timeout: float = Field(default=25, ge=0)
     startup_timeout: float = Field(default=60, gt=0)
@@ -213,7 +224,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags first, then the environment, then the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+        file = config_file()
+        if "AUTH_WORKER_CONFIG" in os.environ and not file.is_file():
+            raise ConfigurationError(f"environment: AUTH_WORKER_CONFIG names {file}, and there is no such file")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
 
 def config_file() -> Path:
