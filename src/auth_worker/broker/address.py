@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis, Sentinel
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 
@@ -52,7 +53,7 @@ class Address:
         if isinstance(connection, Mapping):
             return _from_options(connection)
         if isinstance(connection, Redis):
-            return _from_options(connection.connection_pool.connection_kwargs)
+            return _from_client(connection)
         raise ConfigurationError(
             f"redis_connection must be a URL ({URL_FORMS}), a mapping or a redis.asyncio.Redis, "
             f"not {type(connection).__name__}"
@@ -80,20 +81,39 @@ class Address:
 
 
 def _from_url(url: str) -> Address:
-    scheme = url.partition("://")[0]
+    scheme, separator, _ = url.partition("://")
+    if not separator or not scheme.replace("+", "").isalnum():
+        raise ConfigurationError(f"redis_connection: that is not a URL; use {URL_FORMS}")
     if scheme in ("redis+sentinel", "rediss+sentinel"):
         return _from_sentinel_url(url)
     if scheme not in ("redis", "rediss", "unix"):
         raise ConfigurationError(f"redis_connection: {scheme}:// is not a Redis URL; use {URL_FORMS}")
     try:
         options = parse_url(url)
-    except ValueError as error:
-        raise ConfigurationError(f"redis_connection: the URL cannot be read: {error}") from error
+    except ValueError:  # its text may quote a part of the password
+        raise ConfigurationError(
+            f"redis_connection: the {scheme}:// URL cannot be read: a port or database is no number, or a special "
+            "character of the password is not percent-encoded"
+        ) from None
     return _from_options({**options, "ssl": scheme == "rediss"})
 
 
+def _from_client(client: Redis) -> Address:
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        raise ConfigurationError(
+            "redis_connection: a client made by Sentinel.master_for cannot be taken over; give the URL "
+            "redis+sentinel://host:26379,host:26379/service-name"
+        )
+    options = pool.connection_kwargs
+    return _from_options({**options, "ssl": issubclass(pool.connection_class, SSLConnection)})
+
+
 def _from_sentinel_url(url: str) -> Address:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError("redis_connection: the sentinel URL cannot be read") from None
     hosts = parts.netloc.rpartition("@")[2].split(",")
     service, _, db = parts.path.strip("/").partition("/")
     if not service:
@@ -105,11 +125,11 @@ def _from_sentinel_url(url: str) -> Address:
     try:
         sentinels = tuple((host.rpartition(":")[0], int(host.rpartition(":")[2])) for host in hosts)
         number = int(db or 0)
-    except ValueError as error:
+    except ValueError:
         raise ConfigurationError(
             "redis_connection: a sentinel URL reads redis+sentinel://[user:password@]host:port,host:port/"
             "service[/db]"
-        ) from error
+        ) from None
     return Address(
         db=number,
         username=unquote(username) or None,
@@ -132,7 +152,7 @@ def _from_options(options: Mapping[str, Any]) -> Address:
             password=options.get("password"),
             tls=_tls_of(options),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OSError) as error:
         raise ConfigurationError(f"redis_connection: {error}") from error
     if not known & set(options):
         raise ConfigurationError(
