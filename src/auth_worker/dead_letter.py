@@ -36,7 +36,8 @@ def letter_id(queue: str, job_id: str, finished_on: int) -> str:
     name = f"{_plain(queue)}@{_plain(job_id)}@{finished_on}"
     if len(name) <= MAX_ID:
         return name
-    return f"{_plain(queue)[:60]}@{sha256(job_id.encode(errors='surrogateescape')).hexdigest()}@{finished_on}"
+    digest = sha256(f"{queue}\0{job_id}".encode(errors="surrogateescape")).hexdigest()
+    return f"{_plain(queue)[:60]}@{digest}@{finished_on}"
 
 
 def check_letter(letter: Letter) -> None:
