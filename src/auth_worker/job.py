@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 
+_making_event = threading.Lock()
+
+
 class JobActions(Protocol):
     """What a running job may ask of its queue; the processor's store provides it."""
 
@@ -92,7 +95,8 @@ class Job:
     def cancelled(self) -> threading.Event:
         """Set once the run is to stop: time-out, lost lease, shutdown. For consumers that run in a thread."""
         if self._cancelled is None:
-            self._cancelled = threading.Event()
+            with _making_event:  # the consumer's thread and the loop may ask at the same moment
+                self._cancelled = self._cancelled or threading.Event()
         return self._cancelled
 
     def detached(self) -> Job:

@@ -32,6 +32,7 @@ class WatchLoop:
     def start(self) -> None:
         """Start the thread; returns once its loop turns."""
         ready = threading.Event()
+        self._stopped = asyncio.Event()
 
         def main() -> None:
             with asyncio.Runner() as runner:
@@ -72,7 +73,6 @@ class WatchLoop:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     async def _until_stopped(self) -> None:
-        self._stopped = asyncio.Event()
         await self._stopped.wait()
 
 
