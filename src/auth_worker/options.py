@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, NoReturn
 
 from auth_worker.config import WorkerConfig
@@ -83,7 +82,25 @@ class JobOptions:
         self.wire: dict[Any, bytes] = {}
 
 
-@lru_cache(maxsize=2048)
+class OptionsCache:
+    """The options of one queue's jobs: each distinct text is parsed once."""
+
+    def __init__(self, config: WorkerConfig, most: int = 2048) -> None:
+        self._config = config
+        self._most = most
+        self._parsed: dict[bytes, JobOptions] = {}
+
+    def parse(self, text: bytes) -> JobOptions:
+        """As ``parse_options``."""
+        options = self._parsed.get(text)
+        if options is None:
+            options = parse_options(text, self._config)
+            if len(self._parsed) >= self._most:
+                self._parsed.clear()
+            self._parsed[text] = options
+        return options
+
+
 def parse_options(text: bytes, config: WorkerConfig) -> JobOptions:
     """Read the ``opts`` field of a job's hash. Raises ``InvalidPayloadError`` when it is not a JSON object."""
     try:

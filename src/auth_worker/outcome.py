@@ -193,7 +193,10 @@ def backoff_ms(backoff: Any, attempt: int) -> int:
 
 def encode_json(value: Any) -> str:
     """``value`` as JSON text. Raises ``TypeError``, ``ValueError`` or ``RecursionError`` for what is not JSON."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return "null" if value is None else _encode(value)
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def _calm(delay: int, attempt: int) -> int:

@@ -6,13 +6,12 @@ but harmless (a time stamp that is no number, a progress that is no JSON) is rep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from auth_worker.config import WorkerConfig
 from auth_worker.errors import InvalidPayloadError
 from auth_worker.job import Job, JobActions
-from auth_worker.options import MAX_NUMBER, JobOptions, decode_json, parse_options
+from auth_worker.options import MAX_NUMBER, JobOptions, decode_json
 
 RawJob = dict[bytes, bytes]
 """A job's hash as Redis keeps it."""
@@ -27,13 +26,13 @@ def read_job(
     raw: RawJob,
     job_id: str,
     queue_name: str,
-    config: WorkerConfig,
+    parse: Callable[[bytes], JobOptions],
     *,
     max_bytes: int,
     token: str = "",
     actions: JobActions | None = None,
 ) -> tuple[Job, JobOptions]:
-    """Read a job's hash. ``max_bytes`` bounds its name, data and opts, each.
+    """Read a job's hash. ``parse`` reads its options, ``max_bytes`` bounds its name, data and opts, each.
 
     Raises ``InvalidPayloadError`` saying which field cannot be read and why.
     """
@@ -43,7 +42,7 @@ def read_job(
                 f"{field.decode()} has {len(raw[field])} bytes, more than the limit of {max_bytes} "
                 "(setting max_payload_bytes)"
             )
-    options = parse_options(raw.get(b"opts", b""), config)
+    options = parse(raw.get(b"opts", b""))
     text = raw.get(b"data", b"{}")
     try:
         name = raw[b"name"].decode()

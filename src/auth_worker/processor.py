@@ -26,7 +26,7 @@ from auth_worker.executors import Execution, executor_for
 from auth_worker.intake import Intake
 from auth_worker.job import Job
 from auth_worker.lease import Tenancy
-from auth_worker.logs import logger_of
+from auth_worker.logs import open_log
 from auth_worker.maintenance import DeadLetterCare, StalledCheck
 from auth_worker.names import check_queue_name
 from auth_worker.observers.logs import LogObserver
@@ -71,7 +71,7 @@ class QueueProcessorService:
         self._owns_runtime = runtime is None
         self.runtime = runtime or Runtime(connection, settings)
         if self._owns_runtime:
-            LogObserver(logger_of(logger, self.runtime.settings)).attach(self.runtime.bus)
+            LogObserver(open_log(logger, self.runtime.settings)).attach(self.runtime.bus)
         self._runs = Runs(
             queue_name,
             self.config,

@@ -15,7 +15,7 @@ from auth_worker.errors import InvalidPayloadError
 from auth_worker.events import EventBus, JobCompleted, JobFailed, JobMoved, JobRetried, JobStarted, LeaseLost
 from auth_worker.executors import Executor
 from auth_worker.job import Job, JobActions
-from auth_worker.options import JobOptions
+from auth_worker.options import JobOptions, OptionsCache
 from auth_worker.outcome import (
     AwaitChildren,
     Cause,
@@ -55,6 +55,7 @@ class Runs:
     ) -> None:
         self._queue = queue
         self._config = config
+        self._options = OptionsCache(config)
         self._max_payload_bytes = settings.max_payload_bytes
         self._max_result_bytes = settings.max_result_bytes
         self._timeout = config.timeout / 1000 if config.timeout else None
@@ -88,7 +89,7 @@ class Runs:
                 raw,
                 job_id,
                 self._queue,
-                self._config,
+                self._options.parse,
                 max_bytes=self._max_payload_bytes,
                 token=token,
                 actions=self.actions,

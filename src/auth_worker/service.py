@@ -15,7 +15,7 @@ from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.executors import Execution
 from auth_worker.job import Job
-from auth_worker.logs import logger_of
+from auth_worker.logs import open_log
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.observers.logs import LogObserver
 from auth_worker.processor import QueueProcessorService
@@ -64,8 +64,9 @@ class WorkerService:
         self.state = State.NEW
         self.start_error: Exception | None = None
         """What ``run`` could not start for, when it has returned 1 or 4."""
-        self._log = logger_of(logger, self.settings)
-        self._observer = LogObserver(self._log, jobs=self.settings.log_jobs)
+        self._opened_log = open_log(logger, self.settings)
+        self._log = self._opened_log.logger
+        self._observer = LogObserver(self._opened_log, jobs=self.settings.log_jobs)
         self._database = database_service
         self._init_services = init_services
         self._processors: dict[str, QueueProcessorService] = {}
@@ -233,6 +234,7 @@ class WorkerService:
         clean = await self._close_all(timeout)
         self.state = State.STOPPED
         self._log.info(WORKER_MESSAGES.WORKER_STOPPED, clean=clean)
+        await asyncio.to_thread(self._opened_log.drain)
         return clean
 
     async def _close_all(self, timeout: float) -> bool:

@@ -175,6 +175,8 @@ class Settlement:
 
 def _can_ask(outcome: Outcome) -> bool:
     """Whether the outcome's script can fetch the next job along."""
+    if type(outcome) is Complete:
+        return True
     match outcome:
         case HandBack() | Throttle() | AwaitChildren() | Retry(0):
             return False

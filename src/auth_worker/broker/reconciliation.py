@@ -16,6 +16,7 @@ from auth_worker.broker.scripts import script
 from auth_worker.config import WorkerConfig
 from auth_worker.dead_letter import MARK, Letter, letter_id, make_letter
 from auth_worker.errors import InvalidPayloadError
+from auth_worker.options import OptionsCache
 from auth_worker.outcome import ReasonClass
 from auth_worker.payload import RawJob, attempts_made, earlier_traces, read_job
 
@@ -35,7 +36,7 @@ class Reconciliation:
         self._link = link
         self._queue = queue
         self._letters = letters
-        self._config = config
+        self._parse = OptionsCache(config).parse
         self._worker = worker
         self._key_prefix = f"{prefix}:{queue}:"
         self._seen_ms = 0.0
@@ -91,7 +92,7 @@ class Reconciliation:
             "worker": raw.get(b"pb", b"").decode(errors="replace") or self._worker,
         }
         try:
-            job, options = read_job(raw, job_id, self._queue, self._config, max_bytes=2**62)
+            job, options = read_job(raw, job_id, self._queue, self._parse, max_bytes=2**62)
         except InvalidPayloadError:
             name = raw.get(b"name", b"").decode(errors="replace")
             return make_letter(

@@ -6,6 +6,7 @@ it. A problem of one kind is told once a second at most, with the number left ou
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -23,10 +24,12 @@ from auth_worker.events import (
     Problem,
     ProcessorChanged,
 )
+from auth_worker.logs import LineSink, Log
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.redaction import redact
 
 CALM_S = 1.0
+MOST_HEADS = 1000
 MOVES = {
     "delayed": WORKER_MESSAGES.JOB_DELAYED,
     "waiting": WORKER_MESSAGES.JOB_HANDED_BACK,
@@ -40,11 +43,43 @@ STATES = {
 }
 
 
-class LogObserver:
-    """Writes to a structlog logger. Without ``jobs``, completed jobs are not logged, each for itself."""
+class JobLines:
+    """The line of a completed job, made without structlog: the same JSON at a tenth of the cost.
 
-    def __init__(self, logger: Any, *, jobs: bool = True) -> None:
-        self._log = logger
+    It is the one line written for every job, and its fields are known.
+    """
+
+    def __init__(self, sink: LineSink) -> None:
+        self._write = sink.write
+        self._heads: dict[tuple[str, str], str] = {}
+        self._second, self._stamp = 0, ""
+
+    def write(self, event: JobCompleted) -> None:
+        """Write the line of ``event``."""
+        kind = (event.queue, event.job_name)
+        head = self._heads.get(kind)
+        if head is None:
+            if len(self._heads) >= MOST_HEADS:
+                self._heads.clear()
+            head = self._heads[kind] = f'{{"queue": {json.dumps(kind[0])}, "job_name": {json.dumps(kind[1])}, '
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        self._write(
+            f'{head}"job_id": {json.dumps(event.job_id)}, "attempt": {event.attempt}, '
+            f'"duration_ms": {event.duration_ms:.3f}, "outcome": "completed", '
+            f'"event": "{WORKER_MESSAGES.JOB_COMPLETED}", "level": "info", '
+            f'"timestamp": "{self._stamp}.{int((now - second) * 1_000_000):06d}Z"}}\n'
+        )
+
+
+class LogObserver:
+    """Writes to the logger of ``log``. Without ``jobs``, completed jobs are not logged, each for itself."""
+
+    def __init__(self, log: Log, *, jobs: bool = True) -> None:
+        self._log = log.logger
+        self._lines = JobLines(log.lines) if log.lines is not None else None
         self._jobs = jobs
         self._told: dict[tuple[str, str], float] = {}
         self._left_out: dict[tuple[str, str], int] = {}
@@ -52,7 +87,7 @@ class LogObserver:
     def attach(self, bus: EventBus) -> None:
         """Listen to ``bus`` from now on."""
         if self._jobs:
-            bus.subscribe(JobCompleted, self._completed)
+            bus.subscribe(JobCompleted, self._lines.write if self._lines else self._completed)
         bus.subscribe(JobRetried, self._retried)
         bus.subscribe(JobFailed, self._failed)
         bus.subscribe(JobMoved, self._moved)
