@@ -7,6 +7,8 @@
 // Requests run side by side. The process ends when its stdin does.
 
 import { createInterface } from 'node:readline';
+import { createBullBoard } from '@bull-board/api';
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FlowProducer, Job, Queue, QueueEvents, Worker } from 'bullmq';
 
 const connection = { host: process.argv[2], port: Number(process.argv[3]) };
@@ -45,6 +47,19 @@ function plain(value) {
   return value instanceof Queue ? undefined : value;
 }
 
+// The routes of a Bull Board over one queue, as its web server would have them.
+function boardRoutes(name) {
+  const board = {};
+  const serverAdapter = new Proxy(board, {
+    get: (_, method) => (value) => {
+      board[method] = value;
+      return serverAdapter;
+    },
+  });
+  createBullBoard({ queues: [new BullMQAdapter(queue(name))], serverAdapter });
+  return { queues: board.setQueues, routes: board.setApiRoutes, uiConfig: board.setUIConfig };
+}
+
 const operations = {
   // Opens a Queue with options of its own; without this, the first use opens it with none.
   openQueue: async (name, options) => {
@@ -57,6 +72,15 @@ const operations = {
 
   // Calls a method of a Job.
   job: async (queueName, id, method, ...args) => (await job(queueName, id))[method](...args),
+
+  // Asks Bull Board: what its route answers, for example board('mail', 'get', '/api/queues', {}, { jobsPerPage: 10 }).
+  board: async (name, method, route, params, query) => {
+    const { queues: boardQueues, routes, uiConfig } = boardRoutes(name);
+    const { handler } = routes.find((each) => each.method === method && [each.route].flat().includes(route));
+    const { status = 200, body } = await handler({ queues: boardQueues, uiConfig, params, query, headers: {}, body: {} });
+    if (status >= 300) throw new Error(`Bull Board answers ${status}: ${JSON.stringify(body)}`);
+    return JSON.parse(JSON.stringify(body ?? null));
+  },
 
   // Adds a flow: a tree of {name, queueName, data, opts, children}; gives the tree with its jobs.
   flow: (tree, options) => {

@@ -132,6 +132,12 @@ class NodeSide:
         """``Queue.addBulk`` of ``{"name", "data", "opts"}``; returns the ids."""
         return [str(job["id"]) for job in await self.queue(queue, "addBulk", jobs)]
 
+    async def board(
+        self, queue: str, method: str, route: str, query: Mapping[str, Any] = {}, **params: str
+    ) -> Any:
+        """What Bull Board's ``route`` answers for a queue. Raises ``NodeError`` for an answer of 300 and more."""
+        return await self.call("board", queue, method, route, {"queueName": queue, **params}, dict(query))
+
     async def flow(self, tree: Mapping[str, Any]) -> dict[str, Any]:
         """``FlowProducer.add``; returns the tree of ``{"job", "children"}``."""
         return dict(await self.call("flow", tree))

@@ -205,6 +205,8 @@ async def test_a_job_can_wait_for_children_it_adds_itself(
         return await node.state(queue, job_id) == "waiting-children"
 
     await eventually(waiting)
+    await node.start_events(queue)
+    assert (await node.event(queue, "waiting-children"))["jobId"] == job_id
     await start_worker(f"{queue}-children", bad_ones_fail)
     job = await node.finished(queue, job_id)
     assert (job["returnvalue"], job["attemptsMade"], steps) == (["value of late"], 1, [1, 1])
