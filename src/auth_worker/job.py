@@ -6,7 +6,6 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-
 _making_event = threading.Lock()
 
 
