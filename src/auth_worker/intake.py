@@ -23,6 +23,8 @@ from auth_worker.messages import WORKER_ERRORS
 from auth_worker.quarantine import Quarantine
 
 REFUSED_PAUSE = 1.0
+LONGEST_REST = 30.0
+"""How long (s) to rest at most before looking whether a rate limit still holds: it can be lifted. As Node does."""
 LATE_CHECKS = (0.0, 1.0, 9.0)
 """When (s after a reconnect) to look for jobs that were fetched for us but whose reply was lost."""
 Launch = Callable[[str, Fetched, float], None]
@@ -188,7 +190,7 @@ class Intake:
         if not self._open:
             return
         if limited_ms:
-            self.rest(limited_ms / 1000)
+            self.rest(min(limited_ms / 1000, LONGEST_REST))
         elif next_due:
             self._wait(next_due)
         elif not self._asking:
