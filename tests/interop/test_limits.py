@@ -6,7 +6,10 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+
 from auth_worker import Job, RateLimited
+from auth_worker.intake import Intake
 from interop.conftest import StartWorker
 from interop.node_side import NodeSide, eventually
 
@@ -72,6 +75,27 @@ async def test_a_queue_that_node_rate_limits_rests_and_goes_on(
     await start_worker(queue, consumer, limiter={"max": 100, "duration": 100})  # as BullMQ asks of such workers
     await node.until_counts(queue, completed=1)
     assert 500 - SLACK <= consumer.times[0] - limited < 3000
+
+
+async def test_a_rate_limit_that_node_lifts_is_noticed(
+    node: NodeSide, queue: str, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = asyncio.Event()
+    rest = Intake.rest
+
+    def noticed(intake: Intake, seconds: float, *, resting: bool = True) -> None:
+        found.set()
+        rest(intake, seconds, resting=resting)
+
+    monkeypatch.setattr(Intake, "rest", noticed)
+    monkeypatch.setattr("auth_worker.intake.LONGEST_REST", 0.2)
+    await node.queue(queue, "rateLimit", 600_000)
+    job_id = await node.add(queue, "job", {})
+    worker = await start_worker(queue, Starts(), limiter={"max": 100, "duration": 100})
+    await asyncio.wait_for(found.wait(), 10)
+    assert worker.get_metrics().processed == 0
+    await node.queue(queue, "removeRateLimitKey")
+    await node.finished(queue, job_id)
 
 
 async def test_a_consumer_that_is_rate_limited_rests_its_queue_and_loses_no_attempt(
