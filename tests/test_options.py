@@ -1,0 +1,226 @@
+"""Job options, read from whatever bytes a producer left."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from auth_worker.config import WorkerConfig
+from auth_worker.errors import InvalidPayloadError
+from auth_worker.options import MAX_ATTEMPTS, MAX_NUMBER, SHORT_KEYS, JobOptions, OptionsCache, parse_options
+
+CONFIG = WorkerConfig()
+NAMES = [
+    "attempts",
+    "backoff",
+    "delay",
+    "priority",
+    "lifo",
+    "removeOnComplete",
+    "removeOnFail",
+    "keepLogs",
+    "stackTraceLimit",
+    "failParentOnFailure",
+    "fpof",
+    "cpof",
+    "idof",
+    "rdof",
+    "kl",
+    "de",
+    "tm",
+    "omc",
+    "count",
+    "age",
+    "limit",
+]
+
+json_texts = st.recursive(
+    st.sampled_from(
+        ["null", "true", "0", "-1", "3", '"3"', '"abc"', "1e18", "1e999", "9" * 400, "-" + "9" * 400, "{}"]
+    )
+    | st.integers().map(str)
+    | st.floats(allow_nan=False, allow_infinity=False).map(str),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
+        | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4).map(
+            lambda fields: "{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + "}"
+        )
+    ),
+    max_leaves=12,
+)
+
+
+def parse(**given: Any) -> JobOptions:
+    return parse_options(json.dumps(given).encode(), CONFIG)
+
+
+@given(text=st.binary(max_size=200) | json_texts.map(str.encode))
+@example(text=b"[" * 100_000)
+@example(text=b'{"attempts":' + b"9" * 400 + b"}")
+@example(text=b'{"attempts":' + b"9" * 5000 + b"}")
+@example(text=b'{"removeOnFail":' + b"9" * 400 + b"}")
+@example(text=b'{"removeOnFail":{"age":1e999,"count":-' + b"9" * 400 + b"}}")
+@example(text=b'{"keepLogs":' + b"9" * 400 + b',"stackTraceLimit":1e999}')
+@example(text=b'{"attempts":NaN}')
+@example(text=b"\xff{}")
+@example(text=b'"\\ud800"')
+@example(text=b"")
+def test_any_bytes_are_sane_options_or_an_invalid_payload(text: bytes) -> None:
+    try:
+        options = parse_options(text, CONFIG)
+    except InvalidPayloadError:
+        return
+    assert 1 <= options.attempts <= MAX_ATTEMPTS
+    for keep in (options.keep_complete, options.keep_fail):
+        assert keep
+        assert set(keep) <= {"count", "age", "limit"}
+        for name, least in (("count", -1), ("age", 0), ("limit", 1)):
+            assert least <= keep.get(name, least) <= MAX_NUMBER
+        assert msgpack.unpackb(msgpack.packb(keep)) == keep
+    for number in (options.keep_logs, options.stack_trace_limit):
+        assert number is None or 0 <= number <= MAX_NUMBER
+    assert json.loads(json.dumps(dict(options.given), allow_nan=True)) == options.given
+
+
+@pytest.mark.parametrize(
+    ("given", "attempts"),
+    [
+        (1, 1),
+        (3, 3),
+        ("3", 3),
+        (" 4 ", 4),
+        (2.9, 2),
+        (-1, 1),
+        (-1e18, 1),
+        (1e18, 1000),
+        (10**400, 1000),
+        (1000, 1000),
+    ],
+)
+def test_attempts_are_coerced_and_clamped(given: Any, attempts: int) -> None:
+    assert parse(attempts=given).attempts == attempts
+
+
+@pytest.mark.parametrize("given", [0, None, True, False, 0.0])
+def test_without_attempts_of_its_own_a_job_gets_the_workers(given: Any) -> None:
+    options = parse_options(json.dumps({"attempts": given}).encode(), WorkerConfig(attempts=7))
+    assert options.attempts == 7
+
+
+@pytest.mark.parametrize("given", ["abc", [], {}, "nan"])
+def test_attempts_that_are_no_number_make_the_payload_invalid(given: Any) -> None:
+    with pytest.raises(InvalidPayloadError, match=r"opts\.attempts"):
+        parse(attempts=given)
+
+
+@pytest.mark.parametrize(
+    ("given", "backoff"),
+    [
+        ({}, {"type": "exponential", "delay": 1000, "jitter": 0}),
+        ({"attempts": 0}, {"type": "exponential", "delay": 1000, "jitter": 0}),
+        ({"attempts": 3}, None),
+        ({"attempts": 3, "backoff": 50}, 50),
+        ({"backoff": {"type": "odd"}}, {"type": "odd"}),
+    ],
+)
+def test_the_workers_backoff_is_used_only_where_the_job_says_nothing(given: dict[str, Any], backoff: Any) -> None:
+    assert parse(**given).backoff == backoff
+
+
+@pytest.mark.parametrize(
+    ("given", "keep"),
+    [
+        (True, {"count": 0}),
+        (False, {"count": -1}),
+        (0, {"count": 0}),
+        (17, {"count": 17}),
+        (17.9, {"count": 17}),
+        (-5, {"count": -1}),
+        (1e300, {"count": MAX_NUMBER}),
+        ({"count": 3}, {"count": 3}),
+        ({"age": 60, "limit": 5}, {"age": 60, "limit": 5}),
+        ({"age": -60, "limit": 0}, {"age": 0, "limit": 1}),
+        ({"count": 10**30, "age": "old"}, {"count": MAX_NUMBER}),
+        ({}, {"count": -1}),
+    ],
+)
+def test_retention_is_read_as_bullmq_reads_it_within_bounds(given: Any, keep: dict[str, int]) -> None:
+    assert parse(removeOnComplete=given).keep_complete == keep
+    assert parse(removeOnFail=given).keep_fail == keep
+
+
+@pytest.mark.parametrize("given", ["all", [1]])
+def test_retention_of_another_kind_makes_the_payload_invalid(given: Any) -> None:
+    with pytest.raises(InvalidPayloadError, match="removeOn"):
+        parse(removeOnFail=given)
+
+
+def test_without_retention_of_its_own_a_job_gets_the_workers() -> None:
+    config = WorkerConfig(remove_on_complete={"count": 5}, remove_on_fail={"age": 60})
+    options = parse_options(b"{}", config)
+    assert (options.keep_complete, options.keep_fail) == ({"count": 5}, {"age": 60})
+    assert parse_options(b"{}", WorkerConfig(remove_on_complete={})).keep_complete == {"count": -1}
+
+
+@pytest.mark.parametrize(("given", "value"), [(5, 5), (0, 0), (2.5, 2), (-1, None), ("5", None), (None, None)])
+def test_how_many_logs_and_traces_to_keep_is_a_number_or_nothing(given: Any, value: int | None) -> None:
+    options = parse(keepLogs=given, stackTraceLimit=given)
+    assert (options.keep_logs, options.stack_trace_limit) == (value, value)
+
+
+@pytest.mark.parametrize(
+    ("given", "lifo"), [(True, True), (False, False), (1, False), ("true", False), (None, False)]
+)
+def test_only_true_is_lifo(given: Any, lifo: bool) -> None:
+    assert parse(lifo=given).lifo is lifo
+
+
+def test_short_keys_are_read_as_their_long_names() -> None:
+    options = parse(**dict.fromkeys(SHORT_KEYS, 1))
+    assert dict(options.given) == dict.fromkeys(SHORT_KEYS.values(), 1)
+    assert options.keep_logs == 1
+    assert options.fail_parent
+    assert options.continue_parent
+    assert options.ignore_dependency
+    assert options.remove_dependency
+
+
+def test_a_job_without_options_about_its_parent_has_none() -> None:
+    options = parse()
+    assert not options.fail_parent
+    assert not options.continue_parent
+    assert not options.ignore_dependency
+    assert not options.remove_dependency
+
+
+@pytest.mark.parametrize("text", [b"null", b"[]", b"3", b'"x"', b"true"])
+def test_options_that_are_no_object_say_what_they_are(text: bytes) -> None:
+    with pytest.raises(InvalidPayloadError, match="not an object"):
+        parse_options(text, CONFIG)
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff", b'{"a":NaN}', b'{"a":-Infinity}', b"[" * 100_000])
+def test_options_that_are_no_json_say_so(text: bytes) -> None:
+    with pytest.raises(InvalidPayloadError, match="opts is not JSON"):
+        parse_options(text, CONFIG)
+
+
+def test_the_same_text_is_parsed_once_and_the_cache_stays_small() -> None:
+    cache = OptionsCache(CONFIG, most=4)
+    first = cache.parse(b"{}")
+    assert cache.parse(b"{}") is first
+    for number in range(4):
+        assert cache.parse(b'{"attempts":%d}' % (number + 1)).attempts == number + 1
+    assert cache.parse(b"{}") is not first
+
+
+def test_what_cannot_be_parsed_is_not_cached() -> None:
+    cache = OptionsCache(CONFIG)
+    for _ in range(2):
+        with pytest.raises(InvalidPayloadError):
+            cache.parse(b"{")
