@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.markup import escape
@@ -23,41 +23,24 @@ from auth_worker.queue import JobQueue, job_options
 
 def add(
     context: typer.Context,
-    queue: Annotated[
-        str, typer.Argument(metavar="QUEUE", help="The queue, such as emailQueue.", show_default=False)
-    ],
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME", help="The job's name; with --lines, of lines without one.", show_default=False
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="JSON|@FILE|-", help="The job's data ({}); - reads stdin.", show_default=False),
-    ] = None,
-    lines: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|-",
-            help='Many jobs, each a line {"name", "data", "opts"}; flags hold for those whose opts say nothing.',
-            show_default=False,
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help='Print {"queue", "name", "id"}, one a line.')] = False,
+    queue: job_flags.Queue,
+    name: job_flags.Name = None,
+    data: job_flags.Data = None,
+    lines: job_flags.Lines = None,
+    as_json: job_flags.AsJson = False,
     job_id: job_flags.JobId = None,
     delay: job_flags.Delay = None,
     attempts: job_flags.Attempts = None,
     backoff: job_flags.Backoff = None,
     priority: job_flags.Priority = None,
     lifo: job_flags.Lifo = None,
+    deduplication: job_flags.Deduplication = None,
+    timestamp: job_flags.Timestamp = None,
     remove_on_complete: job_flags.RemoveOnComplete = None,
     remove_on_fail: job_flags.RemoveOnFail = None,
-    deduplication: job_flags.Deduplication = None,
     keep_logs: job_flags.KeepLogs = None,
     stack_trace_limit: job_flags.StackTraceLimit = None,
     size_limit: job_flags.SizeLimit = None,
-    timestamp: job_flags.Timestamp = None,
     parent: job_flags.Parent = None,
     fail_parent_on_failure: job_flags.FailParent = None,
     continue_parent_on_failure: job_flags.ContinueParent = None,
@@ -67,38 +50,42 @@ def add(
     redis_url: flags.Redis = None,
     prefix: flags.Prefix = None,
     state_dir: flags.StateDir = None,
+    timeout: job_flags.Timeout = 10_000,
     config: flags.Config = None,
 ) -> None:
     """Put a job on a queue, or many from JSON lines, and print the id of each.
 
     Without a Redis, it goes to the embedded broker of the state directory, which a running [bold]auth-worker
-    run[/] shares.
+    run[/] shares. Ids from lines are not printed at a terminal, unless as JSON.
 
     Example: [bold]auth-worker add smsQueue sendOtp --delay 5m --data '{"type": "sendOtp", "data": {"phone":
     "+4930123456", "code": "493817"}}'[/]
 
     Example: [bold]auth-worker add emailQueue --attempts 5 --lines jobs.jsonl[/]
     """
-    options = _checked(context.params)
-    settings = flags.settings_of(context.params)
-    target = JobQueue(queue, settings=settings, default_options=options)
+    _add(context.params)
+
+
+def _add(parameters: dict[str, Any]) -> None:
+    queue, name, lines, as_json = (parameters[key] for key in ("queue", "name", "lines", "as_json"))
+    options = _checked(parameters)
+    settings = flags.settings_of(parameters)
+    target = JobQueue(queue, settings=settings, default_options=options, timeout=parameters["timeout"] / 1000)
     nobody_works = settings.redis_url is None and not _broker_runs(settings.state_dir)
 
     def show(jobs: list[dict[str, Any]], ids: list[str]) -> None:
         if as_json:
-            ids = [
-                json.dumps({"queue": queue, "name": job["name"], "id": job_id})
-                for job, job_id in zip(jobs, ids, strict=True)
-            ]
+            pairs = zip(jobs, ids, strict=True)
+            ids = [json.dumps({"queue": queue, "name": job["name"], "id": job_id}) for job, job_id in pairs]
         if ids and (as_json or lines is None or not sys.stdout.isatty()):
             sys.stdout.write("\n".join(ids) + "\n")
+            sys.stdout.flush()
 
     if lines is None:
-        entry = {"name": name, "data": job_flags.data_of(data)}
+        entry = {"name": name, "data": job_flags.data_of(parameters["data"])}
         show([entry], run_async(_add_one(target, entry)))
     else:
-        added = add_lines(target, lines, name, show)
-        err().print(f"{added} jobs added to {queue}")
+        err().print(f"Jobs added to {escape(queue)}: {add_lines(target, lines, name, show)}")
     if nobody_works:
         folder = escape(str(settings.state_dir.absolute()))
         err().print(f"[dim]No worker runs on {folder} now: what waits there waits for the next one.[/]")

@@ -62,8 +62,7 @@ async def service_of(target: Any, spec: str) -> WorkerService:
 
 def _module(name: str) -> ModuleType:
     folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    sys.path.insert(0, folder)
     try:
         return importlib.import_module(name)
     except AuthWorkerError:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from auth_worker.cli.console import USAGE, fail
+from auth_worker.cli.flags import BROKER
 from auth_worker.options import decode_json
 from auth_worker.queue import JobOptions
 
@@ -69,9 +70,11 @@ def data_of(argument: str | None) -> Any:
     text = "{}" if argument is None else argument
     try:
         if text == "-":
-            where, text = "stdin", sys.stdin.buffer.read().decode()
+            where = "stdin"
+            text = sys.stdin.buffer.read().decode()
         elif text.startswith("@"):
-            where, text = text[1:], Path(text[1:]).read_bytes().decode()
+            where = text[1:]
+            text = Path(where).read_bytes().decode()
         return decode_json(text)
     except OSError as error:
         fail(f"{where} cannot be read: {error.strerror}", USAGE)
@@ -90,6 +93,28 @@ def _flag(flag: str, metavar: str | None, text: str, panel: str, **options: Any)
     return typer.Option(flag, metavar=metavar, help=text, rich_help_panel=panel, show_default=False, **options)
 
 
+Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue, such as emailQueue.", show_default=False)]
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="The job's name; with --lines, of lines without one.", show_default=False),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(metavar="JSON|@FILE|-", help="The job's data ({}); - reads stdin.", show_default=False),
+]
+Lines = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|-",
+        help='Many jobs, each a line {"name", "data", "opts"}; flags hold for those whose opts say nothing.',
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help='Print {"queue", "name", "id"}, one a line.')]
+Timeout = Annotated[
+    int,
+    _flag("--timeout", "TIME", "How long to wait for Redis (10s).", BROKER, parser=duration_ms),
+]
 JobId = Annotated[str | None, _flag("--job-id", "ID", "Its id; one that exists is not added again.", TIMES)]
 Delay = Annotated[
     int | None, _flag("--delay", "TIME", "Wait first: 250ms, 10s, 5m, 2h.", TIMES, parser=duration_ms)

@@ -52,11 +52,11 @@ def add_lines(
                 on_added(entries, runner.run(queue.add_bulk(entries)))
                 added += len(entries)
                 progress.update(bar, advance=read, added=added)
+            return added
         except AuthWorkerError as error:
-            raise type(error)(f"{error} ({added} jobs were added before)") from error
+            raise type(error)(f"{error} (jobs added before: {added})") from error
         finally:
             runner.run(queue.close())
-    return added
 
 
 def _open(source: str) -> BinaryIO:

@@ -38,8 +38,8 @@ def checks(plan: Plan, ids: list[str], ending: Ending, mail: DemoMailServer) -> 
     metrics, counts, letters = ending.metrics, ending.counts, ending.letters
     completed, failed = counts["completed"], counts["failed"]
     left = sum(counts[state] for state in STATES_OF_WORK_LEFT)
-    right = Counter(str(letter.get("reasonClass")) for letter in letters) & plan.letters
-    of_our_jobs = {str(letter.get("originalJobId")) for letter in letters} & set(ids)
+    right = Counter(str(letter.data.get("reasonClass")) for letter in letters) & plan.letters
+    of_our_jobs = {str(letter.data.get("originalJobId")) for letter in letters} & set(ids)
     return [
         Check("jobs added", len(plan.jobs), None, len(set(ids)), None),
         Check("jobs processed", len(plan.jobs), metrics.processed, completed + failed, None),

@@ -56,7 +56,11 @@ async def _play_in(folder: Path, console: Console, log: TextIO, *, serve: bool) 
     begun = time.monotonic()
     async with DemoMailServer() as mail, stage(folder, mail, log) as running:
         plan = make_plan()
-        _tell(console, "broker", f"{await running.broker_name()}, embedded, append-only file, private unix socket")
+        _tell(
+            console,
+            "broker",
+            f"Valkey {await running.broker_version()}, embedded, append-only file, private unix socket",
+        )
         _tell(console, "mail server", f"aiosmtpd on 127.0.0.1:{mail.port}, greylists some and refuses others")
         _tell(console, "worker", f"{QUEUE_NAMES.EMAIL}, {CONCURRENCY} jobs at a time, with a dead-letter queue")
         started = time.monotonic()
@@ -71,7 +75,6 @@ async def _play_in(folder: Path, console: Console, log: TextIO, *, serve: bool) 
         checked = checks(plan, ids, ending, mail)
         for part in report.tables(ending, mail.deliveries, checked):
             console.print(part)
-            console.print()
         console.print(report.verdict(checked))
         if serve:
             await _serve(folder, console, mail)

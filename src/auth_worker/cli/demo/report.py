@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -15,6 +14,7 @@ from rich.text import Text
 from auth_worker.cli.demo.checks import DEAD, DELIVERED, Check
 from auth_worker.cli.demo.mail_server import Delivery
 from auth_worker.cli.demo.story import Ending
+from auth_worker.dead_letter import Letter
 from auth_worker.report import Metrics, ServiceHealth
 
 GOOD, BAD = "[green]✓[/]", "[bold red]✗[/]"
@@ -63,16 +63,16 @@ def _by_domain(deliveries: list[Delivery]) -> Table:
     return table
 
 
-def _dead_letters(letters: list[dict[str, Any]]) -> Table:
+def _dead_letters(letters: list[Letter]) -> Table:
     table = _table("Dead letters, as they stand in the dead-letter queue")
     table.add_column("Reason and job", no_wrap=True)
     table.add_column("Tries", justify="right")
     table.add_column("In detail", overflow="fold")
-    for letter in sorted(letters, key=lambda letter: int(letter["failedAt"])):
+    for letter in reversed(letters):
         table.add_row(
-            f"[red]{escape(letter['reasonClass'])}[/]\n[dim]{escape(letter['name'])}[/]",
-            str(letter["attemptsMade"]),
-            escape(letter["failedReason"]),
+            f"[red]{escape(letter.data['reasonClass'])}[/]\n[dim]{escape(letter.name)}[/]",
+            str(letter.data["attemptsMade"]),
+            escape(letter.data["failedReason"]),
         )
     return table
 

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from auth_worker.broker.address import Address
+from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.embedded import EmbeddedBroker
 from auth_worker.broker.link import Link
 from auth_worker.broker.queue_view import QueueView
@@ -18,6 +19,7 @@ from auth_worker.cli.demo.jobs import Plan
 from auth_worker.cli.demo.mail_server import DemoMailServer
 from auth_worker.config import QUEUE_NAMES, Settings
 from auth_worker.consumers.email import create_email_job_consumer
+from auth_worker.dead_letter import Letter
 from auth_worker.email import SmtpEmailService
 from auth_worker.logs import logger_of
 from auth_worker.queue import JobQueue
@@ -38,7 +40,7 @@ class Ending:
     health: ServiceHealth
     metrics: Metrics
     counts: dict[str, int]
-    letters: list[dict[str, Any]]
+    letters: list[Letter]
     took_s: float
 
 
@@ -52,15 +54,12 @@ class Stage:
         self._queue = queue
         self._link = link
         self._jobs = QueueView(link, prefix, QUEUE_NAMES.EMAIL)
-        self._dead = QueueView(link, prefix, QUEUE_NAMES.EMAIL_DEAD_LETTER)
+        self._dead = DeadLetters(link, prefix, QUEUE_NAMES.EMAIL_DEAD_LETTER)
 
-    async def broker_name(self) -> str:
-        """The server's name and version, by its own account."""
-        lines = (await self._link.execute("INFO", "server")).decode().splitlines()
-        facts = dict(line.split(":", 1) for line in lines if ":" in line)
-        if "valkey_version" in facts:
-            return f"Valkey {facts['valkey_version']}"
-        return f"Redis {facts['redis_version']}"
+    async def broker_version(self) -> str:
+        """The version of the server, by its own account."""
+        facts = (await self._link.execute("INFO", "server")).decode().splitlines()
+        return str(next(fact.partition(":")[2] for fact in facts if fact.startswith("valkey_version:")))
 
     async def add(self, plan: Plan) -> list[str]:
         """Put the plan's jobs on the queue; the service must be paused, so that the broken ones are in time."""
@@ -88,7 +87,7 @@ class Stage:
             health=await self.service.get_health(),
             metrics=self.service.get_metrics()[0].metrics,
             counts=await self._jobs.counts(),
-            letters=await self._dead.waiting_data(100),
+            letters=await self._dead.page(limit=100),
             took_s=took_s,
         )
 

@@ -1,0 +1,44 @@
+"""A folder for the command line to run in, and this process's environment as it was, afterwards."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.commands import Worker
+from embedded_users import eventually, nothing_runs
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with the state directory ``state``, in which nothing may run any more at the end."""
+    environment, path = dict(os.environ), list(sys.path)
+    for name in environment:
+        if name.startswith("AUTH_WORKER_"):
+            del os.environ[name]
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = path
+    eventually(lambda: nothing_runs(tmp_path / "state"), "a keeper or server is left over")
+
+
+@pytest.fixture
+def worker(folder: Path) -> Iterator[Callable[..., Worker]]:
+    """Starts workers in ``folder``; those a test leaves behind are killed."""
+    workers: list[Worker] = []
+
+    def start(*arguments: Any, **settings: Any) -> Worker:
+        workers.append(Worker(folder, *arguments, **settings))
+        return workers[-1]
+
+    yield start
+    for one in workers:
+        if one.process.poll() is None:
+            one.kill()
