@@ -1,0 +1,108 @@
+"""How long a failed job waits, by the rules of BullMQ's Backoffs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from bullmq.backoffs import Backoffs
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from auth_worker.outcome import CALM_AFTER, CALM_DELAY, LONGEST_DELAY, backoff_ms
+
+delays = st.integers(0, 10**7)
+early = st.integers(1, CALM_AFTER - 1)
+
+
+def official(backoff: Any, attempt: int) -> int:
+    """What BullMQ's own worker would wait."""
+    rule = Backoffs.builtin_strategies[backoff["type"]](backoff["delay"])
+    return int(rule(attempt, backoff["type"], None, None))
+
+
+@given(kind=st.sampled_from(["fixed", "exponential"]), delay=delays, attempt=early)
+def test_the_delay_is_bullmqs_own(kind: str, delay: int, attempt: int) -> None:
+    backoff = {"type": kind, "delay": delay}
+    assert backoff_ms(backoff, attempt) == min(official(backoff, attempt), LONGEST_DELAY)
+
+
+@given(delay=delays, attempt=early)
+def test_a_number_is_a_fixed_delay(delay: int, attempt: int) -> None:
+    assert backoff_ms(delay, attempt) == delay
+
+
+@given(kind=st.sampled_from(["fixed", "exponential"]), delay=delays, jitter=st.floats(0, 1), attempt=early)
+def test_jitter_spreads_the_delay_downwards_within_its_share(
+    kind: str, delay: int, jitter: float, attempt: int
+) -> None:
+    full = official({"type": kind, "delay": delay}, attempt)
+    waited = backoff_ms({"type": kind, "delay": delay, "jitter": jitter}, attempt)
+    assert math.floor(min(full, LONGEST_DELAY) * (1 - jitter)) - 1 <= waited <= full
+
+
+def test_jitter_does_spread() -> None:
+    waits = {backoff_ms({"type": "fixed", "delay": 1000, "jitter": 1}, 1) for _ in range(50)}
+    assert len(waits) > 10
+
+
+@given(
+    backoff=st.sampled_from([None, False, 0, 0.0, 5, {"type": "fixed", "delay": 0}]), attempt=st.integers(10, 1000)
+)
+def test_after_ten_attempts_a_job_waits_a_second_at_least(backoff: Any, attempt: int) -> None:
+    assert backoff_ms(backoff, attempt) == CALM_DELAY
+
+
+@pytest.mark.parametrize("backoff", [None, False, 0, 0.0, {}, {"delay": 0}, {"type": "exponential"}])
+def test_no_backoff_is_no_wait(backoff: Any) -> None:
+    assert backoff_ms(backoff, 1) == 0
+
+
+@given(delay=st.integers(1, 10**300), attempt=st.integers(1, 10**6))
+def test_no_wait_is_longer_than_a_year(delay: int, attempt: int) -> None:
+    assert 0 < backoff_ms({"type": "exponential", "delay": delay}, attempt) <= LONGEST_DELAY
+
+
+whatever = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "delay", "jitter", "x"]), inner, max_size=4)
+    ),
+    max_leaves=6,
+)
+
+
+@given(backoff=whatever, attempt=st.integers(-5, 5000))
+@example(backoff=10**400, attempt=1)
+@example(backoff={"delay": 10**400}, attempt=1)
+@example(backoff={"type": ["fixed"], "delay": 1}, attempt=1)
+def test_anything_else_is_a_wait_or_a_value_error(backoff: Any, attempt: int) -> None:
+    try:
+        waited = backoff_ms(backoff, attempt)
+    except ValueError:
+        return
+    assert type(waited) is int
+    assert 0 <= waited <= LONGEST_DELAY
+
+
+@pytest.mark.parametrize(
+    ("backoff", "complaint"),
+    [
+        (True, "backoff is a bool"),
+        ("soon", "backoff is a str"),
+        ([], "backoff is a list"),
+        (-1, "backoff.delay"),
+        (math.nan, "backoff.delay"),
+        (math.inf, "backoff.delay"),
+        ({"delay": "5"}, "backoff.delay"),
+        ({"delay": True}, "backoff.delay"),
+        ({"delay": 5, "jitter": -0.1}, "backoff.jitter"),
+        ({"delay": 5, "jitter": 1.1}, "backoff.jitter is above 1"),
+        ({"type": "custom", "delay": 5}, "backoff.type 'custom'"),
+    ],
+)
+def test_what_is_no_backoff_is_refused_by_name(backoff: Any, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        backoff_ms(backoff, 1)
