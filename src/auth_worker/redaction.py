@@ -63,7 +63,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 def redact(text: str) -> str:
     """``text`` with secrets masked, on one line of printable characters, and not longer than 2000 of them."""
     if len(text) > _READ:
-        text = text[:_READ].rsplit(None, 1)[0]  # without a last word that may be half a secret
+        text = (text[:_READ].rsplit(None, 1) or [""])[0]  # without a last word that may be half a secret
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], text)[:LONGEST]
