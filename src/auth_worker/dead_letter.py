@@ -46,9 +46,7 @@ def check_letter(letter: Letter) -> None:
     if not isinstance(data, dict) or not all(
         isinstance(data.get(field), str) for field in ("originalQueue", "originalJobId")
     ):
-        raise ConfigurationError(
-            f"job {letter.id} is not a dead letter: it names no originalQueue and originalJobId"
-        )
+        raise ConfigurationError(f"job {letter.id} is no dead letter: it names no originalQueue and originalJobId")
     if "raw" in data:
         raise ConfigurationError(
             f"letter {letter.id}: the payload of job {data['originalJobId']} cannot be read, so it cannot run; "

@@ -17,7 +17,7 @@ from typing import Any
 from auth_worker.broker.doorbell import Doorbell
 from auth_worker.broker.replies import Fetched, Nothing, Settled
 from auth_worker.broker.store import Store
-from auth_worker.errors import BrokerError, BrokerUnavailableError
+from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 from auth_worker.events import EventBus, Problem
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.quarantine import Quarantine
@@ -208,12 +208,16 @@ class Intake:
         if isinstance(error, BrokerUnavailableError):
             self._doubtful.add(token)
             return
-        self._free.append(token)
         self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, self._queue, str(error)))
         if error.code == "NOSCRIPT":
+            self._free.append(token)
             self._keep(self._reload())
-        else:
+        elif isinstance(error, BrokerBusyError):
+            self._free.append(token)
             self.rest(REFUSED_PAUSE)
+        else:  # the script broke off, perhaps after it had taken a job
+            self._doubtful.add(token)
+            self._loop.call_later(REFUSED_PAUSE, self.recover)
 
     def _keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine, name=f"intake {self._queue}")

@@ -22,6 +22,16 @@ def is_orphan(raw: RawJob) -> bool:
     return b"name" not in raw and b"data" not in raw and b"timestamp" not in raw
 
 
+def unsound_fields(raw: RawJob) -> list[bytes]:
+    """The fields on which BullMQ's own scripts would break off half-way: counters and the parent."""
+    unsound: list[bytes] = [
+        field for field in (b"atm", b"ats", b"stc") if field in raw and not _is_integer(raw[field])
+    ]
+    if b"parent" in raw and _parent(raw) is None:
+        unsound += [b"parent", b"parentKey"]
+    return unsound
+
+
 def read_job(
     raw: RawJob,
     job_id: str,
@@ -42,6 +52,8 @@ def read_job(
                 f"{field.decode()} has {len(raw[field])} bytes, more than the limit of {max_bytes} "
                 "(setting max_payload_bytes)"
             )
+    if unsound := unsound_fields(raw):
+        raise InvalidPayloadError(f"{unsound[0].decode()} cannot be read")
     options = parse(raw.get(b"opts", b""))
     text = raw.get(b"data", b"{}")
     try:
@@ -109,6 +121,10 @@ def _number(raw: RawJob, field: bytes) -> int:
         return min(max(int(text), -MAX_NUMBER), MAX_NUMBER)
     except ValueError:
         return 0
+
+
+def _is_integer(text: bytes) -> bool:
+    return text.lstrip(b"-").isdigit() and len(text) < 20
 
 
 def _optional_json(raw: RawJob, field: bytes, default: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from auth_worker.broker.connection import error_of, is_error, pack
 from auth_worker.broker.link import Link
 from auth_worker.broker.producer import Producer
-from auth_worker.broker.scripts import Script, builders
+from auth_worker.broker.scripts import Script, builders, whole_call
 from auth_worker.dead_letter import MARK, Letter, check_letter
 from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.options import decode_json
@@ -111,7 +111,7 @@ class DeadLetters:
         queue, job_id = letter.data["originalQueue"], letter.data["originalJobId"]
         job_key = f"{self._prefix}:{queue}:{job_id}"
         await self._link.execute("WATCH", f"{self._key_prefix}{letter.id}", job_key)
-        remove = _packed(self._builders.remove(letter.id, False))
+        remove = whole_call(self._builders.remove(letter.id, False))
         failed_at = await self._link.execute("ZSCORE", f"{self._prefix}:{queue}:failed", job_id)
         if failed_at is not None:
             return [
@@ -134,16 +134,14 @@ class DeadLetters:
         job = _JobName(job_id, opts)
         reset = {"resetAttemptsMade": True, "resetAttemptsStarted": True}
         await builders(self._prefix, queue, take).reprocessJob(job, "failed", reset)
-        return _packed(called[0])
+        return whole_call(called[0])
 
     def _add_command(self, queue: str, job_id: str, letter: Letter) -> bytes:
         options = {key: value for key, value in letter.data["opts"].items() if key not in ("delay", "repeat")}
-        return Producer(self._link, self._prefix, queue).command(
-            letter.data["name"],
-            letter.data["data"],
-            {**options, "jobId": job_id},
-            round(time.time() * 1000),
-        )
+        now = round(time.time() * 1000)
+        options["jobId"] = job_id
+        producer = Producer(self._link, self._prefix, queue)
+        return whole_call(producer.call(letter.data["name"], letter.data["data"], options, now))
 
     async def _execute(self, commands: list[bytes]) -> bool:
         """Run the transaction. False if somebody changed what was watched. Raises ``BrokerError``."""
@@ -159,11 +157,7 @@ class DeadLetters:
             raise answer
         for reply in answer or ():
             if is_error(reply):
-                error = error_of(reply)
-                if error.code != "NOSCRIPT":
-                    raise error
-                await self._link.load_scripts()
-                return False
+                raise error_of(reply)
         return answer is not None
 
 
@@ -177,8 +171,3 @@ class _JobName:
 
 def _call(called: Script, keys: list[Any], args: list[Any]) -> Any:
     return called, keys, args
-
-
-def _packed(call: tuple[Script, list[Any], list[Any]]) -> bytes:
-    called, keys, args = call
-    return pack("EVALSHA", called.sha, len(keys), *keys, *args)

@@ -9,9 +9,8 @@ from typing import Any
 
 from bullmq.job import Job as WireJob
 
-from auth_worker.broker.connection import pack
 from auth_worker.broker.link import Link
-from auth_worker.broker.scripts import Script, builders, script
+from auth_worker.broker.scripts import Script, builders, script, short_call
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 ADD_SCRIPTS = ("addStandardJob", "addDelayedJob", "addPrioritizedJob", "addParentJob")
@@ -33,20 +32,25 @@ class Producer:
         self._builders: Any = builders(prefix, queue, _call)
         self._queue = SimpleNamespace(backend=None, qualifiedName=f"{prefix}:{queue}")
 
-    def command(self, name: str, data: Any, options: Mapping[str, Any], timestamp: int) -> bytes:
-        """The command that adds a job; ``options`` are BullMQ's, with ``jobId`` among them.
+    def call(
+        self, name: str, data: Any, options: Mapping[str, Any], timestamp: int
+    ) -> tuple[Script, list[Any], list[Any]]:
+        """The script call that adds a job; ``options`` are BullMQ's, with ``jobId`` among them.
 
         Raises ``TypeError`` or ``ValueError`` when data or options are not JSON.
         """
         job = WireJob(self._queue, name, data, {"timestamp": timestamp, **options}, options["jobId"])
         if job.opts.get("delay"):
-            call = self._builders.addDelayedJob(job, job.opts["delay"])
+            call: tuple[Script, list[Any], list[Any]] = self._builders.addDelayedJob(job, job.opts["delay"])
         elif job.opts.get("priority"):
             call = self._builders.addPrioritizedJob(job, job.opts["priority"])
         else:
             call = self._builders.addStandardJob(job, job.timestamp)
-        called, keys, args = call
-        return pack("EVALSHA", called.sha, len(keys), *keys, *args)
+        return call
+
+    def command(self, name: str, data: Any, options: Mapping[str, Any], timestamp: int) -> bytes:
+        """``call``, ready to send."""
+        return short_call(self.call(name, data, options, timestamp))
 
     async def add(self, commands: Sequence[bytes], timeout: float) -> list[str]:
         """Send ``commands`` and give the ids of their jobs. What got no reply is sent again: an id adds one job.

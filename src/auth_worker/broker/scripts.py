@@ -109,6 +109,18 @@ class Frame:
         return self._format % tuple(filled)
 
 
+def whole_call(call: tuple[Script, list[Any], list[Any]]) -> bytes:
+    """A call that carries its script's text: dearer, but Redis cannot have forgotten it."""
+    called, keys, args = call
+    return pack("EVAL", called.text, len(keys), *keys, *args)
+
+
+def short_call(call: tuple[Script, list[Any], list[Any]]) -> bytes:
+    """A call that names its script by its SHA-1; Redis answers NOSCRIPT when it has forgotten it."""
+    called, keys, args = call
+    return pack("EVALSHA", called.sha, len(keys), *keys, *args)
+
+
 def packed_options(packed: bytes, **changes: Any) -> bytes:
     """The msgpack options of a call with some of them changed, and what is None left out."""
     options = {**msgpack.unpackb(packed), **changes}

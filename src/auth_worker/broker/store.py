@@ -35,6 +35,7 @@ from auth_worker.outcome import (
     Throttle,
     encode_json,
 )
+from auth_worker.payload import RawJob, unsound_fields
 
 RATE_LIMIT_FOREVER = 2**53 - 1
 """The limiter's value that stops the whole queue until the key expires (Node: Number.MAX_SAFE_INTEGER)."""
@@ -46,6 +47,7 @@ class Settling(Protocol):
     job: Job
     options: JobOptions
     token: str
+    raw: RawJob
 
     @property
     def traces(self) -> list[str]:
@@ -111,6 +113,10 @@ class Store:
     ) -> None:
         """Write ``outcome`` at ``now`` (epoch ms), fetching the next job with it where the script can."""
         command = self._command(run, outcome, now, letter, fetch_next)
+        unsound = unsound_fields(run.raw) if isinstance(outcome, Fail) else []
+        if unsound:
+            repair = pack("HDEL", self._key_prefix + _bytes(run.job.id), *unsound)
+            self.link.send(repair, lambda reply: None)
         if letter is not None and self.letters is not None:
             guard = (self._key_prefix + run.job.id.encode() + b":lock", run.token)
             add = self.letters.add_command(letter, guard)

@@ -1,0 +1,157 @@
+"""Dead letters: exactly one for each death, whoever the worker was, and a redrive gives exactly one job."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from auth_worker import ConfigurationError, Job, UnrecoverableError
+from auth_worker.broker.address import Address
+from auth_worker.broker.dead_letters import DeadLetters
+from auth_worker.broker.link import Link
+from auth_worker.events import DeadLettersReconciled
+from workers import DEAD, QUEUE, Desk, collect, eventually
+
+
+@pytest.fixture
+async def dead(desk: Desk) -> AsyncIterator[DeadLetters]:
+    """The dead-letter queue, as an operator sees it."""
+    link = Link(Address.of(desk.url), name="operator")
+    await link.start(5)
+    yield DeadLetters(link, "bull", DEAD)
+    await link.stop()
+
+
+async def failing(job: Job) -> None:
+    raise UnrecoverableError("broken")
+
+
+async def die(desk: Desk, count: int = 1) -> list[str]:
+    """Let ``count`` jobs die."""
+    processor = await desk.processor(failing)
+    ids = await desk.jobs.add_bulk({"name": "n", "data": {"n": n}} for n in range(count))
+    await desk.settled(count)
+    await processor.close()
+    return ids
+
+
+async def test_a_letter_lists_and_shows_its_death(desk: Desk, dead: DeadLetters) -> None:
+    (job_id,) = await die(desk)
+    (letter,) = await dead.page()
+    assert await dead.count() == 1
+    assert letter == await dead.show(letter.id)
+    assert letter.id.startswith(f"{QUEUE}@{job_id}@")
+    assert letter.data["failedReason"] == "broken"
+    assert (await desk.job(job_id))["dlq"] == letter.id
+    assert await dead.show("nobody") is None
+
+
+async def test_redriving_gives_one_job_with_fresh_attempts(desk: Desk, dead: DeadLetters) -> None:
+    (job_id,) = await die(desk)
+    await desk.redis.hset(f"bull:{QUEUE}:{job_id}", "stc", 3)
+    (letter,) = await dead.page()
+    results = await asyncio.gather(*(dead.redrive(letter.id) for _ in range(5)))
+    assert sorted(results, key=str) == sorted([job_id, None, None, None, None], key=str)
+    assert (await desk.counts())["wait"] == 1
+    assert await dead.count() == 0
+    assert not {"atm", "stc", "defa", "dlq", "failedReason"} & set(await desk.job(job_id))
+
+
+async def test_a_second_death_after_a_redrive_is_a_second_letter(desk: Desk, dead: DeadLetters) -> None:
+    (job_id,) = await die(desk)
+    (first,) = await dead.page()
+    await dead.redrive(first.id)
+    await desk.processor(failing)
+    await eventually(dead.count)
+    (second,) = await dead.page()
+    assert second.data["originalJobId"] == job_id
+    assert second.id != first.id
+
+
+async def test_a_job_that_retention_removed_is_added_anew_with_its_id(desk: Desk, dead: DeadLetters) -> None:
+    await desk.processor(failing)
+    await desk.jobs.add("gone", {"n": 7}, job_id="mail-7", attempts=4, remove_on_fail=True)
+    await eventually(dead.count)
+    assert await desk.job("mail-7") == {}
+    (letter,) = await dead.page()
+    await desk.processors[0].close()
+    assert await dead.redrive(letter.id) == "mail-7"
+    stored = await desk.job("mail-7")
+    assert json.loads(stored["data"]) == {"n": 7}
+    assert json.loads(stored["opts"])["attempts"] == 4
+    assert await dead.count() == 0
+
+
+async def test_redriving_all_takes_the_oldest_first(desk: Desk, dead: DeadLetters) -> None:
+    await die(desk, 10)
+    oldest = (await dead.page(9, 1))[0]
+    assert await dead.redrive_all(4) == 4
+    assert await dead.show(oldest.id) is None
+    assert await dead.redrive_all() == 6
+    assert (await desk.counts())["wait"] == 10
+
+
+async def test_purge_keeps_the_newest_and_the_young(desk: Desk, dead: DeadLetters) -> None:
+    await die(desk, 10)
+    assert await dead.purge(keep=6) == 4
+    assert await dead.purge(older_than=3600) == 0
+    for letter in await dead.page(3, 3):
+        await desk.redis.hset(f"bull:{DEAD}:{letter.id}", "timestamp", int((time.time() - 7200) * 1000))
+    assert await dead.purge(older_than=3600) == 3
+    assert await dead.count() == 3
+    with pytest.raises(ConfigurationError, match="keep or older_than"):
+        await dead.purge()
+
+
+async def test_what_is_no_letter_is_not_redriven(desk: Desk, dead: DeadLetters) -> None:
+    await desk.redis.hset(f"bull:{DEAD}:x", mapping={"name": "n", "data": "{}", "timestamp": "1"})
+    with pytest.raises(ConfigurationError, match="no dead letter"):
+        await dead.redrive("x")
+
+
+async def test_jobs_that_failed_elsewhere_get_their_letter(desk: Desk, dead: DeadLetters) -> None:
+    """As an older worker, or Node's, would leave them: failed, and nobody wrote a letter."""
+    for number, (field, value) in enumerate(
+        [("failedReason", "boom"), ("failedReason", "job stalled more than allowable limit"), ("data", "{broken")]
+    ):
+        fields = {"name": "n", "data": "{}", "opts": "{}", "timestamp": "1", "atm": "3", "failedReason": "x"}
+        finished = int(time.time() * 1000) + number
+        await desk.redis.hset(
+            f"bull:{QUEUE}:old{number}", mapping={**fields, "finishedOn": finished, field: value}
+        )
+        await desk.redis.zadd(f"bull:{QUEUE}:failed", {f"old{number}": finished})
+    processor = await desk.processor(lambda job: None)
+    told = collect(processor.runtime.bus, DeadLettersReconciled)
+    await eventually(lambda: _count_is(dead, 3))
+    classes = {letter["originalJobId"]: letter["reasonClass"] for letter in await desk.letters()}
+    assert classes == {"old0": "exhausted", "old1": "stalled", "old2": "invalid_payload"}
+    assert sum(event.added for event in told) == 3
+
+
+async def test_a_letter_that_was_dealt_with_does_not_come_back(desk: Desk, dead: DeadLetters) -> None:
+    await die(desk, 3)
+    assert await dead.purge(keep=0) == 3
+    await desk.redis.delete(f"bull:{QUEUE}:dead-letter-lease")
+    await desk.processor(lambda job: None)
+
+    async def looked() -> bool:
+        return bool(await desk.redis.exists(f"bull:{QUEUE}:dead-letter-lease"))
+
+    await eventually(looked)
+    await eventually(looked)
+    assert await dead.count() == 0
+
+
+async def test_the_number_of_letters_is_bounded(desk: Desk, dead: DeadLetters) -> None:
+    await desk.processor(failing, settings={"dead_letter_max_count": 5})
+    await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(20))
+    await desk.settled(20)
+    await eventually(lambda: _count_is(dead, 5))
+
+
+async def _count_is(dead: DeadLetters, count: int) -> bool:
+    return await dead.count() == count
