@@ -225,14 +225,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags first, then the environment, then the file."""
         file = config_file()
-        if "AUTH_WORKER_CONFIG" in os.environ and not file.is_file():
+        if os.environ.get("AUTH_WORKER_CONFIG") and not file.is_file():
             raise ConfigurationError(f"environment: AUTH_WORKER_CONFIG names {file}, and there is no such file")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
 
 def config_file() -> Path:
     """The file of settings: ``AUTH_WORKER_CONFIG``, or ``auth-worker.toml`` in the current folder."""
-    return Path(os.environ.get("AUTH_WORKER_CONFIG", "auth-worker.toml"))
+    return Path(os.environ.get("AUTH_WORKER_CONFIG") or "auth-worker.toml")
 
 
 def refuse_unknown_environment(environment: Mapping[str, str], fields: Iterable[str]) -> None:
