@@ -18,7 +18,7 @@ from auth_worker.cli.lines import add_lines
 from auth_worker.cli.loop import run_async
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import check_job_id, check_queue_name
-from auth_worker.queue import JobQueue, job_options
+from auth_worker.queue import ADD_TIMEOUT, JobQueue, job_options
 
 
 def add(
@@ -50,7 +50,7 @@ def add(
     redis_url: flags.Redis = None,
     prefix: flags.Prefix = None,
     state_dir: flags.StateDir = None,
-    timeout: job_flags.Timeout = 10_000,
+    timeout: job_flags.Timeout = None,
     config: flags.Config = None,
 ) -> None:
     """Put a job on a queue, or many from JSON lines, and print the id of each.
@@ -70,7 +70,8 @@ def _add(parameters: dict[str, Any]) -> None:
     queue, name, lines, as_json = (parameters[key] for key in ("queue", "name", "lines", "as_json"))
     options = _checked(parameters)
     settings = flags.settings_of(parameters)
-    target = JobQueue(queue, settings=settings, default_options=options, timeout=parameters["timeout"] / 1000)
+    timeout = ADD_TIMEOUT if parameters["timeout"] is None else parameters["timeout"] / 1000
+    target = JobQueue(queue, settings=settings, default_options=options, timeout=timeout)
     nobody_works = settings.redis_url is None and not _broker_runs(settings.state_dir)
 
     def show(jobs: list[dict[str, Any]], ids: list[str]) -> None:

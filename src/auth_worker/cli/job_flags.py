@@ -112,8 +112,7 @@ Lines = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help='Print {"queue", "name", "id"}, one a line.')]
 Timeout = Annotated[
-    int,
-    _flag("--timeout", "TIME", "How long to wait for Redis (10s).", BROKER, parser=duration_ms),
+    int | None, _flag("--timeout", "TIME", "How long to wait for Redis (10s).", BROKER, parser=duration_ms)
 ]
 JobId = Annotated[str | None, _flag("--job-id", "ID", "Its id; one that exists is not added again.", TIMES)]
 Delay = Annotated[
