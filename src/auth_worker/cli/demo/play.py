@@ -24,7 +24,7 @@ from auth_worker.config import EMAIL_JOB_TYPES, QUEUE_NAMES
 from auth_worker.version import __version__
 
 NEXT = """[bold]Next:[/]
-  [cyan]auth-worker run[/]           the e-mail worker, on your Redis or the embedded broker
+  [cyan]auth-worker run[/]           the e-mail worker, on your Redis or an embedded one
   [cyan]auth-worker add --help[/]    put jobs on a queue
   [cyan]auth-worker demo --serve[/]  this again, but it stays up for you to play with
 """

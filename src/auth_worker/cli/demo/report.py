@@ -46,7 +46,8 @@ def _by_subject(deliveries: list[Delivery]) -> Table:
     table = _table("Delivered, as the mail server saw it")
     table.add_column("Subject", no_wrap=True, overflow="ellipsis")
     table.add_column("Mails", justify="right", style="green")
-    for subject, count in Counter(delivery.subject for delivery in deliveries).most_common():
+    counts = Counter(delivery.subject for delivery in deliveries)
+    for subject, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(escape(subject), str(count))
     return table
 
@@ -108,8 +109,7 @@ def _metrics(metrics: Metrics, took_s: float) -> Table:
     table = _table("Metrics")
     for justify in ("left", "right", "left", "right"):
         table.add_column("", justify=justify)
-    rate = metrics.processed / took_s if took_s else 0
-    table.add_row("processed", str(metrics.processed), "jobs per second", f"{rate:.0f}")
+    table.add_row("processed", str(metrics.processed), "time in all", f"{took_s:.1f} s")
     table.add_row("completed", str(metrics.completed), "average time", f"{metrics.average_processing_time:.0f} ms")
     table.add_row("failed", str(metrics.failed), "success rate", f"{metrics.success_rate:g} %")
     table.add_row("tried again", str(metrics.retried), "failure rate", f"{metrics.failure_rate:g} %")

@@ -21,7 +21,7 @@ from auth_worker.config import QUEUE_NAMES, Settings
 from auth_worker.consumers.email import create_email_job_consumer
 from auth_worker.dead_letter import Letter
 from auth_worker.email import SmtpEmailService
-from auth_worker.logs import logger_of
+from auth_worker.logs import open_log
 from auth_worker.queue import JobQueue
 from auth_worker.report import Metrics, ServiceHealth
 from auth_worker.service import WorkerService
@@ -102,12 +102,12 @@ async def stage(folder: Path, mail: DemoMailServer, log: TextIO) -> AsyncIterato
         redis_url=None, prefix="bull", state_dir=folder, http_port=None, log_level="INFO", log_format="json"
     )
     sender = SmtpEmailService("127.0.0.1", port=mail.port, security="none", connections=CONCURRENCY)
-    logger = logger_of(None, settings, log)
-    service = WorkerService(settings=settings, logger=logger)
+    own_log = open_log(None, settings, log)
+    service = WorkerService(settings=settings, logger=own_log.logger)
     processor = service.register_processor(
         queue_name=QUEUE_NAMES.EMAIL,
         processor=create_email_job_consumer(
-            sender, from_address=f"{PRODUCT} <no-reply@acme.example>", product_name=PRODUCT, logger=logger
+            sender, from_address=f"{PRODUCT} <no-reply@acme.example>", product_name=PRODUCT, logger=own_log.logger
         ),
         worker_config={"concurrency": CONCURRENCY},
         dead_letter_queue_name=QUEUE_NAMES.EMAIL_DEAD_LETTER,
@@ -123,3 +123,4 @@ async def stage(folder: Path, mail: DemoMailServer, log: TextIO) -> AsyncIterato
         await link.stop()
         await sender.close()
         await asyncio.to_thread(broker.stop)
+        own_log.close()
