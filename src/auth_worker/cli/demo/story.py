@@ -123,4 +123,4 @@ async def stage(folder: Path, mail: DemoMailServer, log: TextIO) -> AsyncIterato
         await link.stop()
         await sender.close()
         await asyncio.to_thread(broker.stop)
-        own_log.close()
+        own_log.drain()
