@@ -1,0 +1,104 @@
+"""The job a consumer is handed."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from auth_worker.job import Job
+from factories import a_job
+
+
+class Actions:
+    """Remembers what a job asked for."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self._error = error
+
+    async def add_log(self, job: Job, row: str) -> int:
+        self.asked.append(("log", job.id, row))
+        return 3
+
+    async def update_progress(self, job: Job, value: Any) -> None:
+        if self._error is not None:
+            raise self._error
+        self.asked.append(("progress", job.id, value))
+
+    async def extend_lease(self, job: Job) -> None:
+        self.asked.append(("lease", job.id))
+
+    async def children_values(self, job: Job) -> dict[str, Any]:
+        return {"bull:q:1": job.id}
+
+
+async def test_what_a_job_asks_for_goes_to_its_queue() -> None:
+    actions = Actions()
+    job = a_job(actions=actions)
+    assert await job.log("half") == 3
+    await job.update_progress({"step": 2})
+    await job.extend_lease()
+    assert await job.children_values() == {"bull:q:1": "job-1"}
+    assert actions.asked == [("log", "job-1", "half"), ("progress", "job-1", {"step": 2}), ("lease", "job-1")]
+    assert job.progress == {"step": 2}
+
+
+async def test_a_progress_that_was_not_stored_is_not_the_jobs() -> None:
+    job = a_job(actions=Actions(TypeError("no JSON")), progress=1)
+    with pytest.raises(TypeError, match="no JSON"):
+        await job.update_progress(object())
+    assert job.progress == 1
+
+
+async def test_a_job_without_a_queue_says_so() -> None:
+    job = a_job()
+    for call in (job.log("x"), job.update_progress(1), job.extend_lease(), job.children_values()):
+        with pytest.raises(RuntimeError, match="not attached to a queue"):
+            await call
+
+
+def test_a_representation_shows_neither_data_nor_token() -> None:
+    text = repr(a_job({"code": "canary"}, token="canary", opts={"x": "canary"}))
+    assert text == "<Job work:job-1 'send' attempt 1/1>"
+
+
+def test_a_detached_job_travels_with_all_but_its_lease_and_queue() -> None:
+    job = a_job(
+        {"to": "ann"},
+        attempt=2,
+        actions=Actions(),
+        token="secret",
+        opts={"attempts": 3},
+        max_attempts=3,
+        timestamp=5,
+        priority=6,
+        progress={"step": 1},
+        parent={"id": "1"},
+        stalled_count=1,
+    )
+    job.deadline = 7.5
+    job.cancelled.set()
+    copy = pickle.loads(pickle.dumps(job.detached()))
+    for field in set(Job.__slots__) - {"_actions", "_cancelled", "token"}:
+        assert getattr(copy, field) == getattr(job, field), field
+    assert copy.token == ""
+    assert not copy.cancelled.is_set()
+
+
+def test_two_threads_that_ask_at_once_get_the_same_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    class SlowEvent(threading.Event):
+        def __init__(self) -> None:
+            time.sleep(0.02)
+            super().__init__()
+
+    job = a_job()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: None, range(4)))
+        monkeypatch.setattr("auth_worker.job.threading.Event", SlowEvent)
+        events = list(pool.map(lambda _: job.cancelled, range(4)))
+    assert {id(event) for event in events} == {id(job.cancelled)}
