@@ -1,0 +1,66 @@
+"""Consumers for worker processes, which import them from here."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from auth_worker.errors import Delay, InvalidJobDataError, UnrecoverableError
+from auth_worker.job import Job
+
+
+class UnpicklableError(Exception):
+    """Its constructor does not take what an exception is rebuilt from."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+class HopelessError(UnrecoverableError):
+    """As the other one, and a retry cannot help."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """Tell what arrived."""
+    return {
+        "id": job.id,
+        "data": job.data,
+        "attempt": job.attempt,
+        "token": job.token,
+        "own_process": multiprocessing.parent_process() is not None,
+    }
+
+
+def anything(job: Job) -> Any:
+    """Do what the data says."""
+    match job.data:
+        case "value":
+            raise ValueError("boom")
+        case "delay":
+            raise Delay(5)
+        case "invalid":
+            raise InvalidJobDataError("no", [{"field": "email", "message": "is required"}])
+        case "unpicklable":
+            raise UnpicklableError(1, 2)
+        case "hopeless":
+            raise HopelessError(1, 2)
+        case "stop":
+            raise StopIteration
+        case "exit":
+            sys.exit(3)
+        case "result":
+            return lambda: None
+        case "die":
+            os._exit(7)
+        case {"pid_file": path}:
+            Path(path + ".part").write_text(str(os.getpid()))
+            Path(path + ".part").rename(path)
+            time.sleep(60)
+    return "still here"
