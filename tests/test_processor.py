@@ -342,3 +342,20 @@ async def test_health_tells_running_paused_and_closed(desk: Desk) -> None:
     health = await processor.get_health()
     assert not health.healthy
     assert health.reasons == ["not running"]
+
+
+async def test_rate_limited_rests_the_whole_queue_also_without_a_limiter(desk: Desk) -> None:
+    starts: list[float] = []
+
+    async def consumer(job: Job) -> None:
+        starts.append(time.monotonic())
+        if len(starts) == 1:
+            raise RateLimited(0.4)
+
+    await desk.processor(consumer, {"concurrency": 1})
+    await desk.processor(consumer, {"concurrency": 1})
+    await desk.jobs.add("n", {})
+    await eventually(lambda: starts)
+    await desk.jobs.add("n", {})
+    await desk.settled(2)
+    assert starts[1] - starts[0] > 0.35

@@ -58,6 +58,7 @@ class WorkerError(StrEnum):
     OBSERVER_FAILED = "An observer of events failed"
     HEALTH_CHECK_FAILED = "Health check failed"
     DEAD_LETTER_FAILED = "Dead letters could not be reconciled"
+    SCHEDULE_FAILED = "The next iteration of a job scheduler could not be created"
     MAINTENANCE_FAILED = "A maintenance task failed"
     SENT_NOT_MARKED = "Sent, but the job could not be marked so: a later attempt may send it again"
 

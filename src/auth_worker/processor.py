@@ -18,6 +18,7 @@ from auth_worker.broker.actions import QueueActions
 from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.letters import LetterBox
 from auth_worker.broker.reconciliation import Reconciliation
+from auth_worker.broker.schedulers import Schedulers
 from auth_worker.broker.store import Store
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.errors import ConfigurationError
@@ -209,7 +210,9 @@ class QueueProcessorService:
             worker=self.worker_name,
             lease_s=self.config.lock_duration / 1000,
         )
+        schedulers = Schedulers(runtime.commands, prefix, self.queue_name)
         self._runs.settle = self._settlement.settle
+        self._runs.advance = schedulers.advance
         self._runs.actions = QueueActions(runtime.commands, prefix, self.queue_name, self.config)
 
     async def _watch_over(self) -> None:

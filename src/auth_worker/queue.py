@@ -16,6 +16,7 @@ from auth_worker.broker.address import Address
 from auth_worker.broker.embedded import EmbeddedBroker
 from auth_worker.broker.link import Link
 from auth_worker.broker.producer import Producer, producer_scripts
+from auth_worker.broker.schedulers import Schedulers
 from auth_worker.config import Backoff, Retention, Settings, configuration_error
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import check_job_id, check_queue_name
@@ -105,6 +106,47 @@ class JobQueue:
         now = round(time.time() * 1000)
         commands = [self._command(producer, job, now) for job in jobs]
         return await producer.add(commands, self._timeout)
+
+    async def upsert_job_scheduler(
+        self,
+        scheduler_id: str,
+        *,
+        name: str,
+        data: Any = None,
+        every: int | None = None,
+        pattern: str | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        start_date: int | None = None,
+        end_date: int | None = None,
+        **options: Any,
+    ) -> str | None:
+        """Add a job again and again: ``every`` ms, or by a cron ``pattern`` in the time zone ``tz``.
+
+        ``limit`` bounds the number of jobs; dates are epoch ms. A scheduler of that id is replaced. Returns the
+        id of the next job, None if none is left to come. Raises ``ConfigurationError`` and ``BrokerError``.
+        """
+        await self._connect()
+        repeat = {
+            "every": every,
+            "pattern": pattern,
+            "tz": tz,
+            "limit": limit,
+            "startDate": start_date,
+            "endDate": end_date,
+        }
+        given = {key: value for key, value in repeat.items() if value is not None}
+        wire = job_options({**self._defaults, **options}).wire()
+        return await self._schedulers().upsert(scheduler_id, given, name, data, wire)
+
+    async def remove_job_scheduler(self, scheduler_id: str) -> bool:
+        """Remove a job scheduler and its next job; returns whether there was one. Raises ``BrokerError``."""
+        await self._connect()
+        return await self._schedulers().remove(scheduler_id)
+
+    def _schedulers(self) -> Schedulers:
+        assert self._link is not None  # noqa: S101 - connected by the caller
+        return Schedulers(self._link, self.settings.prefix, self.name)
 
     async def close(self) -> None:
         """Disconnect."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,19 @@ from auth_worker.broker.replies import Fetched
 from auth_worker.config import Settings, WorkerConfig
 from auth_worker.dead_letter import Letter
 from auth_worker.errors import InvalidPayloadError
-from auth_worker.events import EventBus, JobCompleted, JobFailed, JobMoved, JobRetried, JobStarted, LeaseLost
+from auth_worker.events import (
+    EventBus,
+    JobCompleted,
+    JobFailed,
+    JobMoved,
+    JobRetried,
+    JobStarted,
+    LeaseLost,
+    Problem,
+)
 from auth_worker.executors import Executor
 from auth_worker.job import Job, JobActions
+from auth_worker.messages import WORKER_ERRORS
 from auth_worker.options import JobOptions, OptionsCache
 from auth_worker.outcome import (
     AwaitChildren,
@@ -36,12 +46,17 @@ from auth_worker.report import Tally
 from auth_worker.run import Run, perform
 
 Settle = Callable[[Run, Outcome], None]
+Advance = Callable[[Run], Awaitable[None]]
 
 
 class Runs:
-    """The running jobs of ``queue``. ``settle`` writes their outcomes; it is set before the first job comes."""
+    """The running jobs of ``queue``.
+
+    ``settle`` writes their outcomes, ``advance`` lets a job scheduler go on; both are set before the first job.
+    """
 
     settle: Settle
+    advance: Advance
 
     def __init__(
         self,
@@ -99,7 +114,7 @@ class Runs:
             return
         run = self._enter(Run(job, options, raw, token, renewed, waited_ms(raw)))
         if b"defa" in raw:
-            self._settle_at_once(run, decide_stalled(raw[b"defa"].decode(errors="replace")))
+            self._condemn(run, decide_stalled(raw[b"defa"].decode(errors="replace")))
         elif job.stalled_count:
             self._quarantine.isolate(run, partial(self._start_suspect, run))
         else:
@@ -175,7 +190,7 @@ class Runs:
         if is_orphan(raw):
             self._settle_at_once(run, Drop("the job's data is gone from Redis"))
         else:
-            self._settle_at_once(run, Fail(reason, ReasonClass.INVALID_PAYLOAD, reason))
+            self._condemn(run, Fail(reason, ReasonClass.INVALID_PAYLOAD, reason))
 
     def _enter(self, run: Run) -> Run:
         self._runs[run.token] = run
@@ -185,6 +200,18 @@ class Runs:
     def _settle_at_once(self, run: Run, outcome: Outcome) -> None:
         run.ended = run.settling = True
         self.settle(run, outcome)
+
+    def _condemn(self, run: Run, verdict: Fail) -> None:
+        """End a job that is not to run; if it is an iteration of a job scheduler, that goes on all the same."""
+        if b"rjk" not in run.raw:
+            self._settle_at_once(run, verdict)
+            return
+        run.ended = run.settling = True
+        run.task = asyncio.get_running_loop().create_task(self._advance_and_settle(run, verdict))
+
+    async def _advance_and_settle(self, run: Run, verdict: Fail) -> None:
+        await self._advance(run)
+        self.settle(run, verdict)
 
     def _start(self, run: Run) -> None:
         self._quarantine.entered(run)
@@ -201,12 +228,21 @@ class Runs:
             self._start(run)
 
     async def _process(self, run: Run) -> None:
+        if b"rjk" in run.raw:
+            await self._advance(run)
         outcome = await perform(
             run, self._executor, timeout=self._timeout, max_result_bytes=self._max_result_bytes
         )
         if not run.settling:
             run.settling = True
             self.settle(run, outcome)
+
+    async def _advance(self, run: Run) -> None:
+        """The job is an iteration of a job scheduler: create the next one, whatever becomes of this one."""
+        try:
+            await self.advance(run)
+        except Exception as error:
+            self._bus.emit(Problem(WORKER_ERRORS.SCHEDULE_FAILED, self._queue, f"job {run.job.id}: {error!r}"))
 
     def _leave(self, run: Run) -> None:
         if self._runs.get(run.token) is run:

@@ -124,8 +124,6 @@ class Settlement:
             return
         else:
             self._reporter.settled(run, outcome, letter)
-        if isinstance(outcome, Throttle):
-            self._intake.rest(outcome.duration_ms / 1000)  # without a limiter, the scripts would not
         if asked:
             self._intake.received(run.token, reply.next or Nothing(0, 0), sent)
         else:

@@ -88,15 +88,15 @@ class WorkerFrames:
             args[8] = FIELDS
             gaps.append(FIELDS)
         if lettered:
-            return Frame(script("moveToFinished", guard="letter"), [*keys, LETTER], args, [KEY, LETTER, *gaps[1:]])
+            return Frame(script("moveToFinished", "letter"), [*keys, LETTER], args, [KEY, LETTER, *gaps[1:]])
         return Frame(script("moveToFinished"), keys, args, gaps)
 
     def _fetch(self) -> Frame:
-        called, keys, args = self._call(
+        _, keys, args = self._call(
             lambda: self.builders.moveToActive(TOKEN, {"lockDuration": self._lock_duration})
         )
         args[1], args[2] = NOW, OPTIONS
-        return Frame(called, keys, args, [NOW, OPTIONS])
+        return Frame(script("moveToActive", "rest"), keys, args, [NOW, OPTIONS])
 
     def _delay(self, skip_attempt: bool, fetch: bool) -> Frame:
         options = {
@@ -112,7 +112,7 @@ class WorkerFrames:
         if fetch:
             args[8] = OPTIONS
             gaps.append(OPTIONS)
-        return Frame(script("moveToDelayed"), keys, args, gaps)
+        return Frame(script("moveToDelayed", "rest after delay"), keys, args, gaps)
 
     def _retry(self) -> Frame:
         keys, args = self.builders.retryJobArgs(ID, False, TOKEN, {"fieldsToUpdate": {"mark": FIELDS}})

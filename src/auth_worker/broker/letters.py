@@ -37,7 +37,7 @@ class LetterBox:
         """The command that adds ``letter`` if the guard's lock holds its token."""
         lock, token = guard
         keys, args = self.add_call(letter)
-        guarded = script("addStandardJob", guard="lock")
+        guarded = script("addStandardJob", "lock")
         return pack("EVALSHA", guarded.sha, len(keys) + 1, *keys, lock, *args, token)
 
 

@@ -76,7 +76,7 @@ class Reconciliation:
         raw: RawJob = dict(zip(flat[::2], flat[1::2], strict=True))
         letter = self._letter(name, raw, int(finished_on))
         keys, args = self._letters.add_call(letter)
-        guarded = script("addStandardJob", guard="death")
+        guarded = script("addStandardJob", "death")
         done = await self._link.call(guarded, [*keys, key], [*args, finished_on, due])
         return 0 if done == -6 else 1
 

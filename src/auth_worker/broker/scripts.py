@@ -30,6 +30,18 @@ local auth_worker_token = table.remove(ARGV)
 local auth_worker_lock = table.remove(KEYS)
 if redis.call("GET", auth_worker_lock) ~= auth_worker_token then return -6 end
 """,
+    "rest": """
+if redis.call("GET", KEYS[6]) == "9007199254740991" then
+  local auth_worker_rest = redis.call("PTTL", KEYS[6])
+  if auth_worker_rest > 0 then return {0, 0, auth_worker_rest, 0} end
+end
+""",
+    "rest after finish": """
+if ARGV[6] == "1" and redis.call("GET", KEYS[6]) == "9007199254740991" then ARGV[6] = "" end
+""",
+    "rest after delay": """
+if ARGV[8] == "1" and redis.call("GET", KEYS[10]) == "9007199254740991" then ARGV[8] = "" end
+""",
     "letter": """
 if redis.call("EXISTS", table.remove(KEYS)) == 0 then return -20 end
 """,
@@ -42,12 +54,14 @@ if auth_worker_state[1] ~= auth_worker_finished or auth_worker_state[2] == auth_
 redis.call("HSET", auth_worker_job, "dlq", auth_worker_letter)
 """,
 }
-"""Put before a script, to run it only while something holds; else it answers -6 or -20 and does nothing.
+"""Put before a script: what BullMQ's own do not look at. A guard that does not hold answers -6 or -20.
 
-``lock``: the lock (last KEYS) holds the token (last ARGV). ``letter``: the letter (last KEYS) is there. With them
-a dead letter is added and its job moved to failed in one MULTI/EXEC, both or neither; also where Redis has
-forgotten one of the scripts, since nobody else knows the guarded ones. ``death``: the job (last KEYS) died at the
-time (last ARGV but one) and is not marked with the letter (last ARGV) yet; it is then.
+``rest`` and its like: fetch no job while the queue rests because a consumer said so; the scripts themselves look at
+that only where a limiter is configured. ``lock``: the lock (last KEYS) holds the token (last ARGV). ``letter``: the
+letter (last KEYS) is there. With these two a dead letter is added and its job moved to failed in one MULTI/EXEC,
+both or neither; also where Redis has forgotten one of the scripts, since nobody else knows the guarded ones.
+``death``: the job (last KEYS) died at the time (last ARGV but one) and is not marked with the letter (last ARGV)
+yet; it is then.
 """
 
 
@@ -60,11 +74,9 @@ class Script(NamedTuple):
 
 
 @cache
-def script(name: str, *, guard: str | None = None) -> Script:
-    """Load one of BullMQ's scripts by its name; ``guard`` names what to put before it, of ``GUARDS``."""
-    text: str = loadScript(FILES[name])
-    if guard is not None:
-        text = GUARDS[guard] + text
+def script(name: str, *guards: str) -> Script:
+    """Load one of BullMQ's scripts by its name; ``guards`` name what to put before it, of ``GUARDS``."""
+    text: str = "".join(GUARDS[guard] for guard in guards) + loadScript(FILES[name])
     return Script(name, text, hashlib.sha1(text.encode()).hexdigest())  # noqa: S324 - Redis names them so
 
 

@@ -56,21 +56,19 @@ class Settling(Protocol):
 
 OnSettled = Callable[[Settled | BrokerError], None]
 OnFetched = Callable[[Fetched | Nothing | BrokerError], None]
-WORKER_SCRIPTS = (
-    "moveToActive",
-    "moveToFinished",
-    "moveToDelayed",
-    "retryJob",
-    "moveToWaitingChildren",
-    HAND_BACK,
-)
 
 
 def worker_scripts() -> list[Script]:
     """The scripts a worker's connection must have loaded before its first job."""
-    return [script(name) for name in WORKER_SCRIPTS] + [
-        script("moveToFinished", guard="letter"),
-        script("addStandardJob", guard="lock"),
+    return [
+        script("moveToActive", "rest"),
+        script("moveToFinished", "rest after finish"),
+        script("moveToDelayed", "rest after delay"),
+        script("retryJob"),
+        script("moveToWaitingChildren"),
+        script(HAND_BACK),
+        script("moveToFinished", "letter", "rest after finish"),
+        script("addStandardJob", "lock"),
     ]
 
 
@@ -118,7 +116,7 @@ class Store:
             repair = pack("HDEL", self._key_prefix + _bytes(run.job.id), *unsound)
             self.link.send(repair, lambda reply: None)
         if letter is not None and self.letters is not None:
-            guard = (self._key_prefix + run.job.id.encode() + b":lock", run.token)
+            guard = (self._key_prefix + _bytes(run.job.id) + b":lock", run.token)
             add = self.letters.add_command(letter, guard)
             self.link.send_transaction([add, command], lambda reply: on_settled(read_last(reply)))
         elif isinstance(outcome, Throttle):

@@ -1,0 +1,103 @@
+"""Job schedulers: when an iteration starts, the next one is created; and the producer's side of them.
+
+The arithmetic (every, cron patterns, time zones, limits, end dates) is the official package's ``JobScheduler``;
+the scripts see to it that of several workers one creates the next iteration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from bullmq.job_scheduler import JobScheduler
+
+from auth_worker.broker.link import Link
+from auth_worker.broker.scripts import builders
+from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+from auth_worker.run import Run
+
+
+class Schedulers:
+    """The job schedulers of one queue."""
+
+    def __init__(self, link: Link, prefix: str, queue: str) -> None:
+        self._link = link
+        backend: Any = builders(prefix, queue, link.call)
+        self._scheduler = JobScheduler(
+            SimpleNamespace(backend=backend, qualifiedName=f"{prefix}:{queue}", name=queue)
+        )
+
+    async def advance(self, run: Run) -> None:
+        """Create the iteration after the run's job, if its scheduler still stands and is not at its end.
+
+        Tried again while Redis is away, as long as the job's lock can hold. Source: Node's
+        Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, and ``ValueError`` or
+        ``KeyError`` when the pattern or the time zone cannot be read.
+        """
+        while True:
+            try:
+                await self._advance(run.raw[b"rjk"].decode(), run)
+                return
+            except BrokerUnavailableError:
+                await self._link.wait_up()
+
+    async def _advance(self, scheduler_id: str, run: Run) -> None:
+        name, data, options = run.job.name, run.job.data, _stored_options(run)
+        if options is None:
+            scheduler = await self._scheduler.getScheduler(scheduler_id)
+            if scheduler is None:
+                return
+            template = scheduler.pop("template", {})
+            name, data = scheduler.pop("name"), template.get("data")
+            options = {
+                **template.get("opts", {}),
+                "repeat": {**scheduler, "count": scheduler.get("iterationCount")},
+            }
+        await self._scheduler.upsertJobScheduler(
+            scheduler_id,
+            dict(options.get("repeat") or {}),
+            name,
+            data,
+            options,
+            override=False,
+            producer_id=run.job.id,
+        )
+
+    async def upsert(
+        self,
+        scheduler_id: str,
+        repeat: Mapping[str, Any],
+        name: str,
+        data: Any,
+        options: Mapping[str, Any],
+    ) -> str | None:
+        """Create or change a scheduler; returns the id of its next job, None if there is none left to come.
+
+        Raises ``ConfigurationError`` when the repeat options make no sense, and ``BrokerError``.
+        """
+        try:
+            job = await self._scheduler.upsertJobScheduler(
+                scheduler_id, dict(repeat), name, data, dict(options), override=True
+            )
+        except (ValueError, KeyError) as error:
+            raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}") from error
+        return None if job is None else _text(job.id)
+
+    async def remove(self, scheduler_id: str) -> bool:
+        """Remove a scheduler and its next job; returns whether there was one. Raises ``BrokerError``."""
+        return int(await self._scheduler.removeJobScheduler(scheduler_id)) == 0
+
+
+def _stored_options(run: Run) -> dict[str, Any] | None:
+    """The job's options as they are stored, short keys and all; None where they cannot be read."""
+    try:
+        options = json.loads(run.raw.get(b"opts", b""))
+    except ValueError:
+        return None
+    return options if isinstance(options, dict) and run.job.data is not None else None
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

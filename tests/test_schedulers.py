@@ -1,0 +1,70 @@
+"""Job schedulers: an iteration that starts creates the next one, exactly one, also when workers race."""
+
+from __future__ import annotations
+
+import pytest
+from workers import Desk, eventually
+
+from auth_worker import ConfigurationError, Job
+
+
+async def test_every_so_many_ms_a_job_runs_and_the_limit_ends_it(desk: Desk) -> None:
+    ran: list[str] = []
+
+    async def consumer(job: Job) -> None:
+        ran.append(job.data["text"])
+
+    await desk.processor(consumer)
+    await desk.processor(consumer)
+    assert await desk.jobs.upsert_job_scheduler("tick", name="tick", data={"text": "hi"}, every=60, limit=4)
+    counts = await desk.settled(4)
+    assert counts["completed"] == 4
+    assert ran == ["hi"] * 4
+
+
+async def test_a_removed_scheduler_adds_no_more(desk: Desk) -> None:
+    ran: list[str] = []
+
+    async def consumer(job: Job) -> None:
+        ran.append(job.id)
+
+    await desk.processor(consumer)
+    await desk.jobs.upsert_job_scheduler("tick", name="tick", every=50)
+    await eventually(lambda: len(ran) >= 2)
+    assert await desk.jobs.remove_job_scheduler("tick") is True
+    assert await desk.jobs.remove_job_scheduler("tick") is False
+
+    async def nothing_left() -> bool:
+        counts = await desk.counts()
+        return counts["wait"] + counts["active"] + counts["delayed"] == 0
+
+    await eventually(nothing_left)
+
+
+async def test_an_iteration_that_fails_does_not_end_the_schedule(desk: Desk) -> None:
+    ran: list[str] = []
+
+    async def consumer(job: Job) -> None:
+        ran.append(job.id)
+        raise ValueError
+
+    await desk.processor(consumer, {"attempts": 1})
+    await desk.jobs.upsert_job_scheduler("tick", name="tick", every=50, limit=3)
+    assert (await desk.settled(3))["failed"] == 3
+    assert len(set(ran)) == 3
+
+
+async def test_a_cron_pattern_gives_the_next_time_in_its_zone(desk: Desk) -> None:
+    job_id = await desk.jobs.upsert_job_scheduler(
+        "daily", name="report", pattern="0 8 * * *", tz="Europe/Berlin", attempts=2
+    )
+    assert job_id is not None
+    assert job_id.startswith("repeat:daily:")
+    assert (await desk.counts())["delayed"] == 1
+
+
+@pytest.mark.parametrize("repeat", [{}, {"every": 5, "pattern": "* * * * *"}, {"pattern": "never"}])
+async def test_a_repetition_that_makes_no_sense_is_refused(desk: Desk, repeat: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match="daily"):
+        await desk.jobs.upsert_job_scheduler("daily", name="n", **repeat)  # type: ignore[arg-type]
+    assert sum((await desk.counts()).values()) == 0
