@@ -1,0 +1,272 @@
+"""The producer side, on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bullmq import Queue
+from redis.asyncio import Redis
+
+from auth_worker.config import Settings
+from auth_worker.errors import BrokerError, BrokerUnavailableError, ConfigurationError
+from auth_worker.queue import JobOptions, JobQueue, job_options
+from servers import Server, free_port
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def queue(redis_url: str) -> AsyncIterator[JobQueue]:
+    async with JobQueue("work", redis_url, settings=Settings(http_port=None)) as queue:
+        yield queue
+
+
+async def stored(redis: Redis, job_id: str) -> dict[str, Any]:
+    """A job's hash, with its JSON fields read."""
+    raw: dict[Any, Any] = await redis.hgetall(f"bull:work:{job_id}")
+    fields = {key.decode(): value.decode() for key, value in raw.items()}
+    return {**fields, "data": json.loads(fields["data"]), "opts": json.loads(fields["opts"])}
+
+
+async def ids_in(redis: Redis, state: str) -> list[str]:
+    """The ids waiting in a list, the next one first."""
+    entries: list[Any] = await redis.lrange(f"bull:work:{state}", 0, -1)
+    return [entry.decode() for entry in reversed(entries)]
+
+
+async def test_a_job_arrives_with_its_name_data_and_time(queue: JobQueue, redis: Redis) -> None:
+    before = time.time() * 1000
+    job_id = await queue.add("send", {"to": "ann", "text": "ü\u2028\ud800\0"})
+    job = await stored(redis, job_id)
+    assert (job["name"], job["data"]) == ("send", {"to": "ann", "text": "ü\u2028\ud800\0"})
+    assert before - 1 <= int(job["timestamp"]) <= time.time() * 1000 + 1
+    assert await ids_in(redis, "wait") == [job_id]
+
+
+async def test_jobs_of_a_bulk_keep_their_order_and_have_ids_of_their_own(queue: JobQueue, redis: Redis) -> None:
+    ids = await queue.add_bulk([{"name": "send", "data": number} for number in range(2500)])
+    assert len(set(ids)) == 2500
+    assert await ids_in(redis, "wait") == ids
+    assert (await stored(redis, ids[1234]))["data"] == 1234
+
+
+async def test_an_empty_bulk_adds_nothing(queue: JobQueue) -> None:
+    assert await queue.add_bulk([]) == []
+
+
+async def test_options_reach_redis_in_bullmqs_words(queue: JobQueue, redis: Redis) -> None:
+    job_id = await queue.add(
+        "send",
+        None,
+        job_id="order-17",
+        attempts=5,
+        backoff={"type": "exponential", "delay": 200, "jitter": 0.5},
+        remove_on_complete=True,
+        removeOnFail={"count": 3, "age": 60},
+        keep_logs=4,
+        stack_trace_limit=2,
+        telemetry_metadata="trace-1",
+    )
+    opts = (await stored(redis, job_id))["opts"]
+    assert job_id == opts.pop("jobId") == "order-17"
+    assert opts.pop("timestamp") > 0
+    assert {key: value for key, value in opts.items() if key not in ("delay", "priority")} == {
+        "attempts": 5,
+        "backoff": {"type": "exponential", "delay": 200, "jitter": 0.5},
+        "removeOnComplete": True,
+        "removeOnFail": {"count": 3, "age": 60},
+        "kl": 4,
+        "stackTraceLimit": 2,
+        "tm": "trace-1",
+    }
+
+
+async def test_each_kind_of_job_stands_where_bullmq_looks_for_it(
+    queue: JobQueue, redis: Redis, redis_url: str
+) -> None:
+    await queue.add_bulk(
+        [
+            {"name": "later", "data": 1, "opts": {"delay": 60_000}},
+            {"name": "ranked", "data": 2, "opts": {"priority": 3}},
+            {"name": "plain", "data": 3},
+            {"name": "first", "data": 4, "opts": {"lifo": True}},
+        ]
+    )
+    official = Queue("work", {"connection": redis_url})
+    names = {state: [job.name for job in await official.getJobs([state])] for state in ("delayed", "prioritized")}
+    waiting = [(await stored(redis, job_id))["name"] for job_id in await ids_in(redis, "wait")]
+    await official.close()
+    assert names == {"delayed": ["later"], "prioritized": ["ranked"]}
+    assert waiting == ["first", "plain"]
+
+
+async def test_an_id_that_exists_adds_nothing(queue: JobQueue, redis: Redis) -> None:
+    ids = [await queue.add("send", number, job_id="order-17") for number in range(3)]
+    assert ids == ["order-17"] * 3
+    assert await ids_in(redis, "wait") == ["order-17"]
+    assert (await stored(redis, "order-17"))["data"] == 0
+
+
+async def test_a_deduplicated_job_is_added_once(queue: JobQueue, redis: Redis) -> None:
+    first = await queue.add("send", 1, deduplication={"id": "ann"})
+    second = await queue.add("send", 2, deduplication={"id": "ann"})
+    assert first == second
+    assert await ids_in(redis, "wait") == [first]
+
+
+async def test_default_options_hold_where_a_job_says_nothing_else(redis_url: str, redis: Redis) -> None:
+    async with JobQueue("work", redis_url, default_options={"attempts": 7, "keep_logs": 2}) as queue:
+        first, second = await queue.add_bulk([{"name": "a", "data": 1}, {"name": "b", "opts": {"attempts": 2}}])
+    assert [(await stored(redis, job_id))["opts"]["attempts"] for job_id in (first, second)] == [7, 2]
+    assert (await stored(redis, second))["data"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"attempst": 1}, "attempst is not known; did you mean attempts"),
+        ({"delay": -1}, "delay"),
+        ({"delay": 10**15}, "delay"),
+        ({"attempts": "many"}, "attempts"),
+        ({"priority": 2**21}, "priority"),
+        ({"backoff": {"type": "magic"}}, "backoff"),
+        ({"backoff": "soon"}, "backoff"),
+        ({"remove_on_fail": "all"}, "remove_on_fail"),
+        ({"job_id": "0:x"}, "job_id"),
+        ({"job_id": "wait"}, "job_id"),
+        ({"job_id": "17"}, "job_id"),
+        ({"size_limit": 0}, "size_limit"),
+    ],
+)
+async def test_a_wrong_option_is_named_and_nothing_is_added(
+    options: dict[str, Any], field: str, queue: JobQueue, redis: Redis
+) -> None:
+    with pytest.raises(ConfigurationError, match=field):
+        await queue.add_bulk([{"name": "good", "data": 1}, {"name": "bad", "data": 1, "opts": options}])
+    assert await redis.keys("bull:work:*") == []
+
+
+def test_an_option_can_be_written_either_way() -> None:
+    assert job_options({"removeOnComplete": 5, "keepLogs": 1}) == job_options(
+        {"remove_on_complete": 5, "keep_logs": 1}
+    )
+    assert JobOptions().wire() == {}
+
+
+@pytest.mark.parametrize("data", [float("nan"), {"x": float("inf")}, object(), {1, 2}, b"x"])
+async def test_data_that_is_not_json_is_refused(data: Any, queue: JobQueue, redis: Redis) -> None:
+    with pytest.raises(ConfigurationError, match="data of job 'send' is not JSON"):
+        await queue.add("send", data)
+    assert await redis.keys("bull:work:*") == []
+
+
+@pytest.mark.parametrize("name", ["", None, 5])
+async def test_a_job_needs_a_name(name: Any, queue: JobQueue) -> None:
+    with pytest.raises(ConfigurationError, match="name must be a text"):
+        await queue.add(name, {})
+
+
+async def test_data_beyond_the_limit_is_refused_naming_the_setting(queue: JobQueue) -> None:
+    assert await queue.add("send", "x" * 100, size_limit=10_000)
+    with pytest.raises(ConfigurationError, match=r"more than the limit of 100 .*max_payload_bytes"):
+        await queue.add("send", "x" * 100, size_limit=100)
+
+
+async def test_the_settings_limit_cannot_be_raised_by_a_job(redis_url: str) -> None:
+    settings = Settings(http_port=None, max_payload_bytes=2000)
+    async with JobQueue("work", redis_url, settings=settings) as queue:
+        with pytest.raises(ConfigurationError, match="limit of 2000"):
+            await queue.add("send", "x" * 3000, size_limit=10**6)
+
+
+async def test_many_tasks_add_over_one_connection(redis_url: str, redis: Redis) -> None:
+    queue = JobQueue("shared", redis_url)
+    ids = await asyncio.gather(*(queue.add("send", number) for number in range(100)))
+    clients = [client["name"] for client in await redis.client_list()]
+    await queue.close()
+    assert len(set(ids)) == 100
+    assert clients.count("auth-worker:producer:shared") == 1
+
+
+async def test_a_script_redis_has_forgotten_is_loaded_again(queue: JobQueue, redis: Redis) -> None:
+    await queue.add("send", 1)
+    await redis.script_flush()
+    ids = await queue.add_bulk([{"name": "send", "data": number} for number in range(3)])
+    assert (await ids_in(redis, "wait"))[-3:] == ids
+
+
+async def test_a_broken_connection_is_made_again_and_nothing_is_added_twice(queue: JobQueue, redis: Redis) -> None:
+    await queue.add("send", 0)
+    [client] = [c for c in await redis.client_list() if c["name"] == "auth-worker:producer:work"]
+    adding = asyncio.create_task(queue.add_bulk([{"name": "send", "data": number} for number in range(3000)]))
+    await redis.client_kill_filter(_id=client["id"])
+    ids = await asyncio.wait_for(adding, 20)
+    waiting = await ids_in(redis, "wait")
+    assert sorted(waiting[1:]) == sorted(ids)
+
+
+async def test_without_redis_adding_ends_with_a_broker_error() -> None:
+    queue = JobQueue("work", f"redis://127.0.0.1:{free_port()}", timeout=0.3)
+    with pytest.raises(BrokerUnavailableError, match="cannot connect"):
+        await queue.add("send", 1)
+    await queue.close()
+
+
+async def test_a_redis_that_goes_away_ends_adding_in_time() -> None:
+    with Server() as server:
+        async with JobQueue("work", server.url, timeout=0.5) as queue:
+            await queue.add("send", 1)
+            server.pause()
+            with pytest.raises(BrokerUnavailableError, match="same job_id is safe"):
+                await queue.add("send", 2)
+            server.resume()
+
+
+async def test_a_missing_parent_is_said(queue: JobQueue) -> None:
+    with pytest.raises(BrokerError, match="parent job does not exist"):
+        await queue.add("send", 1, parent={"id": "none", "queue": "bull:work"})
+
+
+async def test_a_queue_can_be_closed_twice_and_used_again(redis_url: str, redis: Redis) -> None:
+    queue = JobQueue("work", redis_url)
+    await queue.close()
+    first = await queue.add("send", 1)
+    await queue.close()
+    await queue.close()
+    second = await queue.add("send", 2)
+    await queue.close()
+    assert await ids_in(redis, "wait") == [first, second]
+
+
+@pytest.mark.parametrize("name", ["", "a:b", None])
+def test_a_queue_needs_a_plain_name(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^name must be"):
+        JobQueue(name, "redis://cache")
+
+
+def test_wrong_default_options_are_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match="delay"):
+        JobQueue("work", "redis://cache", default_options={"delay": -1})
+
+
+async def test_the_settings_say_where_redis_is_and_how_keys_begin(redis_url: str, redis: Redis) -> None:
+    settings = Settings(redis_url=redis_url, prefix="mine", http_port=None)
+    async with JobQueue("work", settings=settings) as queue:
+        job_id = await queue.add("send", 1)
+    assert await redis.exists(f"mine:work:{job_id}")
+
+
+async def test_without_any_address_the_embedded_broker_serves(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state", http_port=None)
+    async with JobQueue("work", settings=settings) as queue:
+        assert await queue.add("send", 1, job_id="a") == "a"
