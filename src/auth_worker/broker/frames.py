@@ -20,6 +20,15 @@ KEY, ID, NOW, TOKEN, VALUE, OPTIONS, FIELDS, DELAY, PUSH, LETTER = (
     for mark in ("key", "id", "now", "token", "value", "options", "fields", "delay", "push", "letter")
 )
 
+FETCH = script("moveToActive", "rest")
+FINISH = script("moveToFinished", "rest after finish")
+BURY = script("moveToFinished", "letter", "rest after finish")
+POSTPONE = script("moveToDelayed", "rest after delay")
+RETRY = script("retryJob")
+RETURN = script(HAND_BACK)
+AWAIT = script("moveToWaitingChildren")
+WORKER_SCRIPTS = (FETCH, FINISH, BURY, POSTPONE, RETRY, RETURN, AWAIT)
+
 
 class WorkerFrames:
     """Fetch, complete, fail, retry, delay and hand back, for the worker ``name`` of one queue."""
@@ -88,15 +97,15 @@ class WorkerFrames:
             args[8] = FIELDS
             gaps.append(FIELDS)
         if lettered:
-            return Frame(script("moveToFinished", "letter"), [*keys, LETTER], args, [KEY, LETTER, *gaps[1:]])
-        return Frame(script("moveToFinished"), keys, args, gaps)
+            return Frame(BURY, [*keys, LETTER], args, [KEY, LETTER, *gaps[1:]])
+        return Frame(FINISH, keys, args, gaps)
 
     def _fetch(self) -> Frame:
         _, keys, args = self._call(
             lambda: self.builders.moveToActive(TOKEN, {"lockDuration": self._lock_duration})
         )
         args[1], args[2] = NOW, OPTIONS
-        return Frame(script("moveToActive", "rest"), keys, args, [NOW, OPTIONS])
+        return Frame(FETCH, keys, args, [NOW, OPTIONS])
 
     def _delay(self, skip_attempt: bool, fetch: bool) -> Frame:
         options = {
@@ -112,19 +121,19 @@ class WorkerFrames:
         if fetch:
             args[8] = OPTIONS
             gaps.append(OPTIONS)
-        return Frame(script("moveToDelayed", "rest after delay"), keys, args, gaps)
+        return Frame(POSTPONE, keys, args, gaps)
 
     def _retry(self) -> Frame:
         keys, args = self.builders.retryJobArgs(ID, False, TOKEN, {"fieldsToUpdate": {"mark": FIELDS}})
         keys = [KEY if key == self.builders.toKey(ID) else key for key in keys]
         args[1], args[2], args[5] = NOW, PUSH, FIELDS
-        return Frame(script("retryJob"), keys, args, [KEY, NOW, PUSH, ID, TOKEN, FIELDS])
+        return Frame(RETRY, keys, args, [KEY, NOW, PUSH, ID, TOKEN, FIELDS])
 
     def _hand_back(self) -> Frame:
         """KEYS and ARGV as the header of moveJobFromActiveToWait-9.lua names them; it has no builder."""
         names = ["active", "wait", "stalled", "paused", "meta", "limiter", "prioritized", "marker", "events"]
         keys = self.builders.getKeys(names)
-        return Frame(script(HAND_BACK), keys, [ID, TOKEN, KEY], [ID, TOKEN, KEY])
+        return Frame(RETURN, keys, [ID, TOKEN, KEY], [ID, TOKEN, KEY])
 
     def _await_children(self) -> Frame:
         keys, args = self.builders.moveToWaitingChildrenArgs(ID, TOKEN, {})
@@ -138,7 +147,7 @@ class WorkerFrames:
         ]
         args[2] = NOW
         gaps = [KEY, KEY + "d", KEY + "u", TOKEN, NOW, ID]
-        return Frame(script("moveToWaitingChildren"), keys, args, gaps)
+        return Frame(AWAIT, keys, args, gaps)
 
     async def _capture(self, called: Script, keys: list[Any], args: list[Any]) -> None:
         self._captured = (called, keys, args)

@@ -9,6 +9,7 @@ from auth_worker.broker.connection import pack
 from auth_worker.broker.scripts import Script, builders, script
 from auth_worker.dead_letter import Letter
 
+ADD_LETTER = script("addStandardJob", "lock")
 Guard = tuple[bytes, str]
 """A lock's key, and the token it must hold."""
 
@@ -37,8 +38,7 @@ class LetterBox:
         """The command that adds ``letter`` if the guard's lock holds its token."""
         lock, token = guard
         keys, args = self.add_call(letter)
-        guarded = script("addStandardJob", "lock")
-        return pack("EVALSHA", guarded.sha, len(keys) + 1, *keys, lock, *args, token)
+        return pack("EVALSHA", ADD_LETTER.sha, len(keys) + 1, *keys, lock, *args, token)
 
 
 def _job_of(letter: Letter) -> SimpleNamespace:

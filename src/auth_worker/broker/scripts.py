@@ -56,12 +56,12 @@ redis.call("HSET", auth_worker_job, "dlq", auth_worker_letter)
 }
 """Put before a script: what BullMQ's own do not look at. A guard that does not hold answers -6 or -20.
 
-``rest`` and its like: fetch no job while the queue rests because a consumer said so; the scripts themselves look at
-that only where a limiter is configured. ``lock``: the lock (last KEYS) holds the token (last ARGV). ``letter``: the
-letter (last KEYS) is there. With these two a dead letter is added and its job moved to failed in one MULTI/EXEC,
-both or neither; also where Redis has forgotten one of the scripts, since nobody else knows the guarded ones.
-``death``: the job (last KEYS) died at the time (last ARGV but one) and is not marked with the letter (last ARGV)
-yet; it is then.
+``rest`` and its like: fetch no job while the queue rests because a consumer said so; the scripts themselves look
+at that only where a limiter is configured. ``lock``: the lock (last KEYS) holds the token (last ARGV).
+``letter``: the letter (last KEYS) is there. With these two a dead letter is added and its job moved to failed in
+one MULTI/EXEC, both or neither; also where Redis has forgotten one of the scripts, since nobody else knows the
+guarded ones. ``death``: the job (last KEYS) died at the time (last ARGV but one) and is not marked with the letter
+(last ARGV) yet; it is then.
 """
 
 

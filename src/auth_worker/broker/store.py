@@ -13,11 +13,11 @@ from typing import Protocol
 import msgpack
 
 from auth_worker.broker.connection import pack
-from auth_worker.broker.frames import WorkerFrames
-from auth_worker.broker.letters import LetterBox
+from auth_worker.broker.frames import WORKER_SCRIPTS, WorkerFrames
+from auth_worker.broker.letters import ADD_LETTER, LetterBox
 from auth_worker.broker.link import Link
 from auth_worker.broker.replies import Fetched, Nothing, Settled, fetched, read_fetched, read_last, read_settled
-from auth_worker.broker.scripts import HAND_BACK, Script, script
+from auth_worker.broker.scripts import Script
 from auth_worker.config import WorkerConfig
 from auth_worker.dead_letter import MARK, Letter
 from auth_worker.errors import BrokerError
@@ -60,16 +60,7 @@ OnFetched = Callable[[Fetched | Nothing | BrokerError], None]
 
 def worker_scripts() -> list[Script]:
     """The scripts a worker's connection must have loaded before its first job."""
-    return [
-        script("moveToActive", "rest"),
-        script("moveToFinished", "rest after finish"),
-        script("moveToDelayed", "rest after delay"),
-        script("retryJob"),
-        script("moveToWaitingChildren"),
-        script(HAND_BACK),
-        script("moveToFinished", "letter", "rest after finish"),
-        script("addStandardJob", "lock"),
-    ]
+    return [*WORKER_SCRIPTS, ADD_LETTER]
 
 
 class Store:
