@@ -6,6 +6,7 @@ but harmless (a time stamp that is no number, a progress that is no JSON) is rep
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from auth_worker.errors import InvalidPayloadError
 from auth_worker.job import Job, JobActions
 from auth_worker.options import MAX_NUMBER, JobOptions, decode_json
 
+_INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,17}")
+"""What HINCRBY takes, and can add to."""
 RawJob = dict[bytes, bytes]
 """A job's hash as Redis keeps it."""
 
@@ -124,7 +127,7 @@ def _number(raw: RawJob, field: bytes) -> int:
 
 
 def _is_integer(text: bytes) -> bool:
-    return text.lstrip(b"-").isdigit() and len(text) < 20
+    return _INTEGER.fullmatch(text) is not None
 
 
 def _optional_json(raw: RawJob, field: bytes, default: Any) -> Any:
