@@ -14,7 +14,15 @@ from auth_worker.config import WorkerConfig
 from auth_worker.errors import InvalidPayloadError
 from auth_worker.job import Job
 from auth_worker.options import JobOptions, OptionsCache, parse_options
-from auth_worker.payload import RawJob, attempts_made, earlier_traces, is_orphan, read_job, waited_ms
+from auth_worker.payload import (
+    RawJob,
+    attempts_made,
+    earlier_traces,
+    is_orphan,
+    read_job,
+    unsound_fields,
+    waited_ms,
+)
 
 LIMIT = 1000
 parse = partial(parse_options, config=WorkerConfig())
@@ -143,15 +151,32 @@ def test_data_at_the_limit_is_read() -> None:
 
 @pytest.mark.parametrize("junk", ["", "soon", "1.5", "0x10", "1e3", "9" * 5000, b"\xff"])
 def test_a_number_that_is_none_is_zero(junk: Any) -> None:
-    job, _ = read(stored(timestamp=junk, priority=junk, stc=junk, atm=junk, attemptsMade=junk), limit=10**4)
-    assert (job.timestamp, job.priority, job.stalled_count, job.attempt) == (0, 0, 0, 1)
+    job, _ = read(stored(timestamp=junk, priority=junk, attemptsMade=junk), limit=10**4)
+    assert (job.timestamp, job.priority, job.attempt) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("field", ["atm", "ats", "stc"])
+@pytest.mark.parametrize(
+    "junk", ["", "soon", "1.5", "0x10", "1e3", "05", "--5", "-0", "+5", " 5", "5\n", "9" * 19, "9" * 400, b"\xff"]
+)
+def test_a_counter_that_redis_cannot_count_makes_the_payload_invalid(field: str, junk: Any) -> None:
+    with pytest.raises(InvalidPayloadError, match=f"{field} cannot be read"):
+        read(stored(**{field: junk}))
+    assert unsound_fields(stored(**{field: junk})) == [field.encode()]
+    assert unsound_fields(stored(**{field: "12"})) == []
+
+
+@pytest.mark.parametrize("junk", ["{bad", b"\xff", "NaN", "[1]", "", "7"])
+def test_a_parent_that_is_no_object_makes_the_payload_invalid(junk: Any) -> None:
+    with pytest.raises(InvalidPayloadError, match="parent cannot be read"):
+        read(stored(parent=junk))
+    assert unsound_fields(stored(parent=junk)) == [b"parent", b"parentKey"]
 
 
 @pytest.mark.parametrize("junk", ["{bad", b"\xff", "NaN", "[" * 100_000, "", "0"])
-def test_progress_parent_and_traces_that_cannot_be_read_are_left_out(junk: Any) -> None:
-    raw = stored(progress=junk, parent=junk, stacktrace=junk)
-    job, _ = read(raw)
-    assert (job.progress, job.parent, earlier_traces(raw)) == (0, None, [])
+def test_progress_and_traces_that_cannot_be_read_are_left_out(junk: Any) -> None:
+    raw = stored(progress=junk, stacktrace=junk)
+    assert (read(raw)[0].progress, earlier_traces(raw)) == (0, [])
 
 
 def test_everything_bullmq_stores_reaches_the_job() -> None:
@@ -179,8 +204,7 @@ def test_older_jobs_count_their_attempts_in_another_field() -> None:
     assert attempts_made(stored(attemptsMade="4", atm="6")) == 6
 
 
-def test_a_parent_that_is_no_object_is_none() -> None:
-    assert read(stored(parent="[1]"))[0].parent is None
+def test_traces_that_are_no_list_are_left_out() -> None:
     assert earlier_traces(stored(stacktrace='{"a":1}')) == []
 
 
