@@ -187,6 +187,17 @@ def test_hostile_names_stay_within_their_line() -> None:
     assert stream.getvalue().isascii()
 
 
+def test_each_job_has_a_line_of_its_own_with_its_own_time() -> None:
+    bus, log, stream = own_log()
+    for number in range(50):
+        bus.emit(JobCompleted("work", f"job-{number}", "send", 1, number, 1.0))
+    lines = lines_of(stream, log)
+    assert [line["job_id"] for line in lines] == [f"job-{number}" for number in range(50)]
+    assert [line["duration_ms"] for line in lines] == list(range(50))
+    stamps = [datetime.fromisoformat(line["timestamp"]) for line in lines]
+    assert stamps == sorted(stamps)
+
+
 def test_many_job_names_do_not_fill_the_memory() -> None:
     bus, log, stream = own_log()
     for number in range(MOST_HEADS + 5):

@@ -170,3 +170,13 @@ async def test_after_the_end_nothing_can_be_cancelled() -> None:
     run.cancel(Cause.LEASE_LOST)
     assert run.cause is None
     assert not run.job.cancelled.is_set()
+
+
+async def test_a_run_cancelled_before_it_has_a_task_ends_as_cancelled() -> None:
+    async def consumer(job: Job) -> None:
+        assert job.cancelled.is_set()
+        raise ValueError("told to stop")
+
+    run = a_run()
+    run.cancel(Cause.SHUTDOWN)
+    assert await outcome_of(consumer, run) == HandBack()

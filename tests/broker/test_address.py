@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import traceback
 from typing import Any
 
+import hiredis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,6 +180,32 @@ def test_any_text_is_an_address_or_a_configuration_error(text: str) -> None:
     except ConfigurationError:
         return
     assert address.port >= 0
+
+
+async def a_sentinel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers SENTINEL MASTERS as one that watches ``primary`` at 10.0.0.7:7000, and anything else with OK."""
+    primary = {"name": "primary", "ip": "10.0.0.7", "port": "7000", "flags": "master", "num-other-sentinels": "2"}
+    parser = hiredis.Reader()
+    while data := await reader.read(4096):
+        parser.feed(data)
+        while (command := parser.gets()) is not False:
+            if command[:2] == [b"SENTINEL", b"MASTERS"]:
+                fields = [part.encode() for field in primary.items() for part in field]
+                writer.write(b"*1\r\n*%d\r\n" % len(fields))
+                writer.writelines(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
+            else:
+                writer.write(b"+OK\r\n")
+    writer.close()
+
+
+async def test_a_sentinel_is_asked_where_the_primary_is() -> None:
+    async with await asyncio.start_server(a_sentinel, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        dead = free_port()
+        address = Address.of(f"redis+sentinel://127.0.0.1:{dead},127.0.0.1:{port}/primary")
+        assert await address.resolve() == ("10.0.0.7", 7000)
+        with pytest.raises(BrokerUnavailableError, match="knows the primary of 'other'"):
+            await Address.of(f"redis+sentinel://127.0.0.1:{port}/other").resolve()
 
 
 async def test_without_sentinels_an_address_is_where_it_says() -> None:
