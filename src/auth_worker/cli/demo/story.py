@@ -99,7 +99,13 @@ async def stage(folder: Path, mail: DemoMailServer, log: TextIO) -> AsyncIterato
     Raises ``ConfigurationError`` or ``BrokerError``.
     """
     settings = Settings(
-        redis_url=None, prefix="bull", state_dir=folder, http_port=None, log_level="INFO", log_format="json"
+        redis_url=None,
+        prefix="bull",
+        state_dir=folder,
+        http_port=None,
+        shutdown_timeout=3,
+        log_level="INFO",
+        log_format="json",
     )
     sender = SmtpEmailService("127.0.0.1", port=mail.port, security="none", connections=CONCURRENCY)
     own_log = open_log(None, settings, log)
