@@ -10,7 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis, Sentinel
 from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.backoff import NoBackoff
 
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 
@@ -66,7 +68,8 @@ class Address:
         """
         if not self.sentinels:
             return self.host, self.port
-        options = {"socket_timeout": 2, "socket_connect_timeout": 2, **self.sentinel_options}
+        once = Retry(NoBackoff(), 0)  # the next sentinel is the better second try: one connect has few seconds
+        options = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": once, **self.sentinel_options}
         sentinel = Sentinel(self.sentinels, **options)  # type: ignore[no-untyped-call]
         try:
             host, port = await sentinel.discover_master(self.sentinel_service)
