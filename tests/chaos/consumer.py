@@ -1,0 +1,96 @@
+"""The consumer of the worker processes: does what the job's data says, and writes each run into the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from redis import Redis
+
+from auth_worker import Job, UnrecoverableError
+from chaos.ledger import Ledger
+
+FOR_EVER = 3600.0
+_numbers = itertools.count(1)
+
+
+def consumer_for(ledger: Ledger, url: str) -> Callable[[Job], Awaitable[Any]]:
+    """An ``async def`` consumer."""
+
+    async def consumer(job: Job) -> Any:
+        run, how = _started(ledger, job), "raised"
+        try:
+            result = await _act(job, url)
+            how = "returned"
+            return result
+        except asyncio.CancelledError:
+            how = "cancelled"
+            raise
+        finally:
+            ledger.write("ended", run=run, how=how)
+
+    return consumer
+
+
+def plain_consumer_for(ledger: Ledger) -> Callable[[Job], Any]:
+    """A plain ``def`` consumer, for a thread; of all works it knows how to sleep."""
+
+    def consumer(job: Job) -> Any:
+        run = _started(ledger, job)
+        time.sleep(job.data.get("s", 0))
+        ledger.write("ended", run=run, how="returned")
+        return job.id
+
+    return consumer
+
+
+def _started(ledger: Ledger, job: Job) -> str:
+    run = f"{os.getpid()}-{next(_numbers)}"
+    ledger.write("started", run=run, id=job.id, pid=os.getpid(), attempt=job.attempt, stalled=job.stalled_count)
+    return run
+
+
+async def _act(job: Job, url: str) -> Any:
+    """``s`` is how long the work takes; ``do`` what comes then."""
+    work = job.data
+    seconds = work.get("s", 0)
+    match work.get("do", "sleep"):
+        case "block":
+            time.sleep(seconds)  # noqa: ASYNC251 - a consumer that blocks the loop is what is tried
+        case "thread":
+            await asyncio.to_thread(time.sleep, seconds)
+        case "ignore cancellation":
+            await _ignore_cancellation()
+        case _:
+            await asyncio.sleep(seconds)
+    match work.get("do", "sleep"):
+        case "fail" if job.attempt <= work["times"]:
+            raise RuntimeError(f"failure {job.attempt} of {work['times']}")
+        case "die":
+            raise UnrecoverableError("no hope")
+        case "kill the process":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "lose the lock and die" if not job.stalled_count:
+            _usurp(job, url)
+            raise UnrecoverableError("too late")
+    return job.id
+
+
+async def _ignore_cancellation() -> None:
+    end = time.monotonic() + FOR_EVER
+    while time.monotonic() < end:
+        try:
+            await asyncio.sleep(FOR_EVER)
+        except asyncio.CancelledError:
+            continue
+
+
+def _usurp(job: Job, url: str) -> None:
+    """Another worker has the job now, for a moment, and dies."""
+    with Redis.from_url(url) as redis:
+        redis.set(f"bull:{job.queue_name}:{job.id}:lock", "another worker", px=300)

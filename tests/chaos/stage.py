@@ -1,0 +1,120 @@
+"""The stage of a test: one broker, one producer, a crew of worker processes, and the oracle."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from redis.asyncio import Redis
+
+from auth_worker import JobQueue
+from chaos.census import UNREADABLE, Census, take_census
+from chaos.ledger import Ledger
+from chaos.orders import DEAD, QUEUE, Orders
+from chaos.supervisor import Crew, Nursery
+from proxy import Proxy
+from workers import eventually
+
+Work = Mapping[str, Any]
+
+
+class Stage:
+    """``url``: the broker."""
+
+    def __init__(self, nursery: Nursery, directory: Path, url: str) -> None:
+        self.ledger = Ledger(directory / "ledger")
+        self.log = directory / "workers.log"
+        orders = Orders(url=url, ledger=str(self.ledger.path), log=str(self.log))
+        self.crew = Crew(nursery, self.ledger, orders)
+        self.port = int(url.rpartition(":")[2].partition("/")[0])
+        self.redis: Any = Redis.from_url(url, retry=None)
+        self.jobs = JobQueue(QUEUE, url)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.crew.dismiss()
+        await self.jobs.close()
+        await self.redis.aclose()
+
+    async def add(self, *works: Work, **options: Any) -> list[str]:
+        """Add a job for each work, and note them as accepted once they are."""
+        ids = await self.jobs.add_bulk({"name": "work", "data": dict(work), "opts": options} for work in works)
+        for job_id, work in zip(ids, works, strict=True):
+            self.ledger.write("accepted", id=job_id, data=dict(work))
+        return ids
+
+    async def add_malformed(self, data: bytes = b'{"broken": ') -> str:
+        """Add a job whose data are no JSON: it is delayed, so that no worker sees it before that."""
+        job_id = await self.jobs.add("work", {}, delay=60_000)
+        self.ledger.write("accepted", id=job_id, data=UNREADABLE)
+        await self.redis.hset(f"bull:{QUEUE}:{job_id}", "data", data)
+        if await self.redis.zrem(f"bull:{QUEUE}:delayed", job_id):
+            await self.redis.lpush(f"bull:{QUEUE}:wait", job_id)
+            await self.redis.zadd(f"bull:{QUEUE}:marker", {"0": 0})
+        return job_id
+
+    async def started(self, number: int = 1, within: float = 10.0) -> None:
+        """Wait until so many runs have begun."""
+        await eventually(lambda: len(self.ledger.entries("started")) >= number, f"{number} runs", within)
+
+    async def logged(self, text: str, within: float = 10.0) -> None:
+        """Wait until a worker has logged a line with ``text``."""
+        await eventually(lambda: self.log.exists() and text in self.log.read_text(), f"{text!r} is logged", within)
+
+    async def until_condemned(self, ids: list[str], within: float = 20.0) -> None:
+        """Wait until each of the jobs has stalled once too often, and nobody has dealt with that yet."""
+
+        async def all_are() -> bool:
+            return all([await self.redis.hexists(f"bull:{QUEUE}:{job_id}", "defa") for job_id in ids])
+
+        await eventually(all_are, f"{len(ids)} jobs are condemned", within)
+
+    @contextlib.asynccontextmanager
+    async def behind_a_proxy(self) -> AsyncIterator[Proxy]:
+        """A proxy to the broker; it is healed at the end, so that what hangs in it is let go."""
+        async with Proxy(self.port) as proxy:
+            yield proxy
+            proxy.heal()
+
+    async def census(self) -> Census:
+        """Where every job stands."""
+        return await take_census(self.redis, QUEUE, DEAD)
+
+    async def finished(self) -> int:
+        """How many jobs have completed or failed."""
+        completed, failed = [await self.redis.zcard(f"bull:{QUEUE}:{state}") for state in ("completed", "failed")]
+        return int(completed + failed)
+
+    async def quiet(self, within: float) -> bool:
+        """Wait until every accepted job has completed or is dead with its letter; False if they do not."""
+        accepted = len(self.ledger.accepted())
+
+        async def all_done() -> bool:
+            failed, letters = (
+                await self.redis.zcard(f"bull:{QUEUE}:failed"),
+                await self.redis.llen(f"bull:{DEAD}:wait"),
+            )
+            return await self.finished() >= accepted and failed == letters
+
+        try:
+            await eventually(all_done, "quiescence", within)
+        except AssertionError:
+            return False
+        return True
+
+    async def verdict(self, within: float = 20.0, *, faults_excuse: bool = False) -> list[str]:
+        """Wait for quiescence, then say everything that is wrong; an empty list is right."""
+        await self.quiet(within)
+        census = await self.census()
+        return [
+            *census.violations(self.ledger.accepted()),
+            *(f"{job_id} ran again after it had returned" for job_id in self._doubled(faults_excuse)),
+            *(f"{job_id} ran twice at the same time" for job_id in self.ledger.overlapping()),
+        ]
+
+    def _doubled(self, faults_excuse: bool) -> list[str]:
+        return self.ledger.doubled(faults_excuse=faults_excuse)

@@ -1,0 +1,180 @@
+"""The supervisor: starts worker processes, and kills, stops, freezes and replaces them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from chaos.ledger import Ledger
+from chaos.orders import Orders
+from workers import eventually
+
+START_LIMIT_S = 30.0
+
+
+class Nursery:
+    """Our end of the nursery process; one does for a whole run of tests."""
+
+    def __init__(self) -> None:
+        tests = Path(__file__).resolve().parents[1]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "chaos.nursery"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(tests)},
+            cwd=tests,
+        )
+        self._births: queue.Queue[int] = queue.Queue()
+        self.codes: dict[int, int] = {}
+        """The exit code of every dead worker by its pid; a signal is negative."""
+        threading.Thread(target=self._listen, name="nursery", daemon=True).start()
+
+    def bear(self, orders: Orders) -> int:
+        """Start a worker process; returns its pid."""
+        assert self._process.stdin is not None
+        self._process.stdin.write((json.dumps(asdict(orders)) + "\n").encode())
+        self._process.stdin.flush()
+        return self._births.get(timeout=START_LIMIT_S)
+
+    def close(self) -> None:
+        """End it, and with it every worker."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = json.loads(line)
+            if "born" in said:
+                self.codes.pop(said["born"], None)
+                self._births.put(said["born"])
+            else:
+                self.codes[said["died"]] = said["code"]
+        self._process.stdout.close()
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, nursery: Nursery, ledger: Ledger, orders: Orders) -> None:
+        self._nursery = nursery
+        self._ledger = ledger
+        self.orders = orders
+        self.pid = nursery.bear(orders)
+        self._noted = False
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, a signal as a negative number; None while it lives."""
+        code = self._nursery.codes.get(self.pid)
+        if code is not None and not self._noted:
+            self._noted = True
+            self._ledger.write("died", pid=self.pid, code=code)
+        return code
+
+    @property
+    def log(self) -> str:
+        """What it wrote to stdout and stderr."""
+        return Path(str(self.orders.log)).read_text(errors="replace")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it still lives."""
+        if self.code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self._ledger.write("frozen", pid=self.pid)
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._ledger.write("thawed", pid=self.pid)
+        self.signal(signal.SIGCONT)
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        await self.gone(5)
+
+    async def gone(self, within: float = 10.0) -> int:
+        """Wait until it has ended; returns the exit code."""
+        await eventually(lambda: self.code is not None, f"the end of worker {self.pid}", within)
+        code = self.code
+        assert code is not None
+        return code
+
+    async def ready(self, within: float = START_LIMIT_S) -> None:
+        """Wait until it works, or has ended."""
+
+        def is_ready() -> bool:
+            return self.code is not None or any(e["pid"] == self.pid for e in self._ledger.entries("ready"))
+
+        await eventually(is_ready, f"worker {self.pid} is ready", within)
+
+
+class Crew:
+    """The workers of one test. ``orders`` are those of every worker unless ``hire`` changes them."""
+
+    def __init__(self, nursery: Nursery, ledger: Ledger, orders: Orders) -> None:
+        self._nursery = nursery
+        self._ledger = ledger
+        self.orders = orders
+        self.hired: list[Worker] = []
+
+    @property
+    def alive(self) -> list[Worker]:
+        """The workers that live."""
+        return [worker for worker in self.hired if worker.code is None]
+
+    async def hire(self, **changes: Any) -> Worker:
+        """Start a worker, and wait until it is ready."""
+        worker = self.launch(**changes)
+        await worker.ready()
+        return worker
+
+    def launch(self, **changes: Any) -> Worker:
+        """Start a worker."""
+        for name in ("config", "settings"):
+            changes[name] = {**getattr(self.orders, name), **changes.get(name, {})}
+        worker = Worker(self._nursery, self._ledger, replace(self.orders, **changes))
+        self.hired.append(worker)
+        return worker
+
+    @contextlib.asynccontextmanager
+    async def kept_at(self, number: int, **changes: Any) -> AsyncIterator[None]:
+        """Keep so many workers alive meanwhile: who dies is replaced, with ``changes`` to its orders."""
+
+        async def keep() -> None:
+            while True:
+                for _ in range(number - len(self.alive)):
+                    self.launch(**changes)
+                await asyncio.sleep(0.02)
+
+        keeping = asyncio.create_task(keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeping
+
+    async def dismiss(self) -> None:
+        """Kill everybody who is left."""
+        for worker in self.alive:
+            worker.signal(signal.SIGKILL)
+        for worker in self.hired:
+            await worker.gone(5)

@@ -1,0 +1,75 @@
+"""A worker process: a real service with the consumer of the chaos tests, as its orders say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from auth_worker import Settings, WorkerService
+from auth_worker.cli.loop import run_async
+from auth_worker.events import ProcessorChanged
+from chaos.consumer import consumer_for, plain_consumer_for
+from chaos.faults import crash_at, switch_off
+from chaos.ledger import Ledger
+from chaos.orders import QUICK, Orders
+
+CLOCK_JUMP_S, CLOCK_TURN_S = 3600.0, 0.1
+
+
+def work(orders: Orders) -> int:
+    """Work until a signal; returns the exit code."""
+    ledger = Ledger(Path(orders.ledger))
+    if orders.crash:
+        crash_at(orders.crash, orders.crash_at, ledger)
+    if orders.off:
+        switch_off(orders.off)
+    if orders.clock_jumps:
+        _let_the_clock_jump()
+    return run_async(_serve(orders, ledger))
+
+
+async def _serve(orders: Orders, ledger: Ledger) -> int:
+    service = _service(orders, ledger)
+    unready = set(orders.queues)
+
+    def changed(event: ProcessorChanged) -> None:
+        unready.discard(event.queue)
+        if not unready and event.state == "ready":
+            asyncio.get_running_loop().call_soon(lambda: ledger.write("ready", pid=os.getpid()))
+
+    service.runtime.bus.subscribe(ProcessorChanged, changed)
+    return await service.run()
+
+
+def _service(orders: Orders, ledger: Ledger) -> WorkerService:
+    defaults: dict[str, Any] = {
+        "http_port": None,
+        "reconcile_interval": 0.3,
+        "shutdown_timeout": 10,
+        "startup_timeout": 20,
+        "log_format": "json",
+    }
+    service = WorkerService(orders.url, settings=Settings(**{**defaults, **orders.settings}))
+    for queue in orders.queues:
+        consumer = plain_consumer_for(ledger) if orders.plain else consumer_for(ledger, orders.url)
+        service.register_processor(
+            queue_name=queue,
+            processor=consumer,
+            worker_config={**QUICK, **orders.config},
+            dead_letter_queue_name=orders.dead,
+        )
+    return service
+
+
+def _let_the_clock_jump() -> None:
+    """The wall clock of this process goes an hour forth, then an hour back, then right again, and so on."""
+    real, began = time.time, time.monotonic()
+
+    def jumping() -> float:
+        turn = int((time.monotonic() - began) / CLOCK_TURN_S) % 3
+        return real() + (0.0, CLOCK_JUMP_S, -CLOCK_JUMP_S)[turn]
+
+    time.time = jumping
