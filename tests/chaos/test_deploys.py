@@ -1,0 +1,77 @@
+"""Stops: whatever runs ends or is handed back, in time, and costs neither attempt nor stall."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import time
+
+import pytest
+
+from chaos.stage import Stage
+
+RESTARTS = int(os.environ.get("AUTH_TEST_CHAOS_RESTARTS", "20"))
+LONG = {"s": 3600}
+LOAD = ({"s": 0.01}, {"s": 0.02}, {"s": 0.05}, {"s": 0.4})
+
+
+async def test_deploys_cost_no_attempts(stage: Stage) -> None:
+    """Rolling restarts of three workers under load, every other one with a deadline that is too short."""
+    works = itertools.cycle(LOAD)
+    crew = stage.crew
+    for _ in range(3):
+        await crew.hire()
+    for number in range(RESTARTS):
+        await stage.add(*itertools.islice(works, 40))
+        await stage.started(len(stage.ledger.entries("started")) + 10)
+        oldest = crew.alive[0]
+        await crew.hire(settings={"shutdown_timeout": 10 if number % 2 else 0.05})
+        oldest.signal(signal.SIGTERM)
+        assert await oldest.gone() in (0, 3)
+    assert await stage.verdict() == []
+    assert {(run.attempt, run.stalled) for run in stage.ledger.runs()} == {(1, 0)}
+    assert {run.how for run in stage.ledger.runs()} == {"returned", "cancelled"}
+    assert (await stage.census()).dead == {}
+
+
+@pytest.mark.parametrize("stop", ["its deadline", "a second signal"])
+async def test_deadline_is_kept_by_a_job_that_hangs(stage: Stage, stop: str) -> None:
+    """The job is handed back: another worker has it at once, nothing counted."""
+    (job_id,) = await stage.add({"do": "sleep", "s": 3600})
+    worker = await stage.crew.hire(settings={"shutdown_timeout": 0.3 if stop == "its deadline" else 60})
+    await stage.started()
+    before = time.monotonic()
+    worker.signal(signal.SIGTERM)
+    if stop == "a second signal":
+        await stage.logged("Shutdown signal received")
+        worker.signal(signal.SIGTERM)
+    assert await worker.gone() == 3
+    assert time.monotonic() - before < 2
+    await stage.crew.hire()
+    await stage.started(2, within=2)
+    second = stage.ledger.runs_of(job_id)[1]
+    assert (second.attempt, second.stalled) == (1, 0)
+
+
+async def test_deadline_is_kept_while_the_broker_hangs(stage: Stage) -> None:
+    async with stage.behind_a_proxy() as proxy:
+        worker = await stage.crew.hire(url=proxy.url, settings={"shutdown_timeout": 0.3})
+        await stage.add(LONG)
+        await stage.started()
+        proxy.black_hole = True
+        before = time.monotonic()
+        worker.signal(signal.SIGTERM)
+        assert await worker.gone() == 3
+        assert time.monotonic() - before < 4
+
+
+async def test_a_stop_of_an_idle_or_paused_worker_is_clean_and_quick(stage: Stage) -> None:
+    worker = await stage.crew.hire()
+    await stage.redis.hset("bull:work:meta", "paused", "1")
+    await stage.add({"s": 0})
+    before = time.monotonic()
+    worker.signal(signal.SIGTERM)
+    assert await worker.gone() == 0
+    assert time.monotonic() - before < 1.5
+    assert "Traceback" not in worker.log
