@@ -205,11 +205,17 @@ async def a_sentinel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 async def test_a_sentinel_is_asked_where_the_primary_is() -> None:
     async with await asyncio.start_server(a_sentinel, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        dead = free_port()
-        address = Address.of(f"redis+sentinel://127.0.0.1:{dead},127.0.0.1:{port}/primary")
-        assert await address.resolve() == ("10.0.0.7", 7000)
+        assert await Address.of(f"redis+sentinel://127.0.0.1:{port}/primary").resolve() == ("10.0.0.7", 7000)
         with pytest.raises(BrokerUnavailableError, match="knows the primary of 'other'"):
             await Address.of(f"redis+sentinel://127.0.0.1:{port}/other").resolve()
+
+
+async def test_dead_sentinels_hold_nobody_up() -> None:
+    async with await asyncio.start_server(a_sentinel, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        sentinels = ",".join(f"127.0.0.1:{port}" for port in (free_port(), free_port(), port))
+        async with asyncio.timeout(2):
+            assert await Address.of(f"redis+sentinel://{sentinels}/primary").resolve() == ("10.0.0.7", 7000)
 
 
 async def test_without_sentinels_an_address_is_where_it_says() -> None:
