@@ -70,7 +70,7 @@ class Address:
             return self.host, self.port
         once = Retry(NoBackoff(), 0)  # the next sentinel is the better second try: one connect has few seconds
         options = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": once, **self.sentinel_options}
-        sentinel = Sentinel(self.sentinels, **options)  # type: ignore[no-untyped-call]
+        sentinel = Sentinel(self.sentinels, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
         try:
             host, port = await sentinel.discover_master(self.sentinel_service)
         except Exception as error:
