@@ -18,7 +18,7 @@ from auth_worker import (
     RateLimited,
     UnrecoverableError,
 )
-from auth_worker.events import JobCompleted, JobFailed, JobRetried
+from auth_worker.events import JobCompleted, JobFailed, JobRetried, ProcessorChanged
 from workers import DEAD, QUEUE, Desk, collect, eventually
 
 
@@ -359,3 +359,13 @@ async def test_rate_limited_rests_the_whole_queue_also_without_a_limiter(desk: D
     await desk.jobs.add("n", {})
     await desk.settled(2)
     assert starts[1] - starts[0] > 0.35
+
+
+async def test_a_queue_that_stays_empty_is_told_to_be_drained_once(desk: Desk) -> None:
+    processor = await desk.processor(lambda job: None, {"drain_delay": 50})
+    changes = collect(processor.runtime.bus, ProcessorChanged)
+    await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(5))
+    await eventually(lambda: ProcessorChanged(QUEUE, "drained") in changes)
+    assert (await desk.counts())["completed"] == 5
+    await asyncio.sleep(0.15)
+    assert changes == [ProcessorChanged(QUEUE, "drained")]

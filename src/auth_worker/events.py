@@ -93,7 +93,7 @@ class JobsRecovered(NamedTuple):
 
 
 class ProcessorChanged(NamedTuple):
-    """A processor's state: ready, paused, resumed, draining or closed."""
+    """A processor's state: ready, paused, resumed, draining or closed; drained: its queue has become empty."""
 
     queue: str
     state: str

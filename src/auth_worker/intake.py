@@ -18,7 +18,7 @@ from auth_worker.broker.doorbell import Doorbell
 from auth_worker.broker.replies import Fetched, Nothing, Settled
 from auth_worker.broker.store import Store
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
-from auth_worker.events import EventBus, Problem
+from auth_worker.events import EventBus, Problem, ProcessorChanged
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.quarantine import Quarantine
 
@@ -46,6 +46,7 @@ class Intake:
         queue: str,
         worker_id: str,
         concurrency: int,
+        drain_delay: int,
         launch: Launch,
         is_held: Callable[[str], bool],
     ) -> None:
@@ -55,6 +56,8 @@ class Intake:
         self._bus = bus
         self._queue = queue
         self._worker_id = worker_id
+        self._drain_delay = drain_delay / 1000
+        self._draining: asyncio.TimerHandle | None = None
         self._launch = launch
         self._is_held = is_held
         self._marker = f"{store.key_prefix}marker".encode()
@@ -63,6 +66,7 @@ class Intake:
         self._doubtful: set[str] = set()
         self._replaced: set[str] = set()
         self._surplus = 0
+        self._busy = False
         self._asking = 0
         self._streak = 0
         self._open = False
@@ -87,8 +91,10 @@ class Intake:
         """Stop asking; returns once no answer with a job can come any more."""
         self._open = False
         self._doorbell.unwatch(self._marker)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._draining):
+            if timer is not None:
+                timer.cancel()
+        self._draining = None
         await self._quiet.wait()
 
     async def stop(self) -> None:
@@ -130,6 +136,8 @@ class Intake:
             case Nothing(limited_ms, next_due):
                 self._free_slot(token)
                 self._streak = 0
+                if self._draining is None and self._busy:
+                    self._draining = self._loop.call_later(self._drain_delay, self._tell_drained)
                 self._park(limited_ms, next_due)
             case _:
                 self._failed(token, answer)
@@ -175,6 +183,10 @@ class Intake:
         if not self.wants_more:
             self.put_back(token, fetched.job_id)
             return
+        self._busy = True
+        if self._draining is not None:
+            self._draining.cancel()
+            self._draining = None
         self._launch(token, fetched, sent)
         if not self._free or not self.wants_more:
             return
@@ -203,6 +215,11 @@ class Intake:
     def _wake(self) -> None:
         self._rest_until = 0.0
         self.look()
+
+    def _tell_drained(self) -> None:
+        """The queue has been empty for the drain delay."""
+        self._draining, self._busy = None, False
+        self._bus.emit(ProcessorChanged(self._queue, "drained"))
 
     def _failed(self, token: str, error: BrokerError) -> None:
         if isinstance(error, BrokerUnavailableError):

@@ -22,6 +22,7 @@ class WorkerMessage(StrEnum):
     PROCESSOR_PAUSED = "Processor paused"
     PROCESSOR_RESUMED = "Processor resumed"
     PROCESSOR_CLOSED = "Processor closed"
+    QUEUE_DRAINED = "Queue drained"
     JOB_STARTED = "Job started"
     JOB_COMPLETED = "Job completed"
     JOB_RETRIED = "Job failed and will be retried"

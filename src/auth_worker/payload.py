@@ -49,27 +49,11 @@ def read_job(
 
     Raises ``InvalidPayloadError`` saying which field cannot be read and why.
     """
-    for field in (b"name", b"data", b"opts"):
-        if len(raw.get(field, b"")) > max_bytes:
-            raise InvalidPayloadError(
-                f"{field.decode()} has {len(raw[field])} bytes, more than the limit of {max_bytes} "
-                "(setting max_payload_bytes)"
-            )
+    _refuse_too_long(raw, max_bytes)
     if unsound := unsound_fields(raw):
         raise InvalidPayloadError(f"{unsound[0].decode()} cannot be read")
     options = parse(raw.get(b"opts", b""))
-    text = raw.get(b"data", b"{}")
-    try:
-        name = raw[b"name"].decode()
-        data = decode_json(text.decode())
-    except KeyError as error:
-        raise InvalidPayloadError("name is missing") from error
-    except UnicodeDecodeError as error:
-        raise InvalidPayloadError(f"name or data is not UTF-8: {error.reason}") from error
-    except RecursionError as error:
-        raise InvalidPayloadError("data is nested too deep") from error
-    except ValueError as error:
-        raise InvalidPayloadError(f"data is not JSON: {error}") from error
+    name, data = _name_and_data(raw)
     job = Job(
         id=job_id,
         name=name,
@@ -87,6 +71,28 @@ def read_job(
         actions=actions,
     )
     return job, options
+
+
+def _refuse_too_long(raw: RawJob, max_bytes: int) -> None:
+    for field in (b"name", b"data", b"opts"):
+        if len(raw.get(field, b"")) > max_bytes:
+            raise InvalidPayloadError(
+                f"{field.decode()} has {len(raw[field])} bytes, more than the limit of {max_bytes} "
+                "(setting max_payload_bytes)"
+            )
+
+
+def _name_and_data(raw: RawJob) -> tuple[str, Any]:
+    try:
+        return raw[b"name"].decode(), decode_json(raw.get(b"data", b"{}").decode())
+    except KeyError as error:
+        raise InvalidPayloadError("name is missing") from error
+    except UnicodeDecodeError as error:
+        raise InvalidPayloadError(f"name or data is not UTF-8: {error.reason}") from error
+    except RecursionError as error:
+        raise InvalidPayloadError("data is nested too deep") from error
+    except ValueError as error:
+        raise InvalidPayloadError(f"data is not JSON: {error}") from error
 
 
 def attempts_made(raw: RawJob) -> int:

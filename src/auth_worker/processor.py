@@ -199,6 +199,7 @@ class QueueProcessorService:
             queue=self.queue_name,
             worker_id=str(uuid.uuid4()),
             concurrency=self.config.concurrency,
+            drain_delay=self.config.drain_delay,
             launch=self._runs.launch,
             is_held=self._runs.holds,
         )
