@@ -1,0 +1,68 @@
+"""Our service, as ``auth-worker run`` runs it: uvloop, metrics, HTTP port, job logs to the file that stderr is."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from auth_worker import Job, WorkerService
+from auth_worker.cli.loop import run_async
+from auth_worker.config import Settings, WorkerConfig
+from auth_worker.queue import JobQueue
+from bench.adapters import child
+
+
+class Ours:
+    """Our worker, or our producer."""
+
+    def __init__(self) -> None:
+        self._service: WorkerService | None = None
+        self._queue: JobQueue | None = None
+
+    async def start(self, order: child.Order, consume: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
+        """As the protocol says."""
+        state = Path(tempfile.gettempdir()) / "auth-worker-bench"
+        url = f"redis://127.0.0.1:{order.port}/0"
+        settings = Settings(http_port=0, log_jobs=order.log_jobs, state_dir=state)
+        if order.role == "producer":
+            self._queue = JobQueue(order.queues[0], url, settings=settings)
+            return
+
+        async def consumer(job: Job) -> None:
+            await consume(job.data)
+
+        config = WorkerConfig(
+            concurrency=order.concurrency, lock_duration=child.LOCK_MS, stalled_interval=child.STALLED_MS
+        )
+        self._service = WorkerService(url, settings=settings)
+        for queue in order.queues:
+            self._service.register_processor(
+                queue_name=queue,
+                processor=consumer,
+                worker_config=config,
+                dead_letter_queue_name=f"{queue}-dead",
+            )
+        await self._service.start()
+
+    async def add(self, data: Mapping[str, Any]) -> None:
+        """As the protocol says."""
+        assert self._queue is not None
+        await self._queue.add("noop", data)
+
+    async def add_bulk(self, data: list[Mapping[str, Any]]) -> None:
+        """As the protocol says."""
+        assert self._queue is not None
+        await self._queue.add_bulk([{"name": "noop", "data": each} for each in data])
+
+    async def stop(self) -> None:
+        """As the protocol says."""
+        if self._service is not None:
+            await self._service.stop()
+        if self._queue is not None:
+            await self._queue.close()
+
+
+if __name__ == "__main__":
+    run_async(child.serve(Ours()))

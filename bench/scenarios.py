@@ -1,0 +1,170 @@
+"""What is measured, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+OURS, NODE, OFFICIAL = "ours", "node", "official"
+EVERYBODY = (OURS, NODE, OFFICIAL)
+
+
+class Kind(StrEnum):
+    """How a scenario is measured."""
+
+    WORK = "work"
+    ENQUEUE = "enqueue"
+    LATENCY = "latency"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One line of the report.
+
+    ``jobs`` is how many the fast contenders get, ``official_jobs`` how many the official client gets, which would
+    take minutes for as many. ``backlog`` more wait behind them all the time. ``sleep_ms`` is what a job awaits,
+    ``link_ms`` the round trip of the link between worker and server. ``in_flight`` adds are under way at a time;
+    0 adds in bulk.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    jobs: int = 0
+    official_jobs: int = 0
+    concurrency: int = 10
+    queues: int = 1
+    sleep_ms: int = 0
+    link_ms: int = 0
+    backlog: int = 0
+    in_flight: int = 1
+    seconds: float = 0
+    log_jobs: bool = True
+    contenders: tuple[str, ...] = EVERYBODY
+    quick: bool = True
+    full_only: bool = False
+
+    def jobs_of(self, contender: str) -> int:
+        """How many jobs a contender gets."""
+        return self.official_jobs or self.jobs if contender == OFFICIAL else self.jobs
+
+    def shortened(self) -> Scenario:
+        """The same with fewer jobs, for a sanity check."""
+        return replace(
+            self, jobs=self.jobs // 5, official_jobs=self.official_jobs // 5, seconds=min(self.seconds, 2)
+        )
+
+
+def _no_op(concurrency: int, jobs: int, *, quick: bool = True) -> Scenario:
+    return Scenario(
+        f"noop-{concurrency}",
+        f"no-op jobs, concurrency {concurrency}",
+        Kind.WORK,
+        jobs=jobs,
+        official_jobs=4000,
+        concurrency=concurrency,
+        quick=quick,
+    )
+
+
+def _waiting(backlog: int, *, quick: bool = True) -> Scenario:
+    return Scenario(
+        f"waiting-{backlog}",
+        f"no-op jobs, concurrency 50, {backlog:,} more waiting",
+        Kind.WORK,
+        jobs=20_000,
+        concurrency=50,
+        backlog=backlog,
+        contenders=(OURS,),
+        quick=quick,
+        full_only=backlog > 100_000,
+    )
+
+
+def _queues(queues: int, *, quick: bool = True) -> Scenario:
+    return Scenario(
+        f"queues-{queues}",
+        f"no-op jobs over {queues} queue{'s' * (queues > 1)}, {200 // queues} at a time each",
+        Kind.WORK,
+        jobs=30_000,
+        concurrency=200 // queues,
+        queues=queues,
+        contenders=(OURS,),
+        quick=quick,
+    )
+
+
+SCENARIOS = (
+    _no_op(1, 10_000),
+    _no_op(10, 30_000),
+    _no_op(50, 40_000),
+    _no_op(200, 40_000),
+    Scenario(
+        "noop-200-quiet",
+        "the same, job logs off",
+        Kind.WORK,
+        jobs=40_000,
+        concurrency=200,
+        log_jobs=False,
+        contenders=(OURS,),
+    ),
+    Scenario(
+        "await-10ms",
+        "jobs that await 10 ms, concurrency 100",
+        Kind.WORK,
+        jobs=30_000,
+        official_jobs=4000,
+        concurrency=100,
+        sleep_ms=10,
+    ),
+    Scenario(
+        "link-20ms",
+        "no-op jobs over a 20 ms link, concurrency 100",
+        Kind.WORK,
+        jobs=20_000,
+        official_jobs=200,
+        concurrency=100,
+        link_ms=20,
+    ),
+    Scenario("add-1", "add, one after another", Kind.ENQUEUE, jobs=10_000, official_jobs=5000, in_flight=1),
+    Scenario("add-100", "add, 100 in flight", Kind.ENQUEUE, jobs=30_000, official_jobs=10_000, in_flight=100),
+    Scenario("add-bulk", "add in bulk, 1000 each", Kind.ENQUEUE, jobs=50_000, official_jobs=30_000, in_flight=0),
+    Scenario("latency", "add to start, idle worker, a job every 5 ms", Kind.LATENCY, jobs=2000),
+    Scenario("idle", "idle, one queue", Kind.IDLE, seconds=6, concurrency=50),
+    Scenario("idle-200", "idle, 200 queues", Kind.IDLE, seconds=6, concurrency=5, queues=200, quick=False),
+    _waiting(1_000),
+    _waiting(10_000, quick=False),
+    _waiting(100_000, quick=False),
+    _waiting(1_000_000, quick=False),
+    _queues(1),
+    _queues(10, quick=False),
+    _queues(50, quick=False),
+    _queues(200),
+)
+
+
+def chosen(only: list[str], *, quick: bool, full: bool) -> list[Scenario]:
+    """The scenarios to run: those named by ``only``, or all that fit the size of the run.
+
+    A name of several words may be cut after any of them: ``noop`` is all of ``noop-1``, ``noop-10`` and so on.
+    Raises ``ValueError`` naming the scenarios when one of ``only`` fits none.
+    """
+    for name in only:
+        if not any(_is_meant(name, scenario) for scenario in SCENARIOS):
+            raise ValueError(f"no scenario {name!r}; there are {', '.join(each.name for each in SCENARIOS)}")
+    picked = [
+        scenario
+        for scenario in SCENARIOS
+        if scenario.name in only
+        or (
+            (not only or any(_is_meant(name, scenario) for name in only))
+            and (full or not scenario.full_only)
+            and (scenario.quick or not quick)
+        )
+    ]
+    return [scenario.shortened() if quick else scenario for scenario in picked]
+
+
+def _is_meant(name: str, scenario: Scenario) -> bool:
+    return f"{scenario.name}-".startswith(f"{name}-")
