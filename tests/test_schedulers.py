@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from workers import Desk, eventually
 
 from auth_worker import ConfigurationError, Job
+from workers import Desk, eventually
 
 
 async def test_every_so_many_ms_a_job_runs_and_the_limit_ends_it(desk: Desk) -> None:
@@ -68,3 +70,12 @@ async def test_a_repetition_that_makes_no_sense_is_refused(desk: Desk, repeat: d
     with pytest.raises(ConfigurationError, match="daily"):
         await desk.jobs.upsert_job_scheduler("daily", name="n", **repeat)  # type: ignore[arg-type]
     assert sum((await desk.counts()).values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "tz"), [("61 * * * *", "UTC"), ("0 0 31 2 *", "UTC"), ("0 8 * * *", "Mars/Base")]
+)
+async def test_what_cannot_be_read_is_named(desk: Desk, pattern: str, tz: str) -> None:
+    wrong = tz if tz != "UTC" else pattern
+    with pytest.raises(ConfigurationError, match=re.escape(repr(wrong))):
+        await desk.jobs.upsert_job_scheduler("daily", name="n", pattern=pattern, tz=tz)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+import time
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
-from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 ALIASES = {
@@ -34,40 +34,67 @@ NAMES = {
     **{name.lower(): (number + 1) % 7 for number, name in enumerate(calendar.day_abbr)},
 }
 LONGEST_PATTERN = 1024
+_MASK = 0xFFFFFFFF
 SEARCHED_DAYS = 41 * 366
 """How far to look for a day: the rarest ones, as a fifth Monday of February, come back within 40 years."""
-_ATOM = re.compile(r"(\d+)(?:-(\d+))?(?:/(\d+))?")
-_HASH = re.compile(r"H(?:\((\d+)-(\d+)\))?(?:/(\d+))?")
-_OFFSET = re.compile(r"UTC([+-])(\d{1,2})(?::(\d\d))?", re.IGNORECASE)
+_ATOM = re.compile(r"(\d+)(?:-(\d+))?(?:/(\d+))?", re.ASCII)
+_HASH = re.compile(r"H(?:\((\d+)-(\d+)\))?(?:/(\d+))?", re.ASCII)
+_OFFSET = re.compile(r"utc([+-]\d{1,2})(?::(\d\d))?", re.ASCII | re.IGNORECASE)
 
 
 class Cron(NamedTuple):
-    """A pattern that was read; ``last_weekdays`` are the days of week that must be the month's last (``5L``)."""
+    """A pattern that was read; None for days that are not restricted.
+
+    ``last_weekdays`` are the days of week that count in the month's last week only (``5L``).
+    """
 
     seconds: list[int]
     minutes: list[int]
     hours: list[int]
-    days: set[int] | None
+    days: list[int] | None
     last_day: bool
-    months: set[int]
-    weekdays: set[int] | None
+    months: list[int]
+    weekdays: list[int] | None
     nth: int
-    last_weekdays: set[int]
+    last_weekdays: list[int]
 
     def falls_on(self, day: date) -> bool:
         """Whether it fires on ``day``: where both kinds of days are restricted, one of them is enough."""
         if day.month not in self.months:
             return False
+        if self.days is None and self.weekdays is None:
+            return True
         days_in_month = calendar.monthrange(day.year, day.month)[1]
-        weekday = day.isoweekday() % 7
-        by_month = self.days is not None and (
-            day.day in self.days or (self.last_day and day.day == days_in_month)
-        )
+        weekday, week = day.isoweekday() % 7, (day.day + 6) // 7
+        by_month = self.days is not None and (day.day in self.days or (self.last_day and day.day == days_in_month))
         by_week = self.weekdays is not None and (
-            (weekday in self.weekdays and self.nth in (0, -(-day.day // 7)))
+            (weekday in self.weekdays and self.nth in (0, week))
             or (weekday in self.last_weekdays and day.day > days_in_month - 7)
         )
-        return by_month or by_week or (self.days is None and self.weekdays is None)
+        return by_month or by_week
+
+
+class RepeatStrategy:
+    """How ``JobScheduler`` finds the next time of the scheduler ``scheduler_id``, given its repeat options."""
+
+    def __init__(self, scheduler_id: str) -> None:
+        self._scheduler_id = scheduler_id
+
+    def __call__(self, now: int, repeat: Mapping[str, Any]) -> int | None:
+        """The next time after ``now`` (epoch ms) and ``startDate``; None when that is past ``endDate``.
+
+        An ``H`` stands for the same time in every iteration: it is drawn from ``hashSeed``, or the scheduler's
+        id. Raises ``ValueError`` as ``next_time``, also where ``immediately`` needs no next time.
+        """
+        start, end = repeat.get("startDate"), repeat.get("endDate")
+        seed = str(repeat.get("hashSeed") or self._scheduler_id)
+        try:
+            due = next_time(str(repeat["pattern"]), max(now, int(start or 0)), repeat.get("tz"), seed)
+        except OverflowError:
+            raise ValueError(f"startDate {start!r} is no time") from None
+        if repeat.get("immediately"):
+            return round(time.time() * 1000)
+        return None if end is not None and due > int(end) else due
 
 
 def next_time(pattern: str, after: int, tz: str | None = None, seed: str = "") -> int:
@@ -77,32 +104,35 @@ def next_time(pattern: str, after: int, tz: str | None = None, seed: str = "") -
     what each ``H`` stands for. Raises ``ValueError`` when pattern or zone cannot be read, or no time can come.
     """
     cron, zone, since = read_pattern(pattern, seed), _zone(tz), after // 1000
-    yesterday = datetime.fromtimestamp(since, zone).date() - timedelta(days=1)  # a skipped 23:30 is due a day later
-    for number in range(SEARCHED_DAYS):
-        day = yesterday + timedelta(days=number)
+    day = datetime.fromtimestamp(since, zone).date() - timedelta(days=1)  # a skipped 23:30 is due a day later
+    last = day + timedelta(days=SEARCHED_DAYS)
+    while day < last:
+        if day.month not in cron.months:
+            day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+            continue
+        following = day + timedelta(days=1)
         if cron.falls_on(day) and (due := _first_of(cron, day, zone, since, None)) is not None:
-            following = day + timedelta(days=1)  # its first minutes can come before a time that was skipped
-            if cron.falls_on(following):
+            if cron.falls_on(following):  # its first minutes can come before a time that was skipped
                 due = _first_of(cron, following, zone, since, due) or due
             return due * 1000
+        day = following
     raise ValueError(f"pattern {pattern!r} never fires")
 
 
 def _first_of(cron: Cron, day: date, zone: tzinfo | None, since: int, best: int | None) -> int | None:
-    """The first time of ``day`` after ``since`` and before ``best`` (epoch s), or ``best``."""
+    """The first time of ``day`` after ``since`` and before ``best`` (epoch s); if there is none, ``best``."""
     real_time = len(cron.hours) == 24
-    for hour in cron.hours:
-        for fold in (0, 1) if real_time else (0,):
-            local = datetime(day.year, day.month, day.day, hour, tzinfo=zone, fold=fold)
-            if local.replace(minute=59, second=59).timestamp() <= since:
+    for hour, fold in ((hour, fold) for hour in cron.hours for fold in ((0, 1) if real_time else (0,))):
+        local = datetime(day.year, day.month, day.day, hour, tzinfo=zone, fold=fold)
+        if local.timestamp() + 7200 <= since or (best is not None and local.timestamp() >= best):
+            continue
+        for minute in cron.minutes:
+            start = int(local.replace(minute=minute).timestamp())
+            if start + 59 <= since or (real_time and _is_skipped(local.replace(minute=minute), start)):
                 continue
-            for minute in cron.minutes:
-                local = local.replace(minute=minute)
-                start = int(local.timestamp())
-                if best is not None and start >= best:
-                    break
-                if start + 59 > since and not (real_time and _is_skipped(local, start)):
-                    best = min((start + second for second in cron.seconds if start + second > since), default=best)
+            due = next((start + second for second in cron.seconds if start + second > since), None)
+            if due is not None and (best is None or due < best):
+                best = due
     return best
 
 
@@ -116,15 +146,99 @@ def read_pattern(pattern: str, seed: str = "") -> Cron:
     texts = ALIASES.get(pattern, pattern).split()
     if not 1 <= len(texts) <= 6 or len(pattern) > LONGEST_PATTERN:
         raise ValueError(f"pattern {pattern!r:.80} has {len(texts)} fields, not 5 or 6")
-    texts = ["0", *"*****"][: 6 - len(texts)] + texts
+    second, minute, hour, day, month, weekday = ["0", *"*****"][: 6 - len(texts)] + texts
     numbers = _random_numbers(seed or pattern)
     try:
-        seconds, minutes, hours = (_values(texts[place], 0, most, numbers) for place, most in enumerate((59, 59, 23)))
-        months = _values(_numbered(texts[4]), 1, 12, numbers)
-        days = _values(texts[3], 1, 31, numbers, last=r"\d{0,2}L")
-        weekday, _, nth = texts[5].partition("#")
-        if nth and (not re.fullmatch("[1-5]", nth) or re.search("[,/-]", weekday)):
-            raise ValueError("# takes one day of week, and a number from 1 to 5")
-        weekdays = _values(_numbered(weekday), 0, 7, numbers, last=r"\dL")
+        seconds, minutes, hours = (
+            _values(text, 0, most, next(numbers))[0] for text, most in ((second, 59), (minute, 59), (hour, 23))
+        )
+        months, _ = _values(_numbered(month), 1, 12, next(numbers))
+        days, last_days = _values(day, 1, 31, next(numbers), last=r"\d{0,2}L")
+        weekday, nth = _nth(weekday)
+        weekdays, last_weekdays = _values(_numbered(weekday), 0, 7, next(numbers), last=r"\dL")
     except ValueError as error:
         raise ValueError(f"pattern {pattern!r} cannot be read: {error}") from None
+    return Cron(
+        seconds,
+        minutes,
+        hours,
+        None if day in ("*", "?") else days,
+        bool(last_days),
+        months,
+        None if weekday in ("*", "?") else weekdays,
+        nth,
+        [int(part[0]) % 7 for part in last_weekdays],
+    )
+
+
+def _nth(text: str) -> tuple[str, int]:
+    """Split ``5#3``, the third Friday of a month."""
+    weekday, found, nth = text.partition("#")
+    if not found:
+        return text, 0
+    if not re.fullmatch("[1-5]", nth) or re.search("[,/-]", weekday):
+        raise ValueError("# takes one day of week, and a number from 1 to 5")
+    return weekday, int(nth)
+
+
+def _numbered(text: str) -> str:
+    """Names of months and days of week as numbers."""
+    return re.sub("[A-Za-z]{3}", lambda match: str(NAMES.get(match[0].lower(), match[0])), text)
+
+
+def _values(text: str, least: int, most: int, number: float, last: str = "(?!)") -> tuple[list[int], list[str]]:
+    """The values of a field, and its parts of the form ``last``; ``number`` (0..1) decides what H stands for."""
+    text = re.sub("[*?]", f"{least}-{most}", text)
+    parts = _HASH.sub(lambda match: _hashed(match, least, most, number), text).split(",")
+    values = [value for part in parts if not re.fullmatch(last, part) for value in _part(part, least, most)]
+    if len(set(values)) < len(values):
+        raise ValueError(f"{text!r} names a value twice")
+    return sorted(values), [part for part in parts if re.fullmatch(last, part)]
+
+
+def _part(text: str, least: int, most: int) -> list[int]:
+    match = _ATOM.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no number, range or step")
+    low, step = int(match[1]), int(match[3] or 1)
+    high = int(match[2]) if match[2] else most if match[3] else low
+    if not least <= low <= high <= most or not step:
+        raise ValueError(f"{text!r} is not within {least}-{most}")
+    values = range(low, high + 1, step)
+    return list({value % 7 for value in values} if most == 7 else values)
+
+
+def _hashed(match: re.Match[str], least: int, most: int, number: float) -> str:
+    """What an H stands for: one value, or with a step those from a chosen offset on."""
+    low, high = max(int(match[1] or least), least), min(int(match[2] or most), most)
+    step = int(match[3] or 0)
+    if low > high or match[3] == "0":
+        raise ValueError(f"{match[0]!r} leaves no value within {least}-{most}")
+    values = range(low // step * step + int(number * step), high + 1, step) if step else ()
+    stepped = [str(value) for value in values if value >= low]
+    return ",".join(stepped) or str(int(number * (high - low + 1)) + low)
+
+
+def _random_numbers(seed: str) -> Iterator[float]:
+    """cron-parser's random numbers: mulberry32, seeded with the FNV-1a hash of the text's UTF-16 units."""
+    state = 2166136261
+    units = seed.encode("utf-16-le", "surrogatepass")
+    for low, high in zip(units[::2], units[1::2], strict=True):
+        state = ((state ^ (low | high << 8)) * 16777619) & _MASK
+    while True:
+        state = (state + 0x6D2B79F5) & _MASK
+        mixed = (state ^ state >> 15) * (state | 1) & _MASK
+        mixed ^= (mixed + (mixed ^ mixed >> 7) * (mixed | 61)) & _MASK
+        yield (mixed ^ mixed >> 14) / 2**32
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    if not name:
+        return None
+    try:
+        if offset := _OFFSET.fullmatch(name):
+            hours, minutes = int(offset[1]), int(offset[2] or 0)
+            return timezone(timedelta(hours=hours, minutes=-minutes if offset[1][0] == "-" else minutes))
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"time zone {name!r} is not known") from None

@@ -1,7 +1,7 @@
 """Job schedulers: when an iteration starts, the next one is created; and the producer's side of them.
 
-The arithmetic (every, cron patterns, time zones, limits, end dates) is the official package's ``JobScheduler``;
-the scripts see to it that of several workers one creates the next iteration.
+The official package's ``JobScheduler`` does the arithmetic (every, limits, dates), with our own reading of cron
+patterns (``cron.py``); the scripts see to it that of several workers one creates the next iteration.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from bullmq.job_scheduler import JobScheduler
 
+from auth_worker.broker.cron import RepeatStrategy
 from auth_worker.broker.link import Link
 from auth_worker.broker.scripts import builders
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
@@ -25,16 +26,14 @@ class Schedulers:
     def __init__(self, link: Link, prefix: str, queue: str) -> None:
         self._link = link
         backend: Any = builders(prefix, queue, link.call)
-        self._scheduler = JobScheduler(
-            SimpleNamespace(backend=backend, qualifiedName=f"{prefix}:{queue}", name=queue)
-        )
+        self._queue = SimpleNamespace(backend=backend, qualifiedName=f"{prefix}:{queue}", name=queue)
 
     async def advance(self, run: Run) -> None:
         """Create the iteration after the run's job, if its scheduler still stands and is not at its end.
 
         Tried again while Redis is away, as long as the job's lock can hold. Source: Node's
-        Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, and ``ValueError`` or
-        ``KeyError`` when the pattern or the time zone cannot be read.
+        Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, and ``ValueError``
+        when the pattern or the time zone cannot be read.
         """
         while True:
             try:
@@ -43,10 +42,13 @@ class Schedulers:
             except BrokerUnavailableError:
                 await self._link.wait_up()
 
+    def _official(self, scheduler_id: str) -> JobScheduler:
+        return JobScheduler(self._queue, RepeatStrategy(scheduler_id))
+
     async def _advance(self, scheduler_id: str, run: Run) -> None:
         name, data, options = run.job.name, run.job.data, _stored_options(run)
         if options is None:
-            scheduler = await self._scheduler.getScheduler(scheduler_id)
+            scheduler = await self._official(scheduler_id).getScheduler(scheduler_id)
             if scheduler is None:
                 return
             template = scheduler.pop("template", {})
@@ -55,7 +57,7 @@ class Schedulers:
                 **template.get("opts", {}),
                 "repeat": {**scheduler, "count": scheduler.get("iterationCount")},
             }
-        await self._scheduler.upsertJobScheduler(
+        await self._official(scheduler_id).upsertJobScheduler(
             scheduler_id,
             dict(options.get("repeat") or {}),
             name,
@@ -78,16 +80,16 @@ class Schedulers:
         Raises ``ConfigurationError`` when the repeat options make no sense, and ``BrokerError``.
         """
         try:
-            job = await self._scheduler.upsertJobScheduler(
+            job = await self._official(scheduler_id).upsertJobScheduler(
                 scheduler_id, dict(repeat), name, data, dict(options), override=True
             )
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}") from error
         return None if job is None else _text(job.id)
 
     async def remove(self, scheduler_id: str) -> bool:
         """Remove a scheduler and its next job; returns whether there was one. Raises ``BrokerError``."""
-        return int(await self._scheduler.removeJobScheduler(scheduler_id)) == 0
+        return int(await self._official(scheduler_id).removeJobScheduler(scheduler_id)) == 0
 
 
 def _stored_options(run: Run) -> dict[str, Any] | None:
