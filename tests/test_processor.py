@@ -369,3 +369,13 @@ async def test_a_queue_that_stays_empty_is_told_to_be_drained_once(desk: Desk) -
     assert (await desk.counts())["completed"] == 5
     await asyncio.sleep(0.15)
     assert changes == [ProcessorChanged(QUEUE, "drained")]
+
+
+async def test_a_plain_function_that_returns_a_coroutine_is_awaited(desk: Desk) -> None:
+    async def handler(job: Job, dependency: str) -> str:
+        return dependency
+
+    await desk.processor(lambda job: handler(job, "injected"))
+    job_id = await desk.jobs.add("n", {})
+    await desk.settled(1)
+    assert (await desk.job(job_id))["returnvalue"] == '"injected"'

@@ -180,3 +180,39 @@ async def test_a_run_cancelled_before_it_has_a_task_ends_as_cancelled() -> None:
     run = a_run()
     run.cancel(Cause.SHUTDOWN)
     assert await outcome_of(consumer, run) == HandBack()
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"), [(Cause.SHUTDOWN, HandBack()), (Cause.LEASE_LOST, Lost())], ids=["shutdown", "lost"]
+)
+async def test_a_run_cancelled_before_its_first_step_is_decided_and_never_begins(
+    cause: Cause, expected: Outcome
+) -> None:
+    called: list[Job] = []
+
+    async def consumer(job: Job) -> None:
+        called.append(job)
+
+    run = a_run()
+    run.cancel(cause)
+    assert await outcome_of(consumer, run) == expected
+    assert called == []
+
+
+async def test_a_consumer_that_goes_on_after_its_time_out_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("auth_worker.run.GRACE", 0.02)
+    cancelled = 0
+
+    async def consumer(job: Job) -> None:
+        nonlocal cancelled
+        while cancelled < 3:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled += 1
+
+    outcome = await outcome_of(consumer, a_run(options=some_options({"attempts": 2})), timeout=0.02)
+    assert isinstance(outcome, Retry)
+    assert cancelled == 3

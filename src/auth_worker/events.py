@@ -64,7 +64,7 @@ class JobFailed(NamedTuple):
 
 
 class JobMoved(NamedTuple):
-    """The job left without an attempt counted: ``to`` is delayed, waiting, waiting-children or dropped."""
+    """The job left, no attempt counted; ``to``: delayed, rate-limited, waiting, waiting-children or dropped."""
 
     queue: str
     job_id: str

@@ -7,6 +7,7 @@ returns. Code that may hang belongs into a process (``execution="process"``): th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import multiprocessing
@@ -83,17 +84,11 @@ class ThreadExecutor:
         """Run the function in a thread, with the context of the run; wait for it even when cancelled."""
         context = contextvars.copy_context()
         running = asyncio.get_running_loop().run_in_executor(self._pool, context.run, _call, self._consumer, job)
-        cancelled: asyncio.CancelledError | None = None
         while not running.done():
-            try:
+            with contextlib.suppress(BaseException):  # told by result(); our own cancellation has to wait
                 await asyncio.shield(running)
-            except asyncio.CancelledError as error:
-                if running.done():
-                    break
-                cancelled = error
-        if cancelled is not None and not running.cancelled() and running.exception() is None:
-            return running.result()
-        return await running
+        result = running.result()
+        return await result if inspect.isawaitable(result) else result
 
     def close(self) -> None:
         """Stop taking work; a thread that still runs ends with its function."""

@@ -11,7 +11,6 @@ import logging
 import sys
 import threading
 import time
-import weakref
 from collections import deque
 from typing import Any, NamedTuple, TextIO
 
@@ -71,18 +70,19 @@ class LineSink:
             try:
                 self._stream.write("".join(lines))
                 self._stream.flush()
-            except (OSError, ValueError):
+            except Exception:
                 self.dropped += len(lines)
 
 
-_sinks: weakref.WeakKeyDictionary[TextIO, LineSink] = weakref.WeakKeyDictionary()
+_sinks: dict[int, LineSink] = {}
+"""By the identity of their stream, which they hold; a process has one or two."""
 
 
 def _sink_of(stream: TextIO) -> LineSink:
     """The one sink of a stream."""
-    sink = _sinks.get(stream)
+    sink = _sinks.get(id(stream))
     if sink is None:
-        sink = _sinks[stream] = LineSink(stream)
+        sink = _sinks[id(stream)] = LineSink(stream)
     return sink
 
 

@@ -166,6 +166,8 @@ class JobQueue:
         await self.close()
 
     def _command(self, producer: Producer, job: Mapping[str, Any], now: int) -> bytes:
+        if unknown := set(job) - {"name", "data", "opts"}:
+            raise ConfigurationError(f"a job has name, data and opts, not {', '.join(sorted(map(str, unknown)))}")
         name = job.get("name")
         if not isinstance(name, str) or not name:
             raise ConfigurationError(f"name must be a text that is not empty, not {name!r:.80}")

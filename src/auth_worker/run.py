@@ -18,6 +18,8 @@ from auth_worker.options import JobOptions
 from auth_worker.outcome import Cause, Complete, Lost, Outcome, decide_error, decide_result
 from auth_worker.payload import RawJob, earlier_traces
 
+GRACE = 5.0
+"""How long (s) a cancelled consumer may clean up before it is cancelled again."""
 Execute = Callable[[Job], Awaitable[Any]]
 current_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("auth_worker_run", default=None)
 """The run that this code belongs to, also in the thread of a plain ``def`` consumer; None outside of runs."""
@@ -26,12 +28,15 @@ current_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("auth_w
 class Run:
     """A job, the lease on it, and how far it has come.
 
-    ``renewed`` is the monotonic time (s) up to which the lease counts from: when the command was sent that last
-    set or renewed the lock. ``ended`` turns true with the decision; a lease lost after that is no matter.
-    ``settling`` turns true when an outcome is on its way to Redis; there is never a second one.
+    ``renewed`` is the monotonic time (s) from which the lease counts: when the command was sent that last set or
+    renewed the lock. ``began`` turns true when the consumer is called: before, a cancellation is only noted, since
+    a task that is cancelled before its first step decides nothing. ``ended`` turns true with the decision; a lease
+    lost after that is no matter. ``settling`` turns true when an outcome is on its way to Redis; there is never a
+    second one.
     """
 
     __slots__ = (
+        "began",
         "cause",
         "ended",
         "job",
@@ -59,6 +64,7 @@ class Run:
         self.stopped = 0.0
         self.cause: Cause | None = None
         self.task: asyncio.Task[None] | None = None
+        self.began = False
         self.ended = False
         self.settling = False
 
@@ -83,7 +89,7 @@ class Run:
         if self.cause is None or cause is Cause.LEASE_LOST:
             self.cause = cause
         self.job.cancelled.set()
-        if self.task is not None:
+        if self.task is not None and self.began:
             self.task.cancel()
 
 
@@ -91,11 +97,11 @@ async def perform(run: Run, execute: Execute, *, timeout: float | None, max_resu
     """Run the consumer to its end, whatever it raises, and decide. ``timeout`` in s. Never raises."""
     current_run.set(run)
     run.started = time.perf_counter()
-    timer = None
-    if timeout is not None:
-        run.job.deadline = time.monotonic() + timeout
-        timer = asyncio.get_running_loop().call_later(timeout, run.cancel, Cause.TIMEOUT)
+    deadline = _Deadline(run, timeout) if timeout is not None else None
     try:
+        if run.cause is not None:
+            raise asyncio.CancelledError
+        run.began = True
         value = await execute(run.job)
     except BaseException as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
         outcome = decide_error(error, run.job, run.options, run.cause)
@@ -106,6 +112,27 @@ async def perform(run: Run, execute: Execute, *, timeout: float | None, max_resu
     finally:
         run.stopped = time.perf_counter()
         run.ended = True
-        if timer is not None:
-            timer.cancel()
+        if deadline is not None:
+            deadline.close()
     return Lost() if run.cause is Cause.LEASE_LOST else outcome
+
+
+class _Deadline:
+    """Cancels a run that takes too long, and again after each grace if its consumer goes on all the same."""
+
+    def __init__(self, run: Run, timeout: float) -> None:
+        run.job.deadline = time.monotonic() + timeout
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(timeout, self._pass)
+
+    def _pass(self) -> None:
+        self._timer = self._loop.call_later(GRACE, self._pass)
+        if self._run.cause is None:
+            self._run.cancel(Cause.TIMEOUT)
+        elif self._run.task is not None:
+            self._run.task.cancel()
+
+    def close(self) -> None:
+        """The run has ended."""
+        self._timer.cancel()

@@ -230,6 +230,8 @@ class Runs:
     async def _process(self, run: Run) -> None:
         if b"rjk" in run.raw:
             await self._advance(run)
+            if run.settling:
+                return
         outcome = await perform(
             run, self._executor, timeout=self._timeout, max_result_bytes=self._max_result_bytes
         )
@@ -257,7 +259,7 @@ def _destination(outcome: Outcome) -> tuple[str, str]:
         case Postpone(delay_ms):
             return "delayed", f"for {delay_ms} ms"
         case Throttle(duration_ms):
-            return "waiting", f"queue rests {duration_ms} ms"
+            return "rate-limited", f"queue rests {duration_ms} ms"
         case AwaitChildren():
             return "waiting-children", ""
         case Drop(reason):

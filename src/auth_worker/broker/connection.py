@@ -36,7 +36,7 @@ def is_error(reply: Any) -> bool:
 
 def error_of(reply: hiredis.ReplyError) -> BrokerError:
     """The error of ours for an error reply of Redis; its code says which."""
-    text = str(reply)
+    text = str(reply).partition(", with args beginning")[0]  # what follows may be a password
     code = text.partition(" ")[0]
     kind = BrokerBusyError if code in BUSY_CODES else BrokerError
     return kind(f"Redis refused: {text}", code)
