@@ -66,6 +66,8 @@ async def _act(job: Job, url: str) -> Any:
             await asyncio.to_thread(time.sleep, seconds)
         case "ignore cancellation":
             await _ignore_cancellation()
+        case "hang once" if not job.stalled_count:
+            await asyncio.sleep(FOR_EVER)
         case _:
             await asyncio.sleep(seconds)
     match work.get("do", "sleep"):

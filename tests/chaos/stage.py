@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 
 from auth_worker import JobQueue
 from chaos.census import UNREADABLE, Census, take_census
@@ -29,7 +31,7 @@ class Stage:
         orders = Orders(url=url, ledger=str(self.ledger.path), log=str(self.log))
         self.crew = Crew(nursery, self.ledger, orders)
         self.port = int(url.rpartition(":")[2].partition("/")[0])
-        self.redis: Any = Redis.from_url(url, retry=None)
+        self.redis: Any = Redis.from_url(url, retry=Retry(ConstantBackoff(0.1), 50))
         self.jobs = JobQueue(QUEUE, url)
 
     async def __aenter__(self) -> Self:
@@ -48,13 +50,10 @@ class Stage:
         return ids
 
     async def add_malformed(self, data: bytes = b'{"broken": ') -> str:
-        """Add a job whose data are no JSON: it is delayed, so that no worker sees it before that."""
-        job_id = await self.jobs.add("work", {}, delay=60_000)
-        self.ledger.write("accepted", id=job_id, data=UNREADABLE)
+        """Add a job whose data are no JSON; it comes after a delay, so that no worker sees it as it was before."""
+        job_id = await self.jobs.add("work", {}, delay=500)
         await self.redis.hset(f"bull:{QUEUE}:{job_id}", "data", data)
-        if await self.redis.zrem(f"bull:{QUEUE}:delayed", job_id):
-            await self.redis.lpush(f"bull:{QUEUE}:wait", job_id)
-            await self.redis.zadd(f"bull:{QUEUE}:marker", {"0": 0})
+        self.ledger.write("accepted", id=job_id, data=UNREADABLE)
         return job_id
 
     async def started(self, number: int = 1, within: float = 10.0) -> None:

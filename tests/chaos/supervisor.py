@@ -89,6 +89,22 @@ class Worker:
         """What it wrote to stdout and stderr."""
         return Path(str(self.orders.log)).read_text(errors="replace")
 
+    @property
+    def cpu_s(self) -> float:
+        """The CPU time it has used so far, in s."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def memory(self) -> int:
+        """Its resident memory, in bytes."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def open_files(self) -> int:
+        """How many file descriptors it has."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it still lives."""
         if self.code is None:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import os
+import random
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from chaos.faults import FINISH_POINTS, LETTER_POINTS
 from chaos.stage import Stage
+from chaos.storm import Storm
+from chaos.supervisor import Nursery
+
+STORM_S = float(os.environ.get("AUTH_TEST_CHAOS_SECONDS", "12"))
 
 MIXED: tuple[dict[str, Any], ...] = (
     {"s": 0.005},
@@ -38,3 +47,12 @@ async def test_nothing_accepted_is_lost_when_workers_are_killed_one_after_anothe
             await stage.started(len(stage.ledger.entries("started")) + 1)
             await stage.crew.alive[0].kill()
         assert await stage.verdict() == []
+
+
+@pytest.mark.timeout(STORM_S + 120)
+async def test_nothing_accepted_is_lost_in_a_storm_of_everything(nursery: Nursery, tmp_path: Path) -> None:
+    """Workers and broker killed, links cut and half-open, scripts forgotten: all of it together, at random."""
+    seed = int(os.environ.get("AUTH_TEST_CHAOS_SEED") or random.SystemRandom().randrange(2**31))
+    report = await Storm(nursery, tmp_path, seed, intensity=3).rage(STORM_S)
+    assert report.violations == [], f"\nto repeat: AUTH_TEST_CHAOS_SEED={seed}\n{report}"
+    assert report.jobs > 5 * STORM_S
