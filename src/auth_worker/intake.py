@@ -10,30 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from auth_worker.broker.doorbell import Doorbell
 from auth_worker.broker.replies import Fetched, Nothing, Settled
 from auth_worker.broker.store import Store
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 from auth_worker.events import EventBus, Problem, ProcessorChanged
+from auth_worker.lost_replies import LostReplies
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.quarantine import Quarantine
 
 REFUSED_PAUSE = 1.0
 LONGEST_REST = 30.0
 """How long (s) to rest at most before looking whether a rate limit still holds: it can be lifted. As Node does."""
-LATE_CHECKS = (0.0, 1.0, 9.0)
-"""When (s after a reconnect) to look for jobs that were fetched for us but whose reply was lost."""
 Launch = Callable[[str, Fetched, float], None]
 
 
 class Intake:
     """The slots of one queue's processor. ``launch`` takes a job to run, with its token and lease time.
 
-    ``is_held`` says whether a job runs here already, or is being settled.
+    ``held`` gives the ids of the jobs that run here or are being settled.
     """
 
     def __init__(
@@ -48,7 +46,7 @@ class Intake:
         concurrency: int,
         drain_delay: int,
         launch: Launch,
-        is_held: Callable[[str], bool],
+        held: Callable[[], set[str]],
     ) -> None:
         self._store = store
         self._doorbell = doorbell
@@ -59,12 +57,12 @@ class Intake:
         self._drain_delay = drain_delay / 1000
         self._draining: asyncio.TimerHandle | None = None
         self._launch = launch
-        self._is_held = is_held
         self._marker = f"{store.key_prefix}marker".encode()
         self._issued = 0
         self._free = [self._new_token() for _ in range(concurrency)]
-        self._doubtful: set[str] = set()
-        self._replaced: set[str] = set()
+        self._lost = LostReplies(
+            store, held=held, on_found=self._found, on_missing=partial(self.release, "", spent=True)
+        )
         self._surplus = 0
         self._busy = False
         self._asking = 0
@@ -75,7 +73,7 @@ class Intake:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._reloading: asyncio.Task[None] | None = None
 
     @property
     def wants_more(self) -> bool:
@@ -94,14 +92,15 @@ class Intake:
         for timer in (self._timer, self._draining):
             if timer is not None:
                 timer.cancel()
-        self._draining = None
+        self._timer = self._draining = None
         await self._quiet.wait()
 
     async def stop(self) -> None:
         """Give up what is still being looked for."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._lost.stop()
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.gather(self._reloading, return_exceptions=True)
 
     def look(self, due: float = 0.0) -> None:
         """Ask for a job now; or, with only a delayed one ``due`` (epoch ms), wait for it and the doorbell."""
@@ -116,9 +115,12 @@ class Intake:
         """Look again after ``seconds``; ``resting`` says to ignore the doorbell until then."""
         if resting:
             self._rest_until = time.monotonic() + seconds
+        when = self._loop.time() + seconds
         if self._timer is not None:
+            if self._timer.when() <= when:
+                return  # who looks too early is told to rest again
             self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, self._wake)
+        self._timer = self._loop.call_at(when, self._wake)
 
     def asked(self) -> None:
         """A settle that also asks for a job is under way; ``received`` must follow."""
@@ -160,12 +162,7 @@ class Intake:
 
     def recover(self) -> None:
         """The connection is back: find the jobs whose reply was lost, and ask again."""
-        doubtful, self._doubtful = self._doubtful, set()
-        replaced, self._replaced = self._replaced, set()
-        if doubtful:
-            self._keep(self._find(doubtful, replaced=False))
-        if replaced:
-            self._keep(self._find(replaced, replaced=True))
+        self._lost.recover()
         self.look()
 
     def _new_token(self) -> str:
@@ -213,7 +210,7 @@ class Intake:
         self._doorbell.watch(self._marker, self.look)
 
     def _wake(self) -> None:
-        self._rest_until = 0.0
+        self._timer, self._rest_until = None, 0.0
         self.look()
 
     def _tell_drained(self) -> None:
@@ -223,23 +220,18 @@ class Intake:
 
     def _failed(self, token: str, error: BrokerError) -> None:
         if isinstance(error, BrokerUnavailableError):
-            self._doubtful.add(token)
+            self._lost.doubt(token)
             return
         self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, self._queue, str(error)))
         if error.code == "NOSCRIPT":
             self._free.append(token)
-            self._keep(self._reload())
+            self._reloading = asyncio.create_task(self._reload(), name=f"reload {self._queue}")
         elif isinstance(error, BrokerBusyError):
             self._free.append(token)
             self.rest(REFUSED_PAUSE)
         else:  # the script broke off, perhaps after it had taken a job
-            self._doubtful.add(token)
+            self._lost.doubt(token)
             self._loop.call_later(REFUSED_PAUSE, self.recover)
-
-    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(coroutine, name=f"intake {self._queue}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _reload(self) -> None:
         try:
@@ -252,31 +244,15 @@ class Intake:
     def _was_put_back(self, token: str, answer: Settled | BrokerError) -> None:
         self._asking -= 1
         if isinstance(answer, BrokerUnavailableError):
-            self._doubtful.add(token)
+            self._lost.doubt(token)
         else:
             self.release(token, spent=True)
         if not self._asking:
             self._quiet.set()
 
-    async def _find(self, tokens: set[str], *, replaced: bool) -> None:
-        """Look for jobs locked with ``tokens``; after the first look their slots get new ones."""
-        for delay in LATE_CHECKS:
-            await asyncio.sleep(delay)
-            sent = time.monotonic()
-            try:
-                found = await self._store.fetched_by(tokens)
-            except BrokerError:
-                (self._replaced if replaced else self._doubtful).update(tokens)  # the next reconnect looks again
-                return
-            for token, fetched in found:
-                if not self._is_held(fetched.job_id):
-                    tokens.discard(token)
-                    self._surplus += replaced
-                    self._take(token, fetched, sent)
-            if not replaced:
-                replaced = True
-                for _ in tokens:
-                    self.release("", spent=True)
+    def _found(self, token: str, fetched: Fetched, sent: float, given_away: bool) -> None:
+        self._surplus += given_away
+        self._take(token, fetched, sent)
 
     def _free_slot(self, token: str) -> None:
         """A slot is free; unless a job was found late, whose slot had been given away: then there is one less."""

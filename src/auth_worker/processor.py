@@ -201,7 +201,7 @@ class QueueProcessorService:
             concurrency=self.config.concurrency,
             drain_delay=self.config.drain_delay,
             launch=self._runs.launch,
-            is_held=self._runs.holds,
+            held=self._runs.held_ids,
         )
         self._settlement = Settlement(
             store,

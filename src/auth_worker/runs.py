@@ -92,9 +92,9 @@ class Runs:
         """Every run whose lease is ours; may be called from any thread."""
         return list(self._runs.values())
 
-    def holds(self, job_id: str) -> bool:
-        """Whether the job runs here, or is being settled."""
-        return any(run.job.id == job_id for run in self.held())
+    def held_ids(self) -> set[str]:
+        """The ids of the jobs that run here, or are being settled."""
+        return {run.job.id for run in self.held()}
 
     def launch(self, token: str, fetched: Fetched, renewed: float) -> None:
         """A job has come: run it, or settle it at once where there is nothing to run."""

@@ -82,7 +82,7 @@ class Store:
         self._key_prefix = self.key_prefix.encode()
         self._frames = WorkerFrames(prefix, queue, config, name)
         self._fetch_options: dict[str, bytes] = {}
-        self._config = config
+        self._lock_duration = config.lock_duration
 
     def fetch(self, token: str, on_fetched: OnFetched) -> None:
         """Take the next job for ``token``. Source: moveToActive-11.lua."""
@@ -125,7 +125,7 @@ class Store:
         )
 
     async def fetched_by(self, tokens: Iterable[str]) -> list[tuple[str, Fetched]]:
-        """The active jobs locked with one of ``tokens``: those whose reply was lost on the way to us."""
+        """The active jobs locked with one of ``tokens``, their reply lost on the way to us; renews their locks."""
         wanted = {token.encode(): token for token in tokens}
         ids: list[bytes] = await self.link.execute("LRANGE", f"{self.key_prefix}active", 0, -1)
         if not ids or not wanted:
@@ -133,8 +133,9 @@ class Store:
         locks = await self.link.execute("MGET", *(self._key_prefix + job_id + b":lock" for job_id in ids))
         found = []
         for job_id, lock in zip(ids, locks, strict=True):
-            if lock in wanted:
-                flat = await self.link.execute("HGETALL", self._key_prefix + job_id)
+            key = self._key_prefix + job_id
+            if lock in wanted and await self.link.execute("PEXPIRE", key + b":lock", self._lock_duration):
+                flat = await self.link.execute("HGETALL", key)
                 found.append((wanted[lock], fetched(job_id, flat)))
         return found
 
@@ -151,11 +152,6 @@ class Store:
             case Retry():
                 return int(made or 0) >= run.job.attempt
         return False
-
-    async def lock_is_ours(self, job_id: str, token: str) -> bool:
-        """Whether the job's lock still holds our token."""
-        lock = await self.link.execute("GET", self._key_prefix + _bytes(job_id) + b":lock")
-        return bool(lock == token.encode())
 
     def forget(self, token: str) -> None:
         """Drop what is kept for a token that will not be used again."""
