@@ -51,15 +51,22 @@ class Doorbell:
         """Ring once when ``key`` gets a marker."""
         self._watched[key] = on_ring
         self._anyone.set()
-        if self._listening and key not in self._listening and self._link.client_id:
-            self._listening = frozenset()
-            self._commands.send(pack("CLIENT", "UNBLOCK", self._link.client_id), _ignore)
+        if self._listening and key not in self._listening:
+            self._end_wait()
 
     def unwatch(self, key: bytes) -> None:
-        """Do not ring for ``key`` any more."""
+        """Do not ring for ``key`` any more, and leave its markers to other workers."""
         self._watched.pop(key, None)
         if not self._watched:
             self._anyone.clear()
+        if key in self._listening:
+            self._end_wait()
+
+    def _end_wait(self) -> None:
+        """End the blocking wait early: what it listens to is not what is watched."""
+        if self._link.client_id:
+            self._listening = frozenset()
+            self._commands.send(pack("CLIENT", "UNBLOCK", self._link.client_id), _ignore)
 
     async def _listen(self) -> None:
         while True:
@@ -82,7 +89,10 @@ class Doorbell:
                 self._listening = frozenset()
             if popped:
                 key, member, score = popped
-                self._ring(key, 0.0 if member == b"0" else float(score))
+                if key in self._watched:
+                    self._ring(key, 0.0 if member == b"0" else float(score))
+                else:  # nobody here wants it any more: somebody else may
+                    self._commands.send(pack("ZADD", key, score, member), _ignore)
             elif not unblocked:
                 self._ring_all()
 
