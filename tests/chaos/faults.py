@@ -16,14 +16,15 @@ from unittest import mock
 
 from auth_worker import run as run_module
 from auth_worker import runs as runs_module
-from auth_worker.broker import scripts
 from auth_worker.broker.connection import pack
+from auth_worker.broker.letters import LetterBox
 from auth_worker.broker.link import Link
 from auth_worker.broker.reconciliation import Reconciliation
 from auth_worker.broker.replies import Fetched
+from auth_worker.broker.scripts import script, whole_call
 from auth_worker.broker.store import Store
-from auth_worker.intake import Intake
 from auth_worker.lease import LeaseRenewer
+from auth_worker.lost_replies import LostReplies
 from auth_worker.maintenance import StalledCheck
 from auth_worker.outcome import Complete, Fail, HandBack, Retry
 from auth_worker.quarantine import Quarantine
@@ -154,9 +155,9 @@ def switch_off(safeguard: str) -> None:
         case "hand-back":
             _replace(Settlement, "settle", _settle_without_hand_back(Settlement.settle))
         case "guard of the letter":
-            scripts.GUARDS["lock"] = "table.remove(ARGV)\ntable.remove(KEYS)\n"
+            _replace(LetterBox, "add_command", _add_unguarded)
         case "recovery of lost fetches":
-            _replace(Intake, "_find", _give_new_tokens)
+            _replace(LostReplies, "_look", _do_not_look)
         case "insisting on a result":
             _replace(Settlement, "_write_late", _give_up)
         case "quarantine":
@@ -184,10 +185,14 @@ def _settle_without_hand_back(original: Callable[..., None]) -> Callable[..., No
     return settle
 
 
-async def _give_new_tokens(intake: Any, tokens: set[str], *, replaced: bool) -> None:
+async def _do_not_look(replies: Any, tokens: set[str], *, given_away: bool) -> None:
     await asyncio.sleep(0)
     for _ in tokens:
-        intake.release("", spent=True)
+        replies._on_missing()
+
+
+def _add_unguarded(box: LetterBox, letter: Any, guard: Any) -> bytes:
+    return whole_call((script("addStandardJob"), *box.add_call(letter)))
 
 
 async def _give_up(settlement: Any, run: Any, outcome: Any, now: int, letter: Any) -> None:

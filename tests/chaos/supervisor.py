@@ -140,6 +140,10 @@ class Worker:
             return self.code is not None or any(e["pid"] == self.pid for e in self._ledger.entries("ready"))
 
         await eventually(is_ready, f"worker {self.pid} is ready", within)
+        if not any(entry["pid"] == self.pid for entry in self._ledger.entries("ready")):
+            raise AssertionError(
+                f"worker {self.pid} ended with {self.code} before it was ready:\n{self.log[-2000:]}"
+            )
 
 
 class Crew:

@@ -66,6 +66,19 @@ async def test_deadline_is_kept_while_the_broker_hangs(stage: Stage) -> None:
         assert time.monotonic() - before < 4
 
 
+async def test_a_job_that_comes_while_a_worker_drains_is_taken_by_another_at_once(stage: Stage) -> None:
+    """The one that drains was first in line at the doorbell; it must not swallow the ring."""
+    leaver = await stage.crew.hire()
+    await stage.add({"s": 4})
+    await stage.started()
+    await stage.crew.hire()
+    leaver.signal(signal.SIGTERM)
+    await stage.logged("Shutdown signal received")
+    for number in range(2, 5):
+        await stage.add({"s": 0})
+        await stage.started(number, within=0.5)
+
+
 async def test_a_stop_of_an_idle_or_paused_worker_is_clean_and_quick(stage: Stage) -> None:
     worker = await stage.crew.hire()
     await stage.redis.hset("bull:work:meta", "paused", "1")
