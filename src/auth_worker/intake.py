@@ -44,6 +44,7 @@ class Intake:
         queue: str,
         worker_id: str,
         concurrency: int,
+        lease_s: float,
         drain_delay: int,
         launch: Launch,
         held: Callable[[], set[str]],
@@ -56,6 +57,7 @@ class Intake:
         self._worker_id = worker_id
         self._drain_delay = drain_delay / 1000
         self._draining: asyncio.TimerHandle | None = None
+        self._lease_s = lease_s
         self._launch = launch
         self._marker = f"{store.key_prefix}marker".encode()
         self._issued = 0
@@ -69,6 +71,7 @@ class Intake:
         self._streak = 0
         self._open = False
         self._rest_until = 0.0
+        self._looked = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -79,6 +82,16 @@ class Intake:
     def wants_more(self) -> bool:
         """Whether the next job may be fetched with a settle."""
         return self._open and self._quarantine.suspect is None
+
+    @property
+    def overdue_s(self) -> float:
+        """For how long (s) a slot has been free and nobody looked; 0 while none need look. From any thread.
+
+        While Redis is away nobody need; else somebody does whenever a wait at the doorbell or a rest ends.
+        """
+        if not (self.wants_more and self._free and self._store.link.is_up):
+            return 0.0
+        return time.monotonic() - self._looked
 
     def open(self) -> None:
         """Start asking."""
@@ -104,6 +117,7 @@ class Intake:
 
     def look(self, due: float = 0.0) -> None:
         """Ask for a job now; or, with only a delayed one ``due`` (epoch ms), wait for it and the doorbell."""
+        self._looked = time.monotonic()
         if not self.wants_more or not self._free:
             return
         if due and due > time.time() * 1000:
@@ -177,7 +191,8 @@ class Intake:
         self._store.fetch(token, lambda answer: self.received(token, answer, sent))
 
     def _take(self, token: str, fetched: Fetched, sent: float) -> None:
-        if not self.wants_more:
+        late = time.monotonic() - sent >= self._lease_s  # we were frozen: by now another worker may have the job
+        if late or not self.wants_more:
             self.put_back(token, fetched.job_id)
             return
         self._busy = True
@@ -222,6 +237,7 @@ class Intake:
         if isinstance(error, BrokerUnavailableError):
             self._lost.doubt(token)
             return
+        self._looked = time.monotonic()
         self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, self._queue, str(error)))
         if error.code == "NOSCRIPT":
             self._free.append(token)
@@ -260,4 +276,5 @@ class Intake:
             self._surplus -= 1
             self._store.forget(token)
         else:
+            self._looked = time.monotonic()
             self._free.append(token)

@@ -102,6 +102,11 @@ class QueueProcessorService:
         """How many jobs are running."""
         return len(self._runs)
 
+    @property
+    def overdue_s(self) -> float:
+        """For how long (s) it should have looked for jobs and did not; 0 normally. May be asked from any thread."""
+        return self._intake.overdue_s if self._running else 0.0
+
     async def initialize(self) -> None:
         """Connect and start processing.
 
@@ -199,6 +204,7 @@ class QueueProcessorService:
             queue=self.queue_name,
             worker_id=str(uuid.uuid4()),
             concurrency=self.config.concurrency,
+            lease_s=self.config.lock_duration / 1000,
             drain_delay=self.config.drain_delay,
             launch=self._runs.launch,
             held=self._runs.held_ids,
