@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from chaos.orders import LOCK_S, QUEUE
@@ -48,6 +50,22 @@ async def test_a_lost_lease_stops_the_run_of_a_process_that_was_frozen(stage: St
     assert (first.how, second.how) == ("cancelled", "returned")
     assert (second.attempt, second.stalled) == (1, 1)
     await eventually(lambda: "lease lost" in frozen.log)
+
+
+async def test_no_second_run_of_a_job_whose_lease_ended_on_the_way(stage: Stage) -> None:
+    """A worker is frozen after Redis has given it a job, before it reads so; it wakes when the job is done."""
+    async with stage.behind_a_proxy() as proxy:
+        frozen = await stage.crew.hire(url=proxy.url)
+        proxy.delay = 0.2
+        (job_id,) = await stage.add({"s": 0})
+        await eventually(lambda: stage.redis.llen(f"bull:{QUEUE}:active"))
+        frozen.freeze()
+        await stage.crew.hire()
+        await stage.quiet(within=10)
+        frozen.thaw()
+        await asyncio.sleep(3 * proxy.delay)  # what it was sent arrives
+        assert await stage.verdict() == []
+        assert len(stage.ledger.runs_of(job_id)) == 1
 
 
 async def test_a_freeze_shorter_than_the_lock_costs_nothing(stage: Stage) -> None:
