@@ -1,8 +1,8 @@
 """A worker for one-time codes by SMS, with a provider of your own.
 
 Run it: auth-worker run examples.sms_worker:service
-Try it: auth-worker add smsQueue sendOtp \\
-            --data '{"type": "sendOtp", "data": {"phone": "+4930123456", "code": "1234"}}'
+Try it: auth-worker add smsQueue sendOtp --data @code.json, where code.json holds
+        {"type": "sendOtp", "data": {"phone": "+4930123456", "code": "1234"}}
 """
 
 from auth_worker import QUEUE_NAMES, WorkerService
