@@ -50,42 +50,45 @@ class Runtime:
         self.lag: LagWatch
         self._bell: Link
 
+    @property
+    def links(self) -> list[Link]:
+        """The connections that work needs; none before ``start``. For any thread to look whether they are up."""
+        names = ("commands", "_bell", "watch_link")
+        return [getattr(self, name) for name in names if hasattr(self, name)]
+
+    def open(self) -> None:
+        """Start the watch loop, and have it watch the loop of the caller. ``start`` does so if nobody has."""
+        if not self.watch.is_running:
+            self.watch.start()
+            self.lag = LagWatch(asyncio.get_running_loop(), self.bus, self._running_ids)
+            self.watch.keep(self.lag.run())
+
     async def start(self) -> None:
         """Connect. Raises ``BrokerError`` when Redis cannot be reached within the settings' startup_timeout."""
-        timeout = self.settings.startup_timeout
-        if self._embedded is not None:
-            self.address = Address.of(await asyncio.to_thread(self._embedded.start))
-        self.commands = self._link("commands", on_change=self._commands_changed)
-        self._bell = self._link("doorbell", scripted=False, silence_limit=BLOCK_S + 3)
-        self.doorbell = Doorbell(self._bell, self.commands)
-        self.presence = Presence(self.address, self.settings.prefix)
+        self.open()
         try:
-            await self.commands.start(timeout)
-            await self._bell.start(timeout)
-            self.watch.start()
-            await self.watch.call(self._start_watch(asyncio.get_running_loop(), timeout))
+            await self._connect(self.settings.startup_timeout)
         except BaseException:
             await self.stop()
             raise
         self.doorbell.start()
         self.watch.keep(self.leases.run())
-        self.watch.keep(self.lag.run())
         self.started = True
 
     async def stop(self) -> None:
-        """Close every connection, doorbell first, and give up the embedded broker."""
+        """Close every connection, doorbell first, give up the embedded broker, and last end the watch loop."""
         self.started = False
         if hasattr(self, "doorbell"):
             await self.doorbell.stop()
             await self._bell.stop()
             await self.presence.stop()
-        if hasattr(self, "watch_link"):
+        if hasattr(self, "watch_link") and self.watch.is_running:
             await self.watch.call(self.watch_link.stop())
-        await self.watch.stop()
         if hasattr(self, "commands"):
             await self.commands.stop()
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
+        await self.watch.stop()
 
     def on_broker_up(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` in the work loop each time the command connection has come back."""
@@ -95,10 +98,20 @@ class Runtime:
         """Tell who runs, so that a blocked loop can be blamed on somebody."""
         self._runs.append(runs)
 
-    async def _start_watch(self, work_loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+    async def _connect(self, timeout: float) -> None:
+        if self._embedded is not None:
+            self.address = Address.of(await asyncio.to_thread(self._embedded.start))
+        self.commands = self._link("commands", on_change=self._commands_changed)
+        self._bell = self._link("doorbell", scripted=False, silence_limit=BLOCK_S + 3)
+        self.doorbell = Doorbell(self._bell, self.commands)
+        self.presence = Presence(self.address, self.settings.prefix)
+        await self.commands.start(timeout)
+        await self._bell.start(timeout)
+        await self.watch.call(self._connect_watch(timeout))
+
+    async def _connect_watch(self, timeout: float) -> None:
         self.watch_link = self._link("watch", scripted=False)
         self.leases = LeaseRenewer(self.watch_link, self.settings.prefix, self.bus)
-        self.lag = LagWatch(work_loop, self.bus, self._running_ids)
         await self.watch_link.start(timeout)
 
     def _running_ids(self) -> list[str]:

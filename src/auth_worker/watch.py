@@ -29,6 +29,11 @@ class WatchLoop:
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    @property
+    def is_running(self) -> bool:
+        """Between ``start`` and ``stop``."""
+        return self._thread is not None
+
     def start(self) -> None:
         """Start the thread; returns once its loop turns."""
         ready = threading.Event()
@@ -77,7 +82,10 @@ class WatchLoop:
 
 
 class LagWatch:
-    """Notices from outside when the work loop does not turn. ``ticked``: when it last did (monotonic s)."""
+    """Notices from outside when the work loop does not turn. ``ticked``: when it last did (monotonic s).
+
+    It is asked to turn, and not again before it has, so that its lag can be told at any time from any thread.
+    """
 
     def __init__(
         self,
@@ -90,17 +98,24 @@ class LagWatch:
         self._bus = bus
         self._running = running
         self._limit = limit
-        self.ticked = time.monotonic()
+        self.ticked = self._asked = time.monotonic()
+
+    @property
+    def lag_s(self) -> float:
+        """How long (s) the work loop took to turn when it was last asked; until now while it does not."""
+        asked, ticked = self._asked, self.ticked
+        return (ticked if ticked >= asked else time.monotonic()) - asked
 
     async def run(self) -> None:
         """Watch for ever."""
         reported = False
         while True:
-            asked = time.monotonic()
-            with contextlib.suppress(RuntimeError):
-                self._work_loop.call_soon_threadsafe(self._tick)
+            if self.ticked >= self._asked:
+                self._asked = time.monotonic()
+                with contextlib.suppress(RuntimeError):
+                    self._work_loop.call_soon_threadsafe(self._tick)
             await asyncio.sleep(LAG_TICK)
-            lag = 0.0 if self.ticked >= asked else time.monotonic() - self.ticked
+            lag = 0.0 if self.ticked >= self._asked else self.lag_s
             if lag > self._limit and not reported:
                 self._bus.emit(LoopBlocked(lag, tuple(self._running())))
             reported = lag > self._limit

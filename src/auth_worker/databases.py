@@ -1,0 +1,79 @@
+"""The database in the health report: how it is asked, and adapters for what people use.
+
+::
+
+    service = WorkerService(database_service=SqlAlchemyDatabase(engine))     # an AsyncEngine
+    service = WorkerService(database_service=PsycopgDatabase(pool))          # a psycopg_pool.AsyncConnectionPool
+
+Neither library is imported here: who has an engine or a pool has it already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import time
+from collections.abc import Mapping
+from typing import Any
+
+CHECK_TIMEOUT_S = 3.0
+QUESTION = "SELECT 1"
+
+
+class SqlAlchemyDatabase:
+    """Asks through ``engine``, an ``sqlalchemy.ext.asyncio.AsyncEngine``, for one row."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    async def health_check(self) -> dict[str, Any]:
+        """How long the answer took (ms), waiting for a connection included. Raises what the engine raises."""
+        started = time.perf_counter()
+        async with self._engine.connect() as connection:
+            await connection.exec_driver_sql(QUESTION)
+        return {"latencyMs": _ms_since(started)}
+
+
+class PsycopgDatabase:
+    """Asks through ``pool``, an open ``psycopg_pool.AsyncConnectionPool``, for one row."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    async def health_check(self) -> dict[str, Any]:
+        """How long the answer took (ms), waiting for a connection included. Raises what the pool raises."""
+        started = time.perf_counter()
+        async with self._pool.connection() as connection:
+            await connection.execute(QUESTION)
+        return {"latencyMs": _ms_since(started)}
+
+
+def checker_of(service: Any) -> Any:
+    """The health check of a database service: its ``health_check``, its ``ping``, or None."""
+    with contextlib.suppress(AttributeError):
+        return service.health_check
+    return getattr(service, "ping", None)
+
+
+async def check_database(service: Any) -> dict[str, Any]:
+    """What the health report says of a database service, within ``CHECK_TIMEOUT_S``. Never raises.
+
+    An error is told by its type alone, since its text may hold a password.
+    """
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            answer = checker_of(service)()
+            if inspect.isawaitable(answer):
+                answer = await answer
+    except TimeoutError:
+        return {"healthy": False, "reason": f"no answer within {CHECK_TIMEOUT_S:g} s"}
+    except Exception as error:
+        return {"healthy": False, "reason": type(error).__name__}
+    if isinstance(answer, Mapping):
+        return {"healthy": True, **answer}
+    return {"healthy": answer is not False}
+
+
+def _ms_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)
