@@ -93,12 +93,19 @@ class Schedulers:
 
 
 def _stored_options(run: Run) -> dict[str, Any] | None:
-    """The job's options as they are stored, short keys and all; None where they cannot be read."""
+    """The job's options as they are stored, short keys and all; None where they cannot be read.
+
+    What Node's ``Job`` adds to them is added here too, so that the next iteration has the same.
+    """
     try:
         options = json.loads(run.raw.get(b"opts", b""))
     except ValueError:
         return None
-    return options if isinstance(options, dict) and run.job.data is not None else None
+    if not isinstance(options, dict) or run.job.data is None:
+        return None
+    if isinstance(options.get("backoff"), int | float):
+        options["backoff"] = {"type": "fixed", "delay": options["backoff"]}
+    return {"attempts": 0, **options}
 
 
 def _text(value: Any) -> str:
