@@ -104,8 +104,18 @@ class QueueProcessorService:
 
     @property
     def overdue_s(self) -> float:
-        """For how long (s) it should have looked for jobs and did not; 0 normally. For any thread."""
+        """For how long (s) it should have looked for jobs and did not; 0 normally. May be asked from any thread."""
         return self._intake.overdue_s if self._running else 0.0
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a consumer did not end when ``close`` cancelled it; it cannot be stopped then."""
+        return self._runs.stuck
+
+    async def surrender(self) -> None:
+        """Give back what runs, from the watch loop, since the work loop is blocked. Raises ``BrokerError``."""
+        if self._running:
+            await self._settlement.surrender(self._runs.held(), self.runtime.watch_link)
 
     async def initialize(self) -> None:
         """Connect and start processing.

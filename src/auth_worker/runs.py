@@ -78,6 +78,7 @@ class Runs:
         self._quarantine = quarantine
         self._bus = bus
         self._runs: dict[str, Run] = {}
+        self._abandoned: list[Run] = []
         self.actions: JobActions | None = None
         self.tally = Tally()
         self.paused = False
@@ -132,6 +133,12 @@ class Runs:
             if not run.ended:
                 run.cancel(Cause.SHUTDOWN)
                 self._settle_at_once(run, HandBack())
+                self._abandoned.append(run)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a consumer still runs although its job was handed back: it cannot be stopped."""
+        return any(run.task is not None and not run.task.done() for run in self._abandoned)
 
     def settled(self, run: Run, outcome: Outcome, letter: Letter | None) -> None:
         """The settlement has written a run's outcome: count it and tell."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from auth_worker.broker.link import Link
 from auth_worker.broker.replies import Nothing, Settled
 from auth_worker.broker.store import Store
 from auth_worker.dead_letter import Letter, letter_of
@@ -88,6 +89,16 @@ class Settlement:
             self._replied(run, outcome, now, letter, asks, sent, reply)
 
         self._store.settle(run, outcome, now, letter, asks, replied)
+
+    async def surrender(self, runs: list[Run], link: Link) -> None:
+        """Hand ``runs`` back over another ``link``, in its loop, as ours does not turn any more.
+
+        Raises ``BrokerError``. A run that comes to its end all the same finds its lease lost.
+        """
+        for run in runs:
+            if not run.settling:
+                link.send(self._store.hand_back_command(run.job.id, run.token), lambda reply: None)
+        await link.execute("PING")  # its reply comes after theirs
 
     async def stop(self) -> None:
         """Give up insisting; what is not written is found again when its lease has ended."""

@@ -117,12 +117,13 @@ class Store:
             self.link.send(command, lambda reply: on_settled(read_settled(reply)))
 
     def hand_back(self, job_id: str, token: str, on_settled: OnSettled) -> None:
-        """Put a fetched job back to the front of wait. Source: moveJobFromActiveToWait-9.lua."""
+        """Put a fetched job back to the front of wait."""
+        self.link.send(self.hand_back_command(job_id, token), lambda reply: on_settled(read_settled(reply)))
+
+    def hand_back_command(self, job_id: str, token: str) -> bytes:
+        """What ``hand_back`` sends. Source: moveJobFromActiveToWait-9.lua."""
         key = _bytes(job_id)
-        self.link.send(
-            self._frames.hand_back.fill(key, token.encode(), self._key_prefix + key),
-            lambda reply: on_settled(read_settled(reply)),
-        )
+        return self._frames.hand_back.fill(key, token.encode(), self._key_prefix + key)
 
     async def fetched_by(self, tokens: Iterable[str]) -> list[tuple[str, Fetched]]:
         """The active jobs locked with one of ``tokens``, their reply lost on the way to us; renews their locks."""

@@ -1,0 +1,113 @@
+"""The last resort: ends the process in spite of a consumer that cannot be stopped.
+
+A consumer may ignore that it is cancelled, hang in a thread, or block the event loop, and Python can end none of
+these from inside. A thread of our own counts down from each signal; once the time is up it gives the jobs back
+and leaves, so that a stop keeps its deadline whatever the consumers do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Collection, Iterable
+from types import FrameType
+from typing import Protocol
+
+from auth_worker.logs import Log
+from auth_worker.messages import WORKER_ERRORS
+from auth_worker.watch import WatchLoop
+
+NOTICE = 1.0
+"""How long (s) past the deadline the event loop may take to notice a signal; then it is taken for blocked."""
+LATEST = 4.0
+"""How long (s) past the deadline a stop may take that goes its way."""
+LEAVE = 1.0
+"""How long (s) the process may take to end by itself after a stop that a consumer has survived."""
+RESCUE_TIMEOUT = 1.0
+
+
+class Processor(Protocol):
+    """What is asked of a processor."""
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a consumer of it cannot be stopped."""
+
+    async def surrender(self) -> None:
+        """Give back what runs, from the watch loop."""
+
+
+class LastResort:
+    """Ends the process with exit ``code``, having given back the jobs of ``processors`` in the ``watch`` loop."""
+
+    def __init__(self, processors: Collection[Processor], watch: WatchLoop, log: Log, code: int) -> None:
+        self._processors = processors
+        self._watch = watch
+        self._log = log
+        self._code = code
+        self._orders: queue.SimpleQueue[float | None] = queue.SimpleQueue()  # also safe in a signal handler
+        self._patience = 0.0
+        self._thread: threading.Thread | None = None
+
+    def guard(self, numbers: Iterable[signal.Signals], patience: float) -> None:
+        """Count down from each of these signals, ``patience`` s from the first one. From the main thread.
+
+        The loop's own handlers of the signals stay as they are: Python's come beside them, and they are called
+        also while the loop is blocked.
+        """
+        self._patience = patience
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._count_down, name="auth-worker-last-resort", daemon=True)
+            self._thread.start()
+        for number in numbers:
+            signal.signal(number, self._on_signal)
+
+    def noticed(self, patience: float) -> None:
+        """The loop has noticed a signal and stops within ``patience`` s."""
+        self._end_in(patience + LATEST)
+
+    def stand_down(self) -> None:
+        """The stop is over: the process can end by itself, unless a consumer is stuck."""
+        if any(processor.stuck for processor in self._processors):
+            self._end_in(LEAVE)
+        else:
+            self._orders.put(None)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._end_in(self._patience + NOTICE)
+        self._patience = 0.0
+
+    def _end_in(self, seconds: float) -> None:
+        self._orders.put(time.monotonic() + seconds)
+
+    def _count_down(self) -> None:
+        due: float | None = None
+        with contextlib.suppress(queue.Empty):
+            while True:
+                due = self._orders.get(timeout=None if due is None else max(due - time.monotonic(), 0))
+        try:
+            self._log.logger.error(
+                WORKER_ERRORS.SHUTDOWN_FAILED, error="a consumer cannot be stopped, left behind"
+            )
+            self._rescue()
+            self._log.drain()
+        finally:
+            os._exit(self._code)
+
+    def _rescue(self) -> None:
+        done = threading.Event()
+
+        async def surrender() -> None:
+            try:
+                for processor in self._processors:
+                    await processor.surrender()
+            finally:
+                done.set()
+
+        with contextlib.suppress(RuntimeError):  # the watch loop is not there yet, or not any more
+            self._watch.keep(surrender())
+            done.wait(RESCUE_TIMEOUT)
