@@ -32,7 +32,7 @@ class Nursery:
             [sys.executable, "-m", "chaos.nursery"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(tests)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(tests), *sys.path]))},
             cwd=tests,
         )
         self._births: queue.Queue[int] = queue.Queue()

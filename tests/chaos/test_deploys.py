@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import time
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,25 @@ async def test_deadline_is_kept_by_a_job_that_hangs(stage: Stage, stop: str) -> 
     assert time.monotonic() - before < 2
     await stage.crew.hire()
     await stage.started(2, within=2)
+    second = stage.ledger.runs_of(job_id)[1]
+    assert (second.attempt, second.stalled) == (1, 0)
+
+
+@pytest.mark.parametrize("consumer", ["ignores cancellation", "hangs in a thread", "blocks the loop"])
+async def test_deadline_is_kept_by_a_consumer_that_cannot_be_stopped(stage: Stage, consumer: str) -> None:
+    works: dict[str, dict[str, Any]] = {
+        "ignores cancellation": {"do": "ignore cancellation"},
+        "hangs in a thread": {"s": 20},
+        "blocks the loop": {"do": "block", "s": 20},
+    }
+    (job_id,) = await stage.add(works[consumer])
+    plain = consumer == "hangs in a thread"
+    worker = await stage.crew.hire(plain=plain, settings={"shutdown_timeout": 0.2})
+    await stage.started()
+    worker.signal(signal.SIGTERM)
+    assert await worker.gone(within=6) == 3
+    await stage.crew.hire(plain=plain)
+    await stage.started(2, within=3)
     second = stage.ledger.runs_of(job_id)[1]
     assert (second.attempt, second.stalled) == (1, 0)
 
