@@ -14,20 +14,30 @@ from conformance.sides import Node, Pair
 from interop.node_side import NodeProcess
 from servers import Server
 
-OFFSET = ("repeat:nightly value offset", "when in its period the scheduler was set up")
-PREVIOUS = ("opts prevMillis", "the official Python JobScheduler notes it also for `every`, where nobody reads it")
+OFFSET = ("^bull:work:repeat:nightly value offset$", "when in its period the scheduler was set up")
+PREVIOUS = (
+    " opts prevMillis$",
+    "the official Python JobScheduler notes it also for `every`, where nobody reads it",
+)
 KNOWN: dict[str, list[tuple[str, str]]] = {
     "retry_many_times": [
-        ("events| delay$", "from the tenth attempt on a retry waits a second at least, so that none runs hot")
+        (
+            "^bull:work:events value ",
+            "from the tenth attempt on a retry waits a second at least, so that none runs hot",
+        )
     ],
     "scheduler_every": [OFFSET, PREVIOUS],
     "scheduler_every_with_options": [OFFSET, PREVIOUS],
-    "scheduler_removed_meanwhile": [OFFSET, PREVIOUS],
     "scheduler_changed_meanwhile": [OFFSET, PREVIOUS],
     "waiting_children_when_there_are_none": [
-        ("ats|events", "a consumer cannot ask first: its job is handed back and runs again")
+        (
+            "^bull:work:(1 value ats$|events value )",
+            "a consumer cannot ask first: its job is handed back and runs again",
+        )
     ],
-    "complete_with_pending_children": [("failedReason|stacktrace", "our wording, which says what is wrong")],
+    "complete_with_pending_children": [
+        ("^bull:work:.* (failedReason|stacktrace)$", "our wording, which says what is wrong")
+    ],
     "dead_lettered": [
         ("^bull:dead:| dlq$", "our dead-letter queue, and the mark of the letter on its job"),
         ("^bull:work:dead-letter-lease$", "which of our services looks after the dead letters"),
