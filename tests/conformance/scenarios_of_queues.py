@@ -91,6 +91,20 @@ SCHEDULED: dict[str, Scenario] = {
         ],
         {"a": [BOOM, OK]},
     ),
+    **{
+        f"scheduler_with_{name}": Scenario(
+            [
+                queue("upsertJobScheduler", "nightly", {"pattern": "0 0 1 1 *", "immediately": True}, template),
+                *finished(completed=1, delayed=1),
+            ]
+        )
+        for name, template in {
+            "null_as_data": {"name": "a", "data": None},
+            "no_name": {},
+            "text_as_data": {"name": "a", "data": "x"},
+            "backoff": {"name": "a", "opts": {"attempts": 2, "backoff": 10, "lifo": True}},
+        }.items()
+    },
     "scheduler_offset_and_dates": Scenario(
         [
             queue(

@@ -46,22 +46,12 @@ class Schedulers:
         return JobScheduler(self._queue, RepeatStrategy(scheduler_id))
 
     async def _advance(self, scheduler_id: str, run: Run) -> None:
-        name, data, options = run.job.name, run.job.data, _stored_options(run)
-        if options is None:
-            scheduler = await self._official(scheduler_id).getScheduler(scheduler_id)
-            if scheduler is None:
-                return
-            template = scheduler.pop("template", {})
-            name, data = scheduler.pop("name"), template.get("data")
-            options = {
-                **template.get("opts", {}),
-                "repeat": {**scheduler, "count": scheduler.get("iterationCount")},
-            }
+        options = _options_of(run)
         await self._official(scheduler_id).upsertJobScheduler(
             scheduler_id,
             dict(options.get("repeat") or {}),
-            name,
-            data,
+            run.job.name,
+            run.job.data,
             options,
             override=False,
             producer_id=run.job.id,
@@ -92,20 +82,12 @@ class Schedulers:
         return int(await self._official(scheduler_id).removeJobScheduler(scheduler_id)) == 0
 
 
-def _stored_options(run: Run) -> dict[str, Any] | None:
-    """The job's options as they are stored, short keys and all; None where they cannot be read.
-
-    What Node's ``Job`` adds to them is added here too, so that the next iteration has the same.
-    """
-    try:
-        options = json.loads(run.raw.get(b"opts", b""))
-    except ValueError:
-        return None
-    if not isinstance(options, dict) or run.job.data is None:
-        return None
+def _options_of(run: Run) -> dict[str, Any]:
+    """The job's options as they are stored, short keys and all, with what Node's ``Job`` adds to them."""
+    options: dict[str, Any] = {"attempts": 0, **json.loads(run.raw.get(b"opts") or b"{}")}
     if isinstance(options.get("backoff"), int | float):
         options["backoff"] = {"type": "fixed", "delay": options["backoff"]}
-    return {"attempts": 0, **options}
+    return options
 
 
 def _text(value: Any) -> str:
