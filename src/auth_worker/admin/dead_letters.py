@@ -1,0 +1,251 @@
+"""The dead letters of all queues, for operators: find, list, show, redrive, purge."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from auth_worker.admin.bulk import Steps, in_batches, recorded
+from auth_worker.admin.errors import NotFoundError, RefusedError
+from auth_worker.admin.masking import masked, masked_lines, shape
+from auth_worker.admin.models import Change, LetterDetail, LetterPage, LetterRow
+from auth_worker.broker.dead_letters import DeadLetters
+from auth_worker.broker.job_changes import JobChanges
+from auth_worker.broker.link import Link
+from auth_worker.broker.queue_finder import find_queues
+from auth_worker.dead_letter import Letter
+from auth_worker.errors import ConfigurationError
+from auth_worker.report import Report
+
+LETTER_ID = re.compile(r"[^@]+@[^@]+@\d{13,}")
+"""What ``dead_letter.letter_id`` makes: queue@job@time of death."""
+PAGE = 100
+MOST_SCANNED = 100_000
+
+
+class LetterFilter(Report):
+    """Which letters are meant: those of a queue, a job, a reason class, an age, or with a text in their reason.
+
+    What is None asks nothing. ``older_than`` is s.
+    """
+
+    queue: str | None = None
+    job_id: str | None = None
+    reason_class: str | None = None
+    text: str | None = None
+    older_than: float | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it leaves anything out."""
+        return any(value is not None for value in self.model_dump().values())
+
+    def matches(self, letter: Letter, now: float) -> bool:
+        """Whether the letter is meant; ``now`` in epoch s."""
+        data = letter.data if isinstance(letter.data, dict) else {}
+        return (
+            self.queue in (None, data.get("originalQueue"))
+            and self.job_id in (None, data.get("originalJobId"))
+            and self.reason_class in (None, data.get("reasonClass"))
+            and (self.text is None or self.text.casefold() in str(data.get("failedReason")).casefold())
+            and (self.older_than is None or letter.timestamp < (now - self.older_than) * 1000)
+        )
+
+
+EVERY = LetterFilter()
+
+
+class DeadLetterOperations:
+    """``link`` may be shared; ``watching`` is for redrives alone, which WATCH and so need it for themselves."""
+
+    def __init__(self, link: Link, watching: Link, prefix: str, record: Callable[[Change], None]) -> None:
+        self._link = link
+        self._watching = watching
+        self._prefix = prefix
+        self._record = record
+        self._turn = asyncio.Lock()
+
+    async def queues(self, names: Sequence[str] | None = None) -> dict[str, int]:
+        """The dead-letter queues with letters, of ``names`` or of all, and how many. Raises ``BrokerError``."""
+        if names is None:
+            names, _ = await find_queues(self._link, self._prefix)
+        counts = await asyncio.gather(*(self._letters_in(name) for name in names))
+        return {name: count for name, count in zip(names, counts, strict=True) if count}
+
+    async def origins(self, queue: str, most: int = 1000) -> dict[str, int]:
+        """Where the newest letters of a dead-letter queue come from, as their ids have it: how many of each."""
+        found: dict[str, int] = {}
+        for letter_id in await self._link.execute("LRANGE", self._wait(queue), 0, most - 1):
+            origin = _unescaped(letter_id.decode(errors="replace").partition("@")[0])
+            found[origin] = found.get(origin, 0) + 1
+        return found
+
+    async def page(self, queue: str, wanted: LetterFilter = EVERY, offset: int = 0, limit: int = 50) -> LetterPage:
+        """``limit`` letters that are meant, from ``offset`` on, the newest first.
+
+        At most 10 000 are looked at. Raises ``BrokerError``.
+        """
+        dead, now, rows, position = self._reader(queue), time.time(), [], offset  # type: ignore[var-annotated]
+        total = await dead.count()
+        most = offset + MOST_SCANNED // 10
+        while position < min(total, most) and len(rows) < limit:
+            for letter in await self._read(queue, position, min(PAGE, max(limit, 10))):
+                position += 1
+                if letter is not None and wanted.matches(letter, now):
+                    rows.append(_row(letter))
+                    if len(rows) == limit:
+                        break
+        end = None if position >= total else position
+        return LetterPage(
+            dead_letter_queue=queue, total=total, scanned=position - offset, next_offset=end, letters=rows
+        )
+
+    async def show(self, queue: str, letter_id: str, *, reveal: bool = False) -> LetterDetail:
+        """One letter. Raises ``NotFoundError`` and ``BrokerError``."""
+        letter = await self._reader(queue).show(letter_id)
+        if letter is None:
+            raise NotFoundError(f"there is no letter {letter_id} in {queue}")
+        data: dict[str, Any] = letter.data if isinstance(letter.data, dict) else {"data": letter.data}
+        traces = [str(trace) for trace in data.get("stacktrace") or []]
+        opts = data.get("opts") if isinstance(data.get("opts"), dict) else {}
+        row = _row(letter).model_dump()
+        if reveal:
+            row["failed_reason"] = str(data.get("failedReason") or "")
+        return LetterDetail(
+            **row,
+            dead_letter_queue=queue,
+            data=data.get("data") if reveal else shape(data.get("data")),
+            opts=opts if reveal else masked(opts),
+            stacktrace=traces if reveal else [masked_lines(trace) for trace in traces],
+            trace_context=data.get("traceContext"),
+            readable="raw" not in data,
+            revealed=reveal,
+        )
+
+    async def find(self, letter_id: str) -> str:
+        """The dead-letter queue that holds a letter. Raises ``NotFoundError`` and ``BrokerError``."""
+        names, _ = await find_queues(self._link, self._prefix)
+        there = await asyncio.gather(
+            *(self._link.execute("EXISTS", f"{self._prefix}:{name}:{letter_id}") for name in names)
+        )
+        for name, found in zip(names, there, strict=True):
+            if found:
+                return name
+        raise NotFoundError(f"there is no letter {letter_id}")
+
+    async def redrive(self, queue: str, letter_id: str) -> str:
+        """Let a letter's job run again with fresh attempts; returns the job's id.
+
+        Raises ``NotFoundError`` if the letter is gone, ``RefusedError`` if its job cannot run, ``BrokerError``.
+        """
+        problem, job_id = await self._redrive(queue, letter_id)
+        if problem is not None:
+            raise (NotFoundError if job_id is None else RefusedError)(problem)
+        self._record(Change(action="redrive", queue=queue, target=letter_id))
+        return str(job_id)
+
+    async def select(self, queue: str, wanted: LetterFilter = EVERY, limit: int | None = None) -> list[str]:
+        """The ids of the letters meant, the oldest first, ``limit`` of them. Raises ``BrokerError``."""
+        total, now, found = await self._reader(queue).count(), time.time(), []  # type: ignore[var-annotated]
+        most = min(limit or MOST_SCANNED, MOST_SCANNED)
+        position = total
+        while position > 0 and len(found) < most:
+            start = max(position - PAGE, 0)
+            if wanted.asks:
+                letters = await self._read(queue, start, position - start)
+                page = [one.id for one in letters if one is not None and wanted.matches(one, now)]
+            else:
+                ids = await self._link.execute("LRANGE", self._wait(queue), start, position - 1)
+                page = [letter_id.decode(errors="replace") for letter_id in ids]
+            found += reversed(page)
+            position = start
+        return found[:most]
+
+    def redrive_many(self, queue: str, letter_ids: Sequence[str], rate: float | None = None) -> Steps:
+        """Redrive these, at most ``rate`` a second. Raises ``BrokerError``."""
+
+        async def act(batch: Sequence[str]) -> list[str | None]:
+            return [(await self._redrive(queue, letter_id))[0] for letter_id in batch]
+
+        steps = in_batches(self._link, letter_ids, act, rate)
+        return recorded(steps, self._record, "redrive", queue, _named(letter_ids))
+
+    def purge(self, queue: str, letter_ids: Sequence[str]) -> Steps:
+        """Remove these letters; their jobs stay as they are. Raises ``BrokerError``."""
+        changes = JobChanges(self._link, self._prefix, queue)
+
+        async def act(batch: Sequence[str]) -> list[str | None]:
+            replies = await asyncio.gather(*(changes.remove(letter_id) for letter_id in batch))
+            return [None if reply == 1 else "a worker has it" for reply in replies]
+
+        steps = in_batches(self._link, letter_ids, act)
+        return recorded(steps, self._record, "purge", queue, _named(letter_ids))
+
+    async def _redrive(self, queue: str, letter_id: str) -> tuple[str | None, str | None]:
+        """What is wrong, and the job's id."""
+        try:
+            async with self._turn:
+                job_id = await DeadLetters(self._watching, self._prefix, queue).redrive(letter_id)
+        except ConfigurationError as error:
+            return str(error), letter_id
+        return (None, job_id) if job_id is not None else (f"there is no letter {letter_id} in {queue}", None)
+
+    async def _read(self, queue: str, offset: int, limit: int) -> list[Letter | None]:
+        ids = await self._link.execute("LRANGE", self._wait(queue), offset, offset + limit - 1)
+        dead = self._reader(queue)
+
+        async def read(letter_id: str) -> Letter | None:
+            try:
+                return await dead.show(letter_id)
+            except ValueError:
+                return Letter(letter_id, "unreadable", {}, 0)
+
+        return await asyncio.gather(*(read(letter_id.decode(errors="replace")) for letter_id in ids))
+
+    async def _letters_in(self, queue: str) -> int:
+        key = self._wait(queue)
+        first, last, count = await asyncio.gather(
+            self._link.execute("LINDEX", key, 0),
+            self._link.execute("LINDEX", key, -1),
+            self._link.execute("LLEN", key),
+        )
+        ends = [(end or b"").decode(errors="replace") for end in (first, last)]
+        return int(count) if any(LETTER_ID.fullmatch(end) for end in ends) else 0
+
+    def _reader(self, queue: str) -> DeadLetters:
+        return DeadLetters(self._link, self._prefix, queue)
+
+    def _wait(self, queue: str) -> str:
+        return f"{self._prefix}:{queue}:wait"
+
+
+def _row(letter: Letter) -> LetterRow:
+    data: dict[str, Any] = letter.data if isinstance(letter.data, dict) else {}
+    reason = str(data.get("failedReason") or "")
+    return LetterRow(
+        id=letter.id,
+        queue=str(data.get("originalQueue") or ""),
+        job_id=str(data.get("originalJobId") or ""),
+        name=letter.name,
+        reason_class=str(data.get("reasonClass") or ""),
+        failed_reason=str(masked(reason)),
+        attempts_made=_number(data.get("attemptsMade")),
+        failed_at=_number(data.get("failedAt")) or letter.timestamp,
+        worker=str(data.get("worker") or ""),
+    )
+
+
+def _named(ids: Sequence[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"{len(ids)} letters"
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _unescaped(name: str) -> str:
+    """A queue's name from the first part of a letter's id: the inverse of what ``letter_id`` does to it."""
+    return re.sub(r"\.([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), name)

@@ -1,0 +1,96 @@
+"""The operations behind the command line and HTTP: one object for all of them, on connections of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from auth_worker.admin.dead_letters import DeadLetterOperations
+from auth_worker.admin.doctor import Doctor
+from auth_worker.admin.jobs import JobOperations
+from auth_worker.admin.models import Change
+from auth_worker.admin.queues import QueueOperations
+from auth_worker.broker.address import Address
+from auth_worker.broker.embedded import EmbeddedBroker
+from auth_worker.broker.link import Link
+from auth_worker.config import Settings
+
+CONNECT_TIMEOUT = 5.0
+
+
+class Operations:
+    """What an operator may do, to the queues under ``prefix`` of one Redis.
+
+    ``connection``: an ``Address``, a URL, a mapping, a redis.asyncio.Redis. ``record`` is told of each change, for
+    the account of who did what. Used from the event loop that started it; calls may overlap.
+    Raises ``ConfigurationError`` when the connection makes no sense.
+    """
+
+    def __init__(
+        self, connection: Any, prefix: str = "bull", *, record: Callable[[Change], None] = lambda change: None
+    ) -> None:
+        self.address = Address.of(connection)
+        self.prefix = prefix
+        self.link = self._link("operations")
+        self._watching = self._link("redrives")
+        self.dead = DeadLetterOperations(self.link, self._watching, prefix, record)
+        self.jobs = JobOperations(self.link, prefix, self.dead, record)
+        self.queues = QueueOperations(self.link, prefix, self.dead, record)
+        self.doctor = Doctor(self.link, prefix, self.queues)
+
+    async def start(self, timeout: float = CONNECT_TIMEOUT) -> None:
+        """Connect, and keep connected. Raises ``BrokerError`` after ``timeout`` s without Redis."""
+        await self.link.start(timeout)
+        try:
+            await self._watching.start(timeout)
+        except BaseException:
+            await self.link.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await asyncio.gather(self.link.stop(), self._watching.stop())
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _link(self, name: str) -> Link:
+        return Link(self.address, name=name, client_name=f"auth-worker:{name}")
+
+
+@contextlib.asynccontextmanager
+async def open_operations(
+    settings: Settings,
+    *,
+    timeout: float = CONNECT_TIMEOUT,
+    record: Callable[[Change], None] = lambda change: None,
+) -> AsyncIterator[Operations]:
+    """The operations on the Redis of ``settings``; without one, on the embedded broker of the state directory.
+
+    Raises ``ConfigurationError``, and ``BrokerError`` after ``timeout`` s without Redis.
+    """
+    embedded = EmbeddedBroker(settings.state_dir) if settings.redis_url is None else None
+    if embedded is not None:
+        url = await asyncio.to_thread(embedded.start)
+    else:
+        assert settings.redis_url is not None  # noqa: S101 - decided one line above
+        url = settings.redis_url.get_secret_value()
+    try:
+        operations = Operations(url, settings.prefix, record=record)
+        await operations.start(timeout)
+        try:
+            yield operations
+        finally:
+            await operations.stop()
+    finally:
+        if embedded is not None:
+            await asyncio.to_thread(embedded.stop)

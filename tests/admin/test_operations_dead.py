@@ -1,0 +1,156 @@
+"""Dead letters as an operator handles them: many at a time, told step by step, and nothing shown unasked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from auth_worker import Job, UnrecoverableError
+from auth_worker.admin.bulk import finish
+from auth_worker.admin.dead_letters import LetterFilter
+from auth_worker.admin.errors import NotFoundError, RefusedError
+from auth_worker.admin.models import Change
+from auth_worker.admin.operations import Operations
+from workers import DEAD, QUEUE, Desk
+
+SECRET = "token=9f86d081884c7d659a2feaa0c55ad015"
+
+
+@pytest.fixture
+def changes() -> list[Change]:
+    """What was told of the changes."""
+    return []
+
+
+@pytest.fixture
+async def operations(desk: Desk, changes: list[Change]) -> AsyncIterator[Operations]:
+    """An operator on the desk's server."""
+    async with Operations(desk.url, record=changes.append) as operations:
+        yield operations
+
+
+async def failing(job: Job) -> None:
+    raise UnrecoverableError(f"refused {job.name} with {SECRET}")
+
+
+async def die(desk: Desk, count: int, name: str = "n") -> list[str]:
+    """Let ``count`` jobs die."""
+    processor = await desk.processor(failing)
+    before = await desk.redis.zcard(f"bull:{QUEUE}:failed")
+    ids = await desk.jobs.add_bulk({"name": name, "data": {"to": "ada@example.org"}} for _ in range(count))
+    await desk.settled(before + count)
+    await processor.close()
+    return ids
+
+
+async def test_dead_letter_queues_are_found_by_their_letters(desk: Desk, operations: Operations) -> None:
+    await desk.jobs.add("n", {})
+    assert await operations.dead.queues() == {}
+    await die(desk, 3)
+    assert await operations.dead.queues() == {DEAD: 4}
+    assert await operations.dead.origins(DEAD) == {QUEUE: 4}
+
+
+async def test_a_page_shows_the_newest_first_and_no_secret(desk: Desk, operations: Operations) -> None:
+    first = (await die(desk, 1))[0]
+    await die(desk, 4)
+    page = await operations.dead.page(DEAD, limit=3)
+    assert (page.total, page.scanned, page.next_offset, len(page.letters)) == (5, 3, 3, 3)
+    rest = await operations.dead.page(DEAD, offset=3, limit=3)
+    assert rest.next_offset is None
+    assert [letter.job_id for letter in rest.letters][-1] == first
+    assert rest.letters[0].queue == QUEUE
+    assert rest.letters[0].reason_class == "unrecoverable"
+    assert "token=***" in rest.letters[0].failed_reason
+    assert SECRET not in page.model_dump_json() + rest.model_dump_json()
+
+
+async def test_a_letter_shows_all_when_asked(desk: Desk, operations: Operations) -> None:
+    await die(desk, 1)
+    (row,) = (await operations.dead.page(DEAD)).letters
+    hidden = await operations.dead.show(DEAD, row.id)
+    assert hidden.data == {"to": "<text of 15>"}
+    assert SECRET not in hidden.model_dump_json()
+    shown = await operations.dead.show(DEAD, row.id, reveal=True)
+    assert shown.data == {"to": "ada@example.org"}
+    assert SECRET in shown.failed_reason
+    assert shown.stacktrace
+    assert await operations.dead.find(row.id) == DEAD
+    with pytest.raises(NotFoundError, match="no letter"):
+        await operations.dead.show(DEAD, "nobody")
+    with pytest.raises(NotFoundError, match="no letter"):
+        await operations.dead.find("nobody")
+
+
+async def test_a_filter_leaves_the_others_out(desk: Desk, operations: Operations) -> None:
+    await die(desk, 2, "mail")
+    (chosen,) = await die(desk, 1, "text")
+    by_text = await operations.dead.page(DEAD, LetterFilter(text="REFUSED TEXT"))
+    assert [letter.job_id for letter in by_text.letters] == [chosen]
+    assert by_text.scanned == 3
+    for wanted, count in (
+        (LetterFilter(queue=QUEUE), 3),
+        (LetterFilter(queue="other"), 0),
+        (LetterFilter(job_id=chosen), 1),
+        (LetterFilter(reason_class="unrecoverable"), 3),
+        (LetterFilter(reason_class="stalled"), 0),
+        (LetterFilter(older_than=3600), 0),
+        (LetterFilter(), 3),
+    ):
+        assert len(await operations.dead.select(DEAD, wanted)) == count, wanted
+    assert len(await operations.dead.select(DEAD, limit=2)) == 2
+
+
+async def test_one_is_redriven(desk: Desk, operations: Operations, changes: list[Change]) -> None:
+    (job_id,) = await die(desk, 1)
+    (letter_id,) = await operations.dead.select(DEAD)
+    assert await operations.dead.redrive(DEAD, letter_id) == job_id
+    assert (await desk.counts())["wait"] == 1
+    with pytest.raises(NotFoundError):
+        await operations.dead.redrive(DEAD, letter_id)
+    assert changes == [Change(action="redrive", queue=DEAD, target=letter_id)]
+
+
+async def test_what_cannot_run_is_skipped_and_named(desk: Desk, operations: Operations) -> None:
+    await die(desk, 2)
+    await desk.redis.hset(
+        f"bull:{DEAD}:odd@one@1700000000000", mapping={"name": "n", "data": "{}", "timestamp": 1}
+    )
+    await desk.redis.rpush(f"bull:{DEAD}:wait", "odd@one@1700000000000")
+    last = await finish(operations.dead.redrive_many(DEAD, await operations.dead.select(DEAD)))
+    assert (last.done, last.skipped, last.total) == (2, 1, 3)
+    assert "no dead letter" in last.problems[0]
+    with pytest.raises(RefusedError, match="no dead letter"):
+        await operations.dead.redrive(DEAD, "odd@one@1700000000000")
+
+
+async def test_a_rate_is_kept(desk: Desk, operations: Operations) -> None:
+    await die(desk, 10)
+    began = time.monotonic()
+    last = await finish(operations.dead.redrive_many(DEAD, await operations.dead.select(DEAD), rate=20))
+    assert last.done == 10
+    assert time.monotonic() - began > 0.35
+
+
+async def test_a_bulk_operation_can_be_stopped(desk: Desk, operations: Operations, changes: list[Change]) -> None:
+    await die(desk, 60)
+    steps = operations.dead.redrive_many(DEAD, await operations.dead.select(DEAD))
+    async for step in steps:
+        if step.done:
+            break
+    await steps.aclose()
+    left = await desk.redis.llen(f"bull:{DEAD}:wait")
+    assert 0 < left < 60
+    assert changes[-1].count == 60 - left
+
+
+async def test_purging_leaves_the_jobs(desk: Desk, operations: Operations, changes: list[Change]) -> None:
+    await die(desk, 5)
+    chosen = (await operations.dead.select(DEAD))[:3]
+    last = await finish(operations.dead.purge(DEAD, chosen))
+    assert (last.done, last.total) == (3, 3)
+    assert (await operations.dead.page(DEAD)).total == 2
+    assert (await desk.counts())["failed"] == 5
+    assert changes == [Change(action="purge", queue=DEAD, target="3 letters", count=3)]

@@ -1,0 +1,215 @@
+"""Queues as an operator sees them, and the doctor's findings."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from auth_worker import Job, JobQueue, UnrecoverableError, WorkerService
+from auth_worker.admin.models import Change, Diagnosis, Finding
+from auth_worker.admin.operations import Operations
+from auth_worker.broker.permissions import acl_rule, needed_commands
+from auth_worker.broker.server_facts import unsafe_eviction_policy
+from servers import Server
+from workers import DEAD, QUEUE, Desk, eventually
+
+
+@pytest.fixture
+async def operations(desk: Desk) -> AsyncIterator[Operations]:
+    """An operator on the desk's server."""
+    async with Operations(desk.url) as operations:
+        yield operations
+
+
+async def failing(job: Job) -> None:
+    raise UnrecoverableError("broken")
+
+
+async def test_queues_are_found_and_described(desk: Desk, operations: Operations) -> None:
+    processor = await desk.processor(failing)
+    await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(3))
+    await desk.settled(3)
+    found = await operations.queues.overview()
+    assert found.complete
+    work, dead = found.queues
+    assert (work.name, work.counts["failed"], work.workers, work.failed_last_minute) == (QUEUE, 3, 1, 3)
+    assert (work.dead_letters, work.oldest_waiting_ms, work.paused) == (3, None, False)
+    assert (dead.name, dead.waiting, dead.workers, dead.dead_letters_of) == (DEAD, 3, 0, [QUEUE])
+    await processor.close()
+    await eventually(lambda: _no_workers(operations))
+    assert (await operations.queues.workers("other")) == []
+
+
+async def _no_workers(operations: Operations) -> bool:
+    return not await operations.queues.workers(QUEUE)
+
+
+async def test_the_oldest_waiting_job_is_found_among_priorities(desk: Desk, operations: Operations) -> None:
+    now = int(time.time() * 1000)
+    await desk.jobs.add("n", {}, timestamp=now - 1000)
+    await desk.jobs.add("n", {}, priority=1, timestamp=now - 5000)
+    await desk.jobs.add("n", {}, priority=7, timestamp=now - 60_000)
+    await desk.jobs.add("n", {}, priority=7, timestamp=now - 2000)
+    (queue,) = (await operations.queues.overview()).queues
+    assert queue.waiting == 4
+    assert queue.oldest_waiting_ms == pytest.approx(60_000, abs=5000)
+
+
+async def test_other_prefixes_and_keys_are_not_queues(desk: Desk, operations: Operations) -> None:
+    await desk.redis.hset("other:mail:meta", "x", 1)
+    await desk.redis.hset("bull:mail:repeat:a:meta", "x", 1)
+    assert (await operations.queues.overview()).queues == []
+
+
+async def test_workers_are_listed_by_name(desk: Desk, operations: Operations) -> None:
+    await desk.processor(failing, {"name": "pod-7"})
+    (worker,) = await eventually(lambda: operations.queues.workers(QUEUE))
+    assert (worker.queue, worker.name) == (QUEUE, "pod-7")
+    node = Redis.from_url(desk.url, client_name="bull:d29yaw==")
+    other = Redis.from_url(desk.url, client_name="bull:not base64".replace(" ", "-"))
+    await asyncio.gather(node.ping(), other.ping())
+    assert [one.name for one in await operations.queues.workers(QUEUE)] == ["", "pod-7"]
+    await asyncio.gather(node.aclose(), other.aclose())
+
+
+async def test_a_paused_queue_starts_nothing_until_resumed(desk: Desk) -> None:
+    changes: list[Change] = []
+    async with Operations(desk.url, record=changes.append) as operations:
+        await operations.queues.pause(QUEUE)
+        await desk.processor(failing)
+        await desk.jobs.add("n", {})
+        (queue,) = await operations.queues.describe([QUEUE])
+        assert queue.paused
+        await asyncio.sleep(0.2)
+        assert (await desk.counts())["failed"] == 0
+        await operations.queues.resume(QUEUE)
+        await desk.settled(1)
+    assert [change.action for change in changes] == ["pause", "resume"]
+
+
+# The doctor
+
+
+def finding(diagnosis: Diagnosis, name: str) -> Finding:
+    """The worst finding of that name."""
+    found = [one for one in diagnosis.findings if one.name == name]
+    return max(found, key=lambda one: ("ok", "warn", "fail").index(one.level))
+
+
+async def test_a_sound_broker_is_healthy(desk: Desk, operations: Operations) -> None:
+    await desk.processor(failing)
+    await desk.jobs.add("n", {})
+    await desk.settled(1)
+    diagnosis = await operations.doctor.examine()
+    assert diagnosis.healthy
+    levels = {one.name: one.level for one in diagnosis.findings}
+    assert levels.pop("persistence") == "warn", "the tests' server keeps nothing"
+    assert set(levels.values()) == {"ok"}, diagnosis.findings
+    assert await unsafe_eviction_policy(operations.link) is None
+    assert not await desk.redis.exists("bull:auth-worker-doctor")
+
+
+async def test_what_loses_jobs_is_found_with_its_remedy() -> None:
+    with Server(config={"maxmemory-policy": "allkeys-lru", "maxmemory": "100mb"}) as server:
+        async with Operations(server.url) as operations:
+            assert await unsafe_eviction_policy(operations.link) == "allkeys-lru"
+            diagnosis = await operations.doctor.examine()
+    assert not diagnosis.healthy
+    eviction = finding(diagnosis, "eviction")
+    assert eviction.level == "fail"
+    assert "CONFIG SET maxmemory-policy noeviction" in eviction.remedy
+    assert finding(diagnosis, "persistence").level == "warn"
+
+
+async def test_jobs_nobody_works_on_are_found(desk: Desk, operations: Operations) -> None:
+    await desk.jobs.add("n", {})
+    diagnosis = await operations.doctor.examine()
+    assert finding(diagnosis, "workers").detail == f"nobody works on {QUEUE} (1 waiting)"
+    await operations.queues.pause(QUEUE)
+    diagnosis = await operations.doctor.examine()
+    assert finding(diagnosis, "paused").remedy == f"auth-worker resume {QUEUE}"
+
+
+async def test_active_jobs_without_a_lock_are_found(desk: Desk, operations: Operations) -> None:
+    await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(2))
+    await desk.redis.rename(f"bull:{QUEUE}:wait", f"bull:{QUEUE}:active")
+    fresh, old = await desk.redis.lrange(f"bull:{QUEUE}:active", 0, -1)
+    await desk.redis.hset(f"bull:{QUEUE}:{fresh.decode()}", "processedOn", int(time.time() * 1000))
+    locks = finding(await operations.doctor.examine(), "locks")
+    assert locks.level == "fail"
+    assert f"{QUEUE}:{old.decode()}" in locks.detail
+    await desk.redis.lrem(f"bull:{QUEUE}:active", 1, old)
+    assert finding(await operations.doctor.examine(), "locks").level == "warn"
+
+
+async def test_failed_jobs_without_a_letter_are_found(desk: Desk, operations: Operations) -> None:
+    processor = await desk.processor(failing)
+    await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(2))
+    await desk.settled(2)
+    await processor.close()
+    (job_id,) = await desk.redis.zrange(f"bull:{QUEUE}:failed", 0, 0)
+    long_ago = int(time.time() * 1000) - 300_000
+    await desk.redis.hset(f"bull:{QUEUE}:{job_id.decode()}", "finishedOn", long_ago)
+    await desk.redis.hdel(f"bull:{QUEUE}:{job_id.decode()}", "dlq")
+    letters = finding(await operations.doctor.examine(), "dead letters")
+    assert letters.level == "fail"
+    assert f"{QUEUE} (1)" in letters.detail
+
+
+async def test_the_printed_permissions_are_enough() -> None:
+    """A worker, a producer and an operator do their work as a user who may do no more, and nothing is refused."""
+    with Server() as server:
+        rule = acl_rule("bull").replace(">PASSWORD", ">secret")
+        admin: Any = Redis.from_url(server.url)
+        await admin.execute_command(*rule.split())
+        url = f"redis://auth-worker:secret@127.0.0.1:{server.port}/0"
+        service = WorkerService(url)
+        service.register_processor(queue_name=QUEUE, processor=failing, dead_letter_queue_name=DEAD)
+        async with service, JobQueue(QUEUE, url) as jobs, Operations(url) as operations:
+            ids = [await jobs.add("n", {}, **options) for options in ({}, {"priority": 2}, {"delay": 30})]
+            await eventually(lambda: _failed(admin, len(ids)))
+            await jobs.upsert_job_scheduler("tick", name="n", every=3_600_000)
+            await operations.queues.overview()
+            await operations.queues.workers()
+            await operations.queues.pause(QUEUE)
+            await operations.jobs.retry(QUEUE, ids[0])
+            await operations.jobs.show(QUEUE, ids[1])
+            (letter,) = (await operations.dead.page(DEAD, limit=1)).letters
+            await operations.dead.redrive(DEAD, letter.id)
+            async for _ in operations.jobs.drain(QUEUE, delayed=True):
+                pass
+            async for _ in operations.jobs.clean(QUEUE, "failed", 0):
+                pass
+            diagnosis = await operations.doctor.examine()
+        assert finding(diagnosis, "permissions").level == "ok", diagnosis.findings
+        assert await admin.execute_command("ACL", "LOG") == []
+        await admin.aclose()
+
+
+async def _failed(client: Any, count: int) -> bool:
+    return int(await client.zcard(f"bull:{QUEUE}:failed")) == count
+
+
+@pytest.mark.parametrize("command", ["hstrlen", "evalsha", "zadd", "xadd", "client|list"])
+async def test_a_missing_permission_is_named(command: str) -> None:
+    with Server() as server:
+        admin: Any = Redis.from_url(server.url)
+        await admin.execute_command(*acl_rule("bull").replace(">PASSWORD", "nopass").split())
+        async with Operations(f"redis://auth-worker:x@127.0.0.1:{server.port}/0") as operations:
+            await admin.execute_command("ACL", "SETUSER", "auth-worker", f"-{command}")
+            diagnosis = await operations.doctor.examine()
+        await admin.aclose()
+    permissions = finding(diagnosis, "permissions")
+    assert command in permissions.detail
+    assert permissions.level in ("fail", "warn")
+    assert "doctor --acl" in permissions.remedy
+
+
+def test_the_list_of_commands_has_nothing_dangerous() -> None:
+    dangerous = {"keys", "flushall", "flushdb", "config|set", "debug", "shutdown", "monitor", "eval_ro", "migrate"}
+    assert not dangerous & set(needed_commands())
