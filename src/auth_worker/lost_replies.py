@@ -14,10 +14,12 @@ from typing import Any
 
 from auth_worker.broker.replies import Fetched
 from auth_worker.broker.store import Store
-from auth_worker.errors import BrokerError
+from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 LOOKS = (0.0, 1.0, 9.0)
 """When (s after a reconnect) to look; after the first look the slots of the tokens are given new ones."""
+REFUSED_PAUSE = 1.0
+"""How long (s) until the next look where Redis is there, but refuses to tell."""
 OnFound = Callable[[str, Fetched, float, bool], None]
 """Called with the token, the job, its lease time, and whether the token's slot has been given away already."""
 
@@ -75,8 +77,10 @@ class LostReplies:
             sent, held = time.monotonic(), self._held()  # what is held now may be settled before the answer comes
             try:
                 found = await self._store.fetched_by(tokens)
-            except BrokerError:
-                (self._replaced if given_away else self._doubtful).update(tokens)  # the next reconnect looks again
+            except BrokerError as error:
+                (self._replaced if given_away else self._doubtful).update(tokens)
+                if not isinstance(error, BrokerUnavailableError):  # else the next reconnect looks again
+                    asyncio.get_running_loop().call_later(REFUSED_PAUSE, self.recover)
                 return
             for token, fetched in found:
                 if fetched.job_id not in held | self._held():
