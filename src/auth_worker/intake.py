@@ -162,10 +162,7 @@ class Intake:
 
     def release(self, token: str, *, spent: bool = False) -> None:
         """A run is over and asked for nothing. A ``spent`` token may still lock a job: a new one replaces it."""
-        if spent:
-            self._store.forget(token)
-            token = self._new_token()
-        self._free_slot(token)
+        self._free_slot(self._successor(token) if spent else token)
         self.look()
 
     def put_back(self, token: str, job_id: str) -> None:
@@ -182,6 +179,11 @@ class Intake:
     def _new_token(self) -> str:
         self._issued += 1
         return f"{self._worker_id}:{self._issued}"
+
+    def _successor(self, token: str) -> str:
+        """A new token for the slot of one that may still lock a job, or belong to a run that is being settled."""
+        self._store.forget(token)
+        return self._new_token()
 
     def _ask(self) -> None:
         token = self._free.pop()
@@ -240,10 +242,10 @@ class Intake:
         self._looked = time.monotonic()
         self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, self._queue, str(error)))
         if error.code == "NOSCRIPT":
-            self._free.append(token)
+            self._free.append(self._successor(token))
             self._reloading = asyncio.create_task(self._reload(), name=f"reload {self._queue}")
         elif isinstance(error, BrokerBusyError):
-            self._free.append(token)
+            self._free.append(self._successor(token))
             self.rest(REFUSED_PAUSE)
         else:  # the script broke off, perhaps after it had taken a job
             self._lost.doubt(token)
