@@ -30,10 +30,15 @@ class Proxy:
         self._server: asyncio.Server | None = None
 
     @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
     def url(self) -> str:
         """Where to connect."""
-        assert self._server is not None
-        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        return f"redis://127.0.0.1:{self.port}/0"
 
     def heal(self) -> None:
         """Pass everything again; connections that were cut or half-open stay so."""
