@@ -133,7 +133,7 @@ SCENARIOS = (
     Scenario("latency", "add to start, idle worker, a job every 5 ms", Kind.LATENCY, jobs=2000),
     Scenario("idle", "idle, one queue", Kind.IDLE, seconds=6, concurrency=50),
     Scenario("idle-200", "idle, 200 queues", Kind.IDLE, seconds=6, concurrency=5, queues=200, quick=False),
-    _waiting(1_000),
+    _waiting(1_000, quick=False),
     _waiting(10_000, quick=False),
     _waiting(100_000, quick=False),
     _waiting(1_000_000, quick=False),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -11,6 +14,7 @@ from auth_worker import Job, WorkerService
 from auth_worker.cli.loop import run_async
 from auth_worker.config import Settings, WorkerConfig
 from auth_worker.queue import JobQueue
+from auth_worker.service import State
 from bench.adapters import child
 
 
@@ -19,6 +23,7 @@ class Ours:
 
     def __init__(self) -> None:
         self._service: WorkerService | None = None
+        self._running: asyncio.Task[int] | None = None
         self._queue: JobQueue | None = None
 
     async def start(self, order: child.Order, consume: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
@@ -44,7 +49,11 @@ class Ours:
                 worker_config=config,
                 dead_letter_queue_name=f"{queue}-dead",
             )
-        await self._service.start()
+        self._running = asyncio.create_task(self._service.run())
+        while self._service.state is not State.RUNNING:
+            if self._running.done():
+                raise RuntimeError(f"the service did not start: {self._service.start_error}")
+            await asyncio.sleep(0.01)
 
     async def add(self, data: Mapping[str, Any]) -> None:
         """As the protocol says."""
@@ -58,8 +67,9 @@ class Ours:
 
     async def stop(self) -> None:
         """As the protocol says."""
-        if self._service is not None:
-            await self._service.stop()
+        if self._running is not None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await self._running
         if self._queue is not None:
             await self._queue.close()
 
