@@ -27,7 +27,8 @@ class WatchLoop:
         self._name = name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._submitted: set[concurrent.futures.Future[Any]] = set()
+        """Held until they are done: a loop keeps no task alive, and one that only waits may be collected."""
 
     @property
     def is_running(self) -> bool:
@@ -75,7 +76,10 @@ class WatchLoop:
     def _submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         if self._loop is None:
             raise RuntimeError("the watch loop is not started")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        self._submitted.add(future)
+        future.add_done_callback(self._submitted.discard)
+        return future
 
     async def _until_stopped(self) -> None:
         await self._stopped.wait()
