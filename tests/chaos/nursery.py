@@ -39,13 +39,13 @@ def _live(orders: Orders) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     random.seed()
     if orders.log is None:
-        os.close(1)
-        os.close(2)
+        reader, log = os.pipe()
+        os.close(reader)
     else:
         log = os.open(orders.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(log)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     return work(orders)
 

@@ -25,7 +25,7 @@ class Orders:
     ``config`` and ``settings`` change ``QUICK`` and the usual settings. ``crash``: the point at which the process
     kills itself, when it comes there for the ``crash_at``-th time. ``off``: the safeguard that is switched off.
     ``plain``: the consumer is a plain function, which runs in a thread. ``clock_jumps``: the wall clock jumps an
-    hour forth and back all the time. ``log``: where stdout and stderr go; None closes both.
+    hour forth and back all the time. ``log``: where stdout and stderr go; None is a pipe that nobody reads.
     """
 
     url: str

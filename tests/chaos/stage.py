@@ -32,6 +32,7 @@ class Stage:
         self.crew = Crew(nursery, self.ledger, orders)
         self.port = int(url.rpartition(":")[2].partition("/")[0])
         self.redis: Any = Redis.from_url(url, retry=Retry(ConstantBackoff(0.1), 50))
+        self.jobs_url = url
         self.jobs = JobQueue(QUEUE, url)
 
     async def __aenter__(self) -> Self:
@@ -78,6 +79,15 @@ class Stage:
         async with Proxy(self.port) as proxy:
             yield proxy
             proxy.heal()
+
+    async def drained(self, within: float = 20.0) -> None:
+        """Wait until no job waits or runs any more."""
+
+        async def empty() -> bool:
+            waiting = [await self.redis.llen(f"bull:{QUEUE}:{state}") for state in ("wait", "active")]
+            return not sum(waiting) + await self.redis.zcard(f"bull:{QUEUE}:delayed")
+
+        await eventually(empty, "an empty queue", within)
 
     async def census(self) -> Census:
         """Where every job stands."""

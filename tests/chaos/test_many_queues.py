@@ -1,0 +1,43 @@
+"""Two hundred queues in one process: few connections, and a queue that fails slows no other one down."""
+
+from __future__ import annotations
+
+import time
+
+from auth_worker import JobQueue
+from chaos.census import take_census
+from chaos.orders import DEAD, QUEUE
+from chaos.stage import Stage
+from workers import eventually
+
+QUEUES = 200
+CONNECTIONS = 3 + 64
+"""Commands, doorbell and watch; and those that only show the worker in a queue's list, of which there are few."""
+
+
+async def test_many_queues_share_a_handful_of_connections_and_their_troubles_stay_apart(stage: Stage) -> None:
+    names = [QUEUE, *(f"queue{number}" for number in range(1, QUEUES))]
+    before = len(await stage.redis.client_list(_type="normal"))
+    worker = await stage.crew.hire(queues=names, settings={"reconcile_interval": 30})
+    clients = await stage.redis.client_list(_type="normal")
+    assert len(clients) - before <= CONNECTIONS
+    await stage.add(*({"do": "die"} for _ in range(300)), *({"do": "fail", "times": 2} for _ in range(300)))
+    await stage.redis.set("bull:queue7:wait", "of the wrong type")
+    delays = [await pickup_s(stage, names[number]) for number in range(10, QUEUES, 10)]
+    assert sorted(delays)[len(delays) // 2] < 0.25
+    assert max(delays) < 2
+    assert await stage.verdict() == []
+    assert worker.code is None
+
+
+async def pickup_s(stage: Stage, queue: str) -> float:
+    """How long a job of ``queue`` takes from being added to being completed, in s."""
+    async with JobQueue(queue, stage.jobs_url) as jobs:
+        added = time.monotonic()
+        await jobs.add("work", {})
+
+        async def completed() -> bool:
+            return len((await take_census(stage.redis, queue, DEAD)).completed) == 1
+
+        await eventually(completed, f"the job of {queue}", within=5)
+        return time.monotonic() - added
