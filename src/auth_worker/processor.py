@@ -104,7 +104,7 @@ class QueueProcessorService:
 
     @property
     def overdue_s(self) -> float:
-        """For how long (s) it should have looked for jobs and did not; 0 normally. May be asked from any thread."""
+        """For how long (s) it should have looked for jobs and did not; 0 normally. For any thread."""
         return self._intake.overdue_s if self._running else 0.0
 
     @property

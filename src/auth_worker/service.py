@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import inspect
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
 
+from auth_worker.admin.port import open_http_port
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
+from auth_worker.databases import check_database, checker_of
 from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.executors import Execution
 from auth_worker.job import Job
@@ -23,7 +23,6 @@ from auth_worker.processor import QueueProcessorService
 from auth_worker.report import QueueMetrics, ServiceHealth
 from auth_worker.runtime import Runtime
 
-DATABASE_CHECK_TIMEOUT = 3.0
 CLEAN, FAILED_TO_START, HANDED_BACK, BROKER_UNREACHABLE = 0, 1, 3, 4
 """Exit codes."""
 
@@ -56,7 +55,7 @@ class WorkerService:
         init_services: Callable[[], Awaitable[None]] | None = None,
         settings: Settings | None = None,
     ) -> None:
-        if database_service is not None and not _checker_of(database_service):
+        if database_service is not None and not checker_of(database_service):
             raise ConfigurationError("database_service needs an async health_check() or a ping()")
         if init_services is not None and not callable(init_services):
             raise ConfigurationError("init_services must be an async function without arguments")
@@ -65,6 +64,8 @@ class WorkerService:
         self.state = State.NEW
         self.start_error: Exception | None = None
         """What ``run`` could not start for, when it has returned 1 or 4."""
+        self.http_port: int | None = None
+        """The port with the probes and metrics, once it is open; None without one."""
         self._opened_log = open_log(logger, self.settings)
         self._log = self._opened_log.logger
         self._observer = LogObserver(self._opened_log, jobs=self.settings.log_jobs)
@@ -132,6 +133,8 @@ class WorkerService:
             WORKER_MESSAGES.WORKER_STARTING, worker=self.runtime.worker_name, queues=list(self._processors)
         )
         try:
+            self.runtime.open()
+            self.http_port = open_http_port(self, self._log)  # first, so that the probes tell of a slow start
             await self.runtime.start()
             if self._init_services is not None:
                 await self._init_services()
@@ -205,14 +208,12 @@ class WorkerService:
     async def get_health(self) -> ServiceHealth:
         """The reference's health report, with reasons."""
         processors = [await processor.get_health() for processor in self._processors.values()]
-        database = await self._database_health() if self._database is not None else None
+        database = await check_database(self._database) if self._database is not None else None
         reasons = [] if self.state is State.RUNNING else [f"the service is {self.state}"]
-        healthy = (
-            not reasons
-            and all(processor.healthy for processor in processors)
-            and (database is None or bool(database["healthy"]))
-        )
-        return ServiceHealth(healthy=healthy, processors=processors, database=database, reasons=reasons)
+        reasons += [f"{each.queue_name}: {reason}" for each in processors for reason in each.reasons]
+        if database is not None and not database["healthy"]:
+            reasons.append(f"database: {database.get('reason', 'not healthy')}")
+        return ServiceHealth(healthy=not reasons, processors=processors, database=database, reasons=reasons)
 
     def get_metrics(self) -> list[QueueMetrics]:
         """The metrics of every processor."""
@@ -274,25 +275,3 @@ class WorkerService:
         while self._handlers:
             loop.remove_signal_handler(self._handlers.pop())
         self._last_resort.stand_down()
-
-    async def _database_health(self) -> dict[str, Any]:
-        check = _checker_of(self._database)
-        try:
-            async with asyncio.timeout(DATABASE_CHECK_TIMEOUT):
-                answer = check()
-                if inspect.isawaitable(answer):
-                    answer = await answer
-        except TimeoutError:
-            return {"healthy": False, "reason": f"no answer within {DATABASE_CHECK_TIMEOUT:g} s"}
-        except Exception as error:
-            return {"healthy": False, "reason": f"{type(error).__name__}"}
-        if isinstance(answer, Mapping):
-            return {"healthy": True, **answer}
-        return {"healthy": answer is not False}
-
-
-def _checker_of(service: Any) -> Any:
-    """The database's health check, or None."""
-    with contextlib.suppress(AttributeError):
-        return service.health_check
-    return getattr(service, "ping", None)
