@@ -25,7 +25,7 @@ def consumer_for(ledger: Ledger, url: str) -> Callable[[Job], Awaitable[Any]]:
     async def consumer(job: Job) -> Any:
         run, how = _started(ledger, job), "raised"
         try:
-            result = await _act(job, url)
+            result = await _act(job, ledger, url)
             how = "returned"
             return result
         except asyncio.CancelledError:
@@ -55,7 +55,7 @@ def _started(ledger: Ledger, job: Job) -> str:
     return run
 
 
-async def _act(job: Job, url: str) -> Any:
+async def _act(job: Job, ledger: Ledger, url: str) -> Any:
     """``s`` is how long the work takes; ``do`` what comes then."""
     work = job.data
     seconds = work.get("s", 0)
@@ -67,6 +67,8 @@ async def _act(job: Job, url: str) -> Any:
         case "ignore cancellation":
             await _ignore_cancellation()
         case "hang once" if not job.stalled_count:
+            await asyncio.sleep(FOR_EVER)
+        case "hang at first" if ledger.runs_of(job.id)[0].pid == os.getpid():
             await asyncio.sleep(FOR_EVER)
         case _:
             await asyncio.sleep(seconds)

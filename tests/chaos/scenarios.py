@@ -12,7 +12,7 @@ from chaos.stage import Stage
 from workers import eventually
 
 Scenario = Callable[[Stage, str], Awaitable[list[str]]]
-PATIENCE_S = 4.0
+PATIENCE_S = 3.0
 """How long a scenario may take until everything has come to rest; more than twice what it needs."""
 
 

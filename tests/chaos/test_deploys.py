@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from chaos.faults import HAND_BACK_POINTS
 from chaos.stage import Stage
 
 RESTARTS = int(os.environ.get("AUTH_TEST_CHAOS_RESTARTS", "20"))
 LONG = {"s": 3600}
-LOAD = ({"s": 0.01}, {"s": 0.02}, {"s": 0.05}, {"s": 0.4})
+LOAD = ({"s": 0.01}, {"s": 0.02}, {"s": 0.05}, {"s": 0.2})
 
 
 async def test_deploys_cost_no_attempts(stage: Stage) -> None:
@@ -84,6 +85,29 @@ async def test_deadline_is_kept_while_the_broker_hangs(stage: Stage) -> None:
         worker.signal(signal.SIGTERM)
         assert await worker.gone() == 3
         assert time.monotonic() - before < 4
+
+
+@pytest.mark.parametrize("point", HAND_BACK_POINTS)
+async def test_a_worker_killed_while_it_hands_back_loses_nothing(stage: Stage, point: str) -> None:
+    """Of three jobs, the first is handed back, and the second as well if the kill comes after that."""
+    ids = await stage.add(*({"do": "hang at first"} for _ in range(3)))
+    worker = await stage.crew.hire(crash=point, crash_at=2, settings={"shutdown_timeout": 0})
+    await stage.started(3)
+    worker.signal(signal.SIGTERM)
+    assert await worker.gone() == -9
+    await stage.crew.hire()
+    assert await stage.verdict() == []
+    stalled = sum(stage.ledger.runs_of(job_id)[1].stalled for job_id in ids)
+    assert stalled == (2 if point == "before_hand_back_sent" else 1)
+
+
+async def test_a_signal_before_the_start_has_ended_stops_it(stage: Stage) -> None:
+    worker = stage.crew.launch(url="redis://127.0.0.1:1/0")
+    await stage.logged("Worker service starting")
+    before = time.monotonic()
+    worker.signal(signal.SIGTERM)
+    assert await worker.gone() == 0
+    assert time.monotonic() - before < 2
 
 
 async def test_a_job_that_comes_while_a_worker_drains_is_taken_by_another_at_once(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from chaos.stage import Stage
 from chaos.storm import Storm
 from chaos.supervisor import Nursery
 
-STORM_S = float(os.environ.get("AUTH_TEST_CHAOS_SECONDS", "12"))
+STORM_S = float(os.environ.get("AUTH_TEST_CHAOS_SECONDS", "8"))
 
 MIXED: tuple[dict[str, Any], ...] = (
     {"s": 0.005},

@@ -131,3 +131,18 @@ async def test_half_open_links_and_a_killed_worker_together(stage: Stage) -> Non
         proxy.half_open()
         await stage.crew.alive[0].kill()
         assert await stage.verdict(within=20, faults_excuse=True) == []
+
+
+async def test_a_broker_that_has_lost_everything_is_served_on(nursery: Nursery, tmp_path: Path) -> None:
+    """Without an AOF it comes back empty: the job in hand is nobody's any more, and the next ones run."""
+    with Server(tmp_path) as server:
+        async with Stage(nursery, tmp_path, server.url) as stage:
+            worker = await stage.crew.hire(config=PATIENT)
+            await stage.jobs.add("work", {"s": 0.5})
+            await stage.started()
+            server.kill()
+            server.start()
+            await stage.logged("lease lost")
+            await stage.add({"s": 0}, {"do": "die"})
+            assert await stage.verdict() == []
+            assert worker.code is None

@@ -11,7 +11,7 @@ import pytest
 
 from chaos.stage import Stage
 
-SOAK_S = float(os.environ.get("AUTH_TEST_CHAOS_SECONDS", "12"))
+SOAK_S = float(os.environ.get("AUTH_TEST_CHAOS_SECONDS", "8"))
 BATCH = 400
 GROWTH = 0.10
 MIXED: tuple[dict[str, Any], ...] = (
