@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 from auth_worker import JobQueue
+from auth_worker.broker.doorbell import BLOCK_S
 from chaos.census import take_census
 from chaos.orders import DEAD, QUEUE
 from chaos.stage import Stage
@@ -22,10 +24,10 @@ async def test_many_queues_share_a_handful_of_connections_and_their_troubles_sta
     clients = await stage.redis.client_list(_type="normal")
     assert len(clients) - before <= CONNECTIONS
     await stage.add(*({"do": "die"} for _ in range(300)), *({"do": "fail", "times": 2} for _ in range(300)))
-    await stage.redis.set("bull:queue7:wait", "of the wrong type")
+    await stage.redis.set("bull:queue107:wait", "of the wrong type")
     delays = [await pickup_s(stage, names[number]) for number in range(10, QUEUES, 10)]
-    assert sorted(delays)[len(delays) // 2] < 0.25
-    assert max(delays) < 2
+    assert statistics.median(delays) < 1
+    assert max(delays) < BLOCK_S - 0.5, "the doorbell did not ring: the queue was looked at in passing"
     assert await stage.verdict() == []
     assert worker.code is None
 
