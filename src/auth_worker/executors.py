@@ -12,7 +12,7 @@ import contextvars
 import inspect
 import multiprocessing
 import pickle
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -30,7 +30,7 @@ MAX_JOBS_A_PROCESS = 1000
 class Executor(Protocol):
     """Runs a consumer for a job and gives its result; cancelling the call stops it as far as that can be."""
 
-    async def __call__(self, job: Job) -> Any:
+    def __call__(self, job: Job) -> Awaitable[Any]:
         """Run the consumer."""
 
     def close(self) -> None:
@@ -65,9 +65,10 @@ class LoopExecutor:
     def __init__(self, consumer: Callable[[Job], Any]) -> None:
         self._consumer = consumer
 
-    async def __call__(self, job: Job) -> Any:
-        """Await the consumer."""
-        return await self._consumer(job)
+    def __call__(self, job: Job) -> Awaitable[Any]:
+        """Call the consumer; whoever called this awaits its coroutine, so that there is but one a job."""
+        awaitable: Awaitable[Any] = self._consumer(job)
+        return awaitable
 
     def close(self) -> None:
         """Nothing to give up."""

@@ -18,6 +18,8 @@ _INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,17}")
 """What HINCRBY takes, and can add to."""
 RawJob = dict[bytes, bytes]
 """A job's hash as Redis keeps it."""
+_RARE = frozenset((b"atm", b"attemptsMade", b"stc", b"parent", b"progress"))
+"""What the hash of most jobs does not have."""
 
 
 def is_orphan(raw: RawJob) -> bool:
@@ -50,7 +52,8 @@ def read_job(
     Raises ``InvalidPayloadError`` saying which field cannot be read and why.
     """
     _refuse_too_long(raw, max_bytes)
-    if unsound := unsound_fields(raw):
+    plain = raw.keys().isdisjoint(_RARE) and _is_integer(raw.get(b"ats", b"0"))
+    if not plain and (unsound := unsound_fields(raw)):
         raise InvalidPayloadError(f"{unsound[0].decode()} cannot be read")
     options = parse(raw.get(b"opts", b""))
     name, data = _name_and_data(raw)
@@ -60,13 +63,13 @@ def read_job(
         data=data,
         opts=dict(options.given),  # a copy: other jobs with the same options share the original
         queue_name=queue_name,
-        attempt=attempts_made(raw) + 1,
+        attempt=1 if plain else attempts_made(raw) + 1,
         max_attempts=options.attempts,
         timestamp=_number(raw, b"timestamp"),
         priority=_number(raw, b"priority"),
-        progress=_optional_json(raw, b"progress", 0),
-        parent=_parent(raw),
-        stalled_count=_number(raw, b"stc"),
+        progress=0 if plain else _optional_json(raw, b"progress", 0),
+        parent=None if plain else _parent(raw),
+        stalled_count=0 if plain else _number(raw, b"stc"),
         token=token,
         actions=actions,
     )
@@ -124,12 +127,13 @@ def earlier_traces(raw: RawJob) -> list[str]:
 
 def _number(raw: RawJob, field: bytes) -> int:
     text = raw.get(field)
-    if not text:
+    if not text or text == b"0":
         return 0
     try:
-        return min(max(int(text), -MAX_NUMBER), MAX_NUMBER)
+        number = int(text)
     except ValueError:
         return 0
+    return number if -MAX_NUMBER <= number <= MAX_NUMBER else MAX_NUMBER if number > 0 else -MAX_NUMBER
 
 
 def _is_integer(text: bytes) -> bool:

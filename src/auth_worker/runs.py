@@ -242,6 +242,7 @@ class Runs:
         outcome = await perform(
             run, self._executor, timeout=self._timeout, max_result_bytes=self._max_result_bytes
         )
+        run.task = None  # its context names the run: a circle, which only the cycle collector would free
         if not run.settling:
             run.settling = True
             self.settle(run, outcome)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from auth_worker.admin.port import open_http_port
+from auth_worker.collector import spare_the_collector
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.databases import check_database, checker_of
 from auth_worker.errors import BrokerError, ConfigurationError
@@ -191,6 +192,7 @@ class WorkerService:
             except Exception as error:
                 self.start_error = error
                 return BROKER_UNREACHABLE if isinstance(error, BrokerError) else FAILED_TO_START
+            spare_the_collector()
             await signalled
             return CLEAN if await self.stop() else HANDED_BACK
         finally:

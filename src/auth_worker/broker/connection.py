@@ -119,8 +119,8 @@ class Connection(asyncio.Protocol):
         reader.feed(data)
         try:
             reply = reader.gets()
+            self.answered += reply is not False
             while reply is not False:
-                self.answered += 1
                 waiting.popleft()(error_of(reply) if type(reply) is hiredis.ReplyError else reply)
                 reply = reader.gets()
         except (BrokerError, IndexError) as error:

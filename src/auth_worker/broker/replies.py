@@ -32,7 +32,8 @@ class Settled(NamedTuple):
 
 def fetched(job_id: bytes, flat: list[bytes]) -> Fetched:
     """A job from its id and the flat reply of HGETALL."""
-    return Fetched(job_id.decode("utf-8", "surrogateescape"), dict(zip(flat[::2], flat[1::2], strict=True)))
+    pairs = iter(flat)
+    return Fetched(job_id.decode("utf-8", "surrogateescape"), dict(zip(pairs, pairs, strict=True)))
 
 
 def read_fetched(reply: Any) -> Fetched | Nothing | BrokerError:

@@ -28,6 +28,7 @@ from auth_worker.logs import LineSink, Log
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.redaction import redact
 
+_quote = json.encoder.encode_basestring_ascii
 CALM_S = 1.0
 MOST_HEADS = 1000
 MOVES = {
@@ -54,7 +55,7 @@ class JobLines:
     def __init__(self, sink: LineSink) -> None:
         self._write = sink.write
         self._heads: dict[tuple[str, str], str] = {}
-        self._second, self._stamp = 0, ""
+        self._millisecond, self._tail = 0, ""
 
     def write(self, event: JobCompleted) -> None:
         """Write the line of ``event``."""
@@ -64,16 +65,23 @@ class JobLines:
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
             head = self._heads[kind] = f'{{"queue": {json.dumps(kind[0])}, "job_name": {json.dumps(kind[1])}, '
-        now = time.time()
-        second = int(now)
-        if second != self._second:
-            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        now = int(time.time() * 1000)
+        if now != self._millisecond:
+            self._millisecond, self._tail = now, _tail(now)
         self._write(
-            f'{head}"job_id": {json.dumps(event.job_id)}, "attempt": {event.attempt}, '
-            f'"duration_ms": {event.duration_ms:.3f}, "outcome": "completed", '
-            f'"event": "{WORKER_MESSAGES.JOB_COMPLETED}", "level": "info", '
-            f'"timestamp": "{self._stamp}.{int((now - second) * 1_000_000):06d}Z"}}\n'
+            f'{head}"job_id": {_quote(event.job_id)}, "attempt": {event.attempt}, '
+            f'"duration_ms": {event.duration_ms:.3f}{self._tail}'
         )
+
+
+def _tail(now: int) -> str:
+    """The end of the line, the same for all jobs of a millisecond."""
+    second, millisecond = divmod(now, 1000)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+    return (
+        f', "outcome": "completed", "event": "{WORKER_MESSAGES.JOB_COMPLETED}", "level": "info", '
+        f'"timestamp": "{stamp}.{millisecond:03d}000Z"}}\n'
+    )
 
 
 class LogObserver:
