@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 CHECK_TIMEOUT_S = 3.0
@@ -62,10 +62,7 @@ async def check_database(service: Any) -> dict[str, Any]:
     An error is told by its type alone, since its text may hold a password.
     """
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            answer = checker_of(service)()
-            if inspect.isawaitable(answer):
-                answer = await answer
+        answer = await _in_time(_ask(service))
     except TimeoutError:
         return {"healthy": False, "reason": f"no answer within {CHECK_TIMEOUT_S:g} s"}
     except Exception as error:
@@ -73,6 +70,40 @@ async def check_database(service: Any) -> dict[str, Any]:
     if isinstance(answer, Mapping):
         return {"healthy": True, **answer}
     return {"healthy": answer is not False}
+
+
+async def _ask(service: Any) -> Any:
+    answer = checker_of(service)()
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+async def _in_time(check: Coroutine[Any, Any, Any]) -> Any:
+    """The answer of ``check``. Raises ``TimeoutError``: then it is cancelled, and not waited for.
+
+    A driver may take long to give up a connection whose other end is silent.
+    """
+    asking = asyncio.create_task(check, name="database check")
+    _asking.add(asking)
+    asking.add_done_callback(_forget)
+    try:
+        answered, _ = await asyncio.wait({asking}, timeout=CHECK_TIMEOUT_S)
+    except asyncio.CancelledError:
+        asking.cancel()
+        raise
+    if not answered:
+        asking.cancel()
+        raise TimeoutError
+    return asking.result()
+
+
+_asking: set[asyncio.Task[Any]] = set()
+
+
+def _forget(asked: asyncio.Task[Any]) -> None:
+    """What a check says that nobody waits for any more is of no interest."""
+    _asking.discard(asked)
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _ms_since(started: float) -> float:

