@@ -48,6 +48,7 @@ class Gauges:
         self._subject = subject
         self._remembered = Remembered(self._read, LIFETIME_S)
         self._reading = NOTHING
+        self._made: tuple[list[QueueView], list[DeadLetters]] | None = None
 
     async def refresh(self) -> None:
         """Look at the queues, unless that was done within the last second. Never raises."""
@@ -77,18 +78,29 @@ class Gauges:
         runtime = self._subject.runtime
         if not runtime.started or not runtime.watch_link.is_up:
             return NOTHING
-        link, prefix = runtime.watch_link, runtime.settings.prefix
-        processors = self._subject.get_processors()
-        dead = sorted({p.dead_letter_queue_name for p in processors if p.dead_letter_queue_name is not None})
+        views, dead = self._windows()
         try:
             async with asyncio.timeout(PATIENCE_S):
                 queues, letters = await asyncio.gather(
-                    asyncio.gather(*(_look_at(QueueView(link, prefix, p.queue_name)) for p in processors)),
-                    asyncio.gather(*(DeadLetters(link, prefix, name).count() for name in dead)),
+                    asyncio.gather(*(_look_at(view) for view in views)),
+                    asyncio.gather(*(box.count() for box in dead)),
                 )
         except (BrokerError, TimeoutError):
             return NOTHING
-        return Reading(queues, dict(zip(dead, letters, strict=True)))
+        return Reading(queues, dict(zip((box.queue for box in dead), letters, strict=True)))
+
+    def _windows(self) -> tuple[list[QueueView], list[DeadLetters]]:
+        """What to look through: made once, since the processors are known by then."""
+        if self._made is None:
+            runtime = self._subject.runtime
+            link, prefix = runtime.watch_link, runtime.settings.prefix
+            processors = self._subject.get_processors()
+            dead = sorted({p.dead_letter_queue_name for p in processors if p.dead_letter_queue_name is not None})
+            self._made = (
+                [QueueView(link, prefix, processor.queue_name) for processor in processors],
+                [DeadLetters(link, prefix, name) for name in dead],
+            )
+        return self._made
 
 
 async def _look_at(view: QueueView) -> QueueReading:
