@@ -155,3 +155,28 @@ async def test_the_number_of_letters_is_bounded(desk: Desk, dead: DeadLetters) -
 
 async def _count_is(dead: DeadLetters, count: int) -> bool:
     return await dead.count() == count
+
+
+async def test_what_a_consumer_makes_of_its_data_does_not_reach_the_letter(desk: Desk) -> None:
+    async def spoiling(job: Job) -> None:
+        job.data["when"] = object()
+        raise UnrecoverableError("broken")
+
+    processor = await desk.processor(spoiling)
+    job_id = await desk.jobs.add("n", {"a": 1})
+    await desk.settled(1)
+    await eventually(lambda: processor.active == 0)
+    (letter,) = await desk.letters()
+    assert (letter["originalJobId"], letter["data"]) == (job_id, {"a": 1})
+
+
+async def test_one_broken_entry_does_not_keep_the_others_from_their_letters(desk: Desk, dead: DeadLetters) -> None:
+    now = int(time.time() * 1000)
+    fields = {"name": "n", "data": "{}", "opts": "{}", "timestamp": "1", "failedReason": "x"}
+    await desk.redis.hset(f"bull:{QUEUE}:junk", mapping={**fields, "finishedOn": "garbage"})
+    await desk.redis.set(f"bull:{QUEUE}:text", "no hash")
+    await desk.redis.hset(f"bull:{QUEUE}:fine", mapping={**fields, "finishedOn": now})
+    await desk.redis.zadd(f"bull:{QUEUE}:failed", {"junk": now - 2, "text": now - 1, "fine": now})
+    await desk.processor(lambda job: None)
+    await eventually(lambda: _count_is(dead, 1))
+    assert [letter["originalJobId"] for letter in await desk.letters()] == ["fine"]

@@ -180,7 +180,8 @@ def test_a_consumer_can_ask_for_any_delay_up_to_a_year(seconds: float) -> None:
             assert isinstance(outcome, Fail)
         else:
             assert isinstance(outcome, kind)
-            assert outcome[0] == min(round(seconds * 1000), LONGEST_DELAY)
+            least = 1 if kind is Throttle else 0
+            assert outcome[0] == min(max(round(seconds * 1000), least), LONGEST_DELAY)
 
 
 @pytest.mark.parametrize("seconds", [-1, math.nan, math.inf, "5", None, True])
@@ -266,3 +267,13 @@ def test_a_condemned_job_fails_with_the_reason_it_was_condemned_for(
     reason: str, reason_class: ReasonClass
 ) -> None:
     assert decide_stalled(reason) == Fail(reason, reason_class, reason)
+
+
+def test_an_error_that_cannot_even_be_read_ends_its_job_all_the_same() -> None:
+    class Broken(Delay):
+        def __init__(self) -> None:
+            """Without the seconds that a delay has."""
+
+    outcome = decide(Broken())
+    assert isinstance(outcome, Fail)
+    assert "Broken" in outcome.reason

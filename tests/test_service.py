@@ -19,6 +19,7 @@ from auth_worker import (
     Settings,
     WorkerService,
 )
+from auth_worker.errors import ShutdownError
 from workers import QUEUE, Desk, eventually
 
 QUIET = Settings(http_port=None, log_level="ERROR")
@@ -244,3 +245,26 @@ async def test_a_structlog_logger_is_used_as_it_is(desk: Desk) -> None:
     (line,) = [line for line in lines if line["event"] == "Job completed"]
     assert line["queue"] == QUEUE
     assert line["outcome"] == "completed"
+
+
+async def test_a_service_that_is_started_can_be_run_until_a_signal(desk: Desk) -> None:
+    service = service_at(desk.url)
+    service.register_processor(queue_name=QUEUE, processor=nothing)
+    await service.start()
+    running = asyncio.create_task(service.run())
+    await desk.jobs.add("n", {})
+    await desk.settled(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 5) == 0
+
+
+async def test_a_stop_while_starting_ends_the_start(desk: Desk) -> None:
+    async def init() -> None:
+        await asyncio.sleep(30)
+
+    service = service_at(desk.url, init_services=init)
+    starting = asyncio.create_task(service.start())
+    await eventually(lambda: service.runtime.started)
+    assert await asyncio.wait_for(service.stop(), 5) is True
+    with pytest.raises(ShutdownError, match="stopped while it started"):
+        await starting

@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     prefix: str = Field(default="bull", pattern=r"^[A-Za-z0-9_.{}-]+$")
     state_dir: Path = Path(".auth-worker")
-    name: str | None = None
+    name: str | None = Field(default=None, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
     http_host: str = "127.0.0.1"
     http_port: int | None = Field(default=9464, ge=0, le=65535)

@@ -12,7 +12,8 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from auth_worker.errors import ConfigurationError
-from auth_worker.outcome import Fail
+from auth_worker.options import decode_json
+from auth_worker.outcome import Fail, ReasonClass
 from auth_worker.payload import RawJob
 from auth_worker.run import Run
 
@@ -54,22 +55,28 @@ def check_letter(letter: Letter) -> None:
         )
 
 
-def letter_of(run: Run, fail: Fail, finished_on: int, worker: str) -> Letter:
-    """The letter of a run's job that ``worker`` gives up at ``finished_on`` (epoch ms)."""
+def letter_of(run: Run, fail: Fail, finished_on: int, worker: str, *, readable: bool = True) -> Letter:
+    """The letter of a run's job that ``worker`` gives up at ``finished_on`` (epoch ms).
+
+    It quotes what is stored, not what the consumer has made of it; if that is not ``readable``, as raw bytes.
+    """
     job = run.job
+    readable = readable and not (fail.reason_class == ReasonClass.INVALID_PAYLOAD and job.data is None)
+    stored = run.raw.get(b"data")
+    data = decode_json(stored.decode()) if readable and stored is not None else job.data
     return make_letter(
         queue=job.queue_name,
         job_id=job.id,
-        name=job.name,
-        data=job.data,
-        opts=dict(job.opts),
+        name=run.raw.get(b"name", job.name.encode()).decode(errors="replace"),
+        data=data if readable else None,
+        opts=dict(run.options.given) if readable else {},
         reason=fail.reason,
         reason_class=fail.reason_class,
         traces=[*run.traces, fail.trace],
         attempts_made=job.attempt,
         finished_on=finished_on,
         worker=worker,
-        raw=run.raw if fail.reason_class == "invalid_payload" and job.data is None else None,
+        raw=None if readable else run.raw,
     )
 
 

@@ -16,7 +16,7 @@
     │   ├── RateLimited               back to the queue, and the whole queue waits so many seconds
     │   └── WaitForChildren           run again once the job's children have finished
     ├── LeaseLostError                the job belongs to someone else now; nothing may be written
-    ├── ShutdownError                 the service stops; the job was handed back
+    ├── ShutdownError                 the service was stopped while it started
     └── BrokerError                   Redis answered with an error, or not at all
         ├── BrokerUnavailableError    no connection, or it broke; the command may or may not have run
         └── BrokerBusyError           Redis is there but refuses for now (OOM, READONLY, LOADING, ...)
@@ -128,7 +128,7 @@ class LeaseLostError(AuthWorkerError):
 
 
 class ShutdownError(AuthWorkerError):
-    """The service is stopping."""
+    """The service was stopped while it started."""
 
 
 class BrokerError(AuthWorkerError):

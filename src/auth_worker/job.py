@@ -36,10 +36,10 @@ class Job:
     __slots__ = (
         "_actions",
         "_cancelled",
+        "_id",
         "attempt",
         "data",
         "deadline",
-        "id",
         "max_attempts",
         "name",
         "opts",
@@ -70,7 +70,7 @@ class Job:
         token: str = "",
         actions: JobActions | None = None,
     ) -> None:
-        self.id = id
+        self._id = id
         self.name = name
         self.data = data
         self.opts = opts
@@ -89,6 +89,11 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.queue_name}:{self.id} {self.name!r} attempt {self.attempt}/{self.max_attempts}>"
+
+    @property
+    def id(self) -> str:
+        """The job's id; it cannot be changed, since the job's lease hangs on it."""
+        return self._id
 
     @property
     def cancelled(self) -> threading.Event:

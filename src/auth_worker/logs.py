@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TextIO
 import structlog
 
 from auth_worker.config import Settings
+from auth_worker.errors import ConfigurationError
 
 LINES_HELD = 50_000
 GATHER_S = 0.02
@@ -52,8 +53,12 @@ class LineSink:
     def drain(self, timeout: float = 2.0) -> None:
         """Write what is held now; gives up after ``timeout`` s where the stream blocks."""
         writer = threading.Thread(target=self._write_all, name="auth-worker-log-drain", daemon=True)
-        writer.start()
-        writer.join(timeout)
+        try:
+            writer.start()
+        except RuntimeError:  # the interpreter is ending: no more threads
+            self._write_all()
+        else:
+            writer.join(timeout)
 
     def _run(self) -> None:
         while True:
@@ -112,6 +117,8 @@ def open_log(logger: Any, settings: Settings, stream: TextIO | None = None) -> L
         )
         return Log(wrapped, None, None)
     if logger is not None:
+        if not callable(getattr(logger, "info", None)):
+            raise ConfigurationError(f"logger must be a structlog or stdlib logger, not {type(logger).__name__}")
         return Log(logger, None, None)
     stream = stream or sys.stderr
     console = settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty())

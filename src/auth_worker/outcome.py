@@ -127,6 +127,14 @@ def decide_result(value: Any, job: Job, options: JobOptions, max_bytes: int) -> 
 
 def decide_error(error: BaseException, job: Job, options: JobOptions, cause: Cause | None = None) -> Outcome:
     """The consumer raised ``error``; ``cause`` says why we had cancelled it, if we had."""
+    try:
+        return _decide_error(error, job, options, cause)
+    except Exception as bad:
+        reason = f"the consumer raised {type(error).__name__}, which cannot be read: {bad!r}"
+        return Fail(reason, ReasonClass.UNRECOVERABLE, reason)
+
+
+def _decide_error(error: BaseException, job: Job, options: JobOptions, cause: Cause | None) -> Outcome:
     match cause:
         case Cause.LEASE_LOST:
             return Lost()
@@ -219,7 +227,8 @@ def _steered(seconds: Any, kind: type[Postpone] | type[Throttle]) -> Outcome:
     except ValueError:
         reason = f"the consumer asked for a delay of {seconds!r} seconds: not a number >= 0"
         return Fail(reason, ReasonClass.UNRECOVERABLE, reason)
-    return kind(min(milliseconds, LONGEST_DELAY))
+    least = 1 if kind is Throttle else 0  # Redis refuses a rest of no time
+    return kind(min(max(milliseconds, least), LONGEST_DELAY))
 
 
 def _reason_of(error: BaseException) -> str:

@@ -81,7 +81,7 @@ class QueueProcessorService:
             quarantine=self.runtime.quarantine,
             bus=self.runtime.bus,
         )
-        self._running = False
+        self._running = self._initialized = False
         self._paused = False
         self._tenancy: Tenancy | None = None
         self._stop_watching: list[Callable[[], None]] = []
@@ -122,9 +122,12 @@ class QueueProcessorService:
 
         Raises ``BrokerError`` when Redis cannot be reached, ``ConfigurationError`` when called twice.
         """
-        if self._running:
-            raise ConfigurationError(f"the processor of {self.queue_name} is initialized already")
+        if self._initialized:
+            raise ConfigurationError(f"the processor of {self.queue_name} is initialized already; it is so once")
         runtime = self.runtime
+        if not self._owns_runtime and not runtime.started:
+            raise ConfigurationError(f"the processor of {self.queue_name} is started by its service")
+        self._initialized = True
         if self._owns_runtime:
             await runtime.start()
         self._assemble()
@@ -248,9 +251,9 @@ class QueueProcessorService:
         check = StalledCheck(
             runtime.watch_link, runtime.settings.prefix, self.queue_name, self.config, runtime.bus
         )
-        self._stop_watching = [runtime.watch.keep(check.run())]
+        self._stop_watching = [runtime.watch.keep_going(check.run, runtime.report)]
         if self.dead_letter_queue_name is not None:
-            self._stop_watching.append(runtime.watch.keep(self._dead_letter_care().run()))
+            self._stop_watching.append(runtime.watch.keep_going(self._dead_letter_care().run, runtime.report))
 
     def _dead_letter_care(self) -> DeadLetterCare:
         runtime, prefix = self.runtime, self.runtime.settings.prefix

@@ -17,6 +17,7 @@ from auth_worker.broker.embedded import EmbeddedBroker
 from auth_worker.broker.link import Link
 from auth_worker.broker.producer import Producer, producer_scripts
 from auth_worker.broker.schedulers import Schedulers
+from auth_worker.broker.scripts import short_call
 from auth_worker.config import Backoff, Retention, Settings, configuration_error
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import check_job_id, check_queue_name
@@ -173,18 +174,21 @@ class JobQueue:
             raise ConfigurationError(f"name must be a text that is not empty, not {name!r:.80}")
         options = job_options({**self._defaults, **(job.get("opts") or {})})
         wire = options.wire()
-        wire["jobId"] = check_job_id(options.job_id) if options.job_id is not None else uuid.uuid4().hex
+        job_id = check_job_id(options.job_id) if options.job_id is not None else uuid.uuid4().hex
         try:
-            command = producer.command(name, job.get("data"), wire, options.timestamp or now)
+            call = producer.call(name, job.get("data"), wire, job_id, options.timestamp or now)
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"data of job {name!r} is not JSON: {error}") from error
-        limit = min(options.size_limit or self.settings.max_payload_bytes, self.settings.max_payload_bytes)
-        if len(command) > limit:
-            raise ConfigurationError(
-                f"data of job {name!r} has about {len(command)} bytes, more than the limit of {limit} "
-                "(setting max_payload_bytes)"
-            )
-        return command
+        length = len(call[2][1])
+        for limit, what in (
+            (options.size_limit, "size_limit"),
+            (self.settings.max_payload_bytes, "max_payload_bytes"),
+        ):
+            if limit is not None and length > limit:
+                raise ConfigurationError(
+                    f"data of job {name!r} has {length} bytes, more than {what} allows: {limit}"
+                )
+        return short_call(call)
 
     async def _connect(self) -> Producer:
         if self._producer is not None:

@@ -15,8 +15,10 @@ from auth_worker.broker.link import SILENCE_LIMIT, Link
 from auth_worker.broker.presence import Presence
 from auth_worker.broker.store import worker_scripts
 from auth_worker.config import Settings
-from auth_worker.events import BrokerChanged, EventBus
+from auth_worker.errors import ConfigurationError
+from auth_worker.events import BrokerChanged, EventBus, Problem
 from auth_worker.lease import LeaseRenewer
+from auth_worker.messages import WORKER_ERRORS
 from auth_worker.quarantine import Quarantine
 from auth_worker.run import Run
 from auth_worker.watch import LagWatch, WatchLoop
@@ -29,6 +31,8 @@ class Runtime:
     """
 
     def __init__(self, connection: Any = None, settings: Settings | None = None) -> None:
+        if settings is not None and not isinstance(settings, Settings):
+            raise ConfigurationError(f"settings must be a Settings, not {type(settings).__name__}")
         self.settings = settings or Settings()
         if connection is None and self.settings.redis_url is not None:
             connection = self.settings.redis_url.get_secret_value()
@@ -61,7 +65,7 @@ class Runtime:
         if not self.watch.is_running:
             self.watch.start()
             self.lag = LagWatch(asyncio.get_running_loop(), self.bus, self._running_ids)
-            self.watch.keep(self.lag.run())
+            self.watch.keep_going(self.lag.run, self.report)
 
     async def start(self) -> None:
         """Connect. Raises ``BrokerError`` when Redis cannot be reached within the settings' startup_timeout."""
@@ -72,7 +76,7 @@ class Runtime:
             await self.stop()
             raise
         self.doorbell.start()
-        self.watch.keep(self.leases.run())
+        self.watch.keep_going(self.leases.run, self.report)
         self.started = True
 
     async def stop(self) -> None:
@@ -89,6 +93,10 @@ class Runtime:
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
         await self.watch.stop()
+
+    def report(self, error: Exception) -> None:
+        """A part of the watch loop broke off, and begins anew."""
+        self.bus.emit(Problem(WORKER_ERRORS.MAINTENANCE_FAILED, "", repr(error)))
 
     def on_broker_up(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` in the work loop each time the command connection has come back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
@@ -13,12 +14,13 @@ from auth_worker.admin.port import open_http_port
 from auth_worker.collector import spare_the_collector
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.databases import check_database, checker_of
-from auth_worker.errors import BrokerError, ConfigurationError
+from auth_worker.errors import BrokerError, ConfigurationError, ShutdownError
 from auth_worker.executors import Execution
 from auth_worker.job import Job
 from auth_worker.last_resort import LastResort
 from auth_worker.logs import open_log
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
+from auth_worker.names import check_queue_name
 from auth_worker.observers.logs import LogObserver
 from auth_worker.processor import QueueProcessorService
 from auth_worker.report import QueueMetrics, ServiceHealth
@@ -74,6 +76,8 @@ class WorkerService:
         self._init_services = init_services
         self._processors: dict[str, QueueProcessorService] = {}
         self._signalled = asyncio.Event()
+        self._starting: asyncio.Task[Any] | None = None
+        self._unwanted = False
         self._stopping: asyncio.Task[bool] | None = None
         self._hurry = asyncio.Event()
         self._handlers: list[signal.Signals] = []
@@ -99,7 +103,7 @@ class WorkerService:
             raise ConfigurationError(
                 f"queue_name {queue_name!r}: register every processor before the service is started"
             )
-        if queue_name in self._processors:
+        if check_queue_name("queue_name", queue_name) in self._processors:
             raise ConfigurationError(f"queue_name {queue_name!r} has a processor already")
         service = QueueProcessorService(
             queue_name=queue_name,
@@ -130,6 +134,7 @@ class WorkerService:
         if self.state is not State.NEW:
             raise ConfigurationError(f"the service is {self.state}: a service is started once")
         self.state = State.STARTING
+        self._starting = asyncio.current_task()
         self._log.info(
             WORKER_MESSAGES.WORKER_STARTING, worker=self.runtime.worker_name, queues=list(self._processors)
         )
@@ -138,16 +143,23 @@ class WorkerService:
             self.http_port = open_http_port(self, self._log)  # first, so that the probes tell of a slow start
             await self.runtime.start()
             if self._init_services is not None:
-                await self._init_services()
+                done = self._init_services()
+                if inspect.isawaitable(done):
+                    await done
             for processor in self._processors.values():
                 await processor.initialize()
         except BaseException as error:
-            self._log.error(WORKER_ERRORS.STARTUP_FAILED, error=str(error), error_type=type(error).__name__)
+            why = ShutdownError("the service was stopped while it started") if self._unwanted else error
+            self._log.error(WORKER_ERRORS.STARTUP_FAILED, error=str(why), error_type=type(why).__name__)
             await self._close_all(0)
             self.state = State.STOPPED
+            if why is not error:
+                raise why from None
             raise
         self.state = State.RUNNING
         self._log.info(WORKER_MESSAGES.WORKER_READY, broker=str(self.runtime.address))
+        if self._signalled.is_set():
+            self._begin_stop(self.settings.shutdown_timeout)
 
     async def stop(self, timeout: float | None = None) -> bool:
         """Stop taking jobs, wait up to ``timeout`` s (None: shutdown_timeout) for those running, disconnect.
@@ -158,10 +170,13 @@ class WorkerService:
         if self.state in (State.NEW, State.STOPPED):
             self.state = State.STOPPED
             return True
-        if self._stopping is None:
-            limit = self.settings.shutdown_timeout if timeout is None else timeout
-            self._stopping = asyncio.create_task(self._stop(limit), name="stop")
-        return await asyncio.shield(self._stopping)
+        if self.state is State.STARTING and self._starting is not None:
+            self._unwanted = True
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
+            return True
+        limit = self.settings.shutdown_timeout if timeout is None else timeout
+        return await asyncio.shield(self._begin_stop(limit))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -173,13 +188,14 @@ class WorkerService:
         await self.stop()
 
     async def run(self) -> int:
-        """Start, wait for SIGTERM or SIGINT, stop; returns the exit code.
+        """Start unless started, wait for SIGTERM or SIGINT, stop; returns the exit code.
 
         0 clean, 1 failed to start, 3 stopped with work handed back, 4 broker unreachable. A signal while starting
         stops at once.
         """
         self.setup_graceful_shutdown()
-        starting = asyncio.create_task(self.start())
+        started = self.state is State.RUNNING
+        starting = asyncio.ensure_future(asyncio.sleep(0) if started else self.start())
         signalled = asyncio.create_task(self._signalled.wait())
         try:
             await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
@@ -236,6 +252,11 @@ class WorkerService:
         """Every registered processor, in the order of registration."""
         return list(self._processors.values())
 
+    def _begin_stop(self, timeout: float) -> asyncio.Task[bool]:
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(timeout), name="stop")
+        return self._stopping
+
     async def _stop(self, timeout: float) -> bool:
         self.state = State.STOPPING
         self._log.info(WORKER_MESSAGES.WORKER_STOPPING, timeout_s=timeout)
@@ -243,7 +264,7 @@ class WorkerService:
         self.state = State.STOPPED
         self._log.info(WORKER_MESSAGES.WORKER_STOPPED, clean=clean)
         await asyncio.to_thread(self._opened_log.drain)
-        self._last_resort.stand_down()
+        self._remove_handlers()
         return clean
 
     async def _close_all(self, timeout: float) -> bool:
@@ -268,9 +289,7 @@ class WorkerService:
         self._log.info(WORKER_MESSAGES.SHUTDOWN_SIGNAL, signal=signal.Signals(number).name)
         self._signalled.set()
         if self.state is State.RUNNING:
-            self._stopping = self._stopping or asyncio.create_task(
-                self._stop(self.settings.shutdown_timeout), name="stop"
-            )
+            self._begin_stop(self.settings.shutdown_timeout)
 
     def _remove_handlers(self) -> None:
         loop = asyncio.get_running_loop()

@@ -26,6 +26,7 @@ from auth_worker.outcome import (
     HandBack,
     Lost,
     Outcome,
+    ReasonClass,
     Retry,
     Throttle,
     decide_error,
@@ -76,19 +77,26 @@ class Settlement:
             self._reporter.lost(run)
             self._intake.release(run.token, spent=True)
             return
-        now = round(time.time() * 1000)
+        try:
+            self._write(run, outcome)
+        except Exception as error:  # it cannot be put into Redis's words, so nothing was sent
+            self._bus.emit(Problem(WORKER_ERRORS.OUTCOME_UNWRITABLE, run.job.queue_name, repr(error)))
+            reason = f"the outcome cannot be written: {error!r}"
+            self._write(run, Fail(reason, ReasonClass.UNRECOVERABLE, reason), readable=False)
+
+    def _write(self, run: Run, outcome: Outcome, *, readable: bool = True) -> None:
+        now, sent = round(time.time() * 1000), self._clock()
         letter = None
         if isinstance(outcome, Fail) and self._store.letters is not None:
-            letter = letter_of(run, outcome, now, self._worker)
+            letter = letter_of(run, outcome, now, self._worker, readable=readable)
         asks = self._intake.wants_more and _can_ask(outcome)
-        if asks:
-            self._intake.asked()
-        sent = self._clock()
 
         def replied(reply: Settled | BrokerError) -> None:
             self._replied(run, outcome, now, letter, asks, sent, reply)
 
         self._store.settle(run, outcome, now, letter, asks, replied)
+        if asks:
+            self._intake.asked()
 
     async def surrender(self, runs: list[Run], link: Link) -> None:
         """Hand ``runs`` back over another ``link``, in its loop, as ours does not turn any more.

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from auth_worker.events import EventBus, LoopBlocked
 
 T = TypeVar("T")
+End = Callable[[], None]
+RESTART_PAUSE = 1.0
 LAG_TICK = 0.5
 LAG_LIMIT = 1.0
 
@@ -72,6 +74,22 @@ class WatchLoop:
             future.cancel()
 
         return end
+
+    def keep_going(
+        self, part: Callable[[], Coroutine[Any, Any, None]], on_error: Callable[[Exception], None]
+    ) -> End:
+        """Run ``part`` until it ends or the returned function is called; if it raises, tell and begin it anew."""
+
+        async def go() -> None:
+            while True:
+                try:
+                    await part()
+                    return
+                except Exception as error:
+                    on_error(error)
+                    await asyncio.sleep(RESTART_PAUSE)
+
+        return self.keep(go())
 
     def _submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         if self._loop is None:

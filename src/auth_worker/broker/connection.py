@@ -117,14 +117,19 @@ class Connection(asyncio.Protocol):
         """Part of asyncio's protocol: hand each complete reply to the callback waiting longest."""
         reader, waiting = self._reader, self._waiting
         reader.feed(data)
-        try:
-            reply = reader.gets()
-            self.answered += reply is not False
-            while reply is not False:
-                waiting.popleft()(error_of(reply) if type(reply) is hiredis.ReplyError else reply)
+        while True:
+            try:
                 reply = reader.gets()
-        except (BrokerError, IndexError) as error:
-            self.close(f"Redis sent what is not its protocol: {error}")
+            except BrokerError as error:
+                self.close(f"Redis sent what is not its protocol: {error}")
+                return
+            if reply is False:
+                return
+            if not waiting:
+                self.close("Redis sent a reply that nobody waits for")
+                return
+            self.answered += 1
+            waiting.popleft()(error_of(reply) if type(reply) is hiredis.ReplyError else reply)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio's protocol."""

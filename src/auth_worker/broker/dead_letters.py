@@ -104,7 +104,7 @@ class DeadLetters:
         if older_than is None:
             return False
         stamp = await self._link.execute("HGET", f"{self._key_prefix}{letter_id}", "timestamp")
-        return int(stamp or 0) < (time.time() - older_than) * 1000
+        return (stamp or b"").isdigit() and int(stamp) < (time.time() - older_than) * 1000
 
     async def _watch(self, letter: Letter) -> list[bytes]:
         """The commands that redrive ``letter`` as things stand; EXEC refuses them if they change."""
@@ -139,9 +139,8 @@ class DeadLetters:
     def _add_command(self, queue: str, job_id: str, letter: Letter) -> bytes:
         options = {key: value for key, value in letter.data["opts"].items() if key not in ("delay", "repeat")}
         now = round(time.time() * 1000)
-        options["jobId"] = job_id
         producer = Producer(self._link, self._prefix, queue)
-        return whole_call(producer.call(letter.data["name"], letter.data["data"], options, now))
+        return whole_call(producer.call(letter.data["name"], letter.data["data"], options, job_id, now))
 
     async def _execute(self, commands: list[bytes]) -> bool:
         """Run the transaction. False if somebody changed what was watched. Raises ``BrokerError``."""

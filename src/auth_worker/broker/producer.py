@@ -10,7 +10,7 @@ from typing import Any
 from bullmq.job import Job as WireJob
 
 from auth_worker.broker.link import Link
-from auth_worker.broker.scripts import Script, builders, script, short_call
+from auth_worker.broker.scripts import Script, builders, script
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 ADD_SCRIPTS = ("addStandardJob", "addDelayedJob", "addPrioritizedJob", "addParentJob")
@@ -33,13 +33,16 @@ class Producer:
         self._queue = SimpleNamespace(backend=None, qualifiedName=f"{prefix}:{queue}")
 
     def call(
-        self, name: str, data: Any, options: Mapping[str, Any], timestamp: int
+        self, name: str, data: Any, options: Mapping[str, Any], job_id: str, timestamp: int
     ) -> tuple[Script, list[Any], list[Any]]:
-        """The script call that adds a job; ``options`` are BullMQ's, with ``jobId`` among them.
+        """The script call that adds a job; ``options`` are BullMQ's, and are stored as they are.
+
+        So an id and a time that the producer did not ask for are no options: jobs alike share theirs.
 
         Raises ``TypeError`` or ``ValueError`` when data or options are not JSON.
         """
-        job = WireJob(self._queue, name, data, {"timestamp": timestamp, **options}, options["jobId"])
+        job = WireJob(self._queue, name, data, dict(options), job_id)
+        job.timestamp = timestamp
         if job.opts.get("delay"):
             call: tuple[Script, list[Any], list[Any]] = self._builders.addDelayedJob(job, job.opts["delay"])
         elif job.opts.get("priority"):
@@ -47,10 +50,6 @@ class Producer:
         else:
             call = self._builders.addStandardJob(job, job.timestamp)
         return call
-
-    def command(self, name: str, data: Any, options: Mapping[str, Any], timestamp: int) -> bytes:
-        """``call``, ready to send."""
-        return short_call(self.call(name, data, options, timestamp))
 
     async def add(self, commands: Sequence[bytes], timeout: float) -> list[str]:
         """Send ``commands`` and give the ids of their jobs. What got no reply is sent again: an id adds one job.

@@ -15,7 +15,7 @@ from auth_worker.broker.link import Link
 from auth_worker.broker.scripts import script
 from auth_worker.config import WorkerConfig
 from auth_worker.dead_letter import MARK, Letter, letter_id, make_letter
-from auth_worker.errors import InvalidPayloadError
+from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError, InvalidPayloadError
 from auth_worker.options import OptionsCache
 from auth_worker.outcome import ReasonClass
 from auth_worker.payload import RawJob, attempts_made, earlier_traces, read_job
@@ -40,6 +40,8 @@ class Reconciliation:
         self._worker = worker
         self._key_prefix = f"{prefix}:{queue}:"
         self._seen_ms = 0.0
+        self.unreadable = 0
+        """How many entries of the failed set could not be read so far."""
 
     async def elect(self, lease_ms: int) -> bool:
         """Whether this process does the next pass: one of all does, by a lease in Redis."""
@@ -56,7 +58,12 @@ class Reconciliation:
                 "ZRANGEBYSCORE", failed, max(since, 0), "+inf", "WITHSCORES", "LIMIT", offset, PAGE
             )
             for job_id, score in zip(page[::2], page[1::2], strict=True):
-                added += await self._add_missing(job_id)
+                try:
+                    added += await self._add_missing(job_id)
+                except (BrokerError, ValueError) as error:
+                    if isinstance(error, BrokerUnavailableError | BrokerBusyError):
+                        raise
+                    self.unreadable += 1  # one broken entry must not keep the others from their letters
                 newest = max(newest, float(score))
             if len(page) < 2 * PAGE:
                 self._seen_ms = newest
