@@ -94,6 +94,39 @@ async def test_a_caller_that_is_cancelled_takes_its_check_along() -> None:
         await checking
 
 
+class Lending:
+    """What an engine and a pool have in common: a connection to ask, given back afterwards."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.lent = 0
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Lending]:
+        self.lent += 1
+        try:
+            yield self
+        finally:
+            self.lent -= 1
+
+    connect = connection
+
+    async def execute(self, question: str) -> None:
+        self.asked.append(question)
+
+    exec_driver_sql = execute
+
+
+@pytest.mark.parametrize("adapter", [PsycopgDatabase, SqlAlchemyDatabase])
+async def test_an_adapter_asks_one_question_and_gives_the_connection_back(adapter: Any) -> None:
+    lending = Lending()
+    report = await check_database(adapter(lending))
+    assert report["healthy"] is True
+    assert report["latencyMs"] >= 0
+    assert lending.asked == ["SELECT 1"]
+    assert lending.lent == 0
+
+
 def library(name: str) -> Any:
     """A library that only these tests need."""
     return pytest.importorskip(name, exc_type=ImportError)

@@ -1,6 +1,6 @@
 """The metrics observer: counts how runs end, for Prometheus. It knows the events and nothing else.
 
-A job costs it a dictionary look-up and a few additions to plain integers, a tenth of what the counters and
+A job costs it a dictionary look-up and a few additions to plain integers, a fifth of what the counters and
 histograms of prometheus_client cost; metrics are made of them when somebody asks. Only the work loop writes, any
 thread may read: a scrape in the midst of a job may miss that job in one of the numbers, and finds it next time.
 
