@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Measure, print, and return the exit code: 1 if a contender lost or doubled jobs, 2 for wrong arguments."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and workers are ended too
     console = Console(stderr=True)
     try:
         scenarios = chosen(arguments.only, quick=arguments.quick, full=arguments.full)

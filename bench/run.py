@@ -103,6 +103,8 @@ def run(
             with Server(name, binaries()[name]) as server:
                 results.about[name] = server.version
                 for scenario in scenarios:
+                    if not console.is_terminal:
+                        console.print(f"{name}: {scenario.title}", highlight=False)
                     for each_round in range(1, rounds + 1):
                         for contender in (each for each in scenario.contenders if each in contenders):
                             what = f"{name}, {scenario.name}, round {each_round}, {TITLES[contender]}"
