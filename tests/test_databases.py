@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import shutil
 import signal
@@ -128,7 +129,9 @@ async def test_an_adapter_asks_one_question_and_gives_the_connection_back(adapte
 
 
 def library(name: str) -> Any:
-    """A library that only these tests need."""
+    """A library that only these tests need; in CI it is there."""
+    if os.environ.get("CI"):
+        return importlib.import_module(name)
     return pytest.importorskip(name, exc_type=ImportError)
 
 

@@ -39,6 +39,7 @@ class Runtime:
         self._embedded = EmbeddedBroker(self.settings.state_dir) if connection is None else None
         self._connection = connection
         self.address = Address.of(connection) if connection is not None else Address()
+        self.address = self.address.serving(self.settings.prefix)
         self.bus = EventBus()
         self.worker_name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self.quarantine = Quarantine()

@@ -32,7 +32,7 @@ class Operations:
     def __init__(
         self, connection: Any, prefix: str = "bull", *, record: Callable[[Change], None] = lambda change: None
     ) -> None:
-        self.address = Address.of(connection)
+        self.address = Address.of(connection).serving(prefix)
         self.prefix = prefix
         self.link = self._link("operations")
         self._watching = self._link("redrives")

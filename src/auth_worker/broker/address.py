@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,9 +14,13 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
+from auth_worker.broker.cluster import check_prefix, node_of
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 
-URL_FORMS = "redis://, rediss://, unix:// or redis+sentinel://host:26379,host:26379/service-name"
+URL_FORMS = (
+    "redis://, rediss://, unix://, redis+sentinel://host:26379,host:26379/service-name or "
+    "redis+cluster://host:6379,host:6379"
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Address:
     sentinels: tuple[tuple[str, int], ...] = ()
     sentinel_service: str = ""
     sentinel_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    cluster: tuple[tuple[str, int], ...] = ()
+    prefix: str = ""
 
     def __str__(self) -> str:
         if self.path:
@@ -40,6 +46,8 @@ class Address:
         if self.sentinels:
             hosts = ",".join(f"{host}:{port}" for host, port in self.sentinels)
             return f"redis+sentinel://{hosts}/{self.sentinel_service}/{self.db}"
+        if self.cluster:
+            return f"redis+cluster://{','.join(f'{host}:{port}' for host, port in self.cluster)}"
         return f"{'rediss' if self.tls else 'redis'}://{self.host}:{self.port}/{self.db}"
 
     @classmethod
@@ -61,11 +69,21 @@ class Address:
             f"not {type(connection).__name__}"
         )
 
-    async def resolve(self) -> tuple[str, int]:
-        """The host and port to dial now: asks the sentinels for the current primary where there are any.
+    def serving(self, prefix: str) -> Address:
+        """The same, for queues of ``prefix``. Raises ``ConfigurationError`` where a cluster needs another one."""
+        if not self.cluster:
+            return self
+        check_prefix(prefix)
+        return replace(self, prefix=prefix)
 
-        Raises ``BrokerUnavailableError`` when no sentinel knows one.
+    async def resolve(self) -> tuple[str, int]:
+        """The host and port to dial now: asks the sentinels for the primary, or the cluster for the prefix's node.
+
+        Raises ``BrokerUnavailableError`` when none of them knows.
         """
+        if self.cluster:
+            secrets = {"username": self.username, "password": self.password, "tls": self.tls}
+            return await node_of(self.prefix, self.cluster, **secrets)  # type: ignore[arg-type]
         if not self.sentinels:
             return self.host, self.port
         once = Retry(NoBackoff(), 0)  # the next sentinel is the better second try: one connect has few seconds
@@ -89,6 +107,8 @@ def _from_url(url: str) -> Address:
         raise ConfigurationError(f"redis_connection: that is not a URL; use {URL_FORMS}")
     if scheme in ("redis+sentinel", "rediss+sentinel"):
         return _from_sentinel_url(url)
+    if scheme in ("redis+cluster", "rediss+cluster"):
+        return _from_cluster_url(url)
     if scheme not in ("redis", "rediss", "unix"):
         raise ConfigurationError(f"redis_connection: {scheme}:// is not a Redis URL; use {URL_FORMS}")
     try:
@@ -99,6 +119,24 @@ def _from_url(url: str) -> Address:
             "character of the password is not percent-encoded"
         ) from None
     return _from_options({**options, "ssl": scheme == "rediss"})
+
+
+def _from_cluster_url(url: str) -> Address:
+    scheme, _, rest = url.partition("://")
+    credentials, _, hosts = rest.rstrip("/").rpartition("@")
+    username, _, password = credentials.partition(":")
+    try:
+        nodes = tuple((host.rpartition(":")[0], int(host.rpartition(":")[2])) for host in hosts.split(","))
+    except ValueError:
+        raise ConfigurationError(
+            "redis_connection: a cluster URL reads redis+cluster://[user:password@]host:port,host:port"
+        ) from None
+    return Address(
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        tls=ssl.create_default_context() if scheme == "rediss+cluster" else None,
+        cluster=nodes,
+    )
 
 
 def _from_client(client: Redis) -> Address:

@@ -38,7 +38,7 @@ def error_of(reply: hiredis.ReplyError) -> BrokerError:
     """The error of ours for an error reply of Redis; its code says which."""
     text = str(reply).partition(", with args beginning")[0]  # what follows may be a password
     code = text.partition(" ")[0]
-    kind = BrokerBusyError if code in BUSY_CODES else BrokerError
+    kind = BrokerBusyError if code in BUSY_CODES else BrokerUnavailableError if code == "MOVED" else BrokerError
     return kind(f"Redis refused: {text}", code)
 
 
@@ -129,7 +129,14 @@ class Connection(asyncio.Protocol):
                 self.close("Redis sent a reply that nobody waits for")
                 return
             self.answered += 1
-            waiting.popleft()(error_of(reply) if type(reply) is hiredis.ReplyError else reply)
+            if type(reply) is hiredis.ReplyError:
+                refusal = error_of(reply)
+                waiting.popleft()(refusal)
+                if refusal.code == "MOVED":  # the slot has another node now: the next connection finds it
+                    self.close(str(refusal))
+                    return
+            else:
+                waiting.popleft()(reply)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio's protocol."""
