@@ -119,9 +119,14 @@ async def test_what_cannot_run_is_skipped_and_named(desk: Desk, operations: Oper
         f"bull:{DEAD}:odd@one@1700000000000", mapping={"name": "n", "data": "{}", "timestamp": 1}
     )
     await desk.redis.rpush(f"bull:{DEAD}:wait", "odd@one@1700000000000")
+    await desk.redis.hset(f"bull:{DEAD}:broken@one@1700000000000", mapping={"data": "{", "timestamp": "x"})
+    await desk.redis.rpush(f"bull:{DEAD}:wait", "broken@one@1700000000000")
     last = await finish(operations.dead.redrive_many(DEAD, await operations.dead.select(DEAD)))
-    assert (last.done, last.skipped, last.total) == (2, 1, 3)
-    assert "no dead letter" in last.problems[0]
+    assert (last.done, last.skipped, last.total) == (2, 2, 4)
+    assert "broken@one@1700000000000: it cannot be read" in last.problems[0]
+    assert "no dead letter" in last.problems[1]
+    assert [letter.name for letter in (await operations.dead.page(DEAD)).letters] == ["n", "unreadable"]
+    assert (await operations.dead.show(DEAD, "broken@one@1700000000000")).failed_at == 0
     with pytest.raises(RefusedError, match="no dead letter"):
         await operations.dead.redrive(DEAD, "odd@one@1700000000000")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from auth_worker.admin.bulk import Steps, in_batches, recorded
 from auth_worker.admin.errors import NotFoundError, RefusedError
-from auth_worker.admin.masking import masked, masked_lines, shape
+from auth_worker.admin.masking import masked, masked_lines, shape, whole
 from auth_worker.admin.models import Change, LetterDetail, LetterPage, LetterRow
 from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.job_changes import JobChanges
@@ -105,7 +105,7 @@ class DeadLetterOperations:
 
     async def show(self, queue: str, letter_id: str, *, reveal: bool = False) -> LetterDetail:
         """One letter. Raises ``NotFoundError`` and ``BrokerError``."""
-        letter = await self._reader(queue).show(letter_id)
+        letter = await self._show(queue, letter_id)
         if letter is None:
             raise NotFoundError(f"there is no letter {letter_id} in {queue}")
         data: dict[str, Any] = letter.data if isinstance(letter.data, dict) else {"data": letter.data}
@@ -113,14 +113,14 @@ class DeadLetterOperations:
         opts = data.get("opts") if isinstance(data.get("opts"), dict) else {}
         row = _row(letter).model_dump()
         if reveal:
-            row["failed_reason"] = str(data.get("failedReason") or "")
+            row["failed_reason"] = _field(data, "failedReason")
         return LetterDetail(
             **row,
             dead_letter_queue=queue,
-            data=data.get("data") if reveal else shape(data.get("data")),
-            opts=opts if reveal else masked(opts),
-            stacktrace=traces if reveal else [masked_lines(trace) for trace in traces],
-            trace_context=data.get("traceContext"),
+            data=whole(data.get("data")) if reveal else shape(data.get("data")),
+            opts=whole(opts) if reveal else masked(opts),
+            stacktrace=whole(traces) if reveal else [masked_lines(trace) for trace in traces],
+            trace_context=_field(data, "traceContext") or None,
             readable="raw" not in data,
             revealed=reveal,
         )
@@ -191,19 +191,20 @@ class DeadLetterOperations:
                 job_id = await DeadLetters(self._watching, self._prefix, queue).redrive(letter_id)
         except ConfigurationError as error:
             return str(error), letter_id
+        except ValueError:
+            return "it cannot be read, so it cannot run", letter_id
         return (None, job_id) if job_id is not None else (f"there is no letter {letter_id} in {queue}", None)
 
     async def _read(self, queue: str, offset: int, limit: int) -> list[Letter | None]:
         ids = await self._link.execute("LRANGE", self._wait(queue), offset, offset + limit - 1)
-        dead = self._reader(queue)
+        names = (letter_id.decode(errors="replace") for letter_id in ids)
+        return await asyncio.gather(*(self._show(queue, name) for name in names))
 
-        async def read(letter_id: str) -> Letter | None:
-            try:
-                return await dead.show(letter_id)
-            except ValueError:
-                return Letter(letter_id, "unreadable", {}, 0)
-
-        return await asyncio.gather(*(read(letter_id.decode(errors="replace")) for letter_id in ids))
+    async def _show(self, queue: str, letter_id: str) -> Letter | None:
+        try:
+            return await self._reader(queue).show(letter_id)
+        except (ValueError, RecursionError):  # somebody else wrote it
+            return Letter(letter_id, "unreadable", {}, 0)
 
     async def _letters_in(self, queue: str) -> int:
         key = self._wait(queue)
@@ -224,18 +225,21 @@ class DeadLetterOperations:
 
 def _row(letter: Letter) -> LetterRow:
     data: dict[str, Any] = letter.data if isinstance(letter.data, dict) else {}
-    reason = str(data.get("failedReason") or "")
     return LetterRow(
         id=letter.id,
-        queue=str(data.get("originalQueue") or ""),
-        job_id=str(data.get("originalJobId") or ""),
+        queue=_field(data, "originalQueue"),
+        job_id=_field(data, "originalJobId"),
         name=letter.name,
-        reason_class=str(data.get("reasonClass") or ""),
-        failed_reason=str(masked(reason)),
+        reason_class=_field(data, "reasonClass"),
+        failed_reason=str(masked(_field(data, "failedReason"))),
         attempts_made=_number(data.get("attemptsMade")),
         failed_at=_number(data.get("failedAt")) or letter.timestamp,
-        worker=str(data.get("worker") or ""),
+        worker=_field(data, "worker"),
     )
+
+
+def _field(data: dict[str, Any], name: str) -> str:
+    return str(whole(str(data.get(name) or "")))
 
 
 def _named(ids: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ _NAMED = 5
 async def queue_findings(link: Link, prefix: str, found: QueueList) -> list[Finding]:
     """What is wrong in these queues; one line for each kind. Raises ``BrokerError``."""
     findings = [
-        Finding(level="ok", name="queues", detail=f"{len(found.queues)} queues, {_jobs(found.queues)} jobs")
+        Finding(level="ok", name="queues", detail=f"{len(found.queues)} found, with {_jobs(found.queues)} jobs")
     ]
     if not found.complete:
         findings.append(Finding(level="warn", name="queues", detail="too many keys to find all queues"))
@@ -111,7 +111,7 @@ async def _unburied(link: Link, prefix: str, queues: Sequence[QueueOverview]) ->
         remedy = "start a service with a dead-letter queue for it: it writes the letters within reconcile_interval"
         detail = f"failed jobs without a dead letter: {_named(missing)}"
         return [Finding(level="fail", name="dead letters", detail=detail, remedy=remedy)]
-    return [Finding(level="ok", name="dead letters", detail=f"{looked} queues with dead letters, none is missing")]
+    return [Finding(level="ok", name="dead letters", detail=f"none is missing; queues that have some: {looked}")]
 
 
 def _named(names: Sequence[str]) -> str:

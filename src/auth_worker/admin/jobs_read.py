@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from auth_worker.admin.errors import NotFoundError
-from auth_worker.admin.masking import masked, masked_lines, shape
+from auth_worker.admin.masking import masked, masked_lines, shape, whole
 from auth_worker.admin.models import Children, JobDetail, JobPage, JobRow
 from auth_worker.admin.search import ALL, JobFilter
 from auth_worker.broker.job_view import JobView
@@ -198,13 +198,12 @@ def _contents(raw: RawJob, reveal: bool) -> dict[str, Any]:
         "return_value": _json(raw.get(b"returnvalue"), None),
         "progress": _json(raw.get(b"progress"), None),
     }
-    if not reveal:
-        shown = {name: shape(value) for name, value in shown.items()}
-        opts = masked(opts)
+    shown = {name: whole(value) if reveal else shape(value) for name, value in shown.items()}
+    opts = whole(opts) if reveal else masked(opts)
     return {
         **shown,
         "opts": opts,
-        "stacktrace": [str(line) if reveal else masked_lines(str(line)) for line in lines],
+        "stacktrace": [whole(str(line)) if reveal else masked_lines(str(line)) for line in lines],
     }
 
 

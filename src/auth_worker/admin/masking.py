@@ -8,6 +8,7 @@ from auth_worker.redaction import redact
 
 DEEPEST, MOST = 6, 50
 MOST_LINES = 200
+_NAMES = frozenset(("jobId", "id", "queue"))
 
 
 def shape(value: Any, depth: int = 0) -> Any:
@@ -16,7 +17,7 @@ def shape(value: Any, depth: int = 0) -> Any:
         case dict():
             if depth >= DEEPEST:
                 return f"<object of {len(value)}>"
-            shown = {str(key): shape(item, depth + 1) for key, item in list(value.items())[:MOST]}
+            shown = {whole(str(key)): shape(item, depth + 1) for key, item in list(value.items())[:MOST]}
             return shown | ({"...": f"<{len(value) - MOST} more>"} if len(value) > MOST else {})
         case list():
             if depth >= DEEPEST or len(value) > 3:
@@ -32,14 +33,22 @@ def shape(value: Any, depth: int = 0) -> Any:
 
 
 def masked(value: Any, depth: int = 0) -> Any:
-    """``value`` with every text in it masked: for options and the like, which say little of a person."""
+    """``value`` with every text in it masked: for options and the like, which say little of a person.
+
+    Names of jobs and queues stay, since an operator needs them.
+    """
+    if depth > DEEPEST:
+        return "..."
     match value:
         case str():
             return redact(value)
         case dict():
-            return {str(key): masked(item, depth + 1) for key, item in value.items()} if depth < DEEPEST else "..."
+            return {
+                whole(str(key)): whole(item) if key in _NAMES else masked(item, depth + 1)
+                for key, item in value.items()
+            }
         case list():
-            return [masked(item, depth + 1) for item in value[:MOST]] if depth < DEEPEST else "..."
+            return [masked(item, depth + 1) for item in value[:MOST]]
     return value
 
 
@@ -48,3 +57,15 @@ def masked_lines(text: str) -> str:
     lines = text.splitlines()
     kept = "\n".join(redact(line) for line in lines[:MOST_LINES])
     return kept + (f"\n... {len(lines) - MOST_LINES} lines more" if len(lines) > MOST_LINES else "")
+
+
+def whole(value: Any) -> Any:
+    """``value`` as it is, but for halves of characters, which no JSON can carry."""
+    match value:
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case dict():
+            return {whole(str(key)): whole(item) for key, item in value.items()}
+        case list():
+            return [whole(item) for item in value]
+    return value

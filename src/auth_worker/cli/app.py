@@ -8,9 +8,15 @@ from typing import Annotated
 
 import typer
 
+from auth_worker.cli import dead
 from auth_worker.cli.add import add
+from auth_worker.cli.changes import change, promote, remove, retry
 from auth_worker.cli.demo import demo
+from auth_worker.cli.doctor import doctor
+from auth_worker.cli.jobs import job, jobs
+from auth_worker.cli.queues import clean, drain, pause, queues, resume, workers
 from auth_worker.cli.run import run
+from auth_worker.cli.running import health, metrics
 from auth_worker.version import __version__
 
 app = typer.Typer(
@@ -54,5 +60,15 @@ def _unwrapped(function: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for _command in (demo, run, add, version):
-    app.command(help=_unwrapped(_command))(_command)
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Work": (demo, run, add),
+    "Look": (queues, jobs, job, workers, health, metrics, doctor),
+    "Act": (retry, promote, change, remove, pause, resume, drain, clean),
+    "Other": (version,),
+}
+for _panel, _commands in PANELS.items():
+    for _command in _commands:
+        app.command(help=_unwrapped(_command), rich_help_panel=_panel)(_command)
+for _info in dead.app.registered_commands:
+    _info.help = _unwrapped(_info.callback) if _info.callback else None
+app.add_typer(dead.app, name="dead", rich_help_panel="Act")

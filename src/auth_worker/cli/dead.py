@@ -1,0 +1,239 @@
+"""``auth-worker dead``: the jobs that failed for good."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from auth_worker.admin.dead_letters import LetterFilter
+from auth_worker.admin.models import BulkStep
+from auth_worker.admin.operations import Operations
+from auth_worker.cli import flags, operator
+from auth_worker.cli.console import CLEAN, USAGE, fail
+from auth_worker.cli.dead_screens import show_letter_screen, show_pages
+from auth_worker.outcome import ReasonClass
+
+app = typer.Typer(
+    no_args_is_help=True, help="Dead letters: the jobs that failed for good, and what became of them."
+)
+
+WHICH = "Which letters"
+Letters = Annotated[list[str] | None, typer.Argument(metavar="LETTER...", help="Their ids.", show_default=False)]
+Holder = Annotated[
+    str | None,
+    typer.Option("--queue", "-q", metavar="QUEUE", help="The dead-letter queue (all).", show_default=False),
+]
+
+
+def _which(*flag: str, metavar: str, text: str, **options: Any) -> Any:
+    return typer.Option(*flag, metavar=metavar, help=text, rich_help_panel=WHICH, show_default=False, **options)
+
+
+Origin = Annotated[str | None, _which("--from", metavar="QUEUE", text="Whose job came from this queue.")]
+JobId = Annotated[str | None, _which("--job", metavar="ID", text="The letters of this job.")]
+Reason = Annotated[
+    ReasonClass | None, _which("--reason", metavar="CLASS", text=f"One of {', '.join(ReasonClass)}.")
+]
+Error = Annotated[str | None, _which("--error", metavar="TEXT", text="With this text in the reason.")]
+Older = Annotated[
+    float | None, _which("--older", metavar="AGE", text="Older than 2h, 7d, ...", parser=operator.age_s)
+]
+Every = Annotated[bool, typer.Option("--all", help="All of them.", rich_help_panel=WHICH)]
+
+
+def rate_of(given: str) -> float:
+    """Read ``50``, ``50/s``, ``600/m`` as so many a second. Raises ``typer.BadParameter``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/([smh]))?", given.strip())
+    if found is None or not float(found[1]):
+        raise typer.BadParameter(f"{given!r} is not a rate such as 50/s or 600/m")
+    return float(found[1]) / {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
+
+
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--rate", metavar="N/s", help="At most so many: 50/s, 600/m.", parser=rate_of, show_default=False
+    ),
+]
+
+
+@app.command("list")
+def list_letters(
+    context: typer.Context,
+    holder: Holder = None,
+    origin: Origin = None,
+    job_id: JobId = None,
+    reason: Reason = None,
+    error: Error = None,
+    older: Older = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=10_000, help="So many.")] = 20,
+    as_json: operator.AsJson = False,
+    redis_url: flags.Redis = None,
+    prefix: flags.Prefix = None,
+    state_dir: flags.StateDir = None,
+    timeout: operator.Timeout = None,
+    config: flags.Config = None,
+) -> None:
+    """List dead letters, the newest first.
+
+    Example: [bold]auth-worker dead list --from emailQueue --reason exhausted[/]
+    """
+    parameters = context.params
+
+    async def work(operations: Operations) -> None:
+        wanted = _filter_of(parameters)
+        holders = [holder] if holder else list(await operations.dead.queues())
+        pages = [await operations.dead.page(name, wanted, limit=limit) for name in holders]
+        if as_json:
+            rows = [(page, letter) for page in pages for letter in page.letters]
+            operator.print_json(
+                {"deadLetterQueue": page.dead_letter_queue, **letter.model_dump(by_alias=True)}
+                for page, letter in rows
+            )
+        else:
+            show_pages(pages)
+
+    operator.operate(parameters, work)
+
+
+@app.command("show")
+def show_letter(
+    context: typer.Context,
+    letter: Annotated[str, typer.Argument(metavar="LETTER", help="Its id.", show_default=False)],
+    holder: Holder = None,
+    reveal: operator.Reveal = False,
+    as_json: operator.AsJson = False,
+    redis_url: flags.Redis = None,
+    prefix: flags.Prefix = None,
+    state_dir: flags.StateDir = None,
+    timeout: operator.Timeout = None,
+    config: flags.Config = None,
+) -> None:
+    """Show a dead letter: why its job died, with stack traces; its data only as a shape, unless revealed.
+
+    Example: [bold]auth-worker dead show emailQueue@4f1c@1770000000000 --reveal[/]
+    """
+
+    async def work(operations: Operations) -> None:
+        name = holder or await operations.dead.find(letter)
+        found = await operations.dead.show(name, letter, reveal=reveal)
+        if as_json:
+            operator.print_json([found])
+        else:
+            show_letter_screen(found)
+
+    operator.operate(context.params, work)
+
+
+@app.command()
+def redrive(
+    context: typer.Context,
+    letters: Letters = None,
+    every: Every = False,
+    holder: Holder = None,
+    origin: Origin = None,
+    job_id: JobId = None,
+    reason: Reason = None,
+    error: Error = None,
+    older: Older = None,
+    rate: Rate = None,
+    dry_run: operator.DryRun = False,
+    as_json: operator.AsJson = False,
+    redis_url: flags.Redis = None,
+    prefix: flags.Prefix = None,
+    state_dir: flags.StateDir = None,
+    timeout: operator.Timeout = None,
+    config: flags.Config = None,
+) -> None:
+    """Let the jobs of dead letters run again, with fresh attempts: those named, those that match, or all.
+
+    A job that is there still goes back to wait, one that retention removed is added anew with its id; its letter
+    is gone in the same step, so that redriving twice gives one job.
+
+    Example: [bold]auth-worker dead redrive --from emailQueue --error timeout --rate 50/s[/]
+    """
+    operator.operate(context.params, lambda operations: _act(operations, context.params, "redrive", "redriven"))
+
+
+@app.command()
+def purge(
+    context: typer.Context,
+    letters: Letters = None,
+    every: Every = False,
+    holder: Holder = None,
+    origin: Origin = None,
+    job_id: JobId = None,
+    reason: Reason = None,
+    error: Error = None,
+    older: Older = None,
+    keep: Annotated[int | None, _which("--keep", metavar="N", text="All but the newest N.", min=0)] = None,
+    yes: operator.Yes = False,
+    dry_run: operator.DryRun = False,
+    as_json: operator.AsJson = False,
+    redis_url: flags.Redis = None,
+    prefix: flags.Prefix = None,
+    state_dir: flags.StateDir = None,
+    timeout: operator.Timeout = None,
+    config: flags.Config = None,
+) -> None:
+    """Throw dead letters away: those named, those that match, or all. Their jobs stay as they are.
+
+    Example: [bold]auth-worker dead purge --older 90d --dry-run[/]
+    """
+    operator.operate(context.params, lambda operations: _act(operations, context.params, "purge", "purged"))
+
+
+def _filter_of(parameters: Mapping[str, Any]) -> LetterFilter:
+    reason = parameters.get("reason")
+    return LetterFilter(
+        queue=parameters.get("origin"),
+        job_id=parameters.get("job_id"),
+        reason_class=None if reason is None else str(reason),
+        text=parameters.get("error"),
+        older_than=parameters.get("older"),
+    )
+
+
+async def _act(operations: Operations, parameters: Mapping[str, Any], verb: str, done: str) -> int:
+    chosen = await _chosen(operations, parameters)
+    total = sum(map(len, chosen.values()))
+    if operator.tell_dry_run(parameters, "letters", total, verb):
+        return CLEAN
+    if verb == "purge" and total:
+        operator.confirm(parameters, f"Throw away {total} dead letters? This cannot be undone.")
+    whole = BulkStep(total=total)
+    for queue, ids in chosen.items():
+        if verb == "purge":
+            steps = operations.dead.purge(queue, ids)
+        else:
+            steps = operations.dead.redrive_many(queue, ids, parameters.get("rate"))
+        last = await operator.run_bulk(steps, f"{done} ({queue})")
+        whole = BulkStep(
+            done=whole.done + last.done,
+            skipped=whole.skipped + last.skipped,
+            total=total,
+            problems=[*whole.problems, *last.problems],
+        )
+    return operator.report_bulk(whole, done, "letters", parameters)
+
+
+async def _chosen(operations: Operations, parameters: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The letters meant, by their dead-letter queue; exits where none are named."""
+    letters, wanted, holder = parameters.get("letters") or [], _filter_of(parameters), parameters.get("holder")
+    keep = parameters.get("keep")
+    selective = wanted.asks or parameters["every"] or keep is not None
+    if letters and selective:
+        fail("name letters, or say which ones by --all and the like: not both", USAGE)
+    if letters:
+        chosen: dict[str, list[str]] = {}
+        for letter in letters:
+            chosen.setdefault(holder or await operations.dead.find(letter), []).append(letter)
+        return chosen
+    if not selective:
+        fail("say which letters: their ids, --from, --reason, --error, --older, or --all", USAGE)
+    holders = [holder] if holder else list(await operations.dead.queues())
+    found = {name: await operations.dead.select(name, wanted) for name in holders}
+    return found if not keep else {name: ids[:-keep] for name, ids in found.items()}

@@ -1,0 +1,64 @@
+"""``auth-worker doctor``: tells whether the broker is fit for jobs, and what holds the queues up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from auth_worker.admin.models import Diagnosis
+from auth_worker.admin.operations import Operations
+from auth_worker.broker.permissions import acl_rule
+from auth_worker.cli import flags, operator
+from auth_worker.cli.console import CLEAN
+from auth_worker.cli.tables import console, notes, table, text
+
+LEVELS = {"ok": "[green]ok[/]", "warn": "[yellow]WARN[/]", "fail": "[bold red]FAIL[/]"}
+
+
+def doctor(
+    context: typer.Context,
+    acl: Annotated[bool, typer.Option("--acl", help="Print the least that a Redis user must be allowed.")] = False,
+    as_json: operator.AsJson = False,
+    redis_url: flags.Redis = None,
+    prefix: flags.Prefix = None,
+    state_dir: flags.StateDir = None,
+    timeout: operator.Timeout = None,
+    config: flags.Config = None,
+) -> None:
+    """Examine Redis and the queues, and say what to do about what is wrong.
+
+    Looked at: version, role, eviction policy, memory, persistence, permissions, scripts, latency, clock; queues
+    nobody works on or that are paused, active jobs whose worker is dead, failed jobs without their dead letter.
+
+    Exit codes: 0 fit, 1 error, 2 usage, 3 something must be mended, 4 broker unreachable.
+
+    Example: [bold]auth-worker doctor --redis redis://redis.internal:6379[/]
+    """
+    if acl:
+        typer.echo(acl_rule(flags.settings_of(context.params).prefix))
+        raise typer.Exit(CLEAN)
+
+    async def work(operations: Operations) -> int:
+        diagnosis = await operations.doctor.examine()
+        if as_json:
+            operator.print_json([diagnosis])
+        else:
+            _show(diagnosis)
+        return CLEAN if diagnosis.healthy else operator.UNHEALTHY
+
+    operator.operate(context.params, work)
+
+
+def _show(diagnosis: Diagnosis) -> None:
+    screen = console()
+    shown = table("", "", "")
+    shown.show_header = False
+    for finding in diagnosis.findings:
+        shown.add_row(LEVELS[finding.level], text(finding.name), text(finding.detail))
+        if finding.remedy:
+            shown.add_row("", "", f"[bold]-> {text(finding.remedy)}[/]")
+    screen.print(shown)
+    failed = sum(finding.level == "fail" for finding in diagnosis.findings)
+    warned = sum(finding.level == "warn" for finding in diagnosis.findings)
+    notes().print(f"[dim]{text(diagnosis.broker)}: {failed} to mend, {warned} to think about[/]")

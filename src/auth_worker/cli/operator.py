@@ -1,0 +1,154 @@
+"""What the commands that look and act share: flags, the connection, the question, the progress bar."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import BaseModel
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from auth_worker.admin.bulk import Steps
+from auth_worker.admin.models import BulkStep, QueueOverview
+from auth_worker.admin.operations import CONNECT_TIMEOUT, Operations, open_operations
+from auth_worker.cli import flags
+from auth_worker.cli.console import CLEAN, FAILED, INTERRUPTED, USAGE, fail
+from auth_worker.cli.job_flags import duration_ms
+from auth_worker.cli.loop import interruptible, run_async
+from auth_worker.cli.tables import notes
+from auth_worker.errors import ConfigurationError
+from auth_worker.names import check_queue_name
+
+UNHEALTHY = 3
+"""Exit code of a command that finds what must be mended."""
+Work = Callable[[Operations], Awaitable[int | None]]
+Look = Callable[[Operations], Awaitable[list[QueueOverview]]]
+
+Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue, such as emailQueue.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON, an object a line.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say how many are meant, and do nothing.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show data and texts as they are: they may hold secrets.")]
+Timeout = Annotated[
+    int | None,
+    typer.Option(
+        "--timeout",
+        metavar="TIME",
+        help="How long to wait for Redis (5s).",
+        parser=duration_ms,
+        rich_help_panel=flags.BROKER,
+        show_default=False,
+    ),
+]
+
+
+def age_s(text: str) -> float:
+    """Read ``90s``, ``2h``, ``7d`` as s. Raises ``typer.BadParameter``."""
+    return duration_ms(text if text[-1:].isalpha() else f"{text}s") / 1000
+
+
+def operate(parameters: Mapping[str, Any], work: Work) -> NoReturn:
+    """Connect as the command's flags say, do ``work``, and exit with its code (None: 0); Ctrl-C exits with 130.
+
+    Raises ``AuthWorkerError``.
+    """
+    for name in (parameters.get("queue"), parameters.get("holder")):
+        if name is not None:
+            _check_queue(name)
+    settings = flags.settings_of(parameters)
+    given = parameters.get("timeout")
+    timeout = CONNECT_TIMEOUT if given is None else given / 1000
+
+    async def connected() -> int:
+        async with open_operations(settings, timeout=timeout) as operations:
+            return await work(operations) or CLEAN
+
+    raise typer.Exit(run_async(interruptible(connected(), INTERRUPTED)))
+
+
+def print_json(values: Iterable[BaseModel | Mapping[str, Any]]) -> None:
+    """Write each value to stdout as a line of JSON."""
+    for value in values:
+        shown = value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value
+        sys.stdout.write(json.dumps(shown, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def confirm(parameters: Mapping[str, Any], question: str) -> None:
+    """Ask before what cannot be undone, unless told not to; exits where the answer is no or nobody is there."""
+    if parameters.get("yes"):
+        return
+    if not sys.stdin.isatty():
+        fail(f"{question} Give --yes to do it without a question.", USAGE)
+    if not typer.confirm(question, err=True):
+        notes().print("Nothing was done.")
+        raise typer.Exit(FAILED)
+
+
+def tell_dry_run(parameters: Mapping[str, Any], what: str, count: int, verb: str) -> bool:
+    """Whether this is a dry run; says then how many would be meant."""
+    if not parameters.get("dry_run"):
+        return False
+    if parameters.get("as_json"):
+        print_json([{"dryRun": True, "total": count}])
+    else:
+        typer.echo(f"would {verb} {count} {what if count != 1 else what.removesuffix('s')}")
+    return True
+
+
+async def run_bulk(steps: Steps, verb: str) -> BulkStep:
+    """Run a bulk operation with a progress bar; Ctrl-C stops it between two batches and says how far it came."""
+    last = BulkStep()
+    with _progress() as progress:
+        bar = progress.add_task(verb, total=None)
+        try:
+            async with contextlib.aclosing(steps):
+                async for last in steps:
+                    progress.update(bar, total=last.total, completed=last.done + last.skipped)
+        except asyncio.CancelledError:
+            progress.stop()
+            notes().print(f"Stopped: {verb} {last.done} of {last.total}.")
+            raise
+    return last
+
+
+def report_bulk(last: BulkStep, verb: str, what: str, parameters: Mapping[str, Any]) -> int:
+    """Say what became of a bulk operation; returns the exit code: 1 where something was skipped."""
+    if parameters.get("as_json"):
+        print_json([last])
+    else:
+        typer.echo(f"{verb} {last.done} {what if last.done != 1 else what.removesuffix('s')}")
+        if last.skipped:
+            notes().print(f"[yellow]skipped {last.skipped}:[/]")
+            for problem in last.problems:
+                notes().print(f"  {escape(problem)}", soft_wrap=True)
+            if last.skipped > len(last.problems):
+                notes().print(f"  and {last.skipped - len(last.problems)} more")
+    return FAILED if last.skipped else CLEAN
+
+
+def _check_queue(name: str) -> None:
+    try:
+        check_queue_name("QUEUE", name)
+    except ConfigurationError as error:
+        fail(str(error), USAGE)
+
+
+def _progress() -> Progress:
+    console = notes()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        disable=not console.is_terminal,
+    )

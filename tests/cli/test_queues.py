@@ -1,0 +1,151 @@
+"""``auth-worker queues``, ``workers``, ``pause``, ``resume``, ``drain`` and ``clean``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from cli.commands import Terminal, Worker, magic_link, run_here, run_program
+from cli.prepared import add, die
+from servers import free_port
+from workers import DEAD, QUEUE
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def client(folder: Path, redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as connected:
+        yield connected
+
+
+@pytest.fixture
+def run(folder: Path, redis_url: str, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run_here(*arguments, "--redis", redis_url)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_queues_are_shown_as_a_table(run: Run, redis_url: str) -> None:
+    die(redis_url, 2)
+    add(redis_url, 3)
+    code, out, said = run("queues")
+    assert code == 0
+    head, work, dead = (line.split() for line in out.splitlines())
+    assert head == [
+        "QUEUE",
+        "STATE",
+        "WAIT",
+        "OLDEST",
+        "ACTIVE",
+        "DELAYED",
+        "FAILED",
+        "DEAD",
+        "DONE/MIN",
+        "WORKERS",
+    ]
+    assert work[:3] == [QUEUE, "run", "3"]
+    assert work[-5:] == ["0", "2", "2", "0", "none"]
+    assert dead[:4] == [DEAD, "dead", "letters", "2"]
+    assert "2 queues · 3 waiting · 0 active" in said
+
+
+def test_queues_are_shown_as_json(run: Run, redis_url: str) -> None:
+    add(redis_url, 1, priority=4)
+    code, out, _ = run("queues", QUEUE, "--json")
+    (queue,) = map(json.loads, out.splitlines())
+    assert code == 0
+    assert (queue["name"], queue["waiting"], queue["counts"]["prioritized"], queue["paused"]) == (
+        QUEUE,
+        1,
+        1,
+        False,
+    )
+    code, _, said = run("queues", "other")
+    assert (code, said) == (1, f"error: there is no queue 'other' under the prefix 'bull'; there are: {QUEUE}\n")
+
+
+def test_no_queues_is_no_error(run: Run, client: redis.Redis) -> None:
+    code, out, said = run("queues")
+    assert (code, out) == (0, "")
+    assert said.startswith("No queues under the prefix bull of redis://127.0.0.1")
+
+
+def test_watching_refreshes_until_it_is_told_to_stop(folder: Path, redis_url: str) -> None:
+    add(redis_url, 1)
+    with Terminal(folder, "queues", "--watch", "-i", 0.2, "--redis", redis_url) as terminal:
+        terminal.shows(QUEUE)
+        add(redis_url, 1, "other")
+        terminal.shows(" 2 ")
+        assert terminal.end(signal.SIGINT) == 130
+        assert "Traceback" not in terminal.screen
+
+
+def test_a_queue_is_paused_and_resumed(run: Run, client: redis.Redis, redis_url: str) -> None:
+    add(redis_url, 2)
+    assert run("pause", QUEUE)[:2] == (0, f"{QUEUE} paused: 2 waiting, 0 active\n")
+    assert client.hget(f"bull:{QUEUE}:meta", "paused") == "1"
+    assert "PAUSED" in run("queues")[1]
+    code, out, _ = run("resume", QUEUE, "--json")
+    assert (code, json.loads(out)["paused"]) == (0, False)
+    assert client.hget(f"bull:{QUEUE}:meta", "paused") is None
+    assert run("pause", "other")[0] == 1
+    assert run("pause", "bad:name")[0] == 2
+
+
+def test_draining_wants_a_yes_and_tells_how_many(run: Run, client: redis.Redis, redis_url: str) -> None:
+    add(redis_url, 120)
+    add(redis_url, 2, delay=60_000)
+    assert run("drain", QUEUE, "--dry-run")[1] == "would remove 120 jobs\n"
+    assert run("drain", QUEUE, "--dry-run", "--delayed", "--json")[1] == '{"dryRun": true, "total": 122}\n'
+    code, _, said = run("drain", QUEUE)
+    assert code == 2
+    assert "Give --yes" in said
+    assert client.llen(f"bull:{QUEUE}:wait") == 120
+    assert run("drain", QUEUE, "--yes")[:2] == (0, "removed 120 jobs\n")
+    assert run("drain", QUEUE, "--yes", "--delayed")[:2] == (0, "removed 2 jobs\n")
+    assert run("drain", QUEUE)[:2] == (0, "removed 0 jobs\n"), "nothing to ask about"
+
+
+def test_finished_jobs_are_cleaned_by_age(run: Run, client: redis.Redis, redis_url: str) -> None:
+    ids = die(redis_url, 3)
+    client.zadd(f"bull:{QUEUE}:failed", {ids[0]: time.time() * 1000 - 7_200_000})
+    assert run("clean", QUEUE, "--state", "failed", "--older", "1h", "--dry-run")[1] == "would remove 1 job\n"
+    assert run("clean", QUEUE, "--state", "failed", "--older", "1h", "-y")[1] == "removed 1 job\n"
+    assert client.zcard(f"bull:{QUEUE}:failed") == 2
+    assert run("clean", QUEUE, "--state", "wait", "--older", "1h", "-y")[0] == 2
+    assert run("clean", QUEUE, "--older", "long", "-y")[0] == 2
+
+
+def test_a_running_worker_is_seen(folder: Path, worker: Callable[..., Worker]) -> None:
+    """In processes of their own, on the embedded broker that all of a state directory share."""
+    settings = {"state_dir": "state", "http_port": str(free_port())}
+    worker("--name", "pod-7", **settings)
+    added = run_program(
+        folder, "add", "emailQueue", "x", "--data", json.dumps(magic_link("ada@acme.example")), **settings
+    )
+    assert added.returncode == 0
+    done = run_program(folder, "workers", "--json", **settings)
+    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["pod-7"]
+    assert "pod-7" in run_program(folder, "workers", "emailQueue", **settings).stdout
+    assert run_program(folder, "workers", "smsQueue", **settings).stderr == "No workers are connected.\n"
+
+
+def test_no_broker_exits_with_4(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (("queues",), ("jobs", QUEUE), ("dead", "list"), ("doctor",)):
+        assert run_here(*arguments, "--redis", f"redis://127.0.0.1:{free_port()}", "--timeout", "300ms") == 4
+        said = capsys.readouterr().err
+        assert said.startswith("error: cannot connect to redis://127.0.0.1")
+        assert said.count("\n") == 1
