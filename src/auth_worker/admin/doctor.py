@@ -64,7 +64,7 @@ class Doctor:
 
     async def _server(self) -> list[Finding]:
         facts = await server_facts(self._link)
-        return [_version(facts), _role(facts), _eviction(facts), _memory(facts), _persistence(facts)]
+        return [_version(facts), _role(facts, self._prefix), _eviction(facts), _memory(facts), _persistence(facts)]
 
     async def _permissions(self) -> list[Finding]:
         refused = await refused_commands(self._link, self._prefix)
@@ -116,7 +116,7 @@ def _version(facts: ServerFacts) -> Finding:
     return _ok("version", facts.software)
 
 
-def _role(facts: ServerFacts) -> Finding:
+def _role(facts: ServerFacts, prefix: str) -> Finding:
     if facts.loading:
         return _warn("role", "Redis is loading its data", "wait until it has")
     if facts.role not in ("master", ""):
@@ -125,7 +125,7 @@ def _role(facts: ServerFacts) -> Finding:
             f"this is a {facts.role}: it takes no writes",
             "give the primary's address, or redis+sentinel://, which finds it",
         )
-    if facts.cluster:
+    if facts.cluster and "{" not in prefix:
         return _warn("role", "a node of a cluster", "give the prefix in braces, {bull}, so that a slot holds all")
     return _ok("role", "primary")
 
