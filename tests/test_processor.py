@@ -380,3 +380,14 @@ async def test_a_plain_function_that_returns_a_coroutine_is_awaited(desk: Desk) 
     job_id = await desk.jobs.add("n", {})
     await desk.settled(1)
     assert (await desk.job(job_id))["returnvalue"] == '"injected"'
+
+
+async def test_a_broker_that_may_evict_jobs_is_warned_of_with_the_remedy(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await desk.redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        await desk.processor(lambda job: None)
+        await eventually(lambda: "set maxmemory-policy to noeviction" in capfd.readouterr().err)
+    finally:
+        await desk.redis.config_set("maxmemory-policy", "noeviction")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable
@@ -13,9 +14,10 @@ from auth_worker.broker.doorbell import BLOCK_S, Doorbell
 from auth_worker.broker.embedded import EmbeddedBroker
 from auth_worker.broker.link import SILENCE_LIMIT, Link
 from auth_worker.broker.presence import Presence
+from auth_worker.broker.server_facts import unsafe_eviction_policy
 from auth_worker.broker.store import worker_scripts
 from auth_worker.config import Settings
-from auth_worker.errors import ConfigurationError
+from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.events import BrokerChanged, EventBus, Problem
 from auth_worker.lease import LeaseRenewer
 from auth_worker.messages import WORKER_ERRORS
@@ -78,6 +80,7 @@ class Runtime:
             raise
         self.doorbell.start()
         self.watch.keep_going(self.leases.run, self.report)
+        await self._warn_of_eviction()
         self.started = True
 
     async def stop(self) -> None:
@@ -106,6 +109,12 @@ class Runtime:
     def add_runs(self, runs: Callable[[], Iterable[Run]]) -> None:
         """Tell who runs, so that a blocked loop can be blamed on somebody."""
         self._runs.append(runs)
+
+    async def _warn_of_eviction(self) -> None:
+        with contextlib.suppress(BrokerError):  # an ACL may refuse INFO; doctor says more
+            policy = await unsafe_eviction_policy(self.commands)
+            if policy is not None:
+                self.bus.emit(Problem(WORKER_ERRORS.UNSAFE_EVICTION_POLICY, "", f"it is {policy}"))
 
     async def _connect(self, timeout: float) -> None:
         if self._embedded is not None:

@@ -259,3 +259,10 @@ def test_a_wrong_command_line_exits_with_2_and_a_sentence(
 def test_a_missing_file_of_lines_is_told_in_a_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here("add", "tasks", "--lines", "missing.jsonl", "--state-dir", "state") == 1
     assert "missing.jsonl cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_a_jobs_name_is_no_setting_and_may_have_blanks(
+    client: redis.Redis, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (job_id,) = add(redis_url, capsys, "count to three", "--data", "{}")
+    assert stored(client, job_id)["name"] == "count to three"

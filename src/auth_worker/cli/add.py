@@ -24,7 +24,7 @@ from auth_worker.queue import ADD_TIMEOUT, JobQueue, job_options
 def add(
     context: typer.Context,
     queue: job_flags.Queue,
-    name: job_flags.Name = None,
+    job_name: job_flags.Name = None,  # not name: that is a setting, the worker's
     data: job_flags.Data = None,
     lines: job_flags.Lines = None,
     as_json: job_flags.AsJson = False,
@@ -67,7 +67,7 @@ def add(
 
 
 def _add(parameters: dict[str, Any]) -> None:
-    queue, name, lines, as_json = (parameters[key] for key in ("queue", "name", "lines", "as_json"))
+    queue, name, lines, as_json = (parameters[key] for key in ("queue", "job_name", "lines", "as_json"))
     options = _checked(parameters)
     settings = flags.settings_of(parameters)
     timeout = ADD_TIMEOUT if parameters["timeout"] is None else parameters["timeout"] / 1000
@@ -103,7 +103,7 @@ def _checked(parameters: dict[str, Any]) -> dict[str, Any]:
     lines = parameters["lines"] is not None
     if lines and (parameters["data"] is not None or parameters["job_id"] is not None):
         fail("--lines has the data and the ids in its lines: leave out --data and --job-id", USAGE)
-    if not lines and not parameters["name"]:
+    if not lines and not parameters["job_name"]:
         fail("give the job a NAME, or many jobs with --lines", USAGE)
     try:
         check_queue_name("QUEUE", parameters["queue"])
