@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from servers import Server
+from telemetry_side import Traces, tracing
 from workers import Desk
 
 
@@ -30,3 +31,10 @@ async def desk(redis_url: str) -> AsyncIterator[Desk]:
     desk = Desk(redis_url)
     yield desk
     await desk.close()
+
+
+@pytest.fixture
+def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
+    """What the application's tracer provider gets; without this fixture there is none."""
+    with tracing(monkeypatch) as kept:
+        yield kept

@@ -86,6 +86,18 @@ async def test_a_job_that_retention_removed_is_added_anew_with_its_id(desk: Desk
     assert await dead.count() == 0
 
 
+@pytest.mark.parametrize("removed", [True, False])
+async def test_a_redriven_job_stays_in_its_trace(desk: Desk, dead: DeadLetters, removed: bool) -> None:
+    processor = await desk.processor(failing)
+    await desk.jobs.add("job", {}, job_id="mail-7", remove_on_fail=removed, telemetry_metadata="trace")
+    await eventually(dead.count)
+    await processor.close()
+    (letter,) = await dead.page()
+    assert letter.data["traceContext"] == "trace"
+    await dead.redrive(letter.id)
+    assert json.loads((await desk.job("mail-7"))["opts"])["tm"] == "trace"
+
+
 async def test_redriving_all_takes_the_oldest_first(desk: Desk, dead: DeadLetters) -> None:
     await die(desk, 10)
     oldest = (await dead.page(9, 1))[0]

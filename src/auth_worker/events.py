@@ -2,7 +2,8 @@
 
 Events are hints for people and dashboards; Redis is the truth. Nothing that must be right hangs on an event.
 They are named tuples because one or two are made for every job: a named tuple costs a third of a frozen
-dataclass.
+dataclass. ``trace_id`` is that of the run's span in hexadecimal, empty without telemetry. ``error`` is what the
+consumer raised, None where none did; its traceback holds what the consumer had in hand, so let go of it soon.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class JobCompleted(NamedTuple):
     attempt: int
     duration_ms: float
     wait_ms: float
+    trace_id: str = ""
 
 
 class JobRetried(NamedTuple):
@@ -47,6 +49,8 @@ class JobRetried(NamedTuple):
     wait_ms: float
     delay_ms: int
     reason: str
+    trace_id: str = ""
+    error: BaseException | None = None
 
 
 class JobFailed(NamedTuple):
@@ -61,6 +65,8 @@ class JobFailed(NamedTuple):
     reason: str
     reason_class: str
     dead_letter_id: str
+    trace_id: str = ""
+    error: BaseException | None = None
 
 
 class JobMoved(NamedTuple):
@@ -73,6 +79,7 @@ class JobMoved(NamedTuple):
     duration_ms: float
     to: str
     reason: str
+    trace_id: str = ""
 
 
 class LeaseLost(NamedTuple):
@@ -83,6 +90,7 @@ class LeaseLost(NamedTuple):
     job_name: str
     attempt: int
     duration_ms: float
+    trace_id: str = ""
 
 
 class JobsRecovered(NamedTuple):

@@ -141,9 +141,7 @@ def _decide_error(error: BaseException, job: Job, options: JobOptions, cause: Ca
         case Cause.SHUTDOWN:
             return HandBack()
         case Cause.TIMEOUT:
-            error = JobTimeoutError("the job exceeded its time-out and was cancelled").with_traceback(
-                error.__traceback__
-            )
+            error = blame(error, cause)
     match error:
         case Delay():
             return _steered(error.seconds, Postpone)
@@ -162,6 +160,14 @@ def _decide_error(error: BaseException, job: Job, options: JobOptions, cause: Ca
         return Retry(backoff_ms(options.backoff, job.attempt), reason, trace)
     except ValueError as bad:
         return Fail(f"{reason} (not retried: {bad})", ReasonClass.UNRECOVERABLE, trace)
+
+
+def blame(error: BaseException, cause: Cause | None) -> BaseException:
+    """The error to tell of: a run that was cancelled for its time-out failed of that, whatever it raised then."""
+    if cause is not Cause.TIMEOUT or isinstance(error, JobTimeoutError):
+        return error
+    timeout = JobTimeoutError("the job exceeded its time-out and was cancelled")
+    return timeout.with_traceback(error.__traceback__)
 
 
 def decide_stalled(reason: str) -> Fail:

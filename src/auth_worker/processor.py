@@ -231,6 +231,7 @@ class QueueProcessorService:
             lease_s=self.config.lock_duration / 1000,
         )
         schedulers = Schedulers(runtime.commands, prefix, self.queue_name)
+        self._runs.perform = runtime.perform
         self._runs.settle = self._settlement.settle
         self._runs.advance = schedulers.advance
         self._runs.actions = QueueActions(runtime.commands, prefix, self.queue_name, self.config)

@@ -7,9 +7,9 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from auth_worker.broker.address import Address
@@ -21,6 +21,10 @@ from auth_worker.broker.scripts import short_call
 from auth_worker.config import Backoff, Retention, Settings, configuration_error
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import check_job_id, check_queue_name
+from auth_worker.telemetry import open_telemetry
+
+if TYPE_CHECKING:
+    from auth_worker.telemetry.tracing import Telemetry
 
 ADD_TIMEOUT = 10.0
 MAX_PRIORITY = 2**21 - 1
@@ -30,7 +34,8 @@ LONGEST_DELAY = 10 * 365 * 86_400_000
 class JobOptions(BaseModel):
     """The options of one job, as BullMQ's ``JobsOptions``; snake_case here, camelCase accepted too.
 
-    ``delay`` is ms. What is None is left to the worker and to BullMQ.
+    ``delay`` is ms. What is None is left to the worker and to BullMQ. ``telemetry_metadata`` is the trace the job
+    belongs to, a carrier as JSON; without it, and without ``omit_context``, that is the caller's.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, alias_generator=to_camel)
@@ -53,7 +58,12 @@ class JobOptions(BaseModel):
     continue_parent_on_failure: bool | None = None
     ignore_dependency_on_failure: bool | None = None
     remove_dependency_on_failure: bool | None = None
-    telemetry_metadata: str | None = Field(default=None, alias="tm")
+    telemetry_metadata: str | None = Field(
+        default=None, validation_alias=AliasChoices("telemetryMetadata", "tm"), serialization_alias="tm"
+    )
+    omit_context: bool | None = Field(
+        default=None, validation_alias=AliasChoices("omitContext", "omc"), serialization_alias="omc"
+    )
 
     def wire(self) -> dict[str, Any]:
         """What goes into Redis: BullMQ's names, without what was not said."""
@@ -89,6 +99,7 @@ class JobQueue:
         self._connecting = asyncio.Lock()
         self._link: Link | None = None
         self._producer: Producer | None = None
+        self._telemetry: Telemetry | None = None
 
     async def add(self, name: str, data: Any, **options: Any) -> str:
         """Add a job; returns its id. Adding an id that exists already adds nothing and returns that id.
@@ -104,8 +115,19 @@ class JobQueue:
         Every job is checked before the first one is sent. Raises as ``add``.
         """
         producer = await self._connect()
+        if self._telemetry is None:
+            return await self._add(producer, jobs)
+        jobs = list(jobs)
+        with self._telemetry.adding(self.name, jobs) as adding:
+            ids = await self._add(producer, jobs, adding.metadata)
+            adding.added(ids)
+            return ids
+
+    async def _add(
+        self, producer: Producer, jobs: Iterable[Mapping[str, Any]], metadata: str | None = None
+    ) -> list[str]:
         now = round(time.time() * 1000)
-        commands = [self._command(producer, job, now) for job in jobs]
+        commands = [self._command(producer, job, now, metadata) for job in jobs]
         return await producer.add(commands, self._timeout)
 
     async def upsert_job_scheduler(
@@ -166,7 +188,7 @@ class JobQueue:
     ) -> None:
         await self.close()
 
-    def _command(self, producer: Producer, job: Mapping[str, Any], now: int) -> bytes:
+    def _command(self, producer: Producer, job: Mapping[str, Any], now: int, metadata: str | None) -> bytes:
         if unknown := set(job) - {"name", "data", "opts"}:
             raise ConfigurationError(f"a job has name, data and opts, not {', '.join(sorted(map(str, unknown)))}")
         name = job.get("name")
@@ -174,6 +196,8 @@ class JobQueue:
             raise ConfigurationError(f"name must be a text that is not empty, not {name!r:.80}")
         options = job_options({**self._defaults, **(job.get("opts") or {})})
         wire = options.wire()
+        if metadata is not None and not options.omit_context:
+            wire.setdefault("tm", metadata)
         job_id = check_job_id(options.job_id) if options.job_id is not None else uuid.uuid4().hex
         try:
             call = producer.call(name, job.get("data"), wire, job_id, options.timestamp or now)
@@ -205,6 +229,7 @@ class JobQueue:
                     scripts=producer_scripts(),
                 )
                 await link.start(self._timeout)
+                self._telemetry = open_telemetry(self.settings, self.settings.name or "")
                 self._link = link
                 self._producer = Producer(link, self.settings.prefix, self.name)
         return self._producer

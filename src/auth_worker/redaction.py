@@ -10,6 +10,7 @@ a run of characters that it would then read to the end.
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable
 
 LONGEST = 2000
@@ -57,6 +58,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     ),
     (re.compile(r"(?<![\w.:-])\d{4,8}(?!\w|[.:-]\w)"), "***"),
 )
+MOST_CAUSES, MOST_FRAMES = 5, 50
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -67,3 +69,21 @@ def redact(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], text)[:LONGEST]
+
+
+def redacted_trace(error: BaseException) -> str:
+    """Where ``error`` and its causes were raised, the first one on top, and what they say with secrets masked."""
+    parts: list[str] = []
+    each: BaseException | None = error
+    while each is not None and len(parts) < MOST_CAUSES:
+        frames = "".join(traceback.format_tb(each.__traceback__, -MOST_FRAMES))
+        parts.append(f"Traceback (most recent call last):\n{frames}{type(each).__qualname__}: {_says(each)}\n")
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+    return "\nwhich led to:\n\n".join(reversed(parts))
+
+
+def _says(error: BaseException) -> str:
+    try:
+        return redact(str(error))
+    except Exception:
+        return "(its message cannot be read)"

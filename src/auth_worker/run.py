@@ -15,12 +15,14 @@ from typing import Any
 
 from auth_worker.job import Job
 from auth_worker.options import JobOptions
-from auth_worker.outcome import Cause, Complete, Lost, Outcome, decide_error, decide_result
+from auth_worker.outcome import Cause, Complete, Lost, Outcome, blame, decide_error, decide_result
 from auth_worker.payload import RawJob, earlier_traces
 
 GRACE = 5.0
 """How long (s) a cancelled consumer may clean up before it is cancelled again."""
 Execute = Callable[[Job], Awaitable[Any]]
+Perform = Callable[..., Awaitable[Outcome]]
+"""``perform``, or what wraps it."""
 current_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("auth_worker_run", default=None)
 """The run that this code belongs to, also in the thread of a plain ``def`` consumer; None outside of runs."""
 
@@ -32,13 +34,15 @@ class Run:
     renewed the lock. ``began`` turns true when the consumer is called: before, a cancellation is only noted, since
     a task that is cancelled before its first step decides nothing. ``ended`` turns true with the decision; a lease
     lost after that is no matter. ``settling`` turns true when an outcome is on its way to Redis; there is never a
-    second one.
+    second one. ``error`` is what the consumer raised, until the outcome is written: its traceback holds the
+    consumer's variables. ``trace_id`` is that of the run's span, empty without telemetry.
     """
 
     __slots__ = (
         "began",
         "cause",
         "ended",
+        "error",
         "job",
         "options",
         "raw",
@@ -48,6 +52,7 @@ class Run:
         "stopped",
         "task",
         "token",
+        "trace_id",
         "wait_ms",
     )
 
@@ -63,6 +68,8 @@ class Run:
         self.started = time.perf_counter()
         self.stopped = 0.0
         self.cause: Cause | None = None
+        self.error: BaseException | None = None
+        self.trace_id = ""
         self.task: asyncio.Task[None] | None = None
         self.began = False
         self.ended = False
@@ -104,11 +111,13 @@ async def perform(run: Run, execute: Execute, *, timeout: float | None, max_resu
         run.began = True
         value = await execute(run.job)
     except BaseException as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
-        outcome = decide_error(error, run.job, run.options, run.cause)
+        run.error = blame(error, run.cause)
+        outcome = decide_error(run.error, run.job, run.options, run.cause)
     else:
         outcome = decide_result(value, run.job, run.options, max_result_bytes)
         if run.cause is Cause.TIMEOUT and isinstance(outcome, Complete):
-            outcome = decide_error(TimeoutError(), run.job, run.options, run.cause)
+            run.error = blame(TimeoutError(), run.cause)
+            outcome = decide_error(run.error, run.job, run.options, run.cause)
     finally:
         run.stopped = time.perf_counter()
         run.ended = True

@@ -43,7 +43,7 @@ from auth_worker.outcome import (
 from auth_worker.payload import RawJob, attempts_made, is_orphan, read_job, waited_ms
 from auth_worker.quarantine import Quarantine
 from auth_worker.report import Tally
-from auth_worker.run import Run, perform
+from auth_worker.run import Perform, Run, perform
 
 Settle = Callable[[Run, Outcome], None]
 Advance = Callable[[Run], Awaitable[None]]
@@ -80,6 +80,7 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._abandoned: list[Run] = []
         self.actions: JobActions | None = None
+        self.perform: Perform = perform
         self.tally = Tally()
         self.paused = False
         self.idle = asyncio.Event()
@@ -148,31 +149,24 @@ class Runs:
             case Complete():
                 tally.completed += 1
                 tally.total_ms += took
-                event: Any = JobCompleted(job.queue_name, job.id, job.name, job.attempt, took, run.wait_ms)
+                event: Any = JobCompleted(
+                    job.queue_name, job.id, job.name, job.attempt, took, run.wait_ms, run.trace_id
+                )
             case Retry(delay_ms, reason):
                 tally.retried += 1
-                event = JobRetried(
-                    job.queue_name, job.id, job.name, job.attempt, took, run.wait_ms, delay_ms, reason
-                )
+                event = JobRetried(*_about(run), run.wait_ms, delay_ms, reason, run.trace_id, run.error)
             case Fail(reason, reason_class):
                 tally.failed += 1
                 tally.total_ms += took
                 tally.dead_lettered += letter is not None
+                dead_letter_id = letter.id if letter else ""
                 event = JobFailed(
-                    job.queue_name,
-                    job.id,
-                    job.name,
-                    job.attempt,
-                    took,
-                    run.wait_ms,
-                    reason,
-                    reason_class,
-                    letter.id if letter else "",
+                    *_about(run), run.wait_ms, reason, reason_class, dead_letter_id, run.trace_id, run.error
                 )
             case _:
                 tally.handed_back += isinstance(outcome, HandBack)
                 tally.delayed += isinstance(outcome, Postpone | Throttle)
-                event = JobMoved(job.queue_name, job.id, job.name, job.attempt, took, *_destination(outcome))
+                event = JobMoved(*_about(run), *_destination(outcome), run.trace_id)
         self._leave(run)
         self._bus.emit(event)
 
@@ -180,8 +174,7 @@ class Runs:
         """The settlement has written nothing, since the job is not ours any more."""
         self.tally.leases_lost += 1
         self._leave(run)
-        job = run.job
-        self._bus.emit(LeaseLost(job.queue_name, job.id, job.name, job.attempt, run.duration_ms))
+        self._bus.emit(LeaseLost(*_about(run), run.trace_id))
 
     def _refuse(self, job_id: str, raw: RawJob, token: str, renewed: float, reason: str) -> None:
         """End a job that cannot be read."""
@@ -239,7 +232,7 @@ class Runs:
             await self._advance(run)
             if run.settling:
                 return
-        outcome = await perform(
+        outcome = await self.perform(
             run, self._executor, timeout=self._timeout, max_result_bytes=self._max_result_bytes
         )
         run.task = None  # its context names the run: a circle, which only the cycle collector would free
@@ -255,11 +248,17 @@ class Runs:
             self._bus.emit(Problem(WORKER_ERRORS.SCHEDULE_FAILED, self._queue, f"job {run.job.id}: {error!r}"))
 
     def _leave(self, run: Run) -> None:
+        run.error = None  # its traceback names the run: a circle, and holds what the consumer had in hand
         if self._runs.get(run.token) is run:
             del self._runs[run.token]
         if not self._runs:
             self.idle.set()
         self._quarantine.left(run)
+
+
+def _about(run: Run) -> tuple[str, str, str, int, float]:
+    job = run.job
+    return job.queue_name, job.id, job.name, job.attempt, run.duration_ms
 
 
 def _destination(outcome: Outcome) -> tuple[str, str]:

@@ -22,7 +22,8 @@ from auth_worker.events import BrokerChanged, EventBus, Problem
 from auth_worker.lease import LeaseRenewer
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.quarantine import Quarantine
-from auth_worker.run import Run
+from auth_worker.run import Perform, Run, perform
+from auth_worker.telemetry import open_telemetry
 from auth_worker.watch import LagWatch, WatchLoop
 
 
@@ -46,6 +47,7 @@ class Runtime:
         self.worker_name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self.quarantine = Quarantine()
         self.watch = WatchLoop()
+        self.perform: Perform = perform
         self.started = False
         self._runs: list[Callable[[], Iterable[Run]]] = []
         self._on_up: list[Callable[[], None]] = []
@@ -69,6 +71,7 @@ class Runtime:
             self.watch.start()
             self.lag = LagWatch(asyncio.get_running_loop(), self.bus, self._running_ids)
             self.watch.keep_going(self.lag.run, self.report)
+            self._observe()
 
     async def start(self) -> None:
         """Connect. Raises ``BrokerError`` when Redis cannot be reached within the settings' startup_timeout."""
@@ -109,6 +112,13 @@ class Runtime:
     def add_runs(self, runs: Callable[[], Iterable[Run]]) -> None:
         """Tell who runs, so that a blocked loop can be blamed on somebody."""
         self._runs.append(runs)
+
+    def _observe(self) -> None:
+        """Attach what watches from outside. Not before the start: until then the application may set it up."""
+        telemetry = open_telemetry(self.settings, self.worker_name)
+        if telemetry is not None:
+            telemetry.attach(self.bus)
+            self.perform = telemetry.perform
 
     async def _warn_of_eviction(self) -> None:
         with contextlib.suppress(BrokerError):  # an ACL may refuse INFO; doctor says more

@@ -93,6 +93,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--deduplication once": {"de": {"id": "once"}},
     '--deduplication {"id":"once","ttl":500}': {"de": {"id": "once", "ttl": 500}},
     "--telemetry-metadata 00-trace": {"tm": "00-trace"},
+    "--omit-context": {"omc": True},
 }
 
 

@@ -16,6 +16,7 @@ const queues = new Map();
 const workers = new Map();
 const listeners = new Map();
 let flows;
+let traces;
 
 const EVENTS = `active added cleaned completed deduplicated delayed drained duplicated error failed paused
   progress removed resumed retries-exhausted stalled waiting waiting-children`.split(/\s+/);
@@ -28,6 +29,13 @@ const mute = (object) => object.on('error', (error) => console.error(error.messa
 function queue(name) {
   if (!queues.has(name)) queues.set(name, mute(new Queue(name, { connection })));
   return queues.get(name);
+}
+
+// The options of a Queue or Worker; `traced: true` gives it BullMQ's own telemetry.
+async function optionsOf({ traced = false, ...options } = {}) {
+  if (!traced) return { connection, ...options };
+  traces ??= await import('./telemetry.mjs');
+  return { connection, telemetry: traces.telemetry, ...options };
 }
 
 async function job(queueName, id) {
@@ -63,7 +71,7 @@ function boardRoutes(name) {
 const operations = {
   // Opens a Queue with options of its own; without this, the first use opens it with none.
   openQueue: async (name, options) => {
-    queues.set(name, mute(new Queue(name, { connection, ...options })));
+    queues.set(name, mute(new Queue(name, await optionsOf(options))));
     await queues.get(name).waitUntilReady();
   },
 
@@ -97,7 +105,7 @@ const operations = {
       if (behaviour.throws && current.attemptsMade < (behaviour.times ?? Infinity)) throw new Error(behaviour.throws);
       return behaviour.returns ?? null;
     };
-    const worker = mute(new Worker(name, consume, { connection, ...options }));
+    const worker = mute(new Worker(name, consume, await optionsOf(options)));
     workers.set(name, { worker, runs });
     await worker.waitUntilReady();
   },
@@ -110,6 +118,9 @@ const operations = {
     workers.delete(name);
     await worker.close(force);
   },
+
+  // The spans that BullMQ's telemetry has ended so far.
+  spans: () => traces.finished(),
 
   // Listens to all events of a queue, also to those that are in its stream already.
   startEvents: async (name) => {
@@ -136,6 +147,7 @@ const operations = {
       flows?.close(),
     ];
     flows = undefined;
+    traces?.exporter.reset();
     [workers, listeners, queues].forEach((kept) => kept.clear());
     await Promise.allSettled(open);
   },

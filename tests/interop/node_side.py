@@ -207,6 +207,17 @@ class NodeSide:
         assert found is not None
         return found
 
+    async def spans(self, name: str, count: int = 1) -> list[dict[str, Any]]:
+        """The spans called ``name`` of what was opened with ``traced=True``, once there are so many."""
+
+        async def enough() -> list[dict[str, Any]] | None:
+            found = [span for span in await self.call("spans") if span["name"] == name]
+            return found if len(found) >= count else None
+
+        found = await eventually(enough)
+        assert found is not None
+        return found
+
     async def start_events(self, queue: str) -> None:
         """Listen with ``QueueEvents``, from the beginning of the queue's stream."""
         await self.call("startEvents", queue)

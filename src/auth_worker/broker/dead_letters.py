@@ -20,6 +20,8 @@ from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.options import decode_json
 
 PAGE = 200
+TELEMETRY_KEYS = {"telemetryMetadata": "tm", "omitContext": "omc"}
+"""The short keys of BullMQ's options that the official builder does not write."""
 
 
 class DeadLetters:
@@ -137,7 +139,11 @@ class DeadLetters:
         return whole_call(called[0])
 
     def _add_command(self, queue: str, job_id: str, letter: Letter) -> bytes:
-        options = {key: value for key, value in letter.data["opts"].items() if key not in ("delay", "repeat")}
+        options = {
+            TELEMETRY_KEYS.get(key, key): value
+            for key, value in letter.data["opts"].items()
+            if key not in ("delay", "repeat")
+        }
         now = round(time.time() * 1000)
         producer = Producer(self._link, self._prefix, queue)
         return whole_call(producer.call(letter.data["name"], letter.data["data"], options, job_id, now))

@@ -47,6 +47,7 @@ def add(
     ignore_dependency_on_failure: job_flags.IgnoreDependency = None,
     remove_dependency_on_failure: job_flags.RemoveDependency = None,
     telemetry_metadata: job_flags.TelemetryMetadata = None,
+    omit_context: job_flags.OmitContext = None,
     redis_url: flags.Redis = None,
     prefix: flags.Prefix = None,
     state_dir: flags.StateDir = None,

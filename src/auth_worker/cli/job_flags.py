@@ -161,3 +161,4 @@ RemoveDependency = Annotated[
     bool | None, _flag("--remove-dependency-on-failure", None, "Its parent forgets it if it fails.", FLOWS)
 ]
 TelemetryMetadata = Annotated[str | None, _flag("--telemetry-metadata", "TEXT", "The trace it belongs to.", FLOWS)]
+OmitContext = Annotated[bool | None, _flag("--omit-context", None, "It begins a trace of its own.", FLOWS)]

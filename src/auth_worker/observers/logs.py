@@ -68,9 +68,10 @@ class JobLines:
         now = int(time.time() * 1000)
         if now != self._millisecond:
             self._millisecond, self._tail = now, _tail(now)
+        trace = f', "trace_id": "{event.trace_id}"' if event.trace_id else ""
         self._write(
             f'{head}"job_id": {_quote(event.job_id)}, "attempt": {event.attempt}, '
-            f'"duration_ms": {event.duration_ms:.3f}{self._tail}'
+            f'"duration_ms": {event.duration_ms:.3f}{trace}{self._tail}'
         )
 
 
@@ -110,15 +111,7 @@ class LogObserver:
         bus.subscribe(Problem, self._problem)
 
     def _completed(self, event: JobCompleted) -> None:
-        self._log.info(
-            WORKER_MESSAGES.JOB_COMPLETED,
-            queue=event.queue,
-            job_id=event.job_id,
-            job_name=event.job_name,
-            attempt=event.attempt,
-            duration_ms=round(event.duration_ms, 3),
-            outcome="completed",
-        )
+        self._log.info(WORKER_MESSAGES.JOB_COMPLETED, **_job_fields(event), outcome="completed")
 
     def _retried(self, event: JobRetried) -> None:
         self._log.warning(
@@ -186,10 +179,11 @@ class LogObserver:
 
 
 def _job_fields(event: Any) -> dict[str, Any]:
-    return {
+    fields = {
         "queue": event.queue,
         "job_id": event.job_id,
         "job_name": event.job_name,
         "attempt": event.attempt,
         "duration_ms": round(event.duration_ms, 3),
     }
+    return {**fields, "trace_id": event.trace_id} if event.trace_id else fields

@@ -1,0 +1,253 @@
+"""One span a run: whose child it is, what it says, and that a consumer's own spans are its children."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from opentelemetry import baggage, context, trace
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import StatusCode
+
+from auth_worker import ConfigurationError, Delay, Job, JobTimeoutError, UnrecoverableError
+from auth_worker.events import JobCompleted, JobFailed, JobRetried
+from auth_worker.telemetry import open_telemetry
+from auth_worker.telemetry.tracing import context_of
+from telemetry_side import Traces, attributes_of, carrier, id_of, parent_of, trace_of
+from workers import QUEUE, Desk, collect, eventually
+
+PROCESS, ADD = f"process {QUEUE}", f"add {QUEUE}"
+
+
+async def work(job: Job) -> None:
+    return None
+
+
+async def test_a_run_has_a_span_by_the_messaging_conventions(desk: Desk, traces: Traces) -> None:
+    await desk.processor(work, settings={"name": "pod-7"})
+    job_id = await desk.jobs.add("welcome", {"secret": "in the data"})
+    (span,) = await traces.until(PROCESS)
+    assert attributes_of(span) == {
+        "messaging.system": "bullmq",
+        "messaging.destination.name": QUEUE,
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.message.id": job_id,
+        "messaging.client.id": "pod-7",
+        "bullmq.queue.name": QUEUE,
+        "bullmq.queue.operation": "process",
+        "bullmq.job.id": job_id,
+        "bullmq.job.name": "welcome",
+        "bullmq.job.attempts.made": 0,
+        "bullmq.worker.name": "pod-7",
+        "auth_worker.outcome": "completed",
+    }
+    assert span.status.status_code is StatusCode.UNSET
+    assert span.events == ()
+
+
+async def test_what_a_consumer_traces_is_the_runs_child(desk: Desk, traces: Traces) -> None:
+    async def consumer(job: Job) -> None:
+        with traces.tracer.start_as_current_span("call"):
+            pass
+
+    await desk.processor(consumer)
+    await desk.jobs.add("job", {})
+    (run,), (call,) = await traces.until(PROCESS), traces.named("call")
+    assert (trace_of(call), parent_of(call)) == (trace_of(run), id_of(run))
+
+
+async def test_a_consumer_in_a_thread_is_in_its_runs_span_too(desk: Desk, traces: Traces) -> None:
+    def consumer(job: Job) -> None:
+        with traces.tracer.start_as_current_span("call"):
+            pass
+
+    await desk.processor(consumer)
+    await desk.jobs.add("job", {})
+    (run,), (call,) = await traces.until(PROCESS), traces.named("call")
+    assert (trace_of(call), parent_of(call)) == (trace_of(run), id_of(run))
+
+
+async def test_runs_without_a_producers_trace_have_one_each_whoever_started_the_worker(
+    desk: Desk, traces: Traces
+) -> None:
+    with traces.tracer.start_as_current_span("start"):
+        await desk.processor(work)
+    for _ in range(2):
+        await desk.jobs.add("job", {}, omit_context=True)
+    runs = await traces.until(PROCESS, 2)
+    assert [parent_of(run) for run in runs] == [None, None]
+    assert len({trace_of(run) for run in runs} | {trace_of(traces.named("start")[0])}) == 3
+
+
+async def test_the_next_job_is_not_in_the_span_of_the_one_before(desk: Desk, traces: Traces) -> None:
+    for _ in range(20):
+        await desk.jobs.add("job", {})
+    await desk.processor(work, {"concurrency": 1})
+    runs = await traces.until(PROCESS, 20)
+    added = {id_of(span): trace_of(span) for span in traces.named(ADD)}
+    assert {parent_of(run): trace_of(run) for run in runs} == added
+
+
+async def test_every_attempt_is_a_child_of_the_producers_span(desk: Desk, traces: Traces) -> None:
+    async def consumer(job: Job) -> None:
+        if job.attempt < 3:
+            raise ConnectionError("down")
+
+    processor = await desk.processor(consumer)
+    retried = collect(processor.runtime.bus, JobRetried)
+    await desk.jobs.add("job", {}, attempts=3, backoff=1)
+    runs = await traces.until(PROCESS, 3)
+    (added,) = traces.named(ADD)
+    assert {(trace_of(run), parent_of(run)) for run in runs} == {(trace_of(added), id_of(added))}
+    assert [attributes_of(run)["bullmq.job.attempts.made"] for run in runs] == [0, 1, 2]
+    assert [attributes_of(run)["auth_worker.outcome"] for run in runs] == ["retried", "retried", "completed"]
+    assert [run.status.status_code for run in runs] == [StatusCode.ERROR, StatusCode.ERROR, StatusCode.UNSET]
+    assert [event.trace_id for event in retried] == [trace_of(added)] * 2
+
+
+async def test_a_failure_is_told_without_its_secrets(desk: Desk, traces: Traces) -> None:
+    async def consumer(job: Job) -> None:
+        code = job.data["code"]
+        try:
+            raise KeyError(f"code={code}")
+        except KeyError as error:
+            raise UnrecoverableError(f"token={code} refused") from error
+
+    await desk.processor(consumer)
+    await desk.jobs.add("job", {"code": "hunter2-hunter2"})
+    (run,) = await traces.until(PROCESS)
+    (event,) = run.events
+    said = {key: str(value) for key, value in (event.attributes or {}).items()}
+    assert event.name == "exception"
+    assert said["exception.type"] == attributes_of(run)["error.type"] == "auth_worker.errors.UnrecoverableError"
+    assert said["exception.message"] == run.status.description == "token=*** refused"
+    assert "in consumer" in said["exception.stacktrace"]
+    assert "KeyError: 'code=***" in said["exception.stacktrace"]
+    assert "hunter2-hunter2" not in run.to_json()
+
+
+async def test_a_result_that_is_not_json_is_an_error_without_an_exception(desk: Desk, traces: Traces) -> None:
+    async def consumer(job: Job) -> object:
+        return object()
+
+    await desk.processor(consumer)
+    await desk.jobs.add("job", {})
+    (run,) = await traces.until(PROCESS)
+    assert attributes_of(run)["error.type"] == "unrecoverable"
+    assert (run.status.status_code, run.events) == (StatusCode.ERROR, ())
+
+
+async def test_a_timeout_is_told_as_what_it_is(desk: Desk, traces: Traces) -> None:
+    async def consumer(job: Job) -> None:
+        await asyncio.Event().wait()
+
+    processor = await desk.processor(consumer, {"timeout": 50})
+    failed = collect(processor.runtime.bus, JobFailed)
+    await desk.jobs.add("job", {}, attempts=1)
+    (run,) = await traces.until(PROCESS)
+    assert attributes_of(run)["error.type"] == "auth_worker.errors.JobTimeoutError"
+    await eventually(lambda: failed)
+    assert isinstance(failed[0].error, JobTimeoutError)
+
+
+async def test_a_consumer_that_steers_makes_no_error(desk: Desk, traces: Traces) -> None:
+    seen: list[str] = []
+
+    async def consumer(job: Job) -> None:
+        seen.append(job.id)
+        if len(seen) == 1:
+            raise Delay(0.001)
+
+    await desk.processor(consumer)
+    await desk.jobs.add("job", {})
+    first, second = await traces.until(PROCESS, 2)
+    assert [attributes_of(run)["auth_worker.outcome"] for run in (first, second)] == ["delayed", "completed"]
+    assert first.status.status_code is StatusCode.UNSET
+
+
+async def test_baggage_goes_with_the_job(desk: Desk, traces: Traces) -> None:
+    seen: list[object] = []
+
+    async def consumer(job: Job) -> None:
+        seen.append(baggage.get_baggage("tenant"))
+
+    await desk.processor(consumer)
+    token = context.attach(baggage.set_baggage("tenant", "acme"))
+    await desk.jobs.add("job", {})
+    context.detach(token)
+    await traces.until(PROCESS)
+    assert seen == ["acme"]
+
+
+@pytest.mark.parametrize("name", ["telemetry_metadata", "telemetryMetadata", "tm"])
+async def test_a_job_keeps_the_trace_it_was_given(desk: Desk, traces: Traces, name: str) -> None:
+    job_id = await desk.jobs.add("job", {}, **{name: carrier("a" * 32, "b" * 16)})
+    assert json.loads((await desk.job(job_id))["opts"])["tm"] == carrier("a" * 32, "b" * 16)
+    await desk.processor(work)
+    (run,) = await traces.until(PROCESS)
+    assert (trace_of(run), parent_of(run)) == ("a" * 32, "b" * 16)
+
+
+async def test_without_a_tracer_provider_a_job_carries_no_trace(desk: Desk) -> None:
+    with Traces().tracer.start_as_current_span("request"):
+        job_id = await desk.jobs.add("job", {})
+    assert "tm" not in json.loads((await desk.job(job_id))["opts"])
+    processor = await desk.processor(work)
+    completed = collect(processor.runtime.bus, JobCompleted)
+    await desk.jobs.add("job", {}, telemetry_metadata=carrier())
+    await desk.settled(2)
+    assert [event.trace_id for event in completed][-1] == ""
+
+
+async def test_a_refused_job_is_an_error_of_its_producers_span(desk: Desk, traces: Traces) -> None:
+    with pytest.raises(ConfigurationError, match="not JSON"):
+        await desk.jobs.add("job", object())
+    (span,) = traces.named(ADD)
+    assert span.status.status_code is StatusCode.ERROR
+    assert attributes_of(span)["error.type"] == "auth_worker.errors.ConfigurationError"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        *(None, 7, "", "{", "[]", "null", "[" * 100_000, '{"traceparent": 7}', '{"traceparent": "nonsense"}'),
+        *(carrier("0" * 32), carrier(flags="zz"), '{"traceparent": "00-\ud800"}'),
+    ],
+    ids=lambda metadata: repr(metadata)[:20],
+)
+def test_what_is_no_trace_begins_a_new_one(metadata: Any) -> None:
+    assert not trace.get_current_span(context_of(metadata)).get_span_context().is_valid
+
+
+class Broken(SpanProcessor):
+    """A span processor that raises."""
+
+    def __init__(self, when: str) -> None:
+        setattr(self, when, self._raise)
+
+    def _raise(self, *arguments: Any, **options: Any) -> None:
+        raise RuntimeError("no room")
+
+
+@pytest.mark.parametrize("when", ["on_start", "on_end"])
+async def test_a_broken_span_processor_changes_no_outcome(
+    desk: Desk, traces: Traces, when: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.jobs.add("job", {})
+    traces.provider.add_span_processor(Broken(when))
+    await desk.processor(work)
+    assert (await desk.settled(1))["completed"] == 1
+    assert "no room" in caplog.text
+
+
+def test_telemetry_can_be_forbidden(desk: Desk, traces: Traces) -> None:
+    assert open_telemetry(desk.settings(telemetry=False), "pod-7") is None
+    assert open_telemetry(desk.settings(), "pod-7") is not None
+
+
+def test_telemetry_can_be_insisted_on(desk: Desk) -> None:
+    assert open_telemetry(desk.settings(), "pod-7") is None
+    assert open_telemetry(desk.settings(telemetry=True), "pod-7") is not None
