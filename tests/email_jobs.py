@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from email.message import EmailMessage
 from typing import Any
@@ -42,6 +43,7 @@ class Hash:
     """The job's hash in Redis, as far as progress goes."""
 
     def __init__(self, error: Exception | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
         self.progress: Any = 0
         self.error = error
 

@@ -58,6 +58,7 @@ def test_the_defaults_are_the_references() -> None:
         "lockDuration": 60000,
         "drainDelay": 500,
         "maxStalledCount": 3,
+        "logSample": 1,
     }
 
 
@@ -296,3 +297,10 @@ def test_a_config_is_sane_or_a_configuration_error(values: dict[str, Any]) -> No
     assert 1 <= config.concurrency <= 10_000
     assert 1 <= config.attempts <= 100
     assert config.lock_duration >= 100
+
+
+@pytest.mark.parametrize("wrong", [{"log_level": "LOUD"}, {"log_sample": 0}, {"logSample": "many"}])
+def test_a_queue_logs_at_a_known_level_and_one_line_in_one_or_more(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"log_?(level|sample|Sample)"):
+        WorkerConfig(**wrong)
+    assert WorkerConfig(**{"logLevel": "DEBUG", "logSample": 100}).log_sample == 100

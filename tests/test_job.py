@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import threading
 import time
@@ -17,7 +18,8 @@ from factories import a_job
 class Actions:
     """Remembers what a job asked for."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.loop = loop or asyncio.get_running_loop()
         self.asked: list[tuple[Any, ...]] = []
         self._error = error
 
@@ -60,6 +62,48 @@ async def test_a_job_without_a_queue_says_so() -> None:
     for call in (job.log("x"), job.update_progress(1), job.extend_lease(), job.children_values()):
         with pytest.raises(RuntimeError, match="not attached to a queue"):
             await call
+    with pytest.raises(RuntimeError, match="not attached to a queue"):
+        job.sync.log("x")
+
+
+async def test_code_in_a_thread_asks_with_sync_and_gets_the_answer() -> None:
+    actions = Actions()
+    job = a_job(actions=actions)
+
+    def work() -> tuple[int, dict[str, Any]]:
+        job.sync.update_progress({"step": 2})
+        job.sync.extend_lease()
+        return job.sync.log("half"), job.sync.children_values()
+
+    assert await asyncio.to_thread(work) == (3, {"bull:q:1": "job-1"})
+    assert actions.asked == [("progress", "job-1", {"step": 2}), ("lease", "job-1"), ("log", "job-1", "half")]
+    assert job.progress == {"step": 2}
+
+
+async def test_sync_raises_what_went_wrong() -> None:
+    job = a_job(actions=Actions(TypeError("no JSON")), progress=1)
+    with pytest.raises(TypeError, match="no JSON"):
+        await asyncio.to_thread(job.sync.update_progress, object())
+    assert job.progress == 1
+
+
+async def test_the_coroutines_in_a_thread_name_the_remedy() -> None:
+    job = a_job(actions=Actions())
+    with pytest.raises(RuntimeError, match=r"job\.sync\.log"):
+        await asyncio.to_thread(lambda: asyncio.run(job.log("x")))
+
+
+async def test_sync_in_the_event_loop_raises_where_it_would_wait_for_ever() -> None:
+    job = a_job(actions=Actions())
+    with pytest.raises(RuntimeError, match=r"await job\.log"):
+        job.sync.log("x")
+
+
+def test_sync_after_the_event_loop_has_ended_raises() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        a_job(actions=Actions(loop=loop)).sync.log("x")
 
 
 def test_a_representation_shows_neither_data_nor_token() -> None:
@@ -67,7 +111,7 @@ def test_a_representation_shows_neither_data_nor_token() -> None:
     assert text == "<Job work:job-1 'send' attempt 1/1>"
 
 
-def test_a_detached_job_travels_with_all_but_its_lease_and_queue() -> None:
+async def test_a_detached_job_travels_with_all_but_its_lease_and_queue() -> None:
     job = a_job(
         {"to": "ann"},
         attempt=2,

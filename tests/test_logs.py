@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import structlog
 
-from auth_worker.config import Settings
+from auth_worker.config import Settings, WorkerConfig
 from auth_worker.events import (
     BrokerChanged,
     DeadLettersReconciled,
     EventBus,
     JobCompleted,
     JobFailed,
+    JobLogged,
     JobMoved,
     JobRetried,
     JobsRecovered,
@@ -28,9 +29,11 @@ from auth_worker.events import (
     Problem,
     ProcessorChanged,
 )
-from auth_worker.logs import Log, open_log
+from auth_worker.job import Job
+from auth_worker.logs import Log, open_log, standard
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.observers.logs import MOST_HEADS, LogObserver
+from workers import Desk
 
 CANARY = "Canary7Secret"
 SECRET = f"token={CANARY} https://user:{CANARY}@x.example/{CANARY} Bearer {CANARY}"
@@ -75,6 +78,12 @@ EVENTS: list[tuple[Any, str, str, dict[str, Any]]] = [
         {"queue": "work", "job_id": "job-1"},
     ),
     (LeaseLost(*JOB, 12.3456), "warning", WORKER_ERRORS.LEASE_LOST, {**FIELDS, "outcome": "lost"}),
+    (
+        JobLogged("work", "job-1", "send", 2, "half\nway, token=abc"),
+        "info",
+        WORKER_MESSAGES.JOB_LOG,
+        {"queue": "work", "job_id": "job-1", "job_name": "send", "attempt": 2, "text": "half\\nway, token=***"},
+    ),
     (ProcessorChanged("work", "paused"), "info", WORKER_MESSAGES.PROCESSOR_PAUSED, {"queue": "work"}),
     (
         BrokerChanged("commands", True, "", 1.23456),
@@ -282,3 +291,120 @@ def test_a_logger_of_the_standard_library_gets_message_and_fields(caplog: pytest
 def test_a_structlog_logger_is_used_as_it_is() -> None:
     logger = structlog.get_logger()
     assert open_log(logger, Settings(http_port=None)).logger is logger
+
+
+def completed(queue: str, number: int = 1) -> JobCompleted:
+    return JobCompleted(queue, f"job-{number}", "send", 1, 1.0, 1.0)
+
+
+def told(stream: io.StringIO, log: Log) -> list[tuple[str, str]]:
+    """Queue and level of each line."""
+    return [(line["queue"], line["level"]) for line in lines_of(stream, log)]
+
+
+@pytest.fixture
+def treated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[EventBus, Log, io.StringIO]:
+    """The service's own log in both forms; queues have wishes of their own."""
+    monkeypatch.setattr(standard, "_queue_levels", {})
+    stream = io.StringIO()
+    log = open_log(None, Settings(http_port=None, log_format=request.param), stream)
+    observer, bus = LogObserver(log), EventBus()
+    observer.attach(bus)
+    observer.treat("usual", WorkerConfig())
+    observer.treat("calm", WorkerConfig(log_level="ERROR"))
+    observer.treat("fast", WorkerConfig(log_sample=3))
+    return bus, log, stream
+
+
+@pytest.mark.parametrize("treated", ["json"], indirect=True)
+def test_a_queue_with_a_level_of_its_own_tells_only_that(treated: tuple[EventBus, Log, io.StringIO]) -> None:
+    bus, log, stream = treated
+    for queue in ("usual", "calm"):
+        bus.emit(completed(queue))
+        bus.emit(JobRetried(queue, "job-1", "send", 1, 1.0, 1.0, 5, "boom"))
+        bus.emit(JobFailed(queue, "job-1", "send", 1, 1.0, 1.0, "boom", "exhausted", ""))
+    assert told(stream, log) == [("usual", "info"), ("usual", "warning"), ("usual", "error"), ("calm", "error")]
+
+
+def test_a_queue_may_tell_more_than_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standard, "_queue_levels", {})
+    stream = io.StringIO()
+    log = open_log(None, Settings(http_port=None, log_level="ERROR"), stream)
+    observer, bus = LogObserver(log), EventBus()
+    observer.attach(bus)
+    observer.treat("loud", WorkerConfig(log_level="INFO"))
+    for queue in ("usual", "loud"):
+        bus.emit(completed(queue))
+    assert told(stream, log) == [("loud", "info")]
+
+
+@pytest.mark.parametrize("treated", ["json", "console"], indirect=True)
+def test_of_a_fast_queue_one_completed_job_in_so_many_is_told_and_every_failure(
+    treated: tuple[EventBus, Log, io.StringIO],
+) -> None:
+    bus, log, stream = treated
+    for number in range(7):
+        bus.emit(completed("fast", number))
+        bus.emit(completed("usual", number))
+        bus.emit(JobFailed("fast", f"job-{number}", "send", 1, 1.0, 1.0, "boom", "exhausted", ""))
+    log.drain()
+    text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    of_fast = [line for line in text.splitlines() if "fast" in line]
+    of_completed = [line for line in of_fast if WORKER_MESSAGES.JOB_COMPLETED in line]
+    assert [re.findall(r"job-\d", line)[0] for line in of_completed] == ["job-0", "job-3", "job-6"]
+    assert all(re.search(r"sample\W+3", line) for line in of_completed)
+    assert len(of_fast) - len(of_completed) == 7
+    assert sum("usual" in line for line in text.splitlines()) == 7
+
+
+def test_without_wishes_nothing_is_looked_up_for_a_job() -> None:
+    _, log, _ = own_log()
+    observer = LogObserver(log)
+    other = EventBus()
+    observer.attach(other)
+    observer.treat("usual", WorkerConfig())
+    (listener,) = other._listeners[JobCompleted]
+    assert listener.__qualname__ == "JobLines.write"
+
+
+@pytest.mark.parametrize("kind", ["stdlib", "structlog"])
+def test_a_level_of_a_queue_holds_for_a_logger_of_the_users_too(
+    kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standard, "_queue_levels", {})
+    said: list[Any] = []
+    take = said.append
+    logger: Any = logging.getLogger("app")
+    if kind == "structlog":
+        logger = SimpleNamespace(
+            info=lambda message, **fields: take(fields["queue"]),
+            error=lambda message, **fields: take(fields["queue"]),
+        )
+    observer, bus = LogObserver(open_log(logger, Settings(http_port=None))), EventBus()
+    observer.attach(bus)
+    observer.treat("calm", WorkerConfig(log_level="ERROR"))
+    with caplog.at_level(logging.INFO, "app"):
+        for queue in ("usual", "calm"):
+            bus.emit(completed(queue))
+            bus.emit(JobFailed(queue, "job-1", "send", 1, 1.0, 1.0, "boom", "exhausted", ""))
+    said = said or [record.__dict__["queue"] for record in caplog.records]
+    assert said == ["usual", "usual", "calm"]
+
+
+async def test_a_line_of_one_job_never_carries_what_another_has_bound(desk: Desk) -> None:
+    stream = io.StringIO()
+    log = open_log(None, desk.settings(log_level="INFO"), stream)
+
+    async def consumer(job: Job) -> None:
+        structlog.contextvars.bind_contextvars(bound=job.name)
+        if job.data:
+            raise RuntimeError("boom")
+
+    processor = await desk.processor(consumer, {"attempts": 2}, start=False)
+    LogObserver(log).attach(processor.runtime.bus)
+    await processor.initialize()
+    await desk.jobs.add_bulk({"name": f"job-{n}", "data": n % 2} for n in range(40))
+    await desk.settled(40)
+    lines = [line for line in lines_of(stream, log) if "job_name" in line]
+    assert len(lines) >= 60
+    assert [line for line in lines if "bound" in line] == []

@@ -18,7 +18,7 @@ from auth_worker import (
     RateLimited,
     UnrecoverableError,
 )
-from auth_worker.events import JobCompleted, JobFailed, JobRetried, ProcessorChanged
+from auth_worker.events import JobCompleted, JobFailed, JobLogged, JobRetried, ProcessorChanged
 from workers import DEAD, QUEUE, Desk, collect, eventually
 
 
@@ -212,6 +212,21 @@ async def test_progress_and_log_are_seen_by_bullmq(desk: Desk) -> None:
     assert (await desk.job(job_id))["progress"] == '{"percent":50}'
     assert await desk.redis.lrange(f"bull:{QUEUE}:{job_id}:logs", 0, -1) == [b"first", b"second"]
     assert (await desk.job(job_id))["returnvalue"] == "2"
+
+
+async def test_a_plain_function_reports_with_sync(desk: Desk) -> None:
+    def consumer(job: Job) -> int:
+        job.sync.update_progress(50)
+        job.sync.extend_lease()
+        return job.sync.log("in a thread")
+
+    processor = await desk.processor(consumer)
+    told = collect(processor.runtime.bus, JobLogged)
+    job_id = await desk.jobs.add("talk", {})
+    assert (await desk.settled(1))["completed"] == 1
+    assert (await desk.job(job_id))["progress"] == "50"
+    assert await desk.redis.lrange(f"bull:{QUEUE}:{job_id}:logs", 0, -1) == [b"in a thread"]
+    assert told == [JobLogged(QUEUE, job_id, "talk", 1, "in a thread")]
 
 
 async def test_paused_starts_nothing_and_resume_goes_on(desk: Desk) -> None:

@@ -9,57 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_worker.redaction import LONGEST, redact
+from secret_shapes import CANARY, SHAPES
 
-CANARY = "Canary7Secret"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJDYW5hcnkifQ.c2lnbmF0dXJl"
 LONG = "Zm9vYmFyCanary7SecretZm9vYmFy0123456789"
 
-SHAPES = [
-    "https://app.example.com/verify?token={}",
-    "https://app.example.com/reset/{}",
-    "https://app.example.com/verify?email=ann@example.com&token={}#{}",
-    "HTTPS://APP.EXAMPLE.COM/{}",
-    "https://user:{}@app.example.com/",
-    "https://user:{}/x@app.example.com/",
-    "redis://:{}@cache.internal:6379/0",
-    "redis://user:{}/x@cache.internal:6379/0",
-    "redis://user:a@{}@cache.internal:6379",
-    "redis+sentinel://user:{}@a:26379,b:26379/primary",
-    "redis://host?password={}",
-    "password={}",
-    "password = '{} and more'",
-    'password: "{}"',
-    '"password": "a \\" {}"',
-    "'smtp_password': '{}'",
-    "PASSWORD={}",
-    "passwordHash={}",
-    "Passwort: {}",
-    "pwd={}",
-    "passphrase: {}",
-    "client_secret={}",
-    "access-token: {}",
-    "{{'token': '{}', 'a': 1}}",
-    '{{"token":"{}"}}',
-    "otp={}",
-    "userPin={}",
-    "PIN: {}",
-    "verificationCode: {}",
-    "code={}",
-    "apiKey={}",
-    "api_key: {}",
-    "private_key={}",
-    "session={}",
-    "X-Signature: {}",
-    "Authorization: Bearer {}",
-    "Authorization: Basic {}",
-    "Authorization: {}",
-    "authorization=bearer {}",
-    "Bearer {}",
-    "basic {}",
-    "Cookie: theme=dark; sid={}",
-    "Set-Cookie: {}; Path=/",
-    "GET /x?a=1&token={}&b=2 failed",
-]
 NUMBERS = [
     "your code is {}",
     "your code is {}.",

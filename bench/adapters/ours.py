@@ -13,8 +13,8 @@ from typing import Any
 from auth_worker import Job, WorkerService
 from auth_worker.cli.loop import run_async
 from auth_worker.config import Settings, WorkerConfig
+from auth_worker.lifecycle import State
 from auth_worker.queue import JobQueue
-from auth_worker.service import State
 from bench.adapters import child
 
 

@@ -50,6 +50,7 @@ class SmsJobType(StrEnum):
     SEND_OTP = "sendOtp"
 
 
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 QUEUE_NAMES = QueueName
 EMAIL_JOB_TYPES = EmailJobType
 SMS_JOB_TYPES = SmsJobType
@@ -102,6 +103,9 @@ class QueueMetricsConfig(_Frozen):
 class WorkerConfig(_Frozen):
     """How a queue is worked. Retry and retention apply only where the job itself says nothing.
 
+    ``log_level`` is for the lines of this queue and its consumer, None as the settings say. Of the lines of
+    completed jobs one in ``log_sample`` is written.
+
     Raises ``ConfigurationError`` naming the field when a value is wrong or a key is unknown.
     """
 
@@ -118,6 +122,8 @@ class WorkerConfig(_Frozen):
     timeout: int | None = Field(default=None, ge=1)
     name: str | None = Field(default=None, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     metrics: QueueMetricsConfig | None = None
+    log_level: LogLevel | None = None
+    log_sample: int = Field(default=1, ge=1, le=1_000_000)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -166,7 +172,7 @@ class Settings(BaseSettings):
 
     shutdown_timeout: float = Field(default=25, ge=0)
     startup_timeout: float = Field(default=60, gt=0)
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: LogLevel = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
     log_jobs: bool = True
     telemetry: bool | None = None

@@ -82,6 +82,17 @@ class JobMoved(NamedTuple):
     trace_id: str = ""
 
 
+class JobLogged(NamedTuple):
+    """A consumer wrote ``text`` into its job's log."""
+
+    queue: str
+    job_id: str
+    job_name: str
+    attempt: int
+    text: str
+    trace_id: str = ""
+
+
 class LeaseLost(NamedTuple):
     """The job's lock is not ours any more; the run was cancelled, nothing was written."""
 
@@ -151,6 +162,10 @@ class EventBus:
     def subscribe(self, event_type: type[E], listener: Callable[[E], None]) -> None:
         """Call ``listener`` with each event of ``event_type`` from now on. It must not block."""
         self._listeners[event_type].append(listener)
+
+    def unsubscribe(self, event_type: type[E], listener: Callable[[E], None]) -> None:
+        """Call ``listener`` no more. Raises ``ValueError`` if it does not listen."""
+        self._listeners[event_type].remove(listener)
 
     def wants(self, event_type: type) -> bool:
         """Whether anybody listens, so that an event nobody wants need not be made."""

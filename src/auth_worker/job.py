@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
+T = TypeVar("T")
 _making_event = threading.Lock()
 
 
 class JobActions(Protocol):
-    """What a running job may ask of its queue; the processor's store provides it."""
+    """What a running job may ask of its queue; the processor's store provides it, in its ``loop``."""
+
+    loop: asyncio.AbstractEventLoop
 
     async def add_log(self, job: Job, row: str) -> int:
         """Append a row to the job's BullMQ log."""
@@ -122,6 +126,14 @@ class Job:
         copy.deadline = self.deadline
         return copy
 
+    @property
+    def sync(self) -> SyncJob:
+        """``log``, ``update_progress``, ``extend_lease`` and ``children_values`` for a plain ``def`` consumer.
+
+        They return once it is done: ``job.sync.log("half way")``.
+        """
+        return SyncJob(self)
+
     async def log(self, text: str) -> int:
         """Append a row to the job's BullMQ log; returns how many rows it has. The option keepLogs trims it.
 
@@ -150,6 +162,67 @@ class Job:
         return await self._require_actions().children_values(self)
 
     def _require_actions(self) -> JobActions:
+        actions = self._attached()
+        if _running_loop() is not actions.loop:
+            raise RuntimeError(
+                "the job's coroutines are for the service's event loop: in a plain def consumer call "
+                "job.sync.log(...), job.sync.update_progress(...) and so on"
+            )
+        return actions
+
+    def _attached(self) -> JobActions:
         if self._actions is None:
-            raise RuntimeError(f"{self!r} is not attached to a queue; in tests use auth_worker.testing")
+            raise RuntimeError(
+                f"{self!r} is not attached to a queue, so it has no log, progress or lease: jobs in a process of "
+                "their own (execution='process') and those that were made by hand are not"
+            )
         return self._actions
+
+
+class SyncJob:
+    """What a job can ask of its queue, for code in a thread: each call waits until it is done, or has failed.
+
+    Raises what the coroutine of the same name in ``Job`` raises, and ``RuntimeError`` in the event loop itself,
+    which would wait for ever.
+    """
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def log(self, text: str) -> int:
+        """As ``Job.log``."""
+        return self._wait_for(self._job.log(text))
+
+    def update_progress(self, value: Any) -> None:
+        """As ``Job.update_progress``."""
+        self._wait_for(self._job.update_progress(value))
+
+    def extend_lease(self) -> None:
+        """As ``Job.extend_lease``."""
+        self._wait_for(self._job.extend_lease())
+
+    def children_values(self) -> dict[str, Any]:
+        """As ``Job.children_values``."""
+        return self._wait_for(self._job.children_values())
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            loop = self._job._attached().loop
+            if _running_loop() is loop:
+                raise RuntimeError(
+                    "job.sync would block the event loop: in an async def, await job.log(...) instead"
+                )
+            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        except BaseException:
+            coroutine.close()
+            raise
+        return future.result()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

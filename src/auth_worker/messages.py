@@ -17,6 +17,9 @@ class WorkerMessage(StrEnum):
     WORKER_STOPPED = "Worker service stopped"
     SHUTDOWN_SIGNAL = "Shutdown signal received"
     SECOND_SIGNAL = "Second shutdown signal received, stopping now"
+    THIRD_SIGNAL = "Third shutdown signal received, killing the processes"
+    PROCESS_STARTED = "Worker process started"
+    RELOADING = "Files have changed, starting the worker processes anew"
     HTTP_PORT_OPEN = "HTTP port open"
     PROCESSOR_REGISTERED = "Processor registered"
     PROCESSOR_READY = "Processor ready"
@@ -32,6 +35,7 @@ class WorkerMessage(StrEnum):
     JOB_HANDED_BACK = "Job handed back to the queue"
     BROKER_RECOVERED = "Broker connection recovered"
     DEAD_LETTERS_RECONCILED = "Dead letters reconciled with failed jobs"
+    JOB_LOG = "Job log"
     EMAIL_SENT = "E-mail sent"
     EMAIL_ALREADY_SENT = "E-mail was already sent by an earlier attempt"
 
@@ -40,6 +44,7 @@ class WorkerError(StrEnum):
     """What went wrong."""
 
     STARTUP_FAILED = "Worker service failed to start"
+    PROCESS_DIED = "A worker process ended by itself"
     SHUTDOWN_FAILED = "Worker service failed to stop cleanly"
     JOB_FAILED = "Job failed"
     JOB_STALLED = "Job stalled"
@@ -59,6 +64,7 @@ class WorkerError(StrEnum):
     DEAD_LETTER_FAILED = "Dead letters could not be reconciled"
     SCHEDULE_FAILED = "The next iteration of a job scheduler could not be created"
     MAINTENANCE_FAILED = "A maintenance task failed"
+    LINE_UNREADABLE = "A log line could not be made"
     SENT_NOT_MARKED = "Sent, but the job could not be marked so: a later attempt may send it again"
 
 

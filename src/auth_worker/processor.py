@@ -72,7 +72,9 @@ class QueueProcessorService:
         self._owns_runtime = runtime is None
         self.runtime = runtime or Runtime(connection, settings)
         if self._owns_runtime:
-            LogObserver(open_log(logger, self.runtime.settings)).attach(self.runtime.bus)
+            observer = LogObserver(open_log(logger, self.runtime.settings), jobs=self.runtime.settings.log_jobs)
+            observer.attach(self.runtime.bus)
+            observer.treat(queue_name, self.config)
         self._runs = Runs(
             queue_name,
             self.config,
@@ -234,7 +236,7 @@ class QueueProcessorService:
         self._runs.perform = runtime.perform
         self._runs.settle = self._settlement.settle
         self._runs.advance = schedulers.advance
-        self._runs.actions = QueueActions(runtime.commands, prefix, self.queue_name, self.config)
+        self._runs.actions = QueueActions(runtime.commands, prefix, self.queue_name, self.config, runtime.bus)
 
     async def _watch_over(self) -> None:
         """Have the watch loop care for the leases and the stalled jobs, and be told what concerns the intake."""

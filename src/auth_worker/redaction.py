@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 LONGEST = 2000
 _READ = 4 * LONGEST
@@ -59,6 +60,9 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     (re.compile(r"(?<![\w.:-])\d{4,8}(?!\w|[.:-]\w)"), "***"),
 )
 MOST_CAUSES, MOST_FRAMES = 5, 50
+DEEPEST, MOST_ITEMS = 6, 100
+_SECRET_NAME = re.compile(rf"(?i){_KEY}|cookie")
+_HARMLESS_NAME = re.compile(r"(?i)(?:status|exit|return|error|response|reply)[_-]?code")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -82,8 +86,35 @@ def redacted_trace(error: BaseException) -> str:
     return "\nwhich led to:\n\n".join(reversed(parts))
 
 
+def masked_field(name: str, value: Any, depth: int = 0) -> Any:
+    """The field ``name`` of a log line with what may be secret masked, also within mappings and lists.
+
+    What is called a password, a code or the like is masked whatever it is. Never raises.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if _SECRET_NAME.search(name) and not _HARMLESS_NAME.fullmatch(name):
+        return "***"
+    match value:
+        case int() | float():
+            return value
+        case _ if depth > DEEPEST:
+            return "..."
+        case Mapping():
+            kept = list(value.items())[:MOST_ITEMS]
+            return {redact(_text(key)): masked_field(_text(key), item, depth + 1) for key, item in kept}
+        case list() | tuple() | set() | frozenset():
+            return [masked_field("", item, depth + 1) for item in list(value)[:MOST_ITEMS]]
+    return redact(_text(value))
+
+
 def _says(error: BaseException) -> str:
+    return redact(_text(error))
+
+
+def _text(value: Any) -> str:
+    """``value`` as a text; bytes as what they spell."""
     try:
-        return redact(str(error))
+        return value.decode(errors="backslashreplace") if isinstance(value, bytes | bytearray) else str(value)
     except Exception:
-        return "(its message cannot be read)"
+        return "(its text cannot be read)"

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,26 +17,15 @@ from auth_worker.errors import BrokerError, ConfigurationError, ShutdownError
 from auth_worker.executors import Execution
 from auth_worker.job import Job
 from auth_worker.last_resort import LastResort
+from auth_worker.lifecycle import BROKER_UNREACHABLE, CLEAN, FAILED_TO_START, HANDED_BACK, State
 from auth_worker.logs import open_log
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.names import check_queue_name
 from auth_worker.observers.logs import LogObserver
 from auth_worker.processor import QueueProcessorService
+from auth_worker.redaction import redact
 from auth_worker.report import QueueMetrics, ServiceHealth
 from auth_worker.runtime import Runtime
-
-CLEAN, FAILED_TO_START, HANDED_BACK, BROKER_UNREACHABLE = 0, 1, 3, 4
-"""Exit codes."""
-
-
-class State(StrEnum):
-    """Where the service is in its life."""
-
-    NEW = "new"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
 
 
 class WorkerService:
@@ -114,6 +102,7 @@ class WorkerService:
             runtime=self.runtime,
         )
         self._processors[queue_name] = service
+        self._observer.treat(queue_name, service.config)
         self._log.debug(WORKER_MESSAGES.PROCESSOR_REGISTERED, queue=queue_name)
         return service
 
@@ -150,7 +139,7 @@ class WorkerService:
                 await processor.initialize()
         except BaseException as error:
             why = ShutdownError("the service was stopped while it started") if self._unwanted else error
-            self._log.error(WORKER_ERRORS.STARTUP_FAILED, error=str(why), error_type=type(why).__name__)
+            self._log.error(WORKER_ERRORS.STARTUP_FAILED, error=redact(str(why)), error_type=type(why).__name__)
             await self._close_all(0)
             self.state = State.STOPPED
             if why is not error:
@@ -275,7 +264,7 @@ class WorkerService:
         )
         for result in results:
             if isinstance(result, BaseException):
-                self._log.error(WORKER_ERRORS.SHUTDOWN_FAILED, error=str(result))
+                self._log.error(WORKER_ERRORS.SHUTDOWN_FAILED, error=redact(str(result)))
         await self.runtime.stop()
         return all(result is True for result in results)
 

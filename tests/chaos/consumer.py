@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import signal
 import time
@@ -51,6 +52,7 @@ def plain_consumer_for(ledger: Ledger) -> Callable[[Job], Any]:
 
 def _started(ledger: Ledger, job: Job) -> str:
     run = f"{os.getpid()}-{next(_numbers)}"
+    logging.getLogger(__name__).info("run %s begins", run)
     ledger.write("started", run=run, id=job.id, pid=os.getpid(), attempt=job.attempt, stalled=job.stalled_count)
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -20,7 +21,7 @@ WORKS: tuple[dict[str, Any], ...] = (
 
 @pytest.mark.parametrize("log", [None, "/dev/full"], ids=["broken pipe", "full disk"])
 async def test_observers_cannot_change_an_outcome(stage: Stage, log: str | None) -> None:
-    """Neither stdout nor stderr can be written to."""
+    """Neither stdout nor stderr can be written to, by the service or by the consumer, which logs too."""
     worker = await stage.crew.hire(log=log)
     await stage.add(*WORKS)
     assert await stage.verdict() == []
@@ -43,3 +44,15 @@ async def test_observers_cannot_change_an_outcome_when_nobody_reads_the_log(stag
         assert await worker.gone() == 0
     finally:
         os.close(reader)
+
+
+async def test_the_lines_of_a_consumer_come_out_with_their_job(stage: Stage) -> None:
+    worker = await stage.crew.hire()
+    ids = await stage.add(*WORKS)
+    assert await stage.verdict() == []
+    worker.signal(signal.SIGTERM)
+    assert await worker.gone() == 0
+    lines = [json.loads(line) for line in stage.log.read_text().splitlines()]
+    of_consumer = [line for line in lines if line.get("logger") == "chaos.consumer"]
+    assert {line["job_id"] for line in of_consumer} == set(ids)
+    assert len(of_consumer) == len(stage.ledger.runs())

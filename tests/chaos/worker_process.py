@@ -11,6 +11,7 @@ from typing import Any
 from auth_worker import Settings, WorkerService
 from auth_worker.cli.loop import run_async
 from auth_worker.events import ProcessorChanged
+from auth_worker.logs import configure_logging
 from chaos.consumer import consumer_for, plain_consumer_for
 from chaos.faults import crash_at, switch_off
 from chaos.ledger import Ledger
@@ -28,6 +29,7 @@ def work(orders: Orders) -> int:
         switch_off(orders.off)
     if orders.clock_jumps:
         _let_the_clock_jump()
+    configure_logging(_settings(orders))
     return run_async(_serve(orders, ledger))
 
 
@@ -45,14 +47,7 @@ async def _serve(orders: Orders, ledger: Ledger) -> int:
 
 
 def _service(orders: Orders, ledger: Ledger) -> WorkerService:
-    defaults: dict[str, Any] = {
-        "http_port": None,
-        "reconcile_interval": 0.3,
-        "shutdown_timeout": 10,
-        "startup_timeout": 20,
-        "log_format": "json",
-    }
-    service = WorkerService(orders.url, settings=Settings(**{**defaults, **orders.settings}))
+    service = WorkerService(orders.url, settings=_settings(orders))
     for queue in orders.queues:
         consumer = plain_consumer_for(ledger) if orders.plain else consumer_for(ledger, orders.url)
         service.register_processor(
@@ -62,6 +57,17 @@ def _service(orders: Orders, ledger: Ledger) -> WorkerService:
             dead_letter_queue_name=orders.dead,
         )
     return service
+
+
+def _settings(orders: Orders) -> Settings:
+    defaults: dict[str, Any] = {
+        "http_port": None,
+        "reconcile_interval": 0.3,
+        "shutdown_timeout": 10,
+        "startup_timeout": 20,
+        "log_format": "json",
+    }
+    return Settings(**{**defaults, **orders.settings})
 
 
 def _let_the_clock_jump() -> None:

@@ -170,6 +170,37 @@ def test_a_trace_shows_the_users_code_and_none_of_ours(folder: Path, capsys: pyt
     assert "auth_worker" not in said.replace("auth_worker/cli/", "")
 
 
+TALKS = """
+import logging
+import structlog
+from auth_worker import WorkerService
+logging.getLogger("app").info("imported, password=%s", "Canary7Secret")
+service = WorkerService()
+@service.processor("talks", worker_config={"log_level": "DEBUG"})
+def consume(job):
+    logging.getLogger("app").debug("through logging")
+    structlog.get_logger("app").info("through structlog", to="ann@example.com")
+    job.sync.log("through the job")
+"""
+
+
+def test_what_the_application_logs_comes_out_in_our_form_with_its_job(
+    folder: Path, worker: StartWorker, redis_url: str
+) -> None:
+    (folder / "talks.py").write_text(TALKS)
+    running = worker("talks:service", "--redis", redis_url)
+    assert run_program(folder, "add", "talks", "talk", "--job-id", "one", "--redis", redis_url).returncode == 0
+    eventually(lambda: "Job completed" in running.said, "the job was not done")
+    assert running.end() == 0
+    lines = [json.loads(line) for line in running.said.splitlines()]
+    assert "imported, password=***" in [line["event"] for line in lines]
+    of_job = {line["event"]: line for line in lines if line.get("job_id") == "one"}
+    assert of_job.keys() == {"through logging", "through structlog", "Job log", "Job completed"}
+    assert of_job["through structlog"]["to"] == "a***@example.com"
+    assert of_job["Job log"]["text"] == "through the job"
+    assert {line["queue"] for line in of_job.values()} == {"talks"}
+
+
 # What cannot start
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -26,6 +27,9 @@ class Phones:
 
 
 class Progress:
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+
     async def update_progress(self, job: Job, value: Any) -> None:
         pass
 

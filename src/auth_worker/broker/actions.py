@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,21 +10,28 @@ from auth_worker.broker.link import Link
 from auth_worker.broker.scripts import ADD_LOG, builders, script
 from auth_worker.config import WorkerConfig
 from auth_worker.errors import BrokerError, LeaseLostError
+from auth_worker.events import EventBus, JobLogged
 from auth_worker.job import Job
 from auth_worker.outcome import encode_json
+from auth_worker.run import current_run
 
 
 class QueueActions:
-    """The actions of one queue's jobs."""
+    """The actions of one queue's jobs. ``loop`` is the work loop, from which this is made."""
 
-    def __init__(self, link: Link, prefix: str, queue: str, config: WorkerConfig) -> None:
+    def __init__(self, link: Link, prefix: str, queue: str, config: WorkerConfig, bus: EventBus) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._bus = bus
         self._link = link
         self._key_prefix = f"{prefix}:{queue}:"
         self._config = config
         self._scripts: Any = builders(prefix, queue, link.call)
 
     async def add_log(self, job: Job, row: str) -> int:
-        """Source: addLog-2.lua. Raises ``BrokerError``."""
+        """Source: addLog-2.lua. Raises ``BrokerError``; the service's log has the row all the same."""
+        run = current_run.get()
+        trace_id = "" if run is None else run.trace_id
+        self._bus.emit(JobLogged(job.queue_name, job.id, job.name, job.attempt, row, trace_id))
         key = self._key_prefix + job.id
         keep = job.opts.get("keepLogs")
         args = [job.id, row, keep if isinstance(keep, int) and keep > 0 else ""]

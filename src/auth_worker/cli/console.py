@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from auth_worker.service import BROKER_UNREACHABLE, FAILED_TO_START
+from auth_worker.lifecycle import BROKER_UNREACHABLE, FAILED_TO_START
 
 CLEAN, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, FAILED_TO_START, 2, BROKER_UNREACHABLE, 130
 """Exit codes; ``service`` has one more, for work handed back."""

@@ -16,9 +16,10 @@ from auth_worker.cli.loop import run_async
 from auth_worker.config import QUEUE_NAMES, Settings
 from auth_worker.consumers.email import create_email_job_consumer
 from auth_worker.email import email_service_from
-from auth_worker.logs import logger_of
+from auth_worker.lifecycle import State
+from auth_worker.logs import configure_logging, logger_of
 from auth_worker.messages import WORKER_ERRORS
-from auth_worker.service import State, WorkerService
+from auth_worker.service import WorkerService
 from auth_worker.version import __version__
 
 PATIENCE_S = 2.0
@@ -64,6 +65,7 @@ def run(
     Example: [bold]auth-worker run myapp.worker:service[/]
     """
     settings = flags.settings_of(context.params)
+    configure_logging(settings)
     if app is None:
         raise typer.Exit(run_async(_work_on_emails(settings, concurrency)))
     if concurrency is not None:

@@ -1,0 +1,109 @@
+"""The service's own log: structlog, JSON lines unless a person is watching; or the logger of the user."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TextIO
+
+import structlog
+
+from auth_worker.config import Settings
+from auth_worker.errors import ConfigurationError
+from auth_worker.logs.processors import add_job_context, redact_own_fields
+from auth_worker.logs.sink import LineSink, sink_of
+
+
+class Log(NamedTuple):
+    """A logger; ``lines`` is where it writes JSON lines at level INFO and below, if it is ours and does so.
+
+    ``leveled`` makes the like of it with a level (a number of ``logging``) of its own.
+    """
+
+    logger: Any
+    lines: LineSink | None
+    sink: LineSink | None
+    leveled: Callable[[int], Log] | None = None
+
+    def at(self, level: int) -> Log:
+        """The log for lines of ``level`` and above. A logger of the user's goes on to filter as it does."""
+        return self if self.leveled is None else self.leveled(level)
+
+    def drain(self) -> None:
+        """Write what is held."""
+        if self.sink is not None:
+            self.sink.drain()
+
+
+def open_log(logger: Any, settings: Settings, stream: TextIO | None = None) -> Log:
+    """The log to use: the user's logger (structlog, or stdlib wrapped into structlog), or one of our own.
+
+    ``stream`` is where our own writes to; None means stderr. Raises ``ConfigurationError`` for no logger.
+    """
+    if isinstance(logger, logging.Logger):
+        return Log(_over(logger), None, None, lambda level: Log(_over(logger, level), None, None))
+    if logger is not None:
+        if not callable(getattr(logger, "info", None)):
+            raise ConfigurationError(f"logger must be a structlog or stdlib logger, not {type(logger).__name__}")
+        return Log(logger, None, None, lambda level: Log(_filtered(logger, level, [_as_called]), None, None))
+    stream = stream or sys.stderr
+    return _own(sink_of(stream), is_console(settings, stream), level_number(settings.log_level))
+
+
+def logger_of(logger: Any, settings: Settings, stream: TextIO | None = None) -> Any:
+    """The like of the logger of ``open_log``, for consumers: ours adds the job that runs, and what was bound."""
+    if logger is not None:
+        return open_log(logger, settings).logger
+    stream = stream or sys.stderr
+    level = level_number(settings.log_level)
+    bound = [structlog.contextvars.merge_contextvars, add_job_context]
+    return _own(sink_of(stream), is_console(settings, stream), level, bound).logger
+
+
+def is_console(settings: Settings, stream: TextIO) -> bool:
+    """Whether a person reads the lines."""
+    return settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty())
+
+
+def level_number(name: str) -> int:
+    """The level as ``logging`` counts it."""
+    return logging.getLevelNamesMapping()[name]
+
+
+def renderer(console: bool) -> Any:
+    """The processor that makes a line of an event's fields."""
+    return structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+
+
+def _own(sink: LineSink, console: bool, level: int, context: Sequence[Any] = ()) -> Log:
+    """Without ``context``: what the service tells, it tells of any job in the midst of any other."""
+    processors = [
+        *context,
+        redact_own_fields,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        renderer(console),
+    ]
+    own = _filtered(structlog.WriteLogger(sink), level, processors)  # type: ignore[arg-type] # it writes and flushes
+    fast = None if console or level > logging.INFO else sink
+    return Log(own, fast, sink, lambda level: _own(sink, console, level))
+
+
+def _over(logger: logging.Logger, level: int = logging.NOTSET) -> Any:
+    """A stdlib logger that takes fields."""
+    return _filtered(logger, level, [structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs])
+
+
+def _filtered(logger: Any, level: int, processors: list[Any]) -> Any:
+    return structlog.wrap_logger(
+        logger,
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _as_called(logger: Any, method: str, fields: structlog.types.EventDict) -> tuple[tuple[Any], dict[str, Any]]:
+    """Pass the message and its fields on to the logger beneath."""
+    return (fields.pop("event"),), dict(fields)
