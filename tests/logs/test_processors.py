@@ -60,3 +60,14 @@ async def test_the_jobs_own_names_stay_and_all_else_is_masked() -> None:
     await outcome_of(consumer, a_run(a_job(id=job_id)))
     assert seen == [{"event": "got ***", "job_id": job_id, "other": "***", "attempt": 1}]
     assert job_context() == {}
+
+
+async def test_the_trace_of_the_run_is_part_of_the_context() -> None:
+    run, seen = a_run(), []
+    run.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    async def consumer(job: Job) -> None:
+        seen.append(redact_fields(None, "info", add_job_context(None, "info", {"event": "inside"})))
+
+    await outcome_of(consumer, run)
+    assert seen == [{"event": "inside", **CONTEXT, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}]

@@ -24,7 +24,18 @@ from auth_worker.messages import WORKER_ERRORS
 from auth_worker.observers.logs import MOVES, STATES, LogObserver
 from secret_shapes import SHAPES
 
-NAMES = {"queue", "job_id", "job_name", "dead_letter_id", "connection", "message", "state", "reason_class", "to"}
+NAMES = {
+    "trace_id",
+    "queue",
+    "job_id",
+    "job_name",
+    "dead_letter_id",
+    "connection",
+    "message",
+    "state",
+    "reason_class",
+    "to",
+}
 """The fields of events that hold names and ids of ours, and words from short lists."""
 EVENTS = [
     kind
