@@ -23,6 +23,7 @@ from auth_worker.errors import (
     UnrecoverableError,
     WaitForChildren,
 )
+from auth_worker.events import JobFailed, JobRetried
 from auth_worker.job import Job
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.processor import QueueProcessorService
@@ -46,7 +47,9 @@ __all__ = [
     "EmailDispatchError",
     "InvalidJobDataError",
     "Job",
+    "JobFailed",
     "JobQueue",
+    "JobRetried",
     "JobTimeoutError",
     "LeaseLostError",
     "Metrics",

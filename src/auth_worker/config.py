@@ -176,6 +176,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     log_jobs: bool = True
     telemetry: bool | None = None
+    sentry: Literal["off", "failed", "attempts"] = "failed"
     max_payload_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     max_result_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     dead_letter_max_count: int = Field(default=100_000, ge=1)

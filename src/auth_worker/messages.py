@@ -58,6 +58,8 @@ class WorkerError(StrEnum):
     BROKER_LOST = "Broker connection lost"
     BROKER_REFUSED = "Broker refused a command"
     UNSAFE_EVICTION_POLICY = "Broker may evict jobs: set maxmemory-policy to noeviction"
+    FAILURE_HOOK_FAILED = "A failure hook failed"
+    EXTRA_MISSING = "Asked for by the environment, but not installed"
     OBSERVER_FAILED = "An observer of events failed"
     HTTP_PORT_TAKEN = "HTTP port not opened: it and the next ones are taken"
     HTTP_REQUEST_FAILED = "A request to the HTTP port failed"

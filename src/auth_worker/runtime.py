@@ -19,8 +19,10 @@ from auth_worker.broker.store import worker_scripts
 from auth_worker.config import Settings
 from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.events import BrokerChanged, EventBus, Problem
+from auth_worker.failures import FailureHooks
 from auth_worker.lease import LeaseRenewer
 from auth_worker.messages import WORKER_ERRORS
+from auth_worker.observers.sentry import open_sentry
 from auth_worker.quarantine import Quarantine
 from auth_worker.run import Perform, Run, perform
 from auth_worker.telemetry import open_telemetry
@@ -46,6 +48,7 @@ class Runtime:
         self.bus = EventBus()
         self.worker_name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self.quarantine = Quarantine()
+        self.failures = FailureHooks(self.bus)
         self.watch = WatchLoop()
         self.perform: Perform = perform
         self.started = False
@@ -99,6 +102,7 @@ class Runtime:
             await self.commands.stop()
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
+        await self.failures.stop()
         await self.watch.stop()
 
     def report(self, error: Exception) -> None:
@@ -119,6 +123,9 @@ class Runtime:
         if telemetry is not None:
             telemetry.attach(self.bus)
             self.perform = telemetry.perform
+        sentry = open_sentry(self.settings)
+        if sentry is not None:
+            self.failures.add(sentry)
 
     async def _warn_of_eviction(self) -> None:
         with contextlib.suppress(BrokerError):  # an ACL may refuse INFO; doctor says more

@@ -15,6 +15,7 @@ from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.databases import check_database, checker_of
 from auth_worker.errors import BrokerError, ConfigurationError, ShutdownError
 from auth_worker.executors import Execution
+from auth_worker.failures import FailureHook
 from auth_worker.job import Job
 from auth_worker.last_resort import LastResort
 from auth_worker.lifecycle import BROKER_UNREACHABLE, CLEAN, FAILED_TO_START, HANDED_BACK, State
@@ -114,6 +115,15 @@ class WorkerService:
             return consumer
 
         return register
+
+    def on_failure(self, hook: FailureHook) -> FailureHook:
+        """Call ``hook`` with each failed attempt: a ``JobRetried``, or a ``JobFailed`` for good; also a decorator.
+
+        It is called in a thread of its own, an ``async def`` in the service's loop, and can change no outcome.
+        ``failure.error`` is the exception. Raises ``ConfigurationError`` for what is no function.
+        """
+        self.runtime.failures.add(hook)
+        return hook
 
     async def start(self) -> None:
         """Connect, run ``init_services``, then start every processor. On failure everything is undone.

@@ -13,6 +13,7 @@ from auth_worker.cli import flags
 from auth_worker.cli.application import load, service_of
 from auth_worker.cli.console import USAGE, err, fail, say_error
 from auth_worker.cli.loop import run_async
+from auth_worker.cli.reporting import start_reporting
 from auth_worker.config import QUEUE_NAMES, Settings
 from auth_worker.consumers.email import create_email_job_consumer
 from auth_worker.email import email_service_from
@@ -96,6 +97,7 @@ async def _work_on_emails(settings: Settings, concurrency: int | None) -> int:
 
 async def _work(service: WorkerService) -> int:
     """Run the service; returns the exit code, having said on stderr what it could not start for."""
+    start_reporting(service.settings)
     impatient = asyncio.create_task(_tell_what_it_waits_for(service))
     try:
         code = await service.run()
