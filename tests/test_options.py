@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from auth_worker.config import WorkerConfig
 from auth_worker.errors import InvalidPayloadError
-from auth_worker.options import MAX_ATTEMPTS, MAX_NUMBER, SHORT_KEYS, JobOptions, OptionsCache, parse_options
+from auth_worker.options import (
+    DECISIVE,
+    MAX_ATTEMPTS,
+    MAX_NUMBER,
+    SHORT_KEYS,
+    JobOptions,
+    OptionsCache,
+    read_options,
+)
 
 CONFIG = WorkerConfig()
 NAMES = [
@@ -55,8 +63,13 @@ json_texts = st.recursive(
 )
 
 
+def parse_options(text: bytes, config: WorkerConfig = CONFIG) -> JobOptions:
+    _, options = OptionsCache(config).parse(text)
+    return options
+
+
 def parse(**given: Any) -> JobOptions:
-    return parse_options(json.dumps(given).encode(), CONFIG)
+    return parse_options(json.dumps(given).encode())
 
 
 @given(text=st.binary(max_size=200) | json_texts.map(str.encode))
@@ -72,7 +85,7 @@ def parse(**given: Any) -> JobOptions:
 @example(text=b"")
 def test_any_bytes_are_sane_options_or_an_invalid_payload(text: bytes) -> None:
     try:
-        options = parse_options(text, CONFIG)
+        options = parse_options(text)
     except InvalidPayloadError:
         return
     assert 1 <= options.attempts <= MAX_ATTEMPTS
@@ -84,7 +97,8 @@ def test_any_bytes_are_sane_options_or_an_invalid_payload(text: bytes) -> None:
         assert msgpack.unpackb(msgpack.packb(keep)) == keep
     for number in (options.keep_logs, options.stack_trace_limit):
         assert number is None or 0 <= number <= MAX_NUMBER
-    assert json.loads(json.dumps(dict(options.given), allow_nan=True)) == options.given
+    given = read_options(text)
+    assert json.loads(json.dumps(given, allow_nan=True)) == given
 
 
 @pytest.mark.parametrize(
@@ -181,8 +195,8 @@ def test_only_true_is_lifo(given: Any, lifo: bool) -> None:
 
 
 def test_short_keys_are_read_as_their_long_names() -> None:
-    options = parse(**dict.fromkeys(SHORT_KEYS, 1))
-    assert dict(options.given) == dict.fromkeys(SHORT_KEYS.values(), 1)
+    given, options = OptionsCache(CONFIG).parse(json.dumps(dict.fromkeys(SHORT_KEYS, 1)).encode())
+    assert given == dict.fromkeys(SHORT_KEYS.values(), 1)
     assert options.keep_logs == 1
     assert options.fail_parent
     assert options.continue_parent
@@ -201,13 +215,13 @@ def test_a_job_without_options_about_its_parent_has_none() -> None:
 @pytest.mark.parametrize("text", [b"null", b"[]", b"3", b'"x"', b"true"])
 def test_options_that_are_no_object_say_what_they_are(text: bytes) -> None:
     with pytest.raises(InvalidPayloadError, match="not an object"):
-        parse_options(text, CONFIG)
+        parse_options(text)
 
 
 @pytest.mark.parametrize("text", [b"{", b"\xff", b'{"a":NaN}', b'{"a":-Infinity}', b"[" * 100_000])
 def test_options_that_are_no_json_say_so(text: bytes) -> None:
     with pytest.raises(InvalidPayloadError, match="opts is not JSON"):
-        parse_options(text, CONFIG)
+        parse_options(text)
 
 
 def test_the_same_text_is_parsed_once_and_the_cache_stays_small() -> None:
@@ -215,8 +229,27 @@ def test_the_same_text_is_parsed_once_and_the_cache_stays_small() -> None:
     first = cache.parse(b"{}")
     assert cache.parse(b"{}") is first
     for number in range(4):
-        assert cache.parse(b'{"attempts":%d}' % (number + 1)).attempts == number + 1
+        assert cache.parse(b'{"attempts":%d}' % (number + 1))[1].attempts == number + 1
     assert cache.parse(b"{}") is not first
+
+
+def test_options_that_only_name_their_job_are_judged_once() -> None:
+    cache = OptionsCache(CONFIG)
+    texts = [b'{"attempts":3,"jobId":"%d","tm":"trace %d","timestamp":%d}' % (n, n, n) for n in range(3)]
+    parsed = [cache.parse(text) for text in texts]
+    assert [given["jobId"] for given, _ in parsed] == ["0", "1", "2"]
+    assert len({id(options) for _, options in parsed}) == 1
+
+
+def test_options_that_decide_otherwise_are_judged_by_themselves() -> None:
+    cache = OptionsCache(CONFIG)
+    kinds: list[dict[str, Any]] = [
+        {},
+        *({name: value} for name in DECISIVE for value in (1, 2) if name != "lifo"),
+        {"lifo": True},
+    ]
+    judged = [cache.parse(json.dumps({"jobId": "x", "backoff": 5, **kind}).encode())[1] for kind in kinds]
+    assert len({id(options) for options in judged}) == len(kinds)
 
 
 def test_what_cannot_be_parsed_is_not_cached() -> None:

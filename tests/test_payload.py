@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from auth_worker.config import WorkerConfig
 from auth_worker.errors import InvalidPayloadError
 from auth_worker.job import Job
-from auth_worker.options import JobOptions, OptionsCache, parse_options
+from auth_worker.options import JobOptions, OptionsCache
 from auth_worker.payload import (
     RawJob,
     attempts_made,
@@ -25,7 +24,7 @@ from auth_worker.payload import (
 )
 
 LIMIT = 1000
-parse = partial(parse_options, config=WorkerConfig())
+parse = OptionsCache(WorkerConfig()).parse
 FIELDS = [
     "name",
     "data",

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from auth_worker.errors import ConfigurationError
-from auth_worker.options import decode_json
+from auth_worker.options import decode_json, read_options
 from auth_worker.outcome import Fail, ReasonClass
 from auth_worker.payload import RawJob
 from auth_worker.run import Run
@@ -69,7 +69,7 @@ def letter_of(run: Run, fail: Fail, finished_on: int, worker: str, *, readable: 
         job_id=job.id,
         name=run.raw.get(b"name", job.name.encode()).decode(errors="replace"),
         data=data if readable else None,
-        opts=dict(run.options.given) if readable else {},
+        opts=read_options(run.raw.get(b"opts", b"")) if readable else {},
         reason=fail.reason,
         reason_class=fail.reason_class,
         traces=[*run.traces, fail.trace],

@@ -51,8 +51,24 @@ def decode_json(text: str) -> Any:
     return value if end == len(text) else _decoder.decode(text)
 
 
+DECISIVE = (
+    "attempts",
+    "backoff",
+    "removeOnComplete",
+    "removeOnFail",
+    "lifo",
+    "keepLogs",
+    "stackTraceLimit",
+    "failParentOnFailure",
+    "continueParentOnFailure",
+    "ignoreDependencyOnFailure",
+    "removeDependencyOnFailure",
+)
+"""The options a worker decides by. The others name the job, or have been carried out by its producer."""
+
+
 class JobOptions:
-    """The options of a job as its worker needs them; one object for all jobs with the same options.
+    """The options of a job as its worker needs them; one object for all jobs with the same ``DECISIVE`` ones.
 
     ``attempts`` and ``backoff`` are those to use: the job's own, or the worker's where the job says nothing of
     attempts (a producer who sets attempts has decided how to retry). ``backoff`` is kept as it was written; it is
@@ -64,7 +80,6 @@ class JobOptions:
         "backoff",
         "continue_parent",
         "fail_parent",
-        "given",
         "ignore_dependency",
         "keep_complete",
         "keep_fail",
@@ -76,7 +91,6 @@ class JobOptions:
     )
 
     def __init__(self, given: Mapping[str, Any], config: WorkerConfig) -> None:
-        self.given = given
         own_attempts = _attempts(given.get("attempts"))
         self.attempts: int = own_attempts or config.attempts
         self.backoff: Any = given.get("backoff")
@@ -95,33 +109,55 @@ class JobOptions:
 
 
 class OptionsCache:
-    """The options of one queue's jobs: each distinct text is parsed once."""
+    """The options of one queue's jobs: each distinct text is parsed once, and each kind of options judged once.
+
+    Options that name their job (its id, its trace) make a text of their own for each, but are of one kind.
+    """
 
     def __init__(self, config: WorkerConfig, most: int = 2048) -> None:
         self._config = config
         self._most = most
-        self._parsed: dict[bytes, JobOptions] = {}
+        self._parsed: dict[bytes, tuple[Mapping[str, Any], JobOptions]] = {}
+        self._kinds: dict[str, JobOptions] = {}
 
-    def parse(self, text: bytes) -> JobOptions:
-        """As ``parse_options``."""
-        options = self._parsed.get(text)
+    def parse(self, text: bytes) -> tuple[Mapping[str, Any], JobOptions]:
+        """The options as ``read_options`` reads them, and what the worker makes of them. Raises as that does."""
+        return self._parsed.get(text) or self._parse(text)
+
+    def _parse(self, text: bytes) -> tuple[Mapping[str, Any], JobOptions]:
+        given = read_options(text)
+        kind = _kind_of(given)
+        options = self._kinds.get(kind)
         if options is None:
-            options = parse_options(text, self._config)
-            if len(self._parsed) >= self._most:
-                self._parsed.clear()
-            self._parsed[text] = options
-        return options
+            options = JobOptions(given, self._config)
+            _make_room(self._kinds, self._most)
+            self._kinds[kind] = options
+        _make_room(self._parsed, self._most)
+        parsed = self._parsed[text] = given, options
+        return parsed
 
 
-def parse_options(text: bytes, config: WorkerConfig) -> JobOptions:
-    """Read the ``opts`` field of a job's hash. Raises ``InvalidPayloadError`` when it is not a JSON object."""
+def _kind_of(given: Mapping[str, Any]) -> str:
+    try:
+        return repr([given.get(name) for name in DECISIVE])
+    except RecursionError as error:
+        raise InvalidPayloadError("opts is nested too deep") from error
+
+
+def _make_room(cache: dict[Any, Any], most: int) -> None:
+    if len(cache) >= most:
+        cache.clear()
+
+
+def read_options(text: bytes) -> dict[str, Any]:
+    """The ``opts`` field of a job's hash, with long keys. Raises ``InvalidPayloadError`` for no JSON object."""
     try:
         given = decode_json(text.decode()) if text else {}
     except (ValueError, RecursionError) as error:
         raise InvalidPayloadError(f"opts is not JSON: {error}") from error
     if not isinstance(given, dict):
         raise InvalidPayloadError(f"opts is a JSON {type(given).__name__}, not an object")
-    return JobOptions({SHORT_KEYS.get(str(key), str(key)): value for key, value in given.items()}, config)
+    return {SHORT_KEYS.get(str(key), str(key)): value for key, value in given.items()}
 
 
 def _attempts(value: Any) -> int | None:

@@ -41,7 +41,7 @@ def read_job(
     raw: RawJob,
     job_id: str,
     queue_name: str,
-    parse: Callable[[bytes], JobOptions],
+    parse: Callable[[bytes], tuple[Mapping[str, Any], JobOptions]],
     *,
     max_bytes: int,
     token: str = "",
@@ -55,13 +55,13 @@ def read_job(
     plain = raw.keys().isdisjoint(_RARE) and _is_integer(raw.get(b"ats", b"0"))
     if not plain and (unsound := unsound_fields(raw)):
         raise InvalidPayloadError(f"{unsound[0].decode()} cannot be read")
-    options = parse(raw.get(b"opts", b""))
+    given, options = parse(raw.get(b"opts", b""))
     name, data = _name_and_data(raw)
     job = Job(
         id=job_id,
         name=name,
         data=data,
-        opts=dict(options.given),  # a copy: other jobs with the same options share the original
+        opts=dict(given),  # a copy: other jobs with the same options share the original
         queue_name=queue_name,
         attempt=1 if plain else attempts_made(raw) + 1,
         max_attempts=options.attempts,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -15,12 +14,13 @@ from pydantic.alias_generators import to_camel
 from auth_worker.broker.address import Address
 from auth_worker.broker.embedded import EmbeddedBroker
 from auth_worker.broker.link import Link
-from auth_worker.broker.producer import Producer, producer_scripts
+from auth_worker.broker.producer import AddFrame, Producer, producer_scripts
 from auth_worker.broker.schedulers import Schedulers
 from auth_worker.broker.scripts import short_call
 from auth_worker.config import Backoff, Retention, Settings, configuration_error
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import check_job_id, check_queue_name
+from auth_worker.outcome import encode_json
 from auth_worker.telemetry import open_telemetry
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ADD_TIMEOUT = 10.0
 MAX_PRIORITY = 2**21 - 1
 LONGEST_DELAY = 10 * 365 * 86_400_000
+MOST_KINDS = 1000
+PERSONAL = frozenset(("jobId", "timestamp", "delay", "deduplication", "parent", "tm"))
+"""Options that differ from job to job: those with one of them are judged anew for each."""
 
 
 class JobOptions(BaseModel):
@@ -70,6 +73,14 @@ class JobOptions(BaseModel):
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
+class _Kind(NamedTuple):
+    """Options that were checked, and as they are stored; with a ``frame`` where jobs may share them."""
+
+    options: JobOptions
+    wire: dict[str, Any]
+    frame: AddFrame | None
+
+
 class JobQueue:
     """Adds jobs to the queue ``name``. Connects with the first job.
 
@@ -95,6 +106,7 @@ class JobQueue:
         self._address = Address.of(connection).serving(self.settings.prefix) if connection is not None else None
         self._defaults = dict(default_options or {})
         job_options(self._defaults)
+        self._kinds: dict[str, _Kind] = {}
         self._timeout = timeout
         self._connecting = asyncio.Lock()
         self._link: Link | None = None
@@ -107,7 +119,11 @@ class JobQueue:
         Raises ``ConfigurationError`` for a wrong option or data that is not JSON, naming it, and ``BrokerError``
         when Redis refuses or cannot be reached.
         """
-        return (await self.add_bulk([{"name": name, "data": data, "opts": options}]))[0]
+        if self._telemetry is not None:
+            return (await self.add_bulk([{"name": name, "data": data, "opts": options}]))[0]
+        producer = self._producer or await self._connect()
+        command = self._command(producer, name, data, options, round(time.time() * 1000), None)
+        return await producer.add_one(command, self._timeout)
 
     async def add_bulk(self, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
         """Add many jobs, each ``{"name", "data", "opts"}``; returns their ids in order.
@@ -127,7 +143,7 @@ class JobQueue:
         self, producer: Producer, jobs: Iterable[Mapping[str, Any]], metadata: str | None = None
     ) -> list[str]:
         now = round(time.time() * 1000)
-        commands = [self._command(producer, job, now, metadata) for job in jobs]
+        commands = [self._command(producer, *_parts(job), now, metadata) for job in jobs]
         return await producer.add(commands, self._timeout)
 
     async def upsert_job_scheduler(
@@ -188,22 +204,37 @@ class JobQueue:
     ) -> None:
         await self.close()
 
-    def _command(self, producer: Producer, job: Mapping[str, Any], now: int, metadata: str | None) -> bytes:
-        if unknown := set(job) - {"name", "data", "opts"}:
-            raise ConfigurationError(f"a job has name, data and opts, not {', '.join(sorted(map(str, unknown)))}")
-        name = job.get("name")
+    def _command(
+        self, producer: Producer, name: Any, data: Any, given: Mapping[str, Any], now: int, metadata: str | None
+    ) -> bytes:
+        """What adds one job; ``metadata`` is its trace, unless the job has its own or wants none."""
         if not isinstance(name, str) or not name:
             raise ConfigurationError(f"name must be a text that is not empty, not {name!r:.80}")
-        options = job_options({**self._defaults, **(job.get("opts") or {})})
-        wire = options.wire()
+        options, wire, frame = self._kinds.get(repr(given)) or self._judge(producer, given)
         if metadata is not None and not options.omit_context:
-            wire.setdefault("tm", metadata)
-        job_id = check_job_id(options.job_id) if options.job_id is not None else uuid.uuid4().hex
+            wire, frame = {"tm": metadata, **wire}, None
         try:
-            call = producer.call(name, job.get("data"), wire, job_id, options.timestamp or now)
+            text = encode_json(data)
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"data of job {name!r} is not JSON: {error}") from error
-        length = len(call[2][1])
+        self._check_length(name, len(text), options)
+        if frame is not None:
+            return frame.fill(name, text, producer.new_id(), now)
+        job_id = check_job_id(options.job_id) if options.job_id is not None else producer.new_id()
+        return short_call(producer.call(name, text, wire, job_id, options.timestamp or now))
+
+    def _judge(self, producer: Producer, given: Mapping[str, Any]) -> _Kind:
+        """Check a job's options; what is found serves for every job with the same ones."""
+        options = job_options({**self._defaults, **given})
+        wire = options.wire()
+        if not PERSONAL.isdisjoint(wire):
+            return _Kind(options, wire, None)
+        if len(self._kinds) >= MOST_KINDS:
+            self._kinds.clear()
+        kind = self._kinds[repr(given)] = _Kind(options, wire, producer.frame(wire))
+        return kind
+
+    def _check_length(self, name: str, length: int, options: JobOptions) -> None:
         for limit, what in (
             (options.size_limit, "size_limit"),
             (self.settings.max_payload_bytes, "max_payload_bytes"),
@@ -212,7 +243,6 @@ class JobQueue:
                 raise ConfigurationError(
                     f"data of job {name!r} has {length} bytes, more than {what} allows: {limit}"
                 )
-        return short_call(call)
 
     async def _connect(self) -> Producer:
         if self._producer is not None:
@@ -233,6 +263,12 @@ class JobQueue:
                 self._link = link
                 self._producer = Producer(link, self.settings.prefix, self.name)
         return self._producer
+
+
+def _parts(job: Mapping[str, Any]) -> tuple[Any, Any, Mapping[str, Any]]:
+    if unknown := set(job) - {"name", "data", "opts"}:
+        raise ConfigurationError(f"a job has name, data and opts, not {', '.join(sorted(map(str, unknown)))}")
+    return job.get("name"), job.get("data"), job.get("opts") or {}
 
 
 def job_options(options: Mapping[str, Any]) -> JobOptions:

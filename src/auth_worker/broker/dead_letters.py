@@ -18,6 +18,7 @@ from auth_worker.broker.scripts import Script, builders, whole_call
 from auth_worker.dead_letter import MARK, Letter, check_letter
 from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.options import decode_json
+from auth_worker.outcome import encode_json
 
 PAGE = 200
 TELEMETRY_KEYS = {"telemetryMetadata": "tm", "omitContext": "omc"}
@@ -146,7 +147,8 @@ class DeadLetters:
         }
         now = round(time.time() * 1000)
         producer = Producer(self._link, self._prefix, queue)
-        return whole_call(producer.call(letter.data["name"], letter.data["data"], options, job_id, now))
+        data = encode_json(letter.data["data"])
+        return whole_call(producer.call(letter.data["name"], data, options, job_id, now))
 
     async def _execute(self, commands: list[bytes]) -> bool:
         """Run the transaction. False if somebody changed what was watched. Raises ``BrokerError``."""

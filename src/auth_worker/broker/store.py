@@ -37,6 +37,7 @@ from auth_worker.outcome import (
 )
 from auth_worker.payload import RawJob, unsound_fields
 
+MOST_PACKED = 4096
 RATE_LIMIT_FOREVER = 2**53 - 1
 """The limiter's value that stops the whole queue until the key expires (Node: Number.MAX_SAFE_INTEGER)."""
 
@@ -222,6 +223,8 @@ class Store:
         wire = run.options.wire
         packed = wire.get((target, run.token))
         if packed is None:
+            if len(wire) >= MOST_PACKED:  # of tokens that are spent, since errors use them up
+                wire.clear()
             packed = wire[target, run.token] = self._frames.finish_options(run.options, run.token, target)
         return packed
 
