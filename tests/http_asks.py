@@ -8,8 +8,11 @@ import json
 import socket
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from workers import eventually
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -32,11 +35,17 @@ class Answer(NamedTuple):
         return "; ".join(self.json["reasons"])
 
 
-def ask(port: int, path: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Answer:
+def ask(
+    port: int,
+    path: str,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> Answer:
     """Ask 127.0.0.1; blocks. Raises ``OSError``."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request(method, path, headers=dict(headers or {}))
+        connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
         names = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, names, response.read().decode())
@@ -49,6 +58,49 @@ async def asked(port: int | None, path: str, method: str = "GET", **headers: str
     assert port is not None
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return await asyncio.to_thread(ask, port, path, method, names)
+
+
+class Api:
+    """The API of the service at ``port``, asked with ``token`` and the header that changes need."""
+
+    def __init__(self, port: int | None, token: str | None = None) -> None:
+        assert port is not None
+        self._port = port
+        self._headers = {"X-Auth-Worker": "1"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+
+    async def get(self, path: str, **query: Any) -> Answer:
+        """Look; a list in ``query`` is a parameter that is repeated."""
+        return await self._ask("GET", f"{path}?{urlencode(query, doseq=True)}" if query else path)
+
+    async def post(self, path: str, body: Any = None) -> Answer:
+        """Do."""
+        return await self._ask("POST", path, body)
+
+    async def patch(self, path: str, body: Any) -> Answer:
+        """Change."""
+        return await self._ask("PATCH", path, body)
+
+    async def delete(self, path: str) -> Answer:
+        """Remove."""
+        return await self._ask("DELETE", path)
+
+    async def ended(self, operation: Answer) -> dict[str, Any]:
+        """The bulk operation that was begun, once it has ended."""
+        assert operation.status == 202, operation.text
+
+        async def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = (await self.get(f"/operations/{operation.json['id']}")).json
+            return found if found["state"] != "running" else None
+
+        ended: dict[str, Any] = await eventually(look, "the bulk operation has ended")
+        return ended
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> Answer:
+        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+        sent = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await asyncio.to_thread(ask, self._port, f"/api/v1{path}", method, headers, sent)
 
 
 def raw(port: int, request: bytes) -> bytes:

@@ -242,20 +242,54 @@ def test_a_wrong_setting_is_named(name: str, value: Any, monkeypatch: pytest.Mon
         Settings()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.1", "worker.internal", "127.0.0.1.example.com"])
-@pytest.mark.parametrize("token", [None, "", CANARY])
-def test_strangers_can_reach_the_port_only_with_a_token(host: str, token: str | None) -> None:
-    if token:
-        assert Settings(http_host=host, http_token=token).http_host == host
-        return
-    with pytest.raises(ConfigurationError, match="http_token"):
-        Settings(http_host=host, http_token=token)
+@pytest.mark.parametrize("none", ["none", "None", " NONE "])
+def test_the_port_is_switched_off_by_a_word(none: str, monkeypatch: pytest.MonkeyPatch, toml: Write) -> None:
+    toml(f'http_port = "{none}"')
+    assert Settings().http_port is None
+    monkeypatch.setenv("AUTH_WORKER_HTTP_PORT", "9000")
+    assert Settings().http_port == 9000
+    monkeypatch.setenv("AUTH_WORKER_HTTP_PORT", none)
+    assert Settings().http_port is None
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_on_the_own_machine_no_token_is_needed(host: str) -> None:
-    assert Settings(http_host=host).http_token is None
-    assert Settings(http_host="0.0.0.0", http_port=None).http_token is None
+def test_tokens_have_names_and_roles(monkeypatch: pytest.MonkeyPatch, toml: Write) -> None:
+    toml('http_token = "a"\n[http_tokens.ops]\ntoken = "b"\n[http_tokens.grafana]\ntoken = "c"\nrole = "reader"')
+    monkeypatch.setenv("AUTH_WORKER_HTTP_READ_TOKEN", "d")
+    found = {name: (each.token.get_secret_value(), each.role) for name, each in Settings().access_tokens.items()}
+    expected = {
+        "ops": ("b", "admin"),
+        "grafana": ("c", "reader"),
+        "admin": ("a", "admin"),
+        "reader": ("d", "reader"),
+    }
+    assert found == expected
+    monkeypatch.setenv("AUTH_WORKER_HTTP_TOKENS", '{"ci": {"token": "e"}}')
+    assert Settings().access_tokens["ci"].role == "admin"
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"http_tokens": {"admin": {"token": CANARY}}, "http_token": "x"}, "'admin' beside http_token"),
+        ({"http_tokens": {"a": {"token": CANARY}, "b": {"token": CANARY}}}, "must all differ"),
+        ({"http_token": CANARY, "http_read_token": CANARY}, "must all differ"),
+        ({"http_tokens": {"a": {"token": ""}}}, r"http_tokens\.a\.token"),
+        ({"http_tokens": {"a": {"token": CANARY, "role": "god"}}}, r"http_tokens\.a\.role"),
+        ({"http_tokens": {"": {"token": CANARY}}}, "http_tokens"),
+        ({"http_tokens": {"a": CANARY}}, r"http_tokens\.a"),
+    ],
+)
+def test_tokens_that_cannot_be_told_apart_are_refused(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named) as refusal:
+        Settings(**values)
+    assert CANARY not in whole_text(refusal.value)
+
+
+def test_tokens_that_are_no_json_are_refused_without_telling_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_WORKER_HTTP_TOKENS", f"{{ops: {CANARY}")
+    with pytest.raises(ConfigurationError, match=r"http_tokens.*write it as JSON") as refusal:
+        Settings()
+    assert CANARY not in whole_text(refusal.value)
 
 
 def test_secrets_are_in_no_representation() -> None:

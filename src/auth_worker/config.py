@@ -12,14 +12,15 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -146,6 +147,16 @@ class WorkerConfig(_Frozen):
 WORKER_CONFIG = WorkerConfig()
 
 
+class HttpToken(_Frozen):
+    """A token of the HTTP port: an ``admin`` may do all, a ``reader`` may look at all and change nothing."""
+
+    token: SecretStr = Field(min_length=1)
+    role: Literal["admin", "reader"] = "admin"
+
+
+TokenName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+
+
 class Settings(BaseSettings):
     """What an operator sets: flags > environment ``AUTH_WORKER_*`` > ``auth-worker.toml`` > defaults.
 
@@ -169,6 +180,8 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int | None = Field(default=9464, ge=0, le=65535)
     http_token: SecretStr | None = Field(default=None, min_length=1)
+    http_read_token: SecretStr | None = Field(default=None, min_length=1)
+    http_tokens: dict[TokenName, HttpToken] = Field(default_factory=dict)
 
     shutdown_timeout: float = Field(default=25, ge=0)
     startup_timeout: float = Field(default=60, gt=0)
@@ -201,26 +214,36 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise configuration_error("settings", error, type(self)) from error
+        except SettingsError as error:  # its cause quotes the value, which may be secret
+            raise ConfigurationError(f"settings: {error}; write it as JSON") from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"settings: {config_file()} cannot be read as TOML: {error}") from error
 
+    @field_validator("http_port", mode="before")
+    @classmethod
+    def _no_port(cls, value: Any) -> Any:
+        """The environment and TOML have no None."""
+        return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
     @model_validator(mode="after")
-    def _token_where_strangers_can_reach(self) -> Self:
-        if (
-            self.http_port is not None
-            and self.http_token is None
-            and self.http_host
-            not in (
-                "127.0.0.1",
-                "::1",
-                "localhost",
-            )
-        ):
-            raise ValueError(
-                f"http_host {self.http_host!r} can be reached from other machines: set http_token "
-                "(AUTH_WORKER_HTTP_TOKEN), or bind to 127.0.0.1"
-            )
+    def _tokens_are_told_apart(self) -> Self:
+        for name, token in (("admin", self.http_token), ("reader", self.http_read_token)):
+            if token is not None and name in self.http_tokens:
+                raise ValueError(f"http_tokens has a {name!r} beside http_token or http_read_token: rename it")
+        texts = [entry.token.get_secret_value() for entry in self.access_tokens.values()]
+        if len(set(texts)) < len(texts):
+            raise ValueError("http_tokens, http_token and http_read_token must all differ")
         return self
+
+    @property
+    def access_tokens(self) -> dict[str, HttpToken]:
+        """The tokens of the HTTP port by name: ``http_token`` is admin, ``http_read_token`` reader."""
+        found = dict(self.http_tokens)
+        if self.http_token is not None:
+            found["admin"] = HttpToken(token=self.http_token, role="admin")
+        if self.http_read_token is not None:
+            found["reader"] = HttpToken(token=self.http_read_token, role="reader")
+        return found
 
     @classmethod
     def settings_customise_sources(

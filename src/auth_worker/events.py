@@ -141,6 +141,20 @@ class DeadLettersReconciled(NamedTuple):
     added: int
 
 
+class OperatorChange(NamedTuple):
+    """``who`` (the name of a token) has done ``action`` to so many ``jobs``.
+
+    ``ending``: done, or after so many stopped or failed.
+    """
+
+    who: str
+    action: str
+    queue: str
+    target: str
+    jobs: int
+    ending: str
+
+
 class Problem(NamedTuple):
     """Something of ours went wrong and is handled; ``message`` is one of ``WORKER_ERRORS``."""
 

@@ -29,7 +29,9 @@ RESERVED_IDS = frozenset(
         *("metrics", "dead-letter-lease"),
     )
 )
-_QUEUE = re.compile(r"[A-Za-z0-9_{][A-Za-z0-9._{}@ -]{0,199}")
+QUEUE = r"[A-Za-z0-9_{][A-Za-z0-9._{}@ -]{0,199}"
+"""What a queue's name looks like, as a regular expression."""
+_QUEUE = re.compile(QUEUE)
 _JOB = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+=-]{0,199}")
 
 

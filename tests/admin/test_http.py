@@ -74,7 +74,7 @@ async def test_every_answer_is_json_with_reasons_and_safe_headers(redis_url: str
 async def test_other_methods_are_refused(redis_url: str, method: str) -> None:
     async with serving(redis_url) as service:
         for path in OURS[:5]:
-            answer = await asked(service.http_port, path, method)
+            answer = await asked(service.http_port, path, method, x_auth_worker="1")
             assert answer.status == 405
             assert answer.json["reasons"]
         assert (await asked(service.http_port, "/livez", "HEAD")).status == 200
@@ -106,7 +106,10 @@ async def test_a_page_whose_name_was_rebound_to_loopback_gets_nothing(
             assert "127.0.0.1" in answer.reasons
 
 
-async def test_metrics_and_health_want_the_token_and_probes_do_not(redis_url: str) -> None:
+async def test_metrics_and_health_want_the_token_and_probes_do_not(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auth_worker.admin.logins.LIMIT", 100)
     async with serving(redis_url, http_token=TOKEN) as service:
         port = service.http_port
         for path in ("/livez", "/readyz", "/startupz"):
@@ -128,6 +131,15 @@ async def test_beyond_loopback_the_token_protects_and_any_name_will_do(redis_url
     async with serving(redis_url, http_host="0.0.0.0", http_token=TOKEN) as service:
         assert (await asked(service.http_port, "/livez", host="10.1.2.3:9464")).status == 200
         assert (await asked(service.http_port, "/health", host="worker.example")).status == 401
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.1", "worker.internal", "127.0.0.1.example.com"])
+async def test_strangers_can_reach_the_port_only_with_a_token(redis_url: str, host: str) -> None:
+    service = service_with(redis_url, Settings(http_host=host, http_port=0, log_level="ERROR"))
+    with pytest.raises(ConfigurationError, match=r"http_host .*AUTH_WORKER_HTTP_TOKEN.*127\.0\.0\.1"):
+        await service.start()
+    async with serving(redis_url, http_host=host, http_port=None) as without_port:
+        assert without_port.http_port is None
 
 
 async def test_the_metrics_have_the_names_that_were_agreed_and_no_others(redis_url: str) -> None:

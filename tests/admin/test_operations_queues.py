@@ -37,7 +37,7 @@ async def test_queues_are_found_and_described(desk: Desk, operations: Operations
     found = await operations.queues.overview()
     assert found.complete
     work, dead = found.queues
-    assert (work.name, work.counts["failed"], work.workers, work.failed_last_minute) == (QUEUE, 3, 1, 3)
+    assert (work.name, work.counts["failed"], work.workers, work.failed_per_minute) == (QUEUE, 3, 1, 3)
     assert (work.dead_letters, work.oldest_waiting_ms, work.paused) == (3, None, False)
     assert (dead.name, dead.waiting, dead.workers, dead.dead_letters_of) == (DEAD, 3, 0, [QUEUE])
     await processor.close()
@@ -47,6 +47,56 @@ async def test_queues_are_found_and_described(desk: Desk, operations: Operations
 
 async def _no_workers(operations: Operations) -> bool:
     return not await operations.queues.workers(QUEUE)
+
+
+async def done_at(desk: Desk, state: str, ages_s: list[float]) -> None:
+    """Let the queue have jobs that finished so long ago."""
+    now = time.time() * 1000
+    await desk.redis.hset(f"bull:{QUEUE}:meta", "opts.maxLenEvents", 10_000)
+    await desk.redis.zadd(
+        f"bull:{QUEUE}:{state}", {f"{state}{n}": now - age * 1000 for n, age in enumerate(ages_s)}
+    )
+
+
+async def test_rates_count_the_last_minute(desk: Desk, operations: Operations) -> None:
+    await done_at(desk, "completed", [1, 2, 30, 50, 70, 600])
+    await done_at(desk, "failed", [5])
+    (queue,) = (await operations.queues.overview()).queues
+    assert (queue.done_per_minute, queue.failed_per_minute) == (4, 1)
+
+
+async def test_a_rate_is_told_where_retention_keeps_but_a_moment(desk: Desk, operations: Operations) -> None:
+    await done_at(desk, "completed", [n / 100 for n in range(1000)])
+    (queue,) = (await operations.queues.overview()).queues
+    assert queue.done_per_minute == pytest.approx(6000, rel=0.1)
+
+
+@pytest.mark.parametrize(("ago", "meant"), [(0, 90), (1, 60), (2, 0)])
+async def test_a_rate_is_told_where_nothing_is_kept_but_bullmqs_metrics(
+    desk: Desk, operations: Operations, ago: int, meant: int
+) -> None:
+    await done_at(desk, "failed", [600])
+    minute = int(time.time() // 60) - ago
+    counter = {"count": 1060, "prevCount": 1000, "prevTS": minute * 60_000 + 5}
+    await desk.redis.hset(f"bull:{QUEUE}:metrics:completed", mapping=counter)
+    await desk.redis.lpush(f"bull:{QUEUE}:metrics:completed:data", 7, 30)
+    (queue,) = (await operations.queues.overview()).queues
+    window_s = 60 + time.time() % 60
+    assert queue.done_per_minute == pytest.approx(meant * 60 / window_s, abs=2)
+
+
+async def test_the_metrics_that_workers_write_are_understood(desk: Desk, operations: Operations) -> None:
+    async def done(job: Job) -> None:
+        """Nothing."""
+
+    await desk.processor(done, {"metrics": {"max_data_points": 10}, "remove_on_complete": {"count": 0}})
+    await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(60))
+
+    async def counted() -> bool:
+        (queue,) = (await operations.queues.overview()).queues
+        return queue.counts["completed"] == 0 and queue.done_per_minute >= 25
+
+    await eventually(counted, "the rate shows what was done")
 
 
 async def test_the_oldest_waiting_job_is_found_among_priorities(desk: Desk, operations: Operations) -> None:

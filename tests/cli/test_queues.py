@@ -93,6 +93,31 @@ def test_watching_refreshes_until_it_is_told_to_stop(folder: Path, redis_url: st
         assert "Traceback" not in terminal.screen
 
 
+def test_a_change_is_logged_with_who_made_it_but_not_to_a_terminal(
+    run: Run, folder: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ada")
+    ids = add(redis_url, 3)
+    for arguments, action, count in (
+        (("pause", QUEUE), "pause", 1),
+        (("remove", QUEUE, *ids[:2], "-y"), "remove", 2),
+        (("drain", QUEUE, "-y"), "drain", 1),
+    ):
+        line = json.loads(run(*arguments)[2])
+        told = {name: line[name] for name in ("event", "who", "action", "queue", "count", "result")}
+        assert told == {
+            "event": "Changed by an operator",
+            "who": "ada",
+            "action": action,
+            "queue": QUEUE,
+            "count": count,
+            "result": "done",
+        }
+    with Terminal(folder, "resume", QUEUE, "--redis", redis_url) as terminal:
+        terminal.shows("resumed")
+        assert "Changed by an operator" not in terminal.screen
+
+
 def test_a_queue_is_paused_and_resumed(run: Run, client: redis.Redis, redis_url: str) -> None:
     add(redis_url, 2)
     assert run("pause", QUEUE)[:2] == (0, f"{QUEUE} paused: 2 waiting, 0 active\n")

@@ -201,6 +201,16 @@ def test_what_the_application_logs_comes_out_in_our_form_with_its_job(
     assert {line["queue"] for line in of_job.values()} == {"talks"}
 
 
+def test_the_http_port_is_chosen_or_switched_off(folder: Path, worker: StartWorker) -> None:
+    port = free_port()
+    chosen = worker(*STATE, "--http-port", port, "--http-host", "localhost")
+    assert run_program(folder, "health", "--ready", "--url", f"http://localhost:{port}").returncode == 0
+    assert chosen.end() == 0
+    without = worker(*STATE, "--http-port", "none")
+    assert "HTTP port open" not in without.said
+    assert without.end() == 0
+
+
 # What cannot start
 
 
@@ -225,6 +235,8 @@ WRONG_SETTINGS = {
     "a flag out of range": (["--smtp-port", "70000"], {}, 1, "smtp_port: Input should be less than"),
     "an unknown level": (["--log-level", "loud"], {}, 2, "'loud' is not one of"),
     "concurrency with an app": (["app:service", "--concurrency", "3"], {}, 2, "--concurrency goes without APP"),
+    "a port that is none": (["--http-port", "web"], {}, 1, "http_port: Input should be a valid integer"),
+    "a port for strangers": (["--http-host", "0.0.0.0"], {}, 1, "set http_token (AUTH_WORKER_HTTP_TOKEN)"),
     "an unknown variable": ([], {"REDIS_ULR": "x"}, 1, "did you mean AUTH_WORKER_REDIS_URL?"),
     "a wrong variable": ([], {"SHUTDOWN_TIMEOUT": "soon"}, 1, "shutdown_timeout: Input should be a valid number"),
     "a user without password": (["--smtp-host", "h", "--smtp-username", "u"], {}, 1, "must be set together"),

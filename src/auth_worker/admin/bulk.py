@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from typing import Literal
 
 from auth_worker.admin.models import BulkStep, Change
+from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
 
 MOST, FIRST = 100, 20
@@ -81,16 +83,57 @@ async def in_batches(link: Link, ids: Sequence[str], act: Act, rate: float | Non
         yield BulkStep(done=done, skipped=skipped, total=len(ids), problems=list(problems))
 
 
+def only_jobs(view: JobView, act: Act) -> Act:
+    """``act``, but not on what is no job: the queue's own keys have names an id may be equal to.
+
+    An id without anything goes on: it may stand in a list, and ``remove`` takes it from there.
+    """
+
+    async def guarded(ids: Sequence[str]) -> list[str | None]:
+        kinds = await asyncio.gather(*(view.kind(job_id) for job_id in ids))
+        ours = [job_id for job_id, kind in zip(ids, kinds, strict=True) if kind != "other"]
+        answers = iter(await act(ours))
+        return ["there is no such job" if kind == "other" else next(answers) for kind in kinds]
+
+    return guarded
+
+
 async def recorded(steps: Steps, record: Callable[[Change], None], action: str, queue: str, target: str) -> Steps:
     """``steps``; at their end, also one before its time, ``record`` is told how much was done."""
     done = 0
+    result: Literal["done", "stopped", "failed"] = "failed"
     try:
         async with contextlib.aclosing(steps):
             async for step in steps:
                 done = step.done
                 yield step
+        result = "done"
+    except (GeneratorExit, asyncio.CancelledError):
+        result = "stopped"
+        raise
     finally:
-        record(Change(action=action, queue=queue, target=target, count=done))
+        record(Change(action=action, queue=queue, target=target, count=done, result=result))
+
+
+async def one_after_another(each: Sequence[Steps]) -> Steps:
+    """Several bulk operations as one; the last step tells the whole. Raises as they do."""
+    before = BulkStep()
+    for steps in each:
+        last = BulkStep()
+        async with contextlib.aclosing(steps):
+            async for last in steps:
+                yield added(before, last)
+        before = added(before, last)
+
+
+def added(one: BulkStep, other: BulkStep) -> BulkStep:
+    """What two bulk operations have done together."""
+    return BulkStep(
+        done=one.done + other.done,
+        skipped=one.skipped + other.skipped,
+        total=one.total + other.total,
+        problems=[*one.problems, *other.problems][:MOST_PROBLEMS],
+    )
 
 
 async def finish(steps: AsyncIterator[BulkStep]) -> BulkStep:

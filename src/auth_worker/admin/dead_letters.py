@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from auth_worker.admin.bulk import Steps, in_batches, recorded
+from auth_worker.admin.bulk import Steps, in_batches, only_jobs, recorded
 from auth_worker.admin.errors import NotFoundError, RefusedError
 from auth_worker.admin.masking import masked, masked_lines, shape, whole
 from auth_worker.admin.models import Change, LetterDetail, LetterPage, LetterRow
 from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.job_changes import JobChanges
+from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
 from auth_worker.broker.queue_finder import find_queues
 from auth_worker.dead_letter import Letter
@@ -105,7 +106,7 @@ class DeadLetterOperations:
 
     async def show(self, queue: str, letter_id: str, *, reveal: bool = False) -> LetterDetail:
         """One letter. Raises ``NotFoundError`` and ``BrokerError``."""
-        letter = await self._show(queue, letter_id)
+        letter = await self._show(queue, letter_id) if await self._is_there(queue, letter_id) else None
         if letter is None:
             raise NotFoundError(f"there is no letter {letter_id} in {queue}")
         data: dict[str, Any] = letter.data if isinstance(letter.data, dict) else {"data": letter.data}
@@ -128,13 +129,37 @@ class DeadLetterOperations:
     async def find(self, letter_id: str) -> str:
         """The dead-letter queue that holds a letter. Raises ``NotFoundError`` and ``BrokerError``."""
         names, _ = await find_queues(self._link, self._prefix)
-        there = await asyncio.gather(
-            *(self._link.execute("EXISTS", f"{self._prefix}:{name}:{letter_id}") for name in names)
-        )
+        there = await asyncio.gather(*(self._is_there(name, letter_id) for name in names))
         for name, found in zip(names, there, strict=True):
             if found:
                 return name
         raise NotFoundError(f"there is no letter {letter_id}")
+
+    async def choose(
+        self, letter_ids: Sequence[str] | None, wanted: LetterFilter, queue: str | None, keep: int = 0
+    ) -> dict[str, list[str]]:
+        """The letters meant, by their dead-letter queue: those named, else those ``select`` finds.
+
+        ``queue`` None: of all. The newest ``keep`` of each queue are left out where none are named.
+        Raises ``NotFoundError`` and ``BrokerError``.
+        """
+        chosen: dict[str, list[str]] = {}
+        if letter_ids is not None:
+            for letter_id in letter_ids:
+                chosen.setdefault(queue or await self.find(letter_id), []).append(letter_id)
+            return chosen
+        for name in [queue] if queue else list(await self.queues()):
+            found = await self.select(name, wanted)
+            chosen[name] = found[: len(found) - keep] if keep < len(found) else []
+        return chosen
+
+    async def discard(self, queue: str, letter_id: str) -> None:
+        """Remove a letter; its job stays as it is. Raises ``NotFoundError``, ``RefusedError``, ``BrokerError``."""
+        if not await self._is_there(queue, letter_id):
+            raise NotFoundError(f"there is no letter {letter_id} in {queue}")
+        if await JobChanges(self._link, self._prefix, queue).remove(letter_id) != 1:
+            raise RefusedError(f"purge of letter {letter_id}: a worker has it")
+        self._record(Change(action="purge", queue=queue, target=letter_id))
 
     async def redrive(self, queue: str, letter_id: str) -> str:
         """Let a letter's job run again with fresh attempts; returns the job's id.
@@ -181,11 +206,14 @@ class DeadLetterOperations:
             replies = await asyncio.gather(*(changes.remove(letter_id) for letter_id in batch))
             return [None if reply == 1 else "a worker has it" for reply in replies]
 
-        steps = in_batches(self._link, letter_ids, act)
+        guarded = only_jobs(JobView(self._link, self._prefix, queue), act)
+        steps = in_batches(self._link, letter_ids, guarded)
         return recorded(steps, self._record, "purge", queue, _named(letter_ids))
 
     async def _redrive(self, queue: str, letter_id: str) -> tuple[str | None, str | None]:
         """What is wrong, and the job's id."""
+        if not await self._is_there(queue, letter_id):
+            return f"there is no letter {letter_id} in {queue}", None
         try:
             async with self._turn:
                 job_id = await DeadLetters(self._watching, self._prefix, queue).redrive(letter_id)
@@ -194,6 +222,9 @@ class DeadLetterOperations:
         except ValueError:
             return "it cannot be read, so it cannot run", letter_id
         return (None, job_id) if job_id is not None else (f"there is no letter {letter_id} in {queue}", None)
+
+    async def _is_there(self, queue: str, letter_id: str) -> bool:
+        return await JobView(self._link, self._prefix, queue).kind(letter_id) == "job"
 
     async def _read(self, queue: str, offset: int, limit: int) -> list[Letter | None]:
         ids = await self._link.execute("LRANGE", self._wait(queue), offset, offset + limit - 1)

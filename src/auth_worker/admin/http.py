@@ -1,4 +1,4 @@
-"""The HTTP application: ``/livez /readyz /startupz /health /metrics``.
+"""The HTTP application: ``/livez /readyz /startupz /health /metrics``, and ``/api`` behind its door.
 
 Each answer but that of ``/metrics`` is JSON with ``reasons``: 200 where there are none, 503 otherwise. Everything
 here runs in the watch loop.
@@ -19,7 +19,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from auth_worker.admin.access import Guard, refusal
 from auth_worker.admin.gauges import Gauges
@@ -40,7 +41,7 @@ OPENMETRICS = "application/openmetrics-text"
 Reasons = Callable[[], list[str] | Awaitable[list[str]]]
 
 
-def build_app(subject: Subject, work_loop: asyncio.AbstractEventLoop) -> Guard:
+def build_app(subject: Subject, work_loop: asyncio.AbstractEventLoop, api: ASGIApp) -> Guard:
     """The application that shows ``subject``, whose reports are asked for in ``work_loop``."""
     broker_health, metrics = HealthObserver(), MetricsObserver()
     broker_health.attach(subject.runtime.bus)
@@ -59,10 +60,11 @@ def build_app(subject: Subject, work_loop: asyncio.AbstractEventLoop) -> Guard:
             Route("/startupz", _probe(probes.started)),
             Route("/health", partial(_show_health, health)),
             Route("/metrics", partial(_show_metrics, registry, gauges)),
+            Mount("/api", api),
         ],
         exception_handlers={HTTPException: _refuse, Exception: partial(_fail, subject)},
     )
-    return Guard(app, subject.settings)
+    return Guard(app, subject.settings, subject.runtime.bus)
 
 
 def _probe(ask: Reasons) -> Callable[[Request], Awaitable[Response]]:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from auth_worker.admin.bulk import Act, Pace, Steps, in_batches, recorded
+from auth_worker.admin.bulk import Act, Pace, Steps, in_batches, only_jobs, recorded
 from auth_worker.admin.dead_letters import DeadLetterOperations
-from auth_worker.admin.errors import NotFoundError, RefusedError
+from auth_worker.admin.errors import RefusedError
 from auth_worker.admin.jobs_read import JobReading, checked_state
 from auth_worker.admin.models import BulkStep, Change
 from auth_worker.broker.job_changes import ELSEWHERE, GONE, LOCKED, OK, SCHEDULED, JobChanges
@@ -35,16 +35,21 @@ class JobOperations(JobReading):
     """The jobs of all queues under ``prefix``, to look at and to act on. Every method raises ``BrokerError``."""
 
     def __init__(
-        self, link: Link, prefix: str, dead: DeadLetterOperations, record: Callable[[Change], None]
+        self,
+        link: Link,
+        prefix: str,
+        dead: DeadLetterOperations,
+        record: Callable[[Change], None],
+        settings: Settings,
     ) -> None:
         super().__init__(link, prefix)
         self._dead = dead
         self._record = record
+        self._settings = settings.model_copy(update={"prefix": prefix})
 
     async def add(self, queue: str, name: str, data: Any, options: Mapping[str, Any]) -> str:
         """Add a job as ``JobQueue.add`` does; returns its id. Raises ``ConfigurationError``."""
-        settings = Settings().model_copy(update={"prefix": self._prefix})
-        async with JobQueue(queue, self._link.address, settings=settings) as producer:
+        async with JobQueue(queue, self._link.address, settings=self._settings) as producer:
             job_id = await producer.add(name, data, **options)
         self._record(Change(action="add", queue=queue, target=job_id))
         return job_id
@@ -146,18 +151,19 @@ class JobOperations(JobReading):
                 done += removed
 
     async def _one(self, action: str, queue: str, job_id: str, act: Act) -> None:
-        if not await self._link.execute("EXISTS", f"{self._prefix}:{queue}:{job_id}"):
-            raise NotFoundError(
-                f"there is no job {job_id} in queue {queue}{await self._where_else(queue, job_id)}"
-            )
+        jobs = JobView(self._link, self._prefix, queue)
+        if await jobs.kind(job_id) != "job":
+            raise await self._missing(queue, job_id)
         (problem,) = await act([job_id])
         if problem is not None:
-            state = await JobView(self._link, self._prefix, queue).state(job_id)
+            state = await jobs.state(job_id)
             raise RefusedError(f"{action} of job {job_id} ({state}): {problem}")
         self._record(Change(action=action, queue=queue, target=job_id))
 
     def _many(self, action: str, queue: str, ids: Sequence[str], act: Act) -> Steps:
-        return recorded(in_batches(self._link, ids, act), self._record, action, queue, f"{len(ids)} jobs")
+        guarded = only_jobs(JobView(self._link, self._prefix, queue), act)
+        target = ids[0] if len(ids) == 1 else f"{len(ids)} jobs"
+        return recorded(in_batches(self._link, ids, guarded), self._record, action, queue, target)
 
     def _retrying(self, queue: str) -> Act:
         changes, jobs = JobChanges(self._link, self._prefix, queue), JobView(self._link, self._prefix, queue)

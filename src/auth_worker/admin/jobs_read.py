@@ -9,7 +9,7 @@ from typing import Any
 
 from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.masking import masked, masked_lines, shape, whole
-from auth_worker.admin.models import Children, JobDetail, JobPage, JobRow
+from auth_worker.admin.models import Children, JobDetail, JobLogs, JobPage, JobRow
 from auth_worker.admin.search import ALL, JobFilter
 from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
@@ -87,10 +87,7 @@ class JobReading:
         jobs = JobView(self._link, self._prefix, queue)
         raw = await jobs.whole(job_id)
         if not raw:
-            raise NotFoundError(
-                f"there is no job {job_id} in queue {queue}{await self._where_else(queue, job_id)}"
-            )
-        raw[b"bytes"] = b"%d" % len(raw.get(b"data", b""))
+            raise await self._missing(queue, job_id)
         state, (lines, log_count), (owner, rest), flow = await asyncio.gather(
             jobs.state(job_id), jobs.logs(job_id, logs), jobs.lock(job_id), jobs.flow(job_id)
         )
@@ -103,7 +100,7 @@ class JobReading:
             queue=queue,
             attempts_started=_number(raw, b"ats") or 0,
             delay=_number(raw, b"delay") or 0,
-            logs=[masked_lines(_text(line)) if not reveal else _text(line) for line in lines],
+            logs=_lines(lines, reveal),
             log_count=log_count,
             parent=None if parent is None else _text(parent),
             children=Children(**counts, keys=[_text(key) for key in flow.keys]) if any(flow.counts) else None,
@@ -146,12 +143,23 @@ class JobReading:
                 f"there is no queue {queue!r} under the prefix {self._prefix!r}; there are: {known}"
             )
 
+    async def logs(self, queue: str, job_id: str, limit: int = 1000, *, reveal: bool = False) -> JobLogs:
+        """The last ``limit`` lines a job has logged. Raises ``NotFoundError``."""
+        jobs = JobView(self._link, self._prefix, queue)
+        if await jobs.kind(job_id) != "job":
+            raise await self._missing(queue, job_id)
+        lines, total = await jobs.logs(job_id, limit)
+        return JobLogs(queue=queue, id=job_id, total=total, lines=_lines(lines, reveal), revealed=reveal)
+
+    async def _missing(self, queue: str, job_id: str) -> NotFoundError:
+        where = await self._where_else(queue, job_id)
+        return NotFoundError(f"there is no job {job_id} in queue {queue}{where}")
+
     async def _where_else(self, queue: str, job_id: str) -> str:
         names, _ = await find_queues(self._link, self._prefix, budget=1.0)
-        there = await asyncio.gather(
-            *(self._link.execute("EXISTS", f"{self._prefix}:{name}:{job_id}") for name in names)
-        )
-        others = [name for name, found in zip(names, there, strict=True) if found and name != queue]
+        views = [JobView(self._link, self._prefix, name) for name in names if name != queue]
+        kinds = await asyncio.gather(*(view.kind(job_id) for view in views))
+        others = [view.queue for view, kind in zip(views, kinds, strict=True) if kind == "job"]
         return f"; there is one in {', '.join(others)}" if others else ""
 
     async def _row(self, jobs: JobView, job_id: str, state: str, raw: RawJob, reveal: bool) -> JobRow:
@@ -205,6 +213,10 @@ def _contents(raw: RawJob, reveal: bool) -> dict[str, Any]:
         "opts": opts,
         "stacktrace": [whole(str(line)) if reveal else masked_lines(str(line)) for line in lines],
     }
+
+
+def _lines(lines: Sequence[bytes], reveal: bool) -> list[str]:
+    return [_text(line) if reveal else masked_lines(_text(line)) for line in lines]
 
 
 def _json(value: bytes | None, default: Any) -> Any:

@@ -16,7 +16,8 @@ from auth_worker.report import Report
 class QueueOverview(Report):
     """A queue at a glance. ``counts`` is by BullMQ's state; ``waiting`` is wait, paused and prioritized together.
 
-    ``done_last_minute`` and ``failed_last_minute`` count what retention has kept: at least so many.
+    ``done_per_minute`` and ``failed_per_minute``: of late, from what retention keeps and from BullMQ's metrics;
+    0 where a queue keeps neither.
     ``workers`` is None where the user may not list connections.
     ``dead_letters``: letters of this queue's jobs; None where they are too many to tell whose they are.
     ``dead_letters_of``: for a dead-letter queue, the queues its letters come from.
@@ -30,8 +31,8 @@ class QueueOverview(Report):
     concurrency: int | None = None
     rate_limited_ms: int = 0
     workers: int | None = None
-    done_last_minute: int = 0
-    failed_last_minute: int = 0
+    done_per_minute: int = 0
+    failed_per_minute: int = 0
     dead_letters: int | None = 0
     dead_letters_of: list[str] = Field(default_factory=list)
 
@@ -71,6 +72,14 @@ class JobRow(Report):
     failed_reason: str | None = None
     data_bytes: int = 0
     worker: str | None = None
+
+
+class AddedJob(Report):
+    """A job that was added, or was there already with that id."""
+
+    queue: str
+    name: str
+    id: str
 
 
 class JobPage(Report):
@@ -160,6 +169,19 @@ class LetterPage(Report):
     letters: list[LetterRow]
 
 
+class RedrivenJob(Report):
+    """The job that runs again."""
+
+    job_id: str
+
+
+class DeadLetterQueue(Report):
+    """A dead-letter queue and how many letters wait in it."""
+
+    dead_letter_queue: str
+    letters: int
+
+
 class BulkStep(Report):
     """How far a bulk operation is. ``problems`` names the first skipped ones, and why."""
 
@@ -170,12 +192,26 @@ class BulkStep(Report):
 
 
 class Change(Report):
-    """Something an operation has changed, for whoever keeps account of it."""
+    """Something an operation has changed, for whoever keeps account of it.
+
+    ``result``: a bulk operation may have been stopped, or have failed, after ``count``.
+    """
 
     action: str
     queue: str
     target: str
     count: int = 1
+    result: Literal["done", "stopped", "failed"] = "done"
+
+
+class JobLogs(Report):
+    """The last lines a job has logged, of ``total``; masked unless revealed."""
+
+    queue: str
+    id: str
+    total: int
+    lines: list[str]
+    revealed: bool = False
 
 
 class Finding(Report):

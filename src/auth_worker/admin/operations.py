@@ -25,19 +25,25 @@ class Operations:
     """What an operator may do, to the queues under ``prefix`` of one Redis.
 
     ``connection``: an ``Address``, a URL, a mapping, a redis.asyncio.Redis. ``record`` is told of each change, for
-    the account of who did what. Used from the event loop that started it; calls may overlap.
+    the account of who did what. ``settings`` bound what may be added.
+    Used from the event loop that started it; calls may overlap.
     Raises ``ConfigurationError`` when the connection makes no sense.
     """
 
     def __init__(
-        self, connection: Any, prefix: str = "bull", *, record: Callable[[Change], None] = lambda change: None
+        self,
+        connection: Any,
+        prefix: str = "bull",
+        *,
+        record: Callable[[Change], None] = lambda change: None,
+        settings: Settings | None = None,
     ) -> None:
         self.address = Address.of(connection).serving(prefix)
         self.prefix = prefix
         self.link = self._link("operations")
         self._watching = self._link("redrives")
         self.dead = DeadLetterOperations(self.link, self._watching, prefix, record)
-        self.jobs = JobOperations(self.link, prefix, self.dead, record)
+        self.jobs = JobOperations(self.link, prefix, self.dead, record, settings or Settings())
         self.queues = QueueOperations(self.link, prefix, self.dead, record)
         self.doctor = Doctor(self.link, prefix, self.queues)
 
@@ -85,7 +91,7 @@ async def open_operations(
         assert settings.redis_url is not None  # noqa: S101 - decided one line above
         url = settings.redis_url.get_secret_value()
     try:
-        operations = Operations(url, settings.prefix, record=record)
+        operations = Operations(url, settings.prefix, record=record, settings=settings)
         await operations.start(timeout)
         try:
             yield operations

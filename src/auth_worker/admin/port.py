@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from auth_worker.config import Settings
+from auth_worker.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from auth_worker.admin.subject import Subject
 
+LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
+
 
 def open_http_port(subject: Subject, log: Any) -> int | None:
-    """Open the port of the settings; returns its number, None without one. See ``server.open_port``."""
+    """Open the port of the settings; returns its number, None without one. See ``server.open_port``.
+
+    Raises ``ConfigurationError`` for an address that strangers can reach where there is no token.
+    """
     if subject.settings.http_port is None:
         return None
+    _check_reach(subject.settings)
     from auth_worker.admin.server import open_port  # who wants no port pays for no web framework
 
     return open_port(subject, log)
+
+
+def _check_reach(settings: Settings) -> None:
+    if settings.http_host not in LOOPBACK and not settings.access_tokens:
+        raise ConfigurationError(
+            f"http_host {settings.http_host!r} can be reached from other machines: set http_token "
+            "(AUTH_WORKER_HTTP_TOKEN), or bind to 127.0.0.1"
+        )

@@ -82,7 +82,7 @@ class QueueOperations:
         view = QueueView(self._link, self._prefix, name)
         now = round(time.time() * 1000)
         counts, (paused, concurrency, rests), oldest, (done, failed) = await asyncio.gather(
-            view.counts(), view.settings(), view.oldest_waiting(), view.finished_since(now - 60_000)
+            view.counts(), view.settings(), view.oldest_waiting(), view.finish_rates(now)
         )
         return QueueOverview(
             name=name,
@@ -93,8 +93,8 @@ class QueueOperations:
             concurrency=concurrency,
             rate_limited_ms=rests,
             workers=None if workers is None else workers.get(name, 0),
-            done_last_minute=done,
-            failed_last_minute=failed,
+            done_per_minute=done,
+            failed_per_minute=failed,
         )
 
     async def _letters(self, among: Sequence[str] | None) -> tuple[dict[str, list[str]], dict[str, int | None]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 
+from auth_worker.admin.api.door import Door
 from auth_worker.admin.http import build_app
 from auth_worker.admin.subject import Subject
 from auth_worker.config import Settings
@@ -36,10 +37,18 @@ def open_port(subject: Subject, log: Any) -> int | None:
         log.warning(WORKER_ERRORS.HTTP_PORT_TAKEN, host=settings.http_host, port=settings.http_port)
         return None
     number = int(listener.getsockname()[1])
-    server = _Server(build_app(subject, asyncio.get_running_loop()))
-    subject.runtime.watch.keep(server.serve(sockets=[listener]))
+    work_loop = asyncio.get_running_loop()
+    api = Door(subject, work_loop)
+    subject.runtime.watch.keep(_serve(_Server(build_app(subject, work_loop, api)), listener, api))
     log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=settings.http_host, port=number)
     return number
+
+
+async def _serve(server: _Server, listener: socket.socket, api: Door) -> None:
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        await api.stop()
 
 
 class _Server(uvicorn.Server):
@@ -58,6 +67,7 @@ class _Server(uvicorn.Server):
                 interface="asgi3",
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # who asks is told by the socket, not by what is sent
                 limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=CLOSE_S,
             )

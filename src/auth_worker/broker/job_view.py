@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from auth_worker.broker.link import Link
 from auth_worker.broker.scripts import builders, script
@@ -18,6 +18,10 @@ ROW_FIELDS = (
 """What a row of a list needs; the data, which may be large, is not among it."""
 _STATE_KEYS = ("completed", "failed", "delayed", "active", "wait", "paused", "waiting-children", "prioritized")
 _SOME = 20
+_OF_JOBS_ALONE = ("timestamp", "delay", "atm")
+"""What no other hash of a queue (its meta, its metrics, its schedulers) has."""
+LARGEST_FIELD = 16 * 1024 * 1024
+"""A longer field is not read: its length is told in its place."""
 
 
 class Flow(NamedTuple):
@@ -59,10 +63,27 @@ class JobView:
         score = await self._link.execute("ZSCORE", self._key_prefix + b"delayed", job_id)
         return None if score is None else int(float(score)) // 0x1000
 
+    async def kind(self, job_id: str) -> Literal["job", "other", "none"]:
+        """What stands at the key a job of this id has: ``meta`` and ``1:lock`` are no jobs, but are there."""
+        key = self._key_prefix + job_id.encode()
+        kind = await self._link.execute("TYPE", key)
+        if kind != b"hash":
+            return "none" if kind == b"none" else "other"
+        return "job" if any(await self._link.execute("HMGET", key, *_OF_JOBS_ALONE)) else "other"
+
     async def whole(self, job_id: str) -> RawJob:
-        """All fields of a job; {} if there is none."""
-        flat = await self._link.execute("HGETALL", self._key_prefix + job_id.encode())
-        return dict(zip(flat[::2], flat[1::2], strict=True))
+        """All fields of a job, and ``bytes`` as in ``rows``; {} if there is none."""
+        if await self.kind(job_id) != "job":
+            return {}
+        key = self._key_prefix + job_id.encode()
+        names = await self._link.execute("HKEYS", key)
+        lengths = await asyncio.gather(*(self._link.execute("HSTRLEN", key, name) for name in names))
+        small = [name for name, length in zip(names, lengths, strict=True) if length <= LARGEST_FIELD]
+        values = await self._link.execute("HMGET", key, *small) if small else []
+        raw = {name: value for name, value in zip(small, values, strict=True) if value is not None}
+        found = dict(zip(names, lengths, strict=True))
+        large = {name: b'"<%d bytes, too many to show>"' % found[name] for name in found.keys() - set(small)}
+        return raw | large | {b"bytes": b"%d" % found.get(b"data", 0)}
 
     async def state(self, job_id: str) -> str:
         """The state a job is in, ``unknown`` if in none. Source: getStateV2-8.lua."""

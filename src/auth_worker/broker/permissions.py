@@ -10,7 +10,9 @@ from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 _ON_KEY: dict[str, str] = {
     **dict.fromkeys(("exists", "get", "incr", "persist", "pttl", "type"), ""),
-    **dict.fromkeys(("hgetall", "hlen", "llen", "lpop", "rpop", "scard", "smembers", "zcard", "zpopmin"), ""),
+    **dict.fromkeys(
+        ("hgetall", "hkeys", "hlen", "llen", "lpop", "rpop", "scard", "smembers", "zcard", "zpopmin"), ""
+    ),
     **dict.fromkeys(("hdel", "hexists", "hget", "hmget", "hstrlen", "lpos", "sismember", "srem", "zscore"), "f"),
     **dict.fromkeys(("set", "lpush", "rpush", "sadd", "zrem"), "1"),
     **dict.fromkeys(("lrange", "ltrim", "zrange", "zrevrange", "zcount", "zremrangebyrank"), "0 1"),

@@ -44,12 +44,13 @@ class QueueView:
         )
         return paused is not None, int(concurrency) if concurrency else None, max(int(rests), 0)
 
-    async def finished_since(self, since_ms: int) -> tuple[int, int]:
-        """How many of the jobs still kept were completed, and failed, since ``since_ms`` (epoch ms)."""
-        done, failed = await asyncio.gather(
-            *(self._link.execute("ZCOUNT", self._key_prefix + name, since_ms, "+inf") for name in _FINISHED)
-        )
-        return int(done), int(failed)
+    async def finish_rates(self, now: int) -> tuple[int, int]:
+        """How many jobs a minute were completed, and failed, of late; ``now`` in epoch ms.
+
+        The higher of what BullMQ's metrics tell, where the workers write them, and what retention has kept.
+        """
+        done, failed = await asyncio.gather(*(self._finish_rate(state, now) for state in _FINISHED))
+        return done, failed
 
     async def oldest_waiting(self) -> int | None:
         """When the job was added (epoch ms) that has waited longest of those next in line; None if none waits.
@@ -73,6 +74,17 @@ class QueueView:
     async def overwrite_data(self, job_id: str, data: bytes) -> None:
         """Replace the stored data of a job, unchecked: as a broken producer would, to try what comes of it."""
         await self._link.execute("HSET", self._key_prefix + job_id, "data", data)
+
+    async def _finish_rate(self, state: str, now: int) -> int:
+        key, metrics = self._key_prefix + state, f"{self._key_prefix}metrics:{state}"
+        recent, oldest, counter, before = await asyncio.gather(
+            self._link.execute("ZCOUNT", key, now - _MINUTE, "+inf"),
+            self._link.execute("ZRANGE", key, 0, 0, "WITHSCORES"),
+            self._link.execute("HMGET", metrics, "count", "prevTS", "prevCount"),
+            self._link.execute("LINDEX", f"{metrics}:data", 0),
+        )
+        kept = _rate_of_kept(int(recent), float(oldest[1]) if oldest else 0.0, now)
+        return max(kept, _rate_of_metrics([int(value or 0) for value in counter], int(before or 0), now))
 
     async def _next_in_lists(self) -> list[bytes]:
         found = await asyncio.gather(
@@ -98,4 +110,26 @@ class QueueView:
         return int(stamp) if stamp and stamp.isdigit() else None
 
 
+def _rate_of_kept(recent: int, oldest: float, now: int) -> int:
+    """Where retention keeps less than a minute of many jobs, as many a minute as they are in their time."""
+    since = max(oldest, now - _MINUTE) if recent >= _MANY else now - _MINUTE
+    return round(recent * _MINUTE / max(now - since, 1000))
+
+
+def _rate_of_metrics(counter: list[int], before: int, now: int) -> int:
+    """Over this minute so far and the whole one before it. Source: collectMetrics in moveToFinished-14.lua.
+
+    ``prevTS`` is the first job of a minute, ``prevCount`` the count before it, ``before`` the minute before that.
+    """
+    count, begun, count_before = counter
+    ago, elapsed = now // _MINUTE - begun // _MINUTE, now % _MINUTE
+    if not begun or ago > 1:
+        return 0
+    jobs = count - count_before + (before if ago < 1 else 0)
+    return round(jobs * _MINUTE / (_MINUTE + elapsed))
+
+
 _FINISHED = ("completed", "failed")
+_MINUTE = 60_000
+_MANY = 100
+"""From so many on, what is kept of less than a minute makes a rate."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from auth_worker.admin.bulk import added
 from auth_worker.admin.dead_letters import LetterFilter
 from auth_worker.admin.models import BulkStep
 from auth_worker.admin.operations import Operations
@@ -204,19 +205,13 @@ async def _act(operations: Operations, parameters: Mapping[str, Any], verb: str,
         return CLEAN
     if verb == "purge" and total:
         operator.confirm(parameters, f"Throw away {total} dead letters? This cannot be undone.")
-    whole = BulkStep(total=total)
+    whole = BulkStep()
     for queue, ids in chosen.items():
         if verb == "purge":
             steps = operations.dead.purge(queue, ids)
         else:
             steps = operations.dead.redrive_many(queue, ids, parameters.get("rate"))
-        last = await operator.run_bulk(steps, f"{done} ({queue})")
-        whole = BulkStep(
-            done=whole.done + last.done,
-            skipped=whole.skipped + last.skipped,
-            total=total,
-            problems=[*whole.problems, *last.problems],
-        )
+        whole = added(whole, await operator.run_bulk(steps, f"{done} ({queue})"))
     return operator.report_bulk(whole, done, "letters", parameters)
 
 
@@ -227,13 +222,6 @@ async def _chosen(operations: Operations, parameters: Mapping[str, Any]) -> dict
     selective = wanted.asks or parameters["every"] or keep is not None
     if letters and selective:
         fail("name letters, or say which ones by --all and the like: not both", USAGE)
-    if letters:
-        chosen: dict[str, list[str]] = {}
-        for letter in letters:
-            chosen.setdefault(holder or await operations.dead.find(letter), []).append(letter)
-        return chosen
-    if not selective:
+    if not letters and not selective:
         fail("say which letters: their ids, --from, --reason, --error, --older, or --all", USAGE)
-    holders = [holder] if holder else list(await operations.dead.queues())
-    found = {name: await operations.dead.select(name, wanted) for name in holders}
-    return found if not keep else {name: ids[:-keep] for name, ids in found.items()}
+    return await operations.dead.choose(letters or None, wanted, holder, keep or 0)

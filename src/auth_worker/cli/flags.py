@@ -51,6 +51,13 @@ ShutdownTimeout = Annotated[
         "--shutdown-timeout", "S", "How long running jobs may go on at the end; then they are handed back (25)."
     ),
 ]
+HttpHost = Annotated[
+    str | None,
+    _flag("--http-host", "HOST", "Where the HTTP port listens (127.0.0.1); any but loopback needs a token."),
+]
+HttpPort = Annotated[
+    str | None, _flag("--http-port", "PORT", "The HTTP port (9464, or the next free one); none: no port.")
+]
 WorkerName = Annotated[str | None, _flag("--name", "TEXT", "The worker's name (host and process id).")]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None,

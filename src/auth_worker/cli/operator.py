@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Annotated, Any, NoReturn
@@ -15,14 +17,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from auth_worker.admin.bulk import Steps
-from auth_worker.admin.models import BulkStep, QueueOverview
+from auth_worker.admin.models import BulkStep, Change, QueueOverview
 from auth_worker.admin.operations import CONNECT_TIMEOUT, Operations, open_operations
 from auth_worker.cli import flags
 from auth_worker.cli.console import CLEAN, FAILED, INTERRUPTED, USAGE, fail
 from auth_worker.cli.job_flags import duration_ms
 from auth_worker.cli.loop import interruptible, run_async
 from auth_worker.cli.tables import notes
+from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
+from auth_worker.logs import open_log
+from auth_worker.messages import WORKER_MESSAGES
 from auth_worker.names import check_queue_name
 
 UNHEALTHY = 3
@@ -66,7 +71,7 @@ def operate(parameters: Mapping[str, Any], work: Work) -> NoReturn:
     timeout = CONNECT_TIMEOUT if given is None else given / 1000
 
     async def connected() -> int:
-        async with open_operations(settings, timeout=timeout) as operations:
+        async with open_operations(settings, timeout=timeout, record=_account(settings)) as operations:
             return await work(operations) or CLEAN
 
     raise typer.Exit(run_async(interruptible(connected(), INTERRUPTED)))
@@ -131,6 +136,26 @@ def report_bulk(last: BulkStep, verb: str, what: str, parameters: Mapping[str, A
             if last.skipped > len(last.problems):
                 notes().print(f"  and {last.skipped - len(last.problems)} more")
     return FAILED if last.skipped else CLEAN
+
+
+def _account(settings: Settings) -> Callable[[Change], None]:
+    """Logs each change, with who made it; not to a person at a terminal, who has just made it."""
+    if sys.stderr.isatty():
+        return lambda change: None
+    log = open_log(None, settings)
+
+    def record(change: Change) -> None:
+        log.logger.info(WORKER_MESSAGES.OPERATOR_CHANGE, who=_user(), **change.model_dump())
+        log.drain()
+
+    return record
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return str(os.getuid())
 
 
 def _check_queue(name: str) -> None:

@@ -35,8 +35,8 @@ def queues(
 ) -> None:
     """Show the queues: how many jobs in each state, how long the oldest has waited, who works on them.
 
-    OLDEST is the age of the job that has waited longest, and the number to watch. DONE/MIN counts the jobs
-    completed within the last minute that retention has kept.
+    OLDEST is the age of the job that has waited longest, and the number to watch. DONE/MIN is how many
+    jobs a minute are completed, as far as retention or BullMQ's metrics keep them.
 
     Example: [bold]auth-worker queues --watch[/]
     """
@@ -241,7 +241,7 @@ def _table_of(found: list[QueueOverview]) -> Table:
             count(queue.counts["delayed"]),
             count(queue.counts["failed"], "red"),
             count(queue.dead_letters, "bold red"),
-            count(queue.done_last_minute),
+            count(queue.done_per_minute),
             _workers_of(queue),
         )
     return shown

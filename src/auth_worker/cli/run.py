@@ -47,6 +47,8 @@ def run(
     email_from: flags.EmailFrom = None,
     email_product_name: flags.EmailProductName = None,
     outbox_dir: flags.OutboxDir = None,
+    http_host: flags.HttpHost = None,
+    http_port: flags.HttpPort = None,
     name: flags.WorkerName = None,
     shutdown_timeout: flags.ShutdownTimeout = None,
     log_level: flags.LogLevel = None,

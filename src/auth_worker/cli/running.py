@@ -104,8 +104,9 @@ def _ask(parameters: dict[str, Any], path: str) -> Answer:
     if urlsplit(base).scheme not in ("http", "https"):
         fail(f"--url {base} must begin with http:// or https://", USAGE)
     request = Request(base.rstrip("/") + path)  # noqa: S310 - http or https, see above
-    if settings.http_token is not None:
-        request.add_header("Authorization", f"Bearer {settings.http_token.get_secret_value()}")
+    token = settings.http_token or settings.http_read_token
+    if token is not None:
+        request.add_header("Authorization", f"Bearer {token.get_secret_value()}")
     given = parameters.get("timeout")
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=given / 1000 if given else PATIENCE_S) as reply:

@@ -26,6 +26,7 @@ from auth_worker.events import (
     JobsRecovered,
     LeaseLost,
     LoopBlocked,
+    OperatorChange,
     Problem,
     ProcessorChanged,
 )
@@ -121,6 +122,7 @@ class LogObserver:
         bus.subscribe(BrokerChanged, self._broker_changed)
         bus.subscribe(LoopBlocked, self._loop_blocked)
         bus.subscribe(DeadLettersReconciled, self._reconciled)
+        bus.subscribe(OperatorChange, self._operator_change)
         bus.subscribe(Problem, self._problem)
 
     def treat(self, queue: str, config: WorkerConfig) -> None:
@@ -233,6 +235,17 @@ class LogObserver:
 
     def _reconciled(self, event: DeadLettersReconciled) -> None:
         self._of(event.queue).info(WORKER_MESSAGES.DEAD_LETTERS_RECONCILED, queue=event.queue, added=event.added)
+
+    def _operator_change(self, event: OperatorChange) -> None:
+        self._log.logger.info(
+            WORKER_MESSAGES.OPERATOR_CHANGE,
+            who=event.who,
+            action=event.action,
+            queue=event.queue,
+            target=event.target,
+            count=event.jobs,
+            result=event.ending,
+        )
 
     def _problem(self, event: Problem) -> None:
         kind = (event.message, event.queue)

@@ -1,0 +1,1 @@
+"""The admin API, ``/api``: the operations of the command line over HTTP, with an OpenAPI document."""

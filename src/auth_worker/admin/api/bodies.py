@@ -1,0 +1,229 @@
+"""What is sent to the API: a new job, a change to one, and each bulk operation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from auth_worker.admin.api.parameters import Age, Id, Name, State, Text, conditions_of
+from auth_worker.admin.dead_letters import LetterFilter
+from auth_worker.admin.search import JobFilter
+from auth_worker.config import Backoff, Retention
+from auth_worker.outcome import ReasonClass
+from auth_worker.queue import LONGEST_DELAY, MAX_PRIORITY, JobOptions
+
+MOST_IDS = 10_000
+LARGEST = 2**53 - 1
+"""The largest number that JSON carries everywhere."""
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Kept = Annotated[int, Field(ge=-1, le=LARGEST)]
+
+
+class Body(BaseModel):
+    """camelCase; what it does not know is refused, naming it."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, alias_generator=to_camel, hide_input_in_errors=True
+    )
+
+
+class Deduplication(Body):
+    """While a job of this id is there, others are not added. ``ttl`` is ms."""
+
+    id: Id
+    ttl: Count | None = None
+    extend: bool | None = None
+    replace: bool | None = None
+    keep_last_if_active: bool | None = None
+
+
+class Parent(Body):
+    """The parent of a job; ``queue`` with its prefix, ``bull:emailQueue``."""
+
+    id: Id
+    queue: Id
+
+
+class NewJobOptions(JobOptions):
+    """BullMQ's options, each within the bounds that its scripts take."""
+
+    timestamp: Count | None = None
+    backoff: Count | Backoff | None = None
+    remove_on_complete: bool | Kept | Retention | None = None
+    remove_on_fail: bool | Kept | Retention | None = None
+    keep_logs: Count | None = None
+    stack_trace_limit: Count | None = None
+    size_limit: Annotated[int, Field(ge=1, le=LARGEST)] | None = Field(default=None, exclude=True)
+    deduplication: Deduplication | None = None  # type: ignore[assignment] # narrower on purpose
+    parent: Parent | None = None  # type: ignore[assignment]
+
+
+class NewJob(Body):
+    """A job to add. ``data`` is any JSON."""
+
+    name: Text
+    data: Any = None
+    opts: NewJobOptions = NewJobOptions()
+
+
+class JobChange(Body):
+    """Another ``priority`` (1 goes first, 0: none) or, for a delayed job, ``delay`` (ms from now)."""
+
+    priority: int | None = Field(default=None, ge=0, le=MAX_PRIORITY)
+    delay: int | None = Field(default=None, ge=0, le=LONGEST_DELAY)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.priority is None and self.delay is None:
+            raise ValueError("say what to change: priority or delay")
+        return self
+
+
+class Bulk(Body):
+    """A bulk operation. A dry run finds out how many are meant, and does nothing."""
+
+    dry_run: bool = False
+
+
+class Selection(Bulk):
+    """Which ones: ``ids``, or those a filter finds, or with ``all`` every one."""
+
+    ids: list[Id] | None = Field(default=None, min_length=1, max_length=MOST_IDS)
+    all: bool = False
+
+    @property
+    def selective(self) -> bool:
+        """Whether a filter says which ones."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if (self.ids is not None) == (self.selective or self.all):
+            raise ValueError("say which ones: ids, or a filter, or all")
+        return self
+
+
+class JobSelection(Selection):
+    """Which jobs of a queue. ``id`` and ``name`` may have ``*`` in them; ``older_than`` is s."""
+
+    queue: Name
+    id: Text | None = None
+    name: Text | None = None
+    error: Text | None = None
+    where: list[Text] = Field(default_factory=list, max_length=20)
+    older_than: Age | None = None
+
+    @property
+    def filter(self) -> JobFilter:
+        """As the operations take it. Raises ``ConfigurationError``."""
+        return JobFilter(
+            id=self.id,
+            name=self.name,
+            text=self.error,
+            where=conditions_of(self.where),
+            older_than=self.older_than,
+        )
+
+    @property
+    def selective(self) -> bool:
+        """Whether a filter says which ones."""
+        return bool(self.where) or any(
+            value is not None for value in (self.id, self.name, self.error, self.older_than)
+        )
+
+
+class RetryJobs(JobSelection):
+    """Let failed jobs (or completed ones) run again, with fresh attempts."""
+
+    action: Literal["retry"]
+    state: Literal["failed", "completed"] = "failed"
+
+
+class PromoteJobs(JobSelection):
+    """Let delayed jobs run now."""
+
+    action: Literal["promote"]
+
+
+class RemoveJobs(JobSelection):
+    """Remove jobs, of a ``state`` where no ids are given. A job that a worker has is not removed."""
+
+    action: Literal["remove"]
+    state: State | None = None
+
+    @model_validator(mode="after")
+    def _says_the_state(self) -> Self:
+        if self.ids is None and self.state is None:
+            raise ValueError("say the state of the jobs to remove")
+        return self
+
+
+class DrainQueue(Bulk):
+    """Remove all jobs that wait, with ``delayed`` also what waits for its time."""
+
+    action: Literal["drain"]
+    queue: Name
+    delayed: bool = False
+
+
+class CleanQueue(Bulk):
+    """Remove the jobs of a state that finished more than ``older_than`` s ago."""
+
+    action: Literal["clean"]
+    queue: Name
+    state: Literal["completed", "failed"] = "completed"
+    older_than: Age
+
+
+class LetterSelection(Selection):
+    """Which letters, of the dead-letter queue ``queue`` or of all. ``from`` is where the job came from."""
+
+    queue: Name | None = None
+    origin: Name | None = Field(default=None, alias="from")
+    job_id: Id | None = None
+    reason: ReasonClass | None = None
+    error: Text | None = None
+    older_than: Age | None = None
+
+    @property
+    def filter(self) -> LetterFilter:
+        """As the operations take it."""
+        return LetterFilter(
+            queue=self.origin,
+            job_id=self.job_id,
+            reason_class=None if self.reason is None else str(self.reason),
+            text=self.error,
+            older_than=self.older_than,
+        )
+
+    @property
+    def selective(self) -> bool:
+        """Whether a filter says which ones."""
+        return self.filter.asks
+
+
+class RedriveLetters(LetterSelection):
+    """Let the jobs of dead letters run again, at most ``rate`` of them a second."""
+
+    action: Literal["redrive"]
+    rate: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
+
+
+class PurgeLetters(LetterSelection):
+    """Throw dead letters away, but for the newest ``keep`` of each dead-letter queue."""
+
+    action: Literal["purge"]
+    keep: int | None = Field(default=None, ge=0, le=LARGEST)
+
+    @property
+    def selective(self) -> bool:
+        """Whether a filter, or ``keep``, says which ones."""
+        return super().selective or self.keep is not None
+
+
+AnyBulk = Annotated[
+    RetryJobs | PromoteJobs | RemoveJobs | DrainQueue | CleanQueue | RedriveLetters | PurgeLetters,
+    Field(discriminator="action"),
+]

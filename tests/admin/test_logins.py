@@ -1,0 +1,54 @@
+"""Failures to log in: counted, forgotten, bounded."""
+
+from __future__ import annotations
+
+import pytest
+
+from auth_worker.admin.logins import LIMIT, MOST_SOURCES, WINDOW_S, FailedLogins
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which a test may change."""
+    now = [1000.0]
+    monkeypatch.setattr("auth_worker.admin.logins.time.monotonic", lambda: now[0])
+    return now
+
+
+def fail(found: FailedLogins, address: str, times: int) -> None:
+    for _ in range(times):
+        found.add(address)
+
+
+def test_after_the_last_attempt_an_address_waits_until_the_window_ends(clock: list[float]) -> None:
+    found = FailedLogins()
+    fail(found, "10.0.0.1", LIMIT - 1)
+    assert found.wait_s("10.0.0.1") == 0
+    found.add("10.0.0.1")
+    assert found.wait_s("10.0.0.1") == WINDOW_S
+    assert found.wait_s("10.0.0.2") == 0
+    clock[0] += WINDOW_S - 0.5
+    assert found.wait_s("10.0.0.1") == 1
+    clock[0] += 0.5
+    assert found.wait_s("10.0.0.1") == 0
+    fail(found, "10.0.0.1", LIMIT - 1)
+    assert found.wait_s("10.0.0.1") == 0, "it counts from the beginning"
+
+
+def test_the_addresses_of_one_network_count_as_one(clock: list[float]) -> None:
+    found = FailedLogins()
+    for number in range(LIMIT):
+        found.add(f"2001:db8::{number:x}")
+    assert found.wait_s("2001:db8::ffff")
+    assert not found.wait_s("2001:db8:0:1::1")
+    fail(found, "fe80::1%eth0", LIMIT)
+    assert found.wait_s("fe80::2%eth0")
+    fail(found, "", LIMIT)
+    assert found.wait_s("")
+
+
+def test_the_memory_is_bounded(clock: list[float]) -> None:
+    found = FailedLogins()
+    for number in range(3 * MOST_SOURCES):
+        fail(found, f"10.{number // 65536}.{number // 256 % 256}.{number % 256}", LIMIT)
+    assert len(found._found) == MOST_SOURCES
