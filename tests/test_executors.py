@@ -135,6 +135,12 @@ def nested() -> Callable[[Job], None]:
     return consumer
 
 
+@pytest.mark.parametrize("consumer", [lambda: None, lambda job, more: None, lambda *, job: None])
+def test_a_consumer_that_takes_no_job_is_refused_when_it_is_registered(consumer: Any) -> None:
+    with pytest.raises(ConfigurationError, match="with one argument, the Job"):
+        executor_for(consumer, "auto", 1)
+
+
 @pytest.mark.parametrize(
     "consumer", [lambda job: None, nested(), PlainCallable()], ids=["lambda", "nested", "object"]
 )

@@ -21,6 +21,7 @@ from auth_worker.errors import (
     UnknownJobTypeError,
     UnrecoverableError,
     WaitForChildren,
+    WorkerCrashedError,
 )
 from auth_worker.outcome import (
     LONGEST_DELAY,
@@ -89,7 +90,7 @@ def decide(error: BaseException, *, attempt: int = 1, cause: Cause | None = None
 
 @given(value=json_values)
 def test_a_json_result_completes_and_is_stored_as_it_was(value: Any) -> None:
-    outcome = decide_result(value, a_job(), some_options(), PATIENT)
+    outcome = decide_result(value, PATIENT)
     assert isinstance(outcome, Complete)
     assert json.loads(outcome.value) == value
     assert outcome.value.isascii()
@@ -110,7 +111,7 @@ def test_a_json_result_completes_and_is_stored_as_it_was(value: Any) -> None:
     ids=["nan", "infinity", "datetime", "bytes", "set", "object", "tuple key", "raises while read"],
 )
 def test_a_result_that_is_not_json_fails_for_good_with_a_reason(value: Any) -> None:
-    outcome = decide_result(value, a_job(attempt=1), some_options({"attempts": 5}), PATIENT)
+    outcome = decide_result(value, PATIENT)
     assert isinstance(outcome, Fail)
     assert outcome.reason_class == ReasonClass.UNRECOVERABLE
     assert outcome.reason.startswith("the consumer's return value is not JSON: ")
@@ -123,12 +124,12 @@ def test_a_result_nested_without_end_fails_for_good() -> None:
     for _ in range(100_000):
         deep = [deep]
     for value in (loop, deep):
-        assert isinstance(decide_result(value, a_job(), some_options(), PATIENT), Fail)
+        assert isinstance(decide_result(value, PATIENT), Fail)
 
 
 @given(size=st.integers(0, 200))
 def test_a_result_is_stored_up_to_its_limit_and_not_beyond(size: int) -> None:
-    outcome = decide_result("x" * size, a_job(), some_options(), max_bytes=100)
+    outcome = decide_result("x" * size, max_bytes=100)
     assert isinstance(outcome, Complete) == (size + 2 <= 100)
     if isinstance(outcome, Fail):
         assert "max_result_bytes" in outcome.reason
@@ -277,3 +278,11 @@ def test_an_error_that_cannot_even_be_read_ends_its_job_all_the_same() -> None:
     outcome = decide(Broken())
     assert isinstance(outcome, Fail)
     assert "Broken" in outcome.reason
+
+
+def test_a_job_that_killed_its_process_until_the_end_is_a_crashed_worker() -> None:
+    crash = WorkerCrashedError("the job's process died (exit code -9)")
+    assert isinstance(decide(crash, attempts=2), Retry)
+    outcome = decide(crash, attempt=2, attempts=2)
+    assert isinstance(outcome, Fail)
+    assert outcome.reason_class == ReasonClass.CRASHED_WORKER

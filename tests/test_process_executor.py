@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import process_consumers
-from auth_worker.errors import Delay, InvalidJobDataError, JobError, UnrecoverableError
+from auth_worker.errors import Delay, InvalidJobDataError, JobError, UnrecoverableError, WorkerCrashedError
 from auth_worker.executors import Executor, ProcessExecutor, executor_for
 from auth_worker.outcome import Cause, Fail
 from auth_worker.run import perform
@@ -38,7 +38,7 @@ async def test_a_process_gets_the_job_and_gives_its_result_back() -> None:
         ("stop", RuntimeError, "StopIteration"),
         ("exit", SystemExit, "3"),
         ("result", UnrecoverableError, "return value is not JSON: it is a function"),
-        ("die", JobError, "the job's process died"),
+        ("die", WorkerCrashedError, "the job's process died"),
         ("after", str, "still here"),
     ],
 )

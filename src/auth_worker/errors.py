@@ -99,6 +99,10 @@ class JobTimeoutError(JobError):
     """The run exceeded its time-out and was cancelled."""
 
 
+class WorkerCrashedError(JobError):
+    """The process of its own in which the consumer ran (``execution="process"``) has died under the job."""
+
+
 class Steering(AuthWorkerError):  # noqa: N818 - not an error: a consumer's way to say where its job goes
     """Where the job goes next. Not a failure: no attempt is counted."""
 

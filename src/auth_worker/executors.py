@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
-from auth_worker.errors import ConfigurationError, JobError, UnrecoverableError
+from auth_worker.errors import ConfigurationError, JobError, UnrecoverableError, WorkerCrashedError
 from auth_worker.job import Job
 
 Execution = Literal["auto", "thread", "process"]
@@ -44,6 +44,7 @@ def executor_for(consumer: Callable[..., Any], execution: Execution, concurrency
     target: Any = consumer
     if not inspect.isroutine(consumer) and not isinstance(consumer, partial):
         target = type(consumer).__call__
+    _check_takes_a_job(consumer)
     is_async = inspect.iscoroutinefunction(inspect.unwrap(getattr(target, "func", target)))
     match execution:
         case "auto":
@@ -57,6 +58,20 @@ def executor_for(consumer: Callable[..., Any], execution: Execution, concurrency
         case "process":
             return ProcessExecutor(consumer, concurrency)
     raise ConfigurationError(f"execution must be auto, thread or process, not {execution!r}")
+
+
+def _check_takes_a_job(consumer: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(consumer)
+    except ValueError:  # some builtins do not tell theirs
+        return
+    try:
+        signature.bind(object())
+    except TypeError as error:
+        name = getattr(consumer, "__qualname__", type(consumer).__name__)
+        raise ConfigurationError(
+            f"processor {name}{signature} must be callable with one argument, the Job: {error}"
+        ) from error
 
 
 class LoopExecutor:
@@ -116,7 +131,7 @@ class ProcessExecutor:
     async def __call__(self, job: Job) -> Any:
         """Run the function in a process; a cancelled run kills it.
 
-        Raises ``JobError`` when the process died under the job.
+        Raises ``WorkerCrashedError`` when the process died under the job.
         """
         future = self._pool.schedule(_call_in_process, args=(self._consumer, job.detached()))
         try:
@@ -125,7 +140,7 @@ class ProcessExecutor:
             future.cancel()  # type: ignore[no-untyped-call] # pebble kills the process
             raise
         except ProcessExpired as error:
-            raise JobError(f"the job's process died (exit code {error.exitcode})") from error
+            raise WorkerCrashedError(f"the job's process died (exit code {error.exitcode})") from error
 
     def close(self) -> None:
         """Kill the processes."""

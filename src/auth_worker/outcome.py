@@ -20,6 +20,7 @@ from auth_worker.errors import (
     RateLimited,
     UnrecoverableError,
     WaitForChildren,
+    WorkerCrashedError,
 )
 from auth_worker.job import Job
 from auth_worker.options import JobOptions
@@ -106,7 +107,7 @@ class Lost(NamedTuple):
 Outcome = Complete | Retry | Fail | Postpone | Throttle | AwaitChildren | HandBack | Drop | Lost
 
 
-def decide_result(value: Any, job: Job, options: JobOptions, max_bytes: int) -> Outcome:
+def decide_result(value: Any, max_bytes: int) -> Outcome:
     """The consumer returned ``value``: complete, or fail for good where it is not JSON.
 
     Its side effects have happened, so a result that cannot be stored must not run the job again.
@@ -155,7 +156,8 @@ def _decide_error(error: BaseException, job: Job, options: JobOptions, cause: Ca
     if isinstance(error, ConfigurationError):
         return Fail(reason, ReasonClass.UNRECOVERABLE, trace)
     if job.attempt >= options.attempts:
-        return Fail(reason, ReasonClass.EXHAUSTED, trace)
+        crashed = isinstance(error, WorkerCrashedError)
+        return Fail(reason, ReasonClass.CRASHED_WORKER if crashed else ReasonClass.EXHAUSTED, trace)
     try:
         return Retry(backoff_ms(options.backoff, job.attempt), reason, trace)
     except ValueError as bad:

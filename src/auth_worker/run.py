@@ -114,7 +114,7 @@ async def perform(run: Run, execute: Execute, *, timeout: float | None, max_resu
         run.error = blame(error, run.cause)
         outcome = decide_error(run.error, run.job, run.options, run.cause)
     else:
-        outcome = decide_result(value, run.job, run.options, max_result_bytes)
+        outcome = decide_result(value, max_result_bytes)
         if run.cause is Cause.TIMEOUT and isinstance(outcome, Complete):
             run.error = blame(TimeoutError(), run.cause)
             outcome = decide_error(run.error, run.job, run.options, run.cause)

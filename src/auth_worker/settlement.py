@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from auth_worker.broker.link import Link
@@ -90,10 +91,7 @@ class Settlement:
         if isinstance(outcome, Fail) and self._store.letters is not None:
             letter = letter_of(run, outcome, now, self._worker, readable=readable)
         asks = self._intake.wants_more and _can_ask(outcome)
-
-        def replied(reply: Settled | BrokerError) -> None:
-            self._replied(run, outcome, now, letter, asks, sent, reply)
-
+        replied = partial(self._replied, run, outcome, now, letter, asks, sent)
         self._store.settle(run, outcome, now, letter, asks, replied)
         if asks:
             self._intake.asked()
