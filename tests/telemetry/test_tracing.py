@@ -108,6 +108,31 @@ async def test_every_attempt_is_a_child_of_the_producers_span(desk: Desk, traces
     assert [event.trace_id for event in retried] == [trace_of(added)] * 2
 
 
+async def test_the_log_lines_of_a_job_name_its_trace(
+    desk: Desk, traces: Traces, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def consumer(job: Job) -> None:
+        if job.name == "bad":
+            raise UnrecoverableError("no")
+
+    await desk.processor(consumer, settings={"log_level": "INFO", "log_format": "json"})
+    await desk.jobs.add_bulk({"name": name, "data": {}} for name in ("good", "bad"))
+    await desk.settled(2)
+    lines: list[Any] = []
+
+    def both() -> bool:
+        said = capfd.readouterr().err.splitlines()
+        lines.extend(json.loads(line) for line in said if '"outcome"' in line)
+        return len(lines) == 2
+
+    await eventually(both)
+    (added,) = traces.named(f"addBulk {QUEUE}")
+    assert {(line["job_name"], line["trace_id"]) for line in lines} == {
+        ("good", trace_of(added)),
+        ("bad", trace_of(added)),
+    }
+
+
 async def test_a_failure_is_told_without_its_secrets(desk: Desk, traces: Traces) -> None:
     async def consumer(job: Job) -> None:
         code = job.data["code"]
