@@ -119,9 +119,9 @@ class JobQueue:
         Raises ``ConfigurationError`` for a wrong option or data that is not JSON, naming it, and ``BrokerError``
         when Redis refuses or cannot be reached.
         """
+        producer = self._producer or await self._connect()
         if self._telemetry is not None:
             return (await self.add_bulk([{"name": name, "data": data, "opts": options}]))[0]
-        producer = self._producer or await self._connect()
         command = self._command(producer, name, data, options, round(time.time() * 1000), None)
         return await producer.add_one(command, self._timeout)
 
