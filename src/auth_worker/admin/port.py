@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from auth_worker.config import Settings
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from auth_worker.admin.subject import Subject
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
+_given: list[socket.socket] = []
 
 
 def open_http_port(subject: Subject, log: Any) -> int | None:
@@ -18,12 +20,35 @@ def open_http_port(subject: Subject, log: Any) -> int | None:
 
     Raises ``ConfigurationError`` for an address that strangers can reach where there is no token.
     """
+    if _given:
+        from auth_worker.admin.server import serve
+
+        serve(subject, _given.pop())
+        return None
     if subject.settings.http_port is None:
         return None
     _check_reach(subject.settings)
     from auth_worker.admin.server import open_port  # who wants no port pays for no web framework
 
     return open_port(subject, log)
+
+
+def listen(settings: Settings, log: Any) -> socket.socket | None:
+    """Listen on the port of the settings, for who serves it himself; None without one. See ``server.open_port``.
+
+    Raises ``ConfigurationError`` as ``open_http_port`` does.
+    """
+    if settings.http_port is None:
+        return None
+    _check_reach(settings)
+    from auth_worker.admin.server import listen_as
+
+    return listen_as(settings, log)
+
+
+def serve_on(listener: socket.socket) -> None:
+    """Let the service of this process serve on ``listener``, which its parent watches, and open no port."""
+    _given.append(listener)
 
 
 def _check_reach(settings: Settings) -> None:

@@ -32,16 +32,31 @@ def open_port(subject: Subject, log: Any) -> int | None:
     without, returning None. Raises ``ConfigurationError`` naming the setting.
     """
     settings = subject.settings
+    listener = listen_as(settings, log)
+    if listener is None:
+        return None
+    number = int(listener.getsockname()[1])
+    serve(subject, listener)
+    log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=settings.http_host, port=number)
+    return number
+
+
+def listen_as(settings: Settings, log: Any) -> socket.socket | None:
+    """A listening socket; None, and a warning, where only the default port was wanted and all are taken.
+
+    Raises ``ConfigurationError`` naming the setting.
+    """
     listener = _listen(settings)
     if listener is None:
         log.warning(WORKER_ERRORS.HTTP_PORT_TAKEN, host=settings.http_host, port=settings.http_port)
-        return None
-    number = int(listener.getsockname()[1])
+    return listener
+
+
+def serve(subject: Subject, listener: socket.socket) -> None:
+    """Serve on ``listener`` in the watch loop for as long as that turns. Call it from the work loop."""
     work_loop = asyncio.get_running_loop()
     api = Door(subject, work_loop)
     subject.runtime.watch.keep(_serve(_Server(build_app(subject, work_loop, api)), listener, api))
-    log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=settings.http_host, port=number)
-    return number
 
 
 async def _serve(server: _Server, listener: socket.socket, api: Door) -> None:

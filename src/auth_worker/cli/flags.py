@@ -66,6 +66,27 @@ LogLevel = Annotated[
 LogFormat = Annotated[
     Literal["auto", "json", "console"] | None, _flag("--log-format", None, "auto: json, unless on a terminal.")
 ]
+PROCESSES = "Processes"
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        metavar="N",
+        min=1,
+        max=256,
+        help="Service processes, kept running by this one.",
+        rich_help_panel=PROCESSES,
+    ),
+]
+Reload = Annotated[
+    bool,
+    typer.Option(
+        "--reload",
+        help="Start anew when a Python file in this folder changes: for development.",
+        rich_help_panel=PROCESSES,
+    ),
+]
+Child = Annotated[str | None, typer.Option("--child", hidden=True)]
 Config = Annotated[
     Path | None, _flag("--config", "FILE", "Settings as TOML (auth-worker.toml).", exists=True, dir_okay=False)
 ]

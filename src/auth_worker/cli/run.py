@@ -13,6 +13,7 @@ from auth_worker.cli import flags
 from auth_worker.cli.application import load, service_of
 from auth_worker.cli.console import USAGE, err, fail, say_error
 from auth_worker.cli.loop import run_async
+from auth_worker.cli.processes import run_processes
 from auth_worker.cli.reporting import start_reporting
 from auth_worker.config import QUEUE_NAMES, Settings
 from auth_worker.consumers.email import create_email_job_consumer
@@ -21,6 +22,7 @@ from auth_worker.lifecycle import State
 from auth_worker.logs import configure_logging, logger_of
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.service import WorkerService
+from auth_worker.supervisor.child import join_parent
 from auth_worker.version import __version__
 
 PATIENCE_S = 2.0
@@ -54,6 +56,9 @@ def run(
     log_level: flags.LogLevel = None,
     log_format: flags.LogFormat = None,
     config: flags.Config = None,
+    processes: flags.Processes = 1,
+    reload: flags.Reload = False,
+    child: flags.Child = None,
 ) -> None:
     """Work on queues until SIGTERM or Ctrl-C: those of APP, or the e-mail queue.
 
@@ -67,14 +72,24 @@ def run(
 
     Example: [bold]auth-worker run myapp.worker:service[/]
     """
-    settings = flags.settings_of(context.params)
+    raise typer.Exit(_run(app, concurrency, context.params))
+
+
+def _run(app: str | None, concurrency: int | None, parameters: dict[str, Any]) -> int:
+    settings = flags.settings_of(parameters)
     configure_logging(settings)
-    if app is None:
-        raise typer.Exit(run_async(_work_on_emails(settings, concurrency)))
-    if concurrency is not None:
+    if app is not None and concurrency is not None:
         fail("--concurrency goes without APP, which sets it in register_processor(worker_config=...)", USAGE)
-    flags.export(context.params)
-    raise typer.Exit(run_async(_work_for(load(app), app)))
+    if parameters["child"] is not None:
+        join_parent(parameters["child"])
+    elif app is None:
+        _introduce(settings)
+    if parameters["processes"] > 1 or parameters["reload"]:
+        return run_processes(settings, parameters)
+    if app is None:
+        return run_async(_work_on_emails(settings, concurrency))
+    flags.export(parameters)
+    return run_async(_work_for(load(app), app))
 
 
 async def _work_for(target: Any, spec: str) -> int:
@@ -90,7 +105,6 @@ async def _work_on_emails(settings: Settings, concurrency: int | None) -> int:
         worker_config={} if concurrency is None else {"concurrency": concurrency},
         dead_letter_queue_name=QUEUE_NAMES.EMAIL_DEAD_LETTER,
     )
-    _introduce(settings)
     try:
         return await _work(service)
     finally:
