@@ -15,10 +15,11 @@ from auth_worker.admin.models import BulkStep, Change
 from auth_worker.broker.job_changes import ELSEWHERE, GONE, LOCKED, OK, SCHEDULED, JobChanges
 from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
+from auth_worker.broker.producer import NOT_ADDED
 from auth_worker.broker.queue_view import QueueView
 from auth_worker.config import Settings
 from auth_worker.dead_letter import MARK
-from auth_worker.errors import ConfigurationError
+from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.options import decode_json
 from auth_worker.queue import LONGEST_DELAY, MAX_PRIORITY, JobQueue
 
@@ -48,9 +49,17 @@ class JobOperations(JobReading):
         self._settings = settings.model_copy(update={"prefix": prefix})
 
     async def add(self, queue: str, name: str, data: Any, options: Mapping[str, Any]) -> str:
-        """Add a job as ``JobQueue.add`` does; returns its id. Raises ``ConfigurationError``."""
+        """Add a job as ``JobQueue.add`` does; returns its id.
+
+        Raises ``ConfigurationError``, and ``RefusedError`` where its parent is not there.
+        """
         async with JobQueue(queue, self._link.address, settings=self._settings) as producer:
-            job_id = await producer.add(name, data, **options)
+            try:
+                job_id = await producer.add(name, data, **options)
+            except BrokerError as error:
+                if error.code != NOT_ADDED:
+                    raise
+                raise RefusedError(str(error)) from error
         self._record(Change(action="add", queue=queue, target=job_id))
         return job_id
 

@@ -22,6 +22,8 @@ WINDOW = 1000
 """How many commands may wait for their reply at a time, so that a large bulk does not fill the memory."""
 REPEAT_PAUSE = 0.05
 """How long (s) to wait before what Redis would not take now is sent again."""
+NOT_ADDED = "NOTADDED"
+"""The code of the error where Redis is well, and the script would not add the job."""
 REFUSALS = {-5: "its parent job does not exist", -7: "its parent job cannot be replaced"}
 
 
@@ -184,5 +186,5 @@ def _id_of(reply: Any) -> str:
     if isinstance(reply, BrokerError):
         raise reply
     if isinstance(reply, int) and reply < 0:
-        raise BrokerError(f"the job was not added: {REFUSALS.get(reply, f'code {reply}')}")
+        raise BrokerError(f"the job was not added: {REFUSALS.get(reply, f'code {reply}')}", NOT_ADDED)
     return str(reply.decode() if isinstance(reply, bytes) else reply)

@@ -146,6 +146,12 @@ async def test_a_job_that_makes_no_sense_is_refused_naming_the_field(
     assert sum((await desk.counts()).values()) == 0
 
 
+async def test_a_job_whose_parent_is_not_there_is_refused(resting: Api) -> None:
+    orphan = {"name": "n", "opts": {"parent": {"id": "nobody", "queue": f"bull:{QUEUE}"}}}
+    refused = await resting.post(JOBS, orphan)
+    assert (refused.status, "its parent job does not exist" in refused.reasons) == (409, True)
+
+
 # Queues
 
 
