@@ -276,3 +276,10 @@ async def test_without_any_address_the_embedded_broker_serves(tmp_path: Path) ->
     settings = Settings(state_dir=tmp_path / "state", http_port=None)
     async with JobQueue("work", settings=settings) as queue:
         assert await queue.add("send", 1, job_id="a") == "a"
+
+
+def test_a_wrong_option_of_several_types_is_called_by_its_name_alone() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        job_options({"backoff": "soon"})
+    assert "backoff:" in str(raised.value)
+    assert "backoff.int" not in str(raised.value)

@@ -51,6 +51,8 @@ class SmsJobType(StrEnum):
     SEND_OTP = "sendOtp"
 
 
+UNION_MEMBERS = frozenset(("int", "float", "str", "bool", "Backoff", "Retention"))
+"""What pydantic adds to the name of a field that may be of several types."""
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 QUEUE_NAMES = QueueName
 EMAIL_JOB_TYPES = EmailJobType
@@ -278,7 +280,7 @@ def configuration_error(what: str, error: ValidationError, model: type[BaseModel
     """Turn pydantic's report into one sentence a field; values are left out, since they may be secret."""
     sentences = []
     for problem in error.errors(include_url=False, include_input=False):
-        field = ".".join(str(part) for part in problem["loc"]) or what
+        field = ".".join(str(part) for part in problem["loc"] if part not in UNION_MEMBERS) or what
         if problem["type"] == "extra_forbidden":
             sentences.append(f"{field} is not known{_nearest(field, model.model_fields)}")
         else:

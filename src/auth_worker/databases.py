@@ -19,6 +19,15 @@ from typing import Any
 
 CHECK_TIMEOUT_S = 3.0
 QUESTION = "SELECT 1"
+VERDICTS = ("healthy", "ok", "status", "state")
+"""The keys that may say how it is, the first one there counts; a mapping without any is well."""
+SICK = frozenset(
+    ("", "0", "false", "no", "off", "down", "sick", "ill", "bad", "ko", "nok", "fail", "failed", "failing")
+)
+SICK |= frozenset(
+    ("failure", "error", "fatal", "critical", "unhealthy", "unavailable", "unreachable", "disconnected")
+)
+SICK |= frozenset(("offline", "dead", "timeout", "not ok", "degraded", "closed", "stopped"))
 
 
 class SqlAlchemyDatabase:
@@ -68,8 +77,22 @@ async def check_database(service: Any) -> dict[str, Any]:
     except Exception as error:
         return {"healthy": False, "reason": type(error).__name__}
     if isinstance(answer, Mapping):
-        return {"healthy": True, **answer}
-    return {"healthy": answer is not False}
+        verdict = next((answer[name] for name in VERDICTS if name in answer), True)
+        return {**answer, "healthy": is_well(verdict)}
+    return {"healthy": is_well(answer)}
+
+
+def is_well(answer: Any) -> bool:
+    """Whether what a check returned says that all is well.
+
+    Nothing at all (None) does, since nothing was raised; True, a row and any other true value do. False, 0 and
+    what is empty do not, nor does a word of ``SICK`` such as "down"; a text may be bytes.
+    """
+    if isinstance(answer, bytes):
+        answer = answer.decode(errors="replace")
+    if isinstance(answer, str):
+        return answer.strip().lower() not in SICK
+    return answer is None or bool(answer)
 
 
 async def _ask(service: Any) -> Any:

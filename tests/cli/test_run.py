@@ -220,6 +220,7 @@ def test_an_unreachable_redis_exits_with_4_and_tells_meanwhile(folder: Path) -> 
     assert ended.returncode == 4
     assert "Broker not reachable yet" in ended.stderr
     assert f"\nerror: cannot connect to {url}/0 within 3 s" in ended.stderr
+    assert "AUTH_WORKER_REDIS_URL names another" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

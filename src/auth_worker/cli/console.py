@@ -16,12 +16,12 @@ CLEAN, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, FAILED_TO_START, 2, BROKER_U
 
 def out() -> Console:
     """The console on stdout."""
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def err() -> Console:
     """The console on stderr."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def say_error(message: str) -> None:

@@ -32,10 +32,36 @@ from auth_worker.names import check_queue_name
 
 UNHEALTHY = 3
 """Exit code of a command that finds what must be mended."""
+COMPLETE_S = 1.0
+"""How long (s) the shell waits for the names of queues."""
 Work = Callable[[Operations], Awaitable[int | None]]
 Look = Callable[[Operations], Awaitable[list[QueueOverview]]]
 
-Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue, such as emailQueue.", show_default=False)]
+
+def complete_queue(context: typer.Context, incomplete: str) -> list[str]:
+    """The queues whose names begin so, for the shell; none where there is no Redis or it takes long."""
+
+    async def names() -> list[str]:
+        async with asyncio.timeout(COMPLETE_S), open_operations(settings, timeout=COMPLETE_S) as operations:
+            found = await operations.queues.overview()
+            return [queue.name for queue in found.queues if queue.name.startswith(incomplete)]
+
+    with contextlib.suppress(Exception):
+        settings = flags.settings_of(context.params)
+        if settings.redis_url is not None:  # the embedded broker is not started for this
+            return run_async(names())
+    return []
+
+
+Queue = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUEUE",
+        help="The queue, such as emailQueue.",
+        show_default=False,
+        autocompletion=complete_queue,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON, an object a line.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say how many are meant, and do nothing.")]

@@ -15,8 +15,18 @@ from auth_worker.cli import flags, operator
 from auth_worker.cli.console import CLEAN
 from auth_worker.cli.tables import console, count, duration, notes, table, text
 
-Queues = Annotated[list[str] | None, typer.Argument(metavar="QUEUE...", help="Only these.", show_default=False)]
-OneQueue = Annotated[str | None, typer.Argument(metavar="QUEUE", help="Only this one's.", show_default=False)]
+Queues = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="QUEUE...", help="Only these.", show_default=False, autocompletion=operator.complete_queue
+    ),
+]
+OneQueue = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="QUEUE", help="Only this one's.", show_default=False, autocompletion=operator.complete_queue
+    ),
+]
 
 
 def queues(

@@ -18,6 +18,7 @@ from auth_worker.cli.reporting import start_reporting
 from auth_worker.config import QUEUE_NAMES, Settings
 from auth_worker.consumers.email import create_email_job_consumer
 from auth_worker.email import email_service_from
+from auth_worker.errors import BrokerUnavailableError
 from auth_worker.lifecycle import State
 from auth_worker.logs import configure_logging, logger_of
 from auth_worker.messages import WORKER_ERRORS
@@ -25,6 +26,10 @@ from auth_worker.service import WorkerService
 from auth_worker.supervisor.child import join_parent
 from auth_worker.version import __version__
 
+BROKER_REMEDY = (
+    "Is Redis running there, and does it let this host in? --redis or AUTH_WORKER_REDIS_URL names another one; "
+    "auth-worker doctor looks closer"
+)
 PATIENCE_S = 2.0
 """How long (s) a start may take before we say what it waits for."""
 
@@ -120,7 +125,8 @@ async def _work(service: WorkerService) -> int:
     finally:
         impatient.cancel()
     if service.start_error is not None:
-        say_error(str(service.start_error) or type(service.start_error).__name__)
+        remedy = f". {BROKER_REMEDY}" if isinstance(service.start_error, BrokerUnavailableError) else ""
+        say_error((str(service.start_error) or type(service.start_error).__name__) + remedy)
     return code
 
 
