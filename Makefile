@@ -14,7 +14,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format types unit bench chaos interop requirements clean
+.PHONY: help demo test lint format types unit redis bench chaos interop requirements clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,11 @@ types: .venv/dev.stamp ## mypy, strict
 
 unit: .venv/dev.stamp ## the tests alone, with branch coverage; ARGS="-k name --no-cov" for some of them
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+
+REDIS ?= $(shell command -v redis-server)
+redis: .venv/dev.stamp interop ## the tests that meet a broker once more, on REDIS= (the redis-server of the PATH)
+	@test -x "$(REDIS)" || { echo "make redis needs redis-server on the PATH, or REDIS=/path/to/it" >&2; exit 1; }
+	AUTH_TEST_REDIS_SERVER=$(REDIS) $(BIN)/pytest tests/broker tests/conformance tests/interop tests/chaos --no-cov $(ARGS)
 
 bench: .venv/dev.stamp interop ## measure against Node BullMQ and the official client
 	$(BIN)/python -m bench $(ARGS)

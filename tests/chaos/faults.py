@@ -16,6 +16,7 @@ from unittest import mock
 
 from auth_worker import run as run_module
 from auth_worker import runs as runs_module
+from auth_worker import runtime as runtime_module
 from auth_worker.broker.connection import pack
 from auth_worker.broker.letters import LetterBox
 from auth_worker.broker.link import Link
@@ -98,7 +99,7 @@ def _crash_after_run(passed: Callable[[], None]) -> None:
         passed()
         return outcome
 
-    _replace(runs_module, "perform", perform)
+    _replace(runtime_module, "perform", perform)
 
 
 def _crash_in_transaction(passed: Callable[[], None]) -> None:
