@@ -20,7 +20,7 @@ def completed(folder: Path, line: str, **settings: str) -> list[str]:
     return ended.stdout.split()
 
 
-@pytest.mark.parametrize("command", ["pause", "queues", "workers"])
+@pytest.mark.parametrize("command", ["pause", "queues", "workers", "add", "jobs", "dead list --queue"])
 def test_the_names_of_queues_are_offered(folder: Path, redis_url: str, command: str) -> None:
     for queue in ("mailQueue", "mailDead", "smsQueue"):
         assert run_program(folder, "add", queue, "job", "--redis", redis_url).returncode == 0

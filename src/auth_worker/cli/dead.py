@@ -13,6 +13,7 @@ from auth_worker.admin.dead_letters import LetterFilter
 from auth_worker.admin.models import BulkStep
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import flags, operator
+from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import CLEAN, USAGE, fail
 from auth_worker.cli.dead_screens import show_letter_screen, show_pages
 from auth_worker.outcome import ReasonClass
@@ -25,7 +26,14 @@ WHICH = "Which letters"
 Letters = Annotated[list[str] | None, typer.Argument(metavar="LETTER...", help="Their ids.", show_default=False)]
 Holder = Annotated[
     str | None,
-    typer.Option("--queue", "-q", metavar="QUEUE", help="The dead-letter queue (all).", show_default=False),
+    typer.Option(
+        "--queue",
+        "-q",
+        metavar="QUEUE",
+        help="The dead-letter queue (all).",
+        show_default=False,
+        autocompletion=complete_queue,
+    ),
 ]
 
 

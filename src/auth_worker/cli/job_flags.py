@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import USAGE, fail
 from auth_worker.cli.flags import BROKER
 from auth_worker.options import decode_json
@@ -93,7 +94,12 @@ def _flag(flag: str, metavar: str | None, text: str, panel: str, **options: Any)
     return typer.Option(flag, metavar=metavar, help=text, rich_help_panel=panel, show_default=False, **options)
 
 
-Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue, such as emailQueue.", show_default=False)]
+Queue = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUEUE", help="The queue, such as emailQueue.", show_default=False, autocompletion=complete_queue
+    ),
+]
 Name = Annotated[
     str | None,
     typer.Argument(metavar="NAME", help="The job's name; with --lines, of lines without one.", show_default=False),

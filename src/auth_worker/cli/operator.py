@@ -20,6 +20,7 @@ from auth_worker.admin.bulk import Steps
 from auth_worker.admin.models import BulkStep, Change, QueueOverview
 from auth_worker.admin.operations import CONNECT_TIMEOUT, Operations, open_operations
 from auth_worker.cli import flags
+from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import CLEAN, FAILED, INTERRUPTED, USAGE, fail
 from auth_worker.cli.job_flags import duration_ms
 from auth_worker.cli.loop import interruptible, run_async
@@ -32,26 +33,8 @@ from auth_worker.names import check_queue_name
 
 UNHEALTHY = 3
 """Exit code of a command that finds what must be mended."""
-COMPLETE_S = 1.0
-"""How long (s) the shell waits for the names of queues."""
 Work = Callable[[Operations], Awaitable[int | None]]
 Look = Callable[[Operations], Awaitable[list[QueueOverview]]]
-
-
-def complete_queue(context: typer.Context, incomplete: str) -> list[str]:
-    """The queues whose names begin so, for the shell; none where there is no Redis or it takes long."""
-
-    async def names() -> list[str]:
-        async with asyncio.timeout(COMPLETE_S), open_operations(settings, timeout=COMPLETE_S) as operations:
-            found = await operations.queues.overview()
-            return [queue.name for queue in found.queues if queue.name.startswith(incomplete)]
-
-    with contextlib.suppress(Exception):
-        settings = flags.settings_of(context.params)
-        if settings.redis_url is not None:  # the embedded broker is not started for this
-            return run_async(names())
-    return []
-
 
 Queue = Annotated[
     str,

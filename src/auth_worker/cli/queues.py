@@ -12,20 +12,17 @@ from rich.table import Table
 from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import flags, operator
+from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import CLEAN
 from auth_worker.cli.tables import console, count, duration, notes, table, text
 
 Queues = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="QUEUE...", help="Only these.", show_default=False, autocompletion=operator.complete_queue
-    ),
+    typer.Argument(metavar="QUEUE...", help="Only these.", show_default=False, autocompletion=complete_queue),
 ]
 OneQueue = Annotated[
     str | None,
-    typer.Argument(
-        metavar="QUEUE", help="Only this one's.", show_default=False, autocompletion=operator.complete_queue
-    ),
+    typer.Argument(metavar="QUEUE", help="Only this one's.", show_default=False, autocompletion=complete_queue),
 ]
 
 
