@@ -11,13 +11,15 @@ from typing import Self
 class Proxy:
     """Listens on 127.0.0.1 and forwards to ``port``. Set its attributes to break the line, ``heal`` to mend it.
 
+    ``target``: the port that new connections are forwarded to.
+
     ``delay`` (s) is added to each direction. ``black_hole`` swallows everything, both ways, without closing.
     ``refuse`` closes new connections at once. ``swallow_reply_to``: a request containing it is forwarded, and once
     its reply comes, that is swallowed and the connection reset: carried out, but never acknowledged.
     """
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
         self.delay = 0.0
         self.black_hole = False
         self.refuse = False
@@ -77,7 +79,7 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.target)
             self._writers |= {writer, up_writer}
             line = _Line(number)
             await asyncio.gather(

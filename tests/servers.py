@@ -189,11 +189,9 @@ class Server:
         self.kill()
 
     def _try_start(self, deadline: float) -> bool:
-        command = [str(self.binary)]
+        command = [str(self.binary), *self._arguments()]
         if sys.platform == "linux" and threading.current_thread() is threading.main_thread():
             command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, *command]
-        for name, value in {**self._config, "port": self.port}.items():
-            command += [f"--{name}", str(value)]
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         weakref.finalize(self, _end, self._process)
@@ -204,6 +202,10 @@ class Server:
             time.sleep(0.01)
         self.kill()
         return False
+
+    def _arguments(self) -> list[str]:
+        directives = {**self._config, "port": self.port}.items()
+        return [word for name, value in directives for word in (f"--{name}", *(str(value).split() or [""]))]
 
     def _forget(self) -> None:
         if self._process is not None:

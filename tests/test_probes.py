@@ -116,7 +116,7 @@ async def test_probes_tell_the_truth_of_a_queue_that_nobody_looks_at(
         for _ in range(15):
             assert (await asked(service.http_port, "/livez")).status == 200
             await asyncio.sleep(0.1)
-        await service.runtime.doorbell.stop()  # as a bug of ours would
+        await service.get_processors()[0].connections.doorbell.stop()  # as a bug of ours would
         answer = await turns(service, "/livez", 503, within=5)
         assert f"{QUEUE}: nobody has looked for jobs" in answer.reasons
 

@@ -21,6 +21,7 @@ from auth_worker.broker.reconciliation import Reconciliation
 from auth_worker.broker.schedulers import Schedulers
 from auth_worker.broker.store import Store
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
+from auth_worker.connections import Connections
 from auth_worker.errors import ConfigurationError
 from auth_worker.events import ProcessorChanged
 from auth_worker.executors import Execution, executor_for
@@ -71,6 +72,7 @@ class QueueProcessorService:
         self._executor = executor_for(processor, execution, self.config.concurrency)
         self._owns_runtime = runtime is None
         self.runtime = runtime or Runtime(connection, settings)
+        self.runtime.serve(queue_name, dead_letter_queue_name)
         if self._owns_runtime:
             observer = LogObserver(open_log(logger, self.runtime.settings), jobs=self.runtime.settings.log_jobs)
             observer.attach(self.runtime.bus)
@@ -114,10 +116,15 @@ class QueueProcessorService:
         """Whether a consumer did not end when ``close`` cancelled it; it cannot be stopped then."""
         return self._runs.stuck
 
+    @property
+    def connections(self) -> Connections:
+        """The connections it works with, once its service has them."""
+        return self.runtime.connections_of(self.queue_name)
+
     async def surrender(self) -> None:
         """Give back what runs, from the watch loop, since the work loop is blocked. Raises ``BrokerError``."""
         if self._running:
-            await self._settlement.surrender(self._runs.held(), self.runtime.watch_link)
+            await self._settlement.surrender(self._runs.held(), self.connections.watch_link)
 
     async def initialize(self) -> None:
         """Connect and start processing.
@@ -133,7 +140,7 @@ class QueueProcessorService:
         if self._owns_runtime:
             await runtime.start()
         self._assemble()
-        await runtime.presence.announce(self.queue_name, self.worker_name, runtime.settings.startup_timeout)
+        await self.connections.presence.announce(self.queue_name, self.worker_name)
         await self._watch_over()
         self._running = True
         runtime.bus.emit(ProcessorChanged(self.queue_name, "ready"))
@@ -167,13 +174,13 @@ class QueueProcessorService:
         clean = await self._drain(limit, hurry or asyncio.Event())
         self._running = False
         if self._tenancy is not None:
-            await self.runtime.watch.call(self.runtime.leases.remove(self._tenancy))
+            await self.runtime.watch.call(self.connections.leases.remove(self._tenancy))
         for stop in self._stop_watching:
             stop()
         await self._settlement.stop()
         await self._intake.stop()
         self._executor.close()
-        await self.runtime.presence.withdraw(self.queue_name)
+        await self.connections.presence.withdraw(self.queue_name)
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "closed"))
         if self._owns_runtime:
             await self.runtime.stop()
@@ -188,8 +195,8 @@ class QueueProcessorService:
         reasons = []
         if not self._running:
             reasons.append("not running")
-        elif not self.runtime.commands.is_up:
-            reasons.append(f"no connection to Redis for {self.runtime.commands.down_s:.0f} s")
+        elif not (commands := self.connections.commands).is_up:
+            reasons.append(f"no connection to Redis for {commands.down_s:.0f} s")
         return ProcessorHealth(
             healthy=not reasons,
             queue_name=self.queue_name,
@@ -201,10 +208,10 @@ class QueueProcessorService:
 
     def _assemble(self) -> None:
         """Put the parts together, as the drawing above shows them."""
-        runtime, prefix = self.runtime, self.runtime.settings.prefix
+        runtime, prefix, connections = self.runtime, self.runtime.settings.prefix, self.connections
         letters = LetterBox(prefix, self.dead_letter_queue_name) if self.dead_letter_queue_name else None
         store = Store(
-            runtime.commands,
+            connections.commands,
             prefix=prefix,
             queue=self.queue_name,
             config=self.config,
@@ -213,7 +220,7 @@ class QueueProcessorService:
         )
         self._intake = Intake(
             store,
-            runtime.doorbell,
+            connections.doorbell,
             runtime.quarantine,
             runtime.bus,
             queue=self.queue_name,
@@ -232,27 +239,27 @@ class QueueProcessorService:
             worker=self.worker_name,
             lease_s=self.config.lock_duration / 1000,
         )
-        schedulers = Schedulers(runtime.commands, prefix, self.queue_name)
+        schedulers = Schedulers(connections.commands, prefix, self.queue_name)
         self._runs.perform = runtime.perform
         self._runs.settle = self._settlement.settle
         self._runs.advance = schedulers.advance
-        self._runs.actions = QueueActions(runtime.commands, prefix, self.queue_name, self.config, runtime.bus)
+        self._runs.actions = QueueActions(connections.commands, prefix, self.queue_name, self.config, runtime.bus)
 
     async def _watch_over(self) -> None:
         """Have the watch loop care for the leases and the stalled jobs, and be told what concerns the intake."""
-        runtime = self.runtime
+        runtime, connections = self.runtime, self.connections
         loop = asyncio.get_running_loop()
 
         def on_lost(runs: list[Run]) -> None:
             loop.call_soon_threadsafe(self._runs.cancel, Cause.LEASE_LOST, runs)
 
         self._tenancy = Tenancy(self.queue_name, self.config.lock_duration, self._runs.held, on_lost)
-        await runtime.watch.call(runtime.leases.add(self._tenancy))
+        await runtime.watch.call(connections.leases.add(self._tenancy))
         runtime.add_runs(self._runs.held)
-        runtime.on_broker_up(self._intake.recover)
+        connections.on_up(self._intake.recover)
         runtime.quarantine.subscribe(self._intake.look)
         check = StalledCheck(
-            runtime.watch_link, runtime.settings.prefix, self.queue_name, self.config, runtime.bus
+            connections.watch_link, runtime.settings.prefix, self.queue_name, self.config, runtime.bus
         )
         self._stop_watching = [runtime.watch.keep_going(check.run, runtime.report)]
         if self.dead_letter_queue_name is not None:
@@ -260,7 +267,7 @@ class QueueProcessorService:
 
     def _dead_letter_care(self) -> DeadLetterCare:
         runtime, prefix = self.runtime, self.runtime.settings.prefix
-        link, queue = runtime.watch_link, str(self.dead_letter_queue_name)
+        link, queue = self.connections.watch_link, str(self.dead_letter_queue_name)
         reconciliation = Reconciliation(
             link, prefix, self.queue_name, LetterBox(prefix, queue), self.config, self.worker_name
         )

@@ -103,7 +103,9 @@ class JobQueue:
         if connection is None and self.settings.redis_url is not None:
             connection = self.settings.redis_url.get_secret_value()
         self._embedded = EmbeddedBroker(self.settings.state_dir) if connection is None else None
-        self._address = Address.of(connection).serving(self.settings.prefix) if connection is not None else None
+        self._address = (
+            Address.of(connection).serving(self.settings.prefix, name) if connection is not None else None
+        )
         self._defaults = dict(default_options or {})
         job_options(self._defaults)
         self._kinds: dict[str, _Kind] = {}

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from auth_worker.broker.address import Address
-from auth_worker.broker.doorbell import BLOCK_S, Doorbell
 from auth_worker.broker.embedded import EmbeddedBroker
-from auth_worker.broker.link import SILENCE_LIMIT, Link
-from auth_worker.broker.presence import Presence
-from auth_worker.broker.server_facts import unsafe_eviction_policy
-from auth_worker.broker.store import worker_scripts
+from auth_worker.broker.link import Link
 from auth_worker.config import Settings
-from auth_worker.errors import BrokerError, ConfigurationError
-from auth_worker.events import BrokerChanged, EventBus, Problem
+from auth_worker.connections import Connections
+from auth_worker.errors import ConfigurationError
+from auth_worker.events import EventBus, Problem
 from auth_worker.failures import FailureHooks
-from auth_worker.lease import LeaseRenewer
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.observers.sentry import open_sentry
 from auth_worker.quarantine import Quarantine
@@ -44,7 +39,6 @@ class Runtime:
         self._embedded = EmbeddedBroker(self.settings.state_dir) if connection is None else None
         self._connection = connection
         self.address = Address.of(connection) if connection is not None else Address()
-        self.address = self.address.serving(self.settings.prefix)
         self.bus = EventBus()
         self.worker_name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self.quarantine = Quarantine()
@@ -53,20 +47,32 @@ class Runtime:
         self.perform: Perform = perform
         self.started = False
         self._runs: list[Callable[[], Iterable[Run]]] = []
-        self._on_up: list[Callable[[], None]] = []
-        self.commands: Link
-        self.doorbell: Doorbell
-        self.presence: Presence
-        self.watch_link: Link
-        self.leases: LeaseRenewer
+        self._served: dict[str, list[str]] = {}
+        self._connections: dict[str, Connections] = {}
         self.lag: LagWatch
-        self._bell: Link
+
+    def serve(self, queue: str, dead_letter_queue: str | None) -> None:
+        """Have connections for ``queue`` and its dead letters. Before ``start``.
+
+        Raises ``ConfigurationError`` where they cannot be had: in a cluster that needs other names.
+        """
+        names = [queue] if dead_letter_queue is None else [queue, dead_letter_queue]
+        self.address.serving(self.settings.prefix, *names)
+        self._served[queue] = names
+
+    def connections_of(self, queue: str) -> Connections:
+        """The connections that ``queue`` works with, after ``start``."""
+        return self._connections[self._address_of(queue).tag]
 
     @property
     def links(self) -> list[Link]:
         """The connections that work needs; none before ``start``. For any thread to look whether they are up."""
-        names = ("commands", "_bell", "watch_link")
-        return [getattr(self, name) for name in names if hasattr(self, name)]
+        return [link for connections in list(self._connections.values()) for link in connections.links]
+
+    @property
+    def watch_links(self) -> list[Link]:
+        """Those of them that belong to the watch loop."""
+        return [connections.watch_link for connections in list(self._connections.values())]
 
     def open(self) -> None:
         """Start the watch loop, and have it watch the loop of the caller. ``start`` does so if nobody has."""
@@ -77,29 +83,23 @@ class Runtime:
             self._observe()
 
     async def start(self) -> None:
-        """Connect. Raises ``BrokerError`` when Redis cannot be reached within the settings' startup_timeout."""
+        """Connect.
+
+        Raises ``BrokerError`` when Redis cannot be reached within the settings' startup_timeout, and
+        ``ConfigurationError`` where it will not do.
+        """
         self.open()
         try:
-            await self._connect(self.settings.startup_timeout)
+            await self._connect()
         except BaseException:
             await self.stop()
             raise
-        self.doorbell.start()
-        self.watch.keep_going(self.leases.run, self.report)
-        await self._warn_of_eviction()
         self.started = True
 
     async def stop(self) -> None:
-        """Close every connection, doorbell first, give up the embedded broker, and last end the watch loop."""
+        """Close every connection, give up the embedded broker, and last end the watch loop."""
         self.started = False
-        if hasattr(self, "doorbell"):
-            await self.doorbell.stop()
-            await self._bell.stop()
-            await self.presence.stop()
-        if hasattr(self, "watch_link") and self.watch.is_running:
-            await self.watch.call(self.watch_link.stop())
-        if hasattr(self, "commands"):
-            await self.commands.stop()
+        await asyncio.gather(*(connections.stop() for connections in self._connections.values()))
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
         await self.failures.stop()
@@ -108,10 +108,6 @@ class Runtime:
     def report(self, error: Exception) -> None:
         """A part of the watch loop broke off, and begins anew."""
         self.bus.emit(Problem(WORKER_ERRORS.MAINTENANCE_FAILED, "", repr(error)))
-
-    def on_broker_up(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` in the work loop each time the command connection has come back."""
-        self._on_up.append(callback)
 
     def add_runs(self, runs: Callable[[], Iterable[Run]]) -> None:
         """Tell who runs, so that a blocked loop can be blamed on somebody."""
@@ -127,50 +123,27 @@ class Runtime:
         if sentry is not None:
             self.failures.add(sentry)
 
-    async def _warn_of_eviction(self) -> None:
-        with contextlib.suppress(BrokerError):  # an ACL may refuse INFO; doctor says more
-            policy = await unsafe_eviction_policy(self.commands)
-            if policy is not None:
-                self.bus.emit(Problem(WORKER_ERRORS.UNSAFE_EVICTION_POLICY, "", f"it is {policy}"))
-
-    async def _connect(self, timeout: float) -> None:
+    async def _connect(self) -> None:
         if self._embedded is not None:
             self.address = Address.of(await asyncio.to_thread(self._embedded.start))
-        self.commands = self._link("commands", on_change=self._commands_changed)
-        self._bell = self._link("doorbell", scripted=False, silence_limit=BLOCK_S + 3)
-        self.doorbell = Doorbell(self._bell, self.commands)
-        self.presence = Presence(self.address, self.settings.prefix)
-        await self.commands.start(timeout)
-        await self._bell.start(timeout)
-        await self.watch.call(self._connect_watch(timeout))
+        addresses = [self._address_of(queue) for queue in self._served] or [
+            self.address.serving(self.settings.prefix)
+        ]
+        for address in addresses:
+            if address.tag not in self._connections:
+                self._connections[address.tag] = Connections(
+                    address,
+                    self.settings,
+                    worker_name=self.worker_name,
+                    watch=self.watch,
+                    bus=self.bus,
+                    report=self.report,
+                )
+        for connections in self._connections.values():
+            await connections.start(self.settings.startup_timeout)
 
-    async def _connect_watch(self, timeout: float) -> None:
-        self.watch_link = self._link("watch", scripted=False)
-        self.leases = LeaseRenewer(self.watch_link, self.settings.prefix, self.bus)
-        await self.watch_link.start(timeout)
+    def _address_of(self, queue: str) -> Address:
+        return self.address.serving(self.settings.prefix, *self._served[queue])
 
     def _running_ids(self) -> list[str]:
         return [f"{run.job.queue_name}:{run.job.id}" for runs in self._runs for run in list(runs())]
-
-    def _link(
-        self,
-        name: str,
-        *,
-        scripted: bool = True,
-        silence_limit: float = SILENCE_LIMIT,
-        on_change: Callable[[BrokerChanged], None] | None = None,
-    ) -> Link:
-        return Link(
-            self.address,
-            name=name,
-            client_name=f"auth-worker:{self.worker_name}:{name}",
-            scripts=worker_scripts() if scripted else (),
-            on_change=on_change or self.bus.emit,
-            silence_limit=silence_limit,
-        )
-
-    def _commands_changed(self, event: BrokerChanged) -> None:
-        self.bus.emit(event)
-        if event.up:
-            for callback in self._on_up:
-                callback()

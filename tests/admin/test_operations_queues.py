@@ -14,7 +14,6 @@ from auth_worker import Job, JobQueue, UnrecoverableError, WorkerService
 from auth_worker.admin.models import Change, Diagnosis, Finding
 from auth_worker.admin.operations import Operations
 from auth_worker.broker.permissions import acl_rule, needed_commands
-from auth_worker.broker.server_facts import unsafe_eviction_policy
 from servers import Server
 from workers import DEAD, QUEUE, Desk, eventually
 
@@ -160,14 +159,12 @@ async def test_a_sound_broker_is_healthy(desk: Desk, operations: Operations) -> 
     levels = {one.name: one.level for one in diagnosis.findings}
     assert levels.pop("persistence") == "warn", "the tests' server keeps nothing"
     assert set(levels.values()) == {"ok"}, diagnosis.findings
-    assert await unsafe_eviction_policy(operations.link) is None
     assert not await desk.redis.exists("bull:auth-worker-doctor")
 
 
 async def test_what_loses_jobs_is_found_with_its_remedy() -> None:
     with Server(config={"maxmemory-policy": "allkeys-lru", "maxmemory": "100mb"}) as server:
         async with Operations(server.url) as operations:
-            assert await unsafe_eviction_policy(operations.link) == "allkeys-lru"
             diagnosis = await operations.doctor.examine()
     assert not diagnosis.healthy
     eviction = finding(diagnosis, "eviction")

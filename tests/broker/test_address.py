@@ -183,22 +183,13 @@ def test_any_text_is_an_address_or_a_configuration_error(text: str) -> None:
 
 
 async def a_sentinel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answers SENTINEL MASTERS as one that watches ``primary`` at 10.0.0.7:7000, and anything else with OK."""
-    primary = {"name": "primary", "ip": "10.0.0.7", "port": "7000", "flags": "master", "num-other-sentinels": "2"}
+    """Answers SENTINEL GET-MASTER-ADDR-BY-NAME as one that watches ``primary`` at 10.0.0.7:7000."""
     parser = hiredis.Reader()
-    head = b"*%d" % (2 * len(primary))
     while data := await reader.read(4096):
         parser.feed(data)
         while (command := parser.gets()) is not False:
-            if command[:2] == [b"SENTINEL", b"MASTERS"]:
-                fields = [part.encode() for field in primary.items() for part in field]
-                writer.write(b"*1\r\n" + head + b"\r\n")
-                writer.writelines(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
-            elif command[0] == b"HELLO":
-                head = b"%%%d" % len(primary)  # from now on a mapping is one
-                writer.write(b"%1\r\n$5\r\nproto\r\n:3\r\n")
-            else:
-                writer.write(b"+OK\r\n")
+            known = command == [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", b"primary"]
+            writer.write(b"*2\r\n$8\r\n10.0.0.7\r\n$4\r\n7000\r\n" if known else b"*-1\r\n")
     writer.close()
 
 

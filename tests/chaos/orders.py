@@ -22,6 +22,7 @@ QUICK = {
 class Orders:
     """Everything in it is JSON.
 
+    ``dead``: where the letters of every queue go; a ``*`` stands for the queue's name.
     ``config`` and ``settings`` change ``QUICK`` and the usual settings. ``crash``: the point at which the process
     kills itself, when it comes there for the ``crash_at``-th time. ``off``: the safeguard that is switched off.
     ``plain``: the consumer is a plain function, which runs in a thread. ``clock_jumps``: the wall clock jumps an

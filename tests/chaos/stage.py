@@ -20,20 +20,22 @@ from proxy import Proxy
 from workers import eventually
 
 Work = Mapping[str, Any]
+PATIENCE_S = 30.0
+"""How long a producer waits for the broker."""
 
 
 class Stage:
-    """``url``: the broker."""
+    """``url``: the broker; ``found_by``: how workers and producers are to find it, ``url`` if not given."""
 
-    def __init__(self, nursery: Nursery, directory: Path, url: str) -> None:
+    def __init__(self, nursery: Nursery, directory: Path, url: str, *, found_by: str = "") -> None:
         self.ledger = Ledger(directory / "ledger")
         self.log = directory / "workers.log"
-        orders = Orders(url=url, ledger=str(self.ledger.path), log=str(self.log))
+        self.jobs_url = found_by or url
+        orders = Orders(url=self.jobs_url, ledger=str(self.ledger.path), log=str(self.log))
         self.crew = Crew(nursery, self.ledger, orders)
         self.port = int(url.rpartition(":")[2].partition("/")[0])
-        self.redis: Any = Redis.from_url(url, retry=Retry(ConstantBackoff(0.1), 50))
-        self.jobs_url = url
-        self.jobs = JobQueue(QUEUE, url)
+        self.redis: Any = _client(url)
+        self.jobs = JobQueue(QUEUE, self.jobs_url, timeout=PATIENCE_S)
 
     async def __aenter__(self) -> Self:
         return self
@@ -42,6 +44,11 @@ class Stage:
         await self.crew.dismiss()
         await self.jobs.close()
         await self.redis.aclose()
+
+    async def look_at(self, url: str) -> None:
+        """The broker is another server from now on."""
+        await self.redis.aclose()
+        self.redis = _client(url)
 
     async def add(self, *works: Work, **options: Any) -> list[str]:
         """Add a job for each work, and note them as accepted once they are."""
@@ -127,3 +134,7 @@ class Stage:
 
     def _doubled(self, faults_excuse: bool) -> list[str]:
         return self.ledger.doubled(faults_excuse=faults_excuse)
+
+
+def _client(url: str) -> Redis:
+    return Redis.from_url(url, retry=Retry(ConstantBackoff(0.1), 50))

@@ -54,7 +54,7 @@ def _service(orders: Orders, ledger: Ledger) -> WorkerService:
             queue_name=queue,
             processor=consumer,
             worker_config={**QUICK, **orders.config},
-            dead_letter_queue_name=orders.dead,
+            dead_letter_queue_name=orders.dead and orders.dead.replace("*", queue),
         )
     return service
 

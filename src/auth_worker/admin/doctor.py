@@ -10,6 +10,7 @@ from auth_worker.admin.queues import QueueOperations
 from auth_worker.broker.link import Link
 from auth_worker.broker.permissions import acl_rule, refused_commands
 from auth_worker.broker.server_facts import (
+    OLDEST_VERSION,
     SAFE_POLICY,
     ServerFacts,
     clock_skew,
@@ -19,7 +20,6 @@ from auth_worker.broker.server_facts import (
 )
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
-OLDEST_VERSION = (6, 2)
 SLOW_S, SLUGGISH_S = 0.1, 0.02
 SKEW_FAIL_S, SKEW_WARN_S = 30.0, 2.0
 FULL = 0.9

@@ -76,7 +76,7 @@ class Gauges:
 
     async def _read(self) -> Reading:
         runtime = self._subject.runtime
-        if not runtime.started or not runtime.watch_link.is_up:
+        if not runtime.started or not all(link.is_up for link in runtime.watch_links):
             return NOTHING
         views, dead = self._windows()
         try:
@@ -92,14 +92,14 @@ class Gauges:
     def _windows(self) -> tuple[list[QueueView], list[DeadLetters]]:
         """What to look through: made once, since the processors are known by then."""
         if self._made is None:
-            runtime = self._subject.runtime
-            link, prefix = runtime.watch_link, runtime.settings.prefix
-            processors = self._subject.get_processors()
-            dead = sorted({p.dead_letter_queue_name for p in processors if p.dead_letter_queue_name is not None})
-            self._made = (
-                [QueueView(link, prefix, processor.queue_name) for processor in processors],
-                [DeadLetters(link, prefix, name) for name in dead],
-            )
+            prefix = self._subject.runtime.settings.prefix
+            views, dead = [], {}
+            for processor in self._subject.get_processors():
+                link, letters = processor.connections.watch_link, processor.dead_letter_queue_name
+                views.append(QueueView(link, prefix, processor.queue_name))
+                if letters is not None:
+                    dead[letters] = DeadLetters(link, prefix, letters)
+            self._made = views, [dead[name] for name in sorted(dead)]
         return self._made
 
 

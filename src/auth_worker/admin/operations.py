@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,8 +24,9 @@ CONNECT_TIMEOUT = 5.0
 class Operations:
     """What an operator may do, to the queues under ``prefix`` of one Redis.
 
-    ``connection``: an ``Address``, a URL, a mapping, a redis.asyncio.Redis. ``record`` is told of each change, for
-    the account of who did what. ``settings`` bound what may be added.
+    ``connection``: an ``Address``, a URL, a mapping, a redis.asyncio.Redis. ``queues``: which are meant; needed in
+    a cluster where each queue has a hash tag of its own, and so perhaps another node. ``record`` is told of each
+    change, for the account of who did what. ``settings`` bound what may be added.
     Used from the event loop that started it; calls may overlap.
     Raises ``ConfigurationError`` when the connection makes no sense.
     """
@@ -35,10 +36,11 @@ class Operations:
         connection: Any,
         prefix: str = "bull",
         *,
+        queues: Iterable[str] = (),
         record: Callable[[Change], None] = lambda change: None,
         settings: Settings | None = None,
     ) -> None:
-        self.address = Address.of(connection).serving(prefix)
+        self.address = Address.of(connection).serving(prefix, *queues)
         self.prefix = prefix
         self.link = self._link("operations")
         self._watching = self._link("redrives")
@@ -70,7 +72,7 @@ class Operations:
         await self.stop()
 
     def _link(self, name: str) -> Link:
-        return Link(self.address, name=name, client_name=f"auth-worker:{name}")
+        return Link(self.address, name=name, client_name=f"auth-worker:{name}", writes=False)
 
 
 @contextlib.asynccontextmanager
@@ -78,6 +80,7 @@ async def open_operations(
     settings: Settings,
     *,
     timeout: float = CONNECT_TIMEOUT,
+    queues: Iterable[str] = (),
     record: Callable[[Change], None] = lambda change: None,
 ) -> AsyncIterator[Operations]:
     """The operations on the Redis of ``settings``; without one, on the embedded broker of the state directory.
@@ -91,7 +94,7 @@ async def open_operations(
         assert settings.redis_url is not None  # noqa: S101 - decided one line above
         url = settings.redis_url.get_secret_value()
     try:
-        operations = Operations(url, settings.prefix, record=record, settings=settings)
+        operations = Operations(url, settings.prefix, queues=queues, record=record, settings=settings)
         await operations.start(timeout)
         try:
             yield operations

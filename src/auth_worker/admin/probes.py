@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 
 from auth_worker.admin.subject import Subject
 from auth_worker.broker.link import Link
@@ -30,7 +31,7 @@ class Probes:
     def __init__(self, subject: Subject, broker_health: HealthObserver) -> None:
         self._subject = subject
         self._broker_health = broker_health
-        self._pulse = Pulse()
+        self._pulses: defaultdict[Link, Pulse] = defaultdict(Pulse)
 
     def live(self) -> list[str]:
         """Why a restart would help. "Redis is down" is no such reason, nor is a drain."""
@@ -57,12 +58,13 @@ class Probes:
         state = self._subject.state
         reasons = [] if state == "running" else [f"the service is {state}"]
         reasons += self._connections()
-        if (
-            not reasons
-            and (silent := await self._pulse.silent_s(self._subject.runtime.watch_link)) > SILENCE_LIMIT_S
-        ):
+        if not reasons and (silent := await self._silent_s()) > SILENCE_LIMIT_S:
             reasons.append(f"Redis has not answered for {silent:.1f} s")
         return reasons + self._broker_health.reasons()
+
+    async def _silent_s(self) -> float:
+        links = self._subject.runtime.watch_links
+        return max(await asyncio.gather(*(self._pulses[link].silent_s(link) for link in links)), default=0.0)
 
     def _connections(self) -> list[str]:
         links = self._subject.runtime.links

@@ -6,21 +6,24 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from redis.asyncio import Redis, Sentinel
+from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection, parse_url
-from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.backoff import NoBackoff
 
-from auth_worker.broker.cluster import check_prefix, node_of
+from auth_worker.broker.dialing import Credentials
+from auth_worker.broker.discovery import node_of, primary_of, shared_tag
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 
 URL_FORMS = (
     "redis://, rediss://, unix://, redis+sentinel://host:26379,host:26379/service-name or "
     "redis+cluster://host:6379,host:6379"
 )
+_HOST_LISTS = {
+    "sentinel": "redis+sentinel://[user:password@]host:port,host:port/service[/db]",
+    "cluster": "redis+cluster://[user:password@]host:port,host:port",
+}
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,11 @@ class Address:
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     sentinels: tuple[tuple[str, int], ...] = ()
     sentinel_service: str = ""
-    sentinel_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
     cluster: tuple[tuple[str, int], ...] = ()
-    prefix: str = ""
+    tag: str = ""
+    """The hash tag, of all tags in a cluster, that the connection is for."""
 
     def __str__(self) -> str:
         if self.path:
@@ -69,12 +74,12 @@ class Address:
             f"not {type(connection).__name__}"
         )
 
-    def serving(self, prefix: str) -> Address:
-        """The same, for queues of ``prefix``. Raises ``ConfigurationError`` where a cluster needs another one."""
-        if not self.cluster:
-            return self
-        check_prefix(prefix)
-        return replace(self, prefix=prefix)
+    def serving(self, prefix: str, *queues: str) -> Address:
+        """The same, for ``queues`` (none: all) of ``prefix``.
+
+        Raises ``ConfigurationError`` where a cluster needs other names.
+        """
+        return replace(self, tag=shared_tag(prefix, queues)) if self.cluster else self
 
     async def resolve(self) -> tuple[str, int]:
         """The host and port to dial now: asks the sentinels for the primary, or the cluster for the prefix's node.
@@ -82,33 +87,27 @@ class Address:
         Raises ``BrokerUnavailableError`` when none of them knows.
         """
         if self.cluster:
-            secrets = {"username": self.username, "password": self.password, "tls": self.tls}
-            return await node_of(self.prefix, self.cluster, **secrets)  # type: ignore[arg-type]
-        if not self.sentinels:
-            return self.host, self.port
-        once = Retry(NoBackoff(), 0)  # the next sentinel is the better second try: one connect has few seconds
-        options = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": once, **self.sentinel_options}
-        sentinel = Sentinel(self.sentinels, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
-        try:
-            host, port = await sentinel.discover_master(self.sentinel_service)
-        except Exception as error:
-            raise BrokerUnavailableError(
-                f"no sentinel of {self} knows the primary of {self.sentinel_service!r}: {error}"
-            ) from error
-        finally:
-            for client in sentinel.sentinels:
-                await client.aclose()
-        return str(host), int(port)
+            try:
+                return await node_of(self.tag, self.cluster, Credentials(self.username, self.password, self.tls))
+            except BrokerUnavailableError as error:
+                raise BrokerUnavailableError(f"no node of {self} knows who has {{{self.tag}}}: {error}") from error
+        if self.sentinels:
+            credentials = Credentials(self.sentinel_username, self.sentinel_password, self.tls)
+            try:
+                return await primary_of(self.sentinel_service, self.sentinels, credentials)
+            except BrokerUnavailableError as error:
+                raise BrokerUnavailableError(
+                    f"no sentinel of {self} knows the primary of {self.sentinel_service!r}: {error}"
+                ) from error
+        return self.host, self.port
 
 
 def _from_url(url: str) -> Address:
     scheme, separator, _ = url.partition("://")
     if not separator or not scheme.replace("+", "").isalnum():
         raise ConfigurationError(f"redis_connection: that is not a URL; use {URL_FORMS}")
-    if scheme in ("redis+sentinel", "rediss+sentinel"):
-        return _from_sentinel_url(url)
-    if scheme in ("redis+cluster", "rediss+cluster"):
-        return _from_cluster_url(url)
+    if scheme.partition("+")[2] in _HOST_LISTS:
+        return _from_host_list(url)
     if scheme not in ("redis", "rediss", "unix"):
         raise ConfigurationError(f"redis_connection: {scheme}:// is not a Redis URL; use {URL_FORMS}")
     try:
@@ -119,24 +118,6 @@ def _from_url(url: str) -> Address:
             "character of the password is not percent-encoded"
         ) from None
     return _from_options({**options, "ssl": scheme == "rediss"})
-
-
-def _from_cluster_url(url: str) -> Address:
-    scheme, _, rest = url.partition("://")
-    credentials, _, hosts = rest.rstrip("/").rpartition("@")
-    username, _, password = credentials.partition(":")
-    try:
-        nodes = tuple((host.rpartition(":")[0], int(host.rpartition(":")[2])) for host in hosts.split(","))
-    except ValueError:
-        raise ConfigurationError(
-            "redis_connection: a cluster URL reads redis+cluster://[user:password@]host:port,host:port"
-        ) from None
-    return Address(
-        username=unquote(username) or None,
-        password=unquote(password) or None,
-        tls=ssl.create_default_context() if scheme == "rediss+cluster" else None,
-        cluster=nodes,
-    )
 
 
 def _from_client(client: Redis) -> Address:
@@ -150,35 +131,52 @@ def _from_client(client: Redis) -> Address:
     return _from_options({**options, "ssl": issubclass(pool.connection_class, SSLConnection)})
 
 
-def _from_sentinel_url(url: str) -> Address:
+def _from_host_list(url: str) -> Address:
+    """A URL that names sentinels, or nodes of a cluster."""
+    scheme = url.partition("://")[0]
     try:
         parts = urlsplit(url)
+        credentials, _, hosts = parts.netloc.rpartition("@")
+        places = tuple(_place(host) for host in hosts.split(","))
+        service, _, db = parts.path.strip("/").partition("/")
+        number = int(db or 0)
     except ValueError:
-        raise ConfigurationError("redis_connection: the sentinel URL cannot be read") from None
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    service, _, db = parts.path.strip("/").partition("/")
+        raise ConfigurationError(
+            f"redis_connection: a URL of that kind reads {_HOST_LISTS[scheme.partition('+')[2]]}"
+        ) from None
+    options = dict(parse_qsl(parts.query))
+    if unknown := [name for name in options if not name.startswith(("ssl_", "sentinel_"))]:
+        raise ConfigurationError(
+            f"redis_connection: {unknown[0]!r} is no option of a {scheme}:// URL; there are ssl_ca_certs, "
+            "ssl_certfile, ssl_keyfile, sentinel_username and sentinel_password"
+        )
+    username, _, password = credentials.partition(":")
+    address = Address(
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        tls=_tls_of({**options, "ssl": scheme.startswith("rediss")}),
+    )
+    if scheme.endswith("cluster"):
+        return replace(address, cluster=places)
     if not service:
         raise ConfigurationError(
             "redis_connection: a sentinel URL ends with the service name: redis+sentinel://host:26379/mymaster"
         )
-    credentials = parts.netloc.rpartition("@")[0]
-    username, _, password = credentials.partition(":")
-    try:
-        sentinels = tuple((host.rpartition(":")[0], int(host.rpartition(":")[2])) for host in hosts)
-        number = int(db or 0)
-    except ValueError:
-        raise ConfigurationError(
-            "redis_connection: a sentinel URL reads redis+sentinel://[user:password@]host:port,host:port/"
-            "service[/db]"
-        ) from None
-    return Address(
+    return replace(
+        address,
         db=number,
-        username=unquote(username) or None,
-        password=unquote(password) or None,
-        tls=ssl.create_default_context() if parts.scheme == "rediss+sentinel" else None,
-        sentinels=sentinels,
+        sentinels=places,
         sentinel_service=service,
+        sentinel_username=options.get("sentinel_username"),
+        sentinel_password=options.get("sentinel_password"),
     )
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host:
+        raise ValueError(text)
+    return host.strip("[]"), int(port)
 
 
 def _from_options(options: Mapping[str, Any]) -> Address:

@@ -19,8 +19,10 @@ from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableEr
 
 FLUSH_AFTER = 8
 BUSY_CODES = frozenset(
-    ("OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MISCONF")
+    ("OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "ASK", "BUSY", "NOREPLICAS", "MISCONF")
 )
+ELSEWHERE_CODES = frozenset(("MOVED", "READONLY"))
+"""What a server answers that once was the right one: the next connection finds the one that is."""
 OnReply = Callable[[Any], None]
 
 
@@ -43,10 +45,18 @@ def error_of(reply: hiredis.ReplyError) -> BrokerError:
 
 
 class Connection(asyncio.Protocol):
-    """One open socket. Made by ``broker.link.Link``, which greets the server and replaces it when it breaks."""
+    """One open socket. Made by ``broker.link.Link``, which greets the server and replaces it when it breaks.
 
-    def __init__(self, on_lost: Callable[[Connection, BrokerUnavailableError], None]) -> None:
+    It is given up at an error reply with one of the codes ``leave_at``.
+    """
+
+    def __init__(
+        self,
+        on_lost: Callable[[Connection, BrokerUnavailableError], None],
+        leave_at: frozenset[str] = ELSEWHERE_CODES,
+    ) -> None:
         self._on_lost = on_lost
+        self._leave_at = leave_at
         self._reader = hiredis.Reader(protocolError=BrokerError)
         self._waiting: deque[OnReply] = deque()
         self._outgoing: list[bytes] = []
@@ -132,7 +142,7 @@ class Connection(asyncio.Protocol):
             if type(reply) is hiredis.ReplyError:
                 refusal = error_of(reply)
                 waiting.popleft()(refusal)
-                if refusal.code == "MOVED":  # the slot has another node now: the next connection finds it
+                if refusal.code in self._leave_at:
                     self.close(str(refusal))
                     return
             else:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from auth_worker.broker.address import Address
-from auth_worker.broker.connection import Connection, OnReply, pack
+from auth_worker.broker.connection import ELSEWHERE_CODES, Connection, OnReply, pack
+from auth_worker.broker.dialing import dial, log_in
 from auth_worker.broker.scripts import Script
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 from auth_worker.events import BrokerChanged
@@ -30,7 +30,8 @@ class Link:
     """One lasting connection, used from the event loop that started it.
 
     ``silence_limit`` (s): with commands waiting and no reply for so long, the connection is given up; a blocking
-    command's link must allow for the blocking time.
+    command's link must allow for the blocking time. ``writes``: a replica will not do, nor a primary that has
+    become one.
     """
 
     def __init__(
@@ -42,15 +43,19 @@ class Link:
         scripts: Iterable[Script] = (),
         on_change: Callable[[BrokerChanged], None] = lambda event: None,
         silence_limit: float = SILENCE_LIMIT,
+        writes: bool = True,
     ) -> None:
         self.address = address
         self.name = name
         self.client_name = client_name
         self.client_id = 0
+        self.place: tuple[str, int] | None = None
+        """The host and port it is, or was last, connected to; None for a unix socket."""
         self.last_error: BrokerError | None = None
         self._scripts = tuple(scripts)
         self._on_change = on_change
         self._silence_limit = silence_limit
+        self._writes = writes
         self._connection: Connection | None = None
         self._up = asyncio.Event()
         self._broken = asyncio.Event()
@@ -94,6 +99,11 @@ class Link:
         self._up.clear()
         if self._connection is not None:
             self._connection.close("the link was stopped")
+
+    def leave_unless_at(self, place: tuple[str, int] | None) -> None:
+        """Connect anew if connected elsewhere: another link has found the server at ``place``."""
+        if self._connection is not None and self.is_up and self.place != place:
+            self._connection.close("the primary is another server now")
 
     async def wait_up(self) -> None:
         """Wait until there is a connection."""
@@ -180,17 +190,12 @@ class Link:
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
-        connection = Connection(self._lost)
+        connection = Connection(self._lost, ELSEWHERE_CODES if self._writes else frozenset(("MOVED",)))
         if self.address.path:
             await loop.create_unix_connection(lambda: connection, self.address.path)
         else:
-            host, port = await self.address.resolve()
-            # uvloop, which is no BaseEventLoop, knows no happy eyeballs.
-            options: Any = {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
-            transport, _ = await loop.create_connection(
-                lambda: connection, host, port, ssl=self.address.tls, **options
-            )
-            _tune(transport.get_extra_info("socket"))
+            self.place = await self.address.resolve()
+            await dial(connection, *self.place, self.address.tls)
         try:
             await self._greet(connection)
         except BaseException:
@@ -199,13 +204,12 @@ class Link:
         return connection
 
     async def _greet(self, connection: Connection) -> None:
-        address = self.address
-        if address.password is not None:
-            credentials = (address.username, address.password) if address.username else (address.password,)
-            await connection.execute("AUTH", *credentials)
-        if address.db:
-            await connection.execute("SELECT", address.db)
+        await log_in(connection, self.address.username, self.address.password)
+        if self.address.db:
+            await connection.execute("SELECT", self.address.db)
         await connection.execute("PING")
+        if self._writes:
+            await self._refuse_replica(connection)
         if self.client_name:
             with contextlib.suppress(BrokerError):  # an ACL may refuse it; only the worker list needs it
                 await connection.execute("CLIENT", "SETNAME", self.client_name)
@@ -213,6 +217,21 @@ class Link:
             self.client_id = int(await connection.execute("CLIENT", "ID"))
         for script in self._scripts:
             await connection.execute("SCRIPT", "LOAD", script.text)
+
+    async def _refuse_replica(self, connection: Connection) -> None:
+        """Raise ``BrokerBusyError`` where nothing can be written: at a replica, or a primary of before."""
+        try:
+            about = await connection.execute("INFO", "replication")
+        except BrokerUnavailableError:
+            raise
+        except BrokerError:  # an ACL may refuse it; a write will tell
+            return
+        if b"role:slave" in about:
+            raise BrokerBusyError(
+                "that server is a replica, which cannot be written to: give the primary's address, or "
+                "redis+sentinel://, which finds it",
+                "READONLY",
+            )
 
     async def _watch(self, connection: Connection) -> None:
         """Give the connection up when commands wait and nothing answers: its other end may be gone."""
@@ -236,10 +255,3 @@ def _connect_error(error: Exception) -> BrokerError:
     if isinstance(error, TimeoutError):
         return BrokerUnavailableError("no answer in time")
     return BrokerUnavailableError(str(error) or type(error).__name__)
-
-
-def _tune(sock: socket.socket | None) -> None:
-    if sock is None or sock.family == socket.AF_UNIX:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -18,18 +18,19 @@ MOST = 64
 class Presence:
     """The named connections of one process."""
 
-    def __init__(self, address: Address, prefix: str) -> None:
+    def __init__(self, address: Address, prefix: str, timeout: float) -> None:
         self._address = address
         self._prefix = prefix
+        self._timeout = timeout
         self._links: dict[str, Link] = {}
 
-    async def announce(self, queue: str, worker: str, timeout: float) -> None:
-        """Show ``worker`` in the list of ``queue``. Raises ``BrokerError``."""
+    async def announce(self, queue: str, worker: str) -> None:
+        """Show ``worker`` in the list of ``queue``. Raises ``BrokerError`` after ``timeout`` s without Redis."""
         if queue in self._links or len(self._links) >= MOST:
             return
         name = f"{self._prefix}:{base64.b64encode(queue.encode()).decode()}:w:{worker}"
         link = self._links[queue] = Link(self._address, name=f"presence {queue}", client_name=name)
-        await link.start(timeout)
+        await link.start(self._timeout)
 
     async def withdraw(self, queue: str) -> None:
         """Take the queue's worker off the list."""

@@ -178,7 +178,7 @@ def _take_call(called: Script, keys: list[Any], args: list[Any]) -> Any:
 def _is_to_repeat(reply: Any) -> bool:
     return isinstance(reply, BrokerUnavailableError) or (
         isinstance(reply, BrokerError)
-        and reply.code in ("NOSCRIPT", "LOADING", "READONLY", "TRYAGAIN", "MASTERDOWN")
+        and reply.code in ("NOSCRIPT", "LOADING", "READONLY", "TRYAGAIN", "ASK", "MASTERDOWN", "CLUSTERDOWN")
     )
 
 

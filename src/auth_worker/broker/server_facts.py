@@ -9,6 +9,7 @@ from auth_worker.broker.link import Link
 from auth_worker.broker.producer import producer_scripts
 from auth_worker.broker.store import worker_scripts
 
+OLDEST_VERSION = (6, 2)
 SAFE_POLICY = "noeviction"
 
 
@@ -49,20 +50,6 @@ async def server_facts(link: Link) -> ServerFacts:
         loading=info.get("loading") == "1",
         cluster=info.get("cluster_enabled") == "1",
     )
-
-
-async def unsafe_eviction_policy(link: Link) -> str | None:
-    """The server's ``maxmemory-policy`` if it is one under which jobs may be evicted; None if all is well.
-
-    None too where the server does not tell. Log ``WORKER_ERRORS.UNSAFE_EVICTION_POLICY`` when there is one.
-    Raises ``BrokerError``.
-    """
-    text = (await link.execute("INFO", "memory")).decode(errors="replace")
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name == "maxmemory_policy":
-            return None if value == SAFE_POLICY else value
-    return None
 
 
 async def round_trips(link: Link, count: int = 20) -> list[float]:

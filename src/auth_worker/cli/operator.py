@@ -72,15 +72,17 @@ def operate(parameters: Mapping[str, Any], work: Work) -> NoReturn:
 
     Raises ``AuthWorkerError``.
     """
-    for name in (parameters.get("queue"), parameters.get("holder")):
-        if name is not None:
-            _check_queue(name)
+    queues = [name for name in (parameters.get("queue"), parameters.get("holder")) if name is not None]
+    for name in queues:
+        _check_queue(name)
     settings = flags.settings_of(parameters)
     given = parameters.get("timeout")
     timeout = CONNECT_TIMEOUT if given is None else given / 1000
 
     async def connected() -> int:
-        async with open_operations(settings, timeout=timeout, record=_account(settings)) as operations:
+        async with open_operations(
+            settings, timeout=timeout, queues=queues, record=_account(settings)
+        ) as operations:
             return await work(operations) or CLEAN
 
     raise typer.Exit(run_async(interruptible(connected(), INTERRUPTED)))

@@ -132,8 +132,8 @@ async def _work(service: WorkerService) -> int:
 
 async def _tell_what_it_waits_for(service: WorkerService) -> None:
     await asyncio.sleep(PATIENCE_S)
-    link = getattr(service.runtime, "commands", None)
-    if service.state is State.STARTING and link is not None and not link.is_up:
+    link = next((link for link in service.runtime.links if not link.is_up), None)
+    if service.state is State.STARTING and link is not None:
         logger_of(None, service.settings).warning(
             WORKER_ERRORS.BROKER_AWAITED,
             broker=str(service.runtime.address),
