@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ StartWorker = Callable[..., Worker]
 APP = """
 import asyncio
 import contextlib
+import http.client
 import os
 from auth_worker import WorkerService
 service = WorkerService()
@@ -73,6 +75,13 @@ class Family:
             return error.code, error.read().decode()
         except OSError as error:
             return 0, str(error)
+
+    def send(self, method: str, path: str, source: str = "127.0.0.1", **headers: str) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10, source_address=(source, 0))
+        with contextlib.closing(connection):
+            connection.request(method, path, headers={"Host": "127.0.0.1", **headers})
+            reply = connection.getresponse()
+            return reply.status, json.loads(reply.read())
 
     def ready(self, size: int) -> None:
         eventually(lambda: self.ask("/readyz")[0] == 200, "not all are ready", 30)
@@ -221,6 +230,35 @@ def test_a_token_is_asked_for_by_the_processes(folder: Path, worker: StartWorker
     (folder / "auth-worker.toml").write_text('http_token = "canary"\n')
     family = Family(folder, worker, "--redis", redis_url)
     assert [family.ask(path)[0] for path in ("/metrics", "/health", "/livez")] == [401, 401, 200]
+
+
+def test_a_pause_of_the_service_is_told_to_every_process(
+    folder: Path, worker: StartWorker, redis_url: str
+) -> None:
+    family = Family(folder, worker, "--redis", redis_url)
+    assert family.send("POST", "/api/v1/service/pause")[0] == 403
+    status, told = family.send("POST", "/api/v1/service/pause", **{"X-Auth-Worker": "1"})
+    assert status == 200
+    assert [(one["process"], one["isPaused"]) for one in told["processors"]] == [(1, True), (2, True)]
+    status, told = family.send("POST", "/api/v1/service/processors/work/resume", **{"X-Auth-Worker": "1"})
+    assert [one["isPaused"] for one in told["processors"]] == [False, False]
+    assert family.send("POST", "/api/v1/service/processors/none/pause", **{"X-Auth-Worker": "1"})[0] == 404
+
+
+def test_wrong_tokens_lock_out_the_address_they_come_from_and_no_other(
+    folder: Path, worker: StartWorker, redis_url: str
+) -> None:
+    (folder / "auth-worker.toml").write_text('http_token = "canary"\n')
+    family = Family(folder, worker, "--redis", redis_url)
+    wrong, right = {"Authorization": "Bearer guess"}, {"Authorization": "Bearer canary"}
+    stranger = "127.0.0.2"
+    tries = [
+        family.send("GET", "/api/v1/queues", stranger, **wrong, **{"X-Forwarded-For": "127.0.0.1"})[0]
+        for _ in range(11)
+    ]
+    assert tries == [401] * 10 + [429]
+    assert family.send("GET", "/api/v1/queues", stranger, **right)[0] == 429
+    assert family.send("GET", "/api/v1/queues", **right)[0] == 200
 
 
 def test_a_change_of_a_file_starts_the_process_anew_and_an_error_waits_for_the_next(

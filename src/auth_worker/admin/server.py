@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
@@ -53,23 +54,31 @@ def listen_as(settings: Settings, log: Any) -> socket.socket | None:
 
 
 def serve(subject: Subject, listener: socket.socket) -> None:
-    """Serve on ``listener`` in the watch loop for as long as that turns. Call it from the work loop."""
+    """Serve on ``listener`` in the watch loop for as long as that turns. Call it from the work loop.
+
+    A unix socket is the parent's own: what that says of where a request comes from is believed.
+    """
     work_loop = asyncio.get_running_loop()
     api = Door(subject, work_loop)
-    subject.runtime.watch.keep(_serve(_Server(build_app(subject, work_loop, api)), listener, api))
+    behind_parent = listener.family == socket.AF_UNIX
+    server = QuietServer(build_app(subject, work_loop, api), believes_forwarded=behind_parent)
+    subject.runtime.watch.keep(_serve(server, listener, api))
 
 
-async def _serve(server: _Server, listener: socket.socket, api: Door) -> None:
+async def _serve(server: QuietServer, listener: socket.socket, api: Door) -> None:
     try:
         await server.serve(sockets=[listener])
     finally:
         await api.stop()
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn, without signal handlers (it has none outside the main thread), clock ticks and log lines."""
+class QuietServer(uvicorn.Server):
+    """Uvicorn, without signal handlers, clock ticks and log lines.
 
-    def __init__(self, app: Any) -> None:
+    ``believes_forwarded``: whether the header X-Forwarded-For tells who asks; else it is the socket alone.
+    """
+
+    def __init__(self, app: Any, *, believes_forwarded: bool = False) -> None:
         for name in ("uvicorn.error", "uvicorn.access"):
             logging.getLogger(name).addFilter(_is_not_ours)
         super().__init__(
@@ -82,14 +91,20 @@ class _Server(uvicorn.Server):
                 interface="asgi3",
                 log_config=None,
                 server_header=False,
-                proxy_headers=False,  # who asks is told by the socket, not by what is sent
+                proxy_headers=believes_forwarded,
+                forwarded_allow_ips="*",
                 limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=CLOSE_S,
             )
         )
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are for the service, or for the parent of several."""
+        yield
+
     async def main_loop(self) -> None:
-        """Wait for the watch loop's end; uvicorn's own loop wakes up ten times a second, for nothing we use."""
+        """Wait for the loop's end; uvicorn's own loop wakes up ten times a second, for nothing we use."""
         with contextlib.suppress(asyncio.CancelledError):  # the shutdown follows, as after uvicorn's own loop
             await asyncio.Event().wait()
 

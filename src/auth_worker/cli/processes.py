@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterable, Mapping
 from typing import Any
 
@@ -32,15 +31,15 @@ def run_processes(settings: Settings, parameters: Mapping[str, Any]) -> int:
     environments = [_named(settings, number) for number in range(1, parameters["processes"] + 1)]
     log = logger_of(None, settings)
     supervisor = Supervisor(arguments, environments, log, changes)
-    return run_async(_supervise(supervisor, listen(settings, log), log))
+    return run_async(_supervise(supervisor, settings, log))
 
 
-async def _supervise(supervisor: Any, listener: socket.socket | None, log: Any) -> int:
+async def _supervise(supervisor: Any, settings: Settings, log: Any) -> int:
     from auth_worker.supervisor.http import serve
 
     serving = None
-    if listener is not None:
-        serving = asyncio.create_task(serve(supervisor, listener))
+    if (listener := listen(settings, log)) is not None:
+        serving = asyncio.create_task(serve(supervisor, settings, listener))
         host, port, *_ = listener.getsockname()
         log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=host, port=port)
     try:

@@ -42,10 +42,13 @@ class Answer(NamedTuple):
 
 
 async def ask_all(
-    children: Sequence[Child], request: Request, headers: Mapping[str, str] | None = None
+    children: Sequence[Child],
+    request: Request,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
 ) -> list[Answer]:
     """What all of them say to ``request``; ``headers`` replace those of it."""
-    return list(await asyncio.gather(*(ask(child, request, headers) for child in children)))
+    return list(await asyncio.gather(*(ask(child, request, headers, body) for child in children)))
 
 
 async def ask(
@@ -55,7 +58,8 @@ async def ask(
     if child.pid is None:
         return Answer(child.number, 0, [], b"it does not run, and is started again")
     given = {name: value for name, value in request.headers.items() if name not in HOPS} | dict(headers or {})
-    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    given["x-forwarded-for"] = request.client.host if request.client else ""
+    path = request.scope["raw_path"].decode("ascii") + (f"?{request.url.query}" if request.url.query else "")
     patience = PROBE_PATIENCE_S if request.url.path in PROBES else PATIENCE_S
     connection = _UnixConnection(child.address, patience)
     return await asyncio.to_thread(_exchange, child, connection, request.method, path, given, body)

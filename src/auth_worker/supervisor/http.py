@@ -2,17 +2,16 @@
 
 Who may ask what is for the processes to say: they get each request as it came, and a refusal is passed on.
 Counters are each process's own, so that Prometheus sees which one began anew: every sample has the label
-``process``. What is not a probe, health or metrics goes to the first process that runs.
+``process``. What is meant for the service itself (``/api/v1/service``) is told to all of them; whatever else it is
+goes to the first process that runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -22,6 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from auth_worker.admin.api.door import read_body
+from auth_worker.admin.server import QuietServer
+from auth_worker.config import Settings
 from auth_worker.supervisor.answers import Answer, as_response, ask, ask_all, reasons_of, refusal_of
 from auth_worker.supervisor.processes import Supervisor
 
@@ -29,41 +31,17 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 PLAIN = {"accept": "text/plain"}
 
 
-async def serve(supervisor: Supervisor, listener: socket.socket) -> None:
+async def serve(supervisor: Supervisor, settings: Settings, listener: socket.socket) -> None:
     """Answer on ``listener`` until cancelled."""
-    config = uvicorn.Config(
-        build_app(supervisor),
-        loop="none",
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-    )
-    await _Server(config).serve(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn, without its signal handlers and its ticking clock."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """The supervisor has handlers of its own."""
-        yield
-
-    async def main_loop(self) -> None:
-        """Wait for the end."""
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
+    await QuietServer(build_app(supervisor, settings)).serve(sockets=[listener])
 
 
 class _Port:
     """What each path answers."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, settings: Settings) -> None:
         self._supervisor = supervisor
+        self._settings = settings
 
     async def live(self, request: Request) -> Response:
         """No process has come to a standstill. One that died or begins is no reason to restart the parent."""
@@ -80,9 +58,12 @@ class _Port:
         """All of them have."""
         return _verdict(reasons_of(await ask_all(self._supervisor.children, request)))
 
-    async def health(self, request: Request) -> Response:
-        """Their processors, each with the number of its process."""
-        answers = await ask_all(self._supervisor.children, request)
+    async def service(self, request: Request) -> Response:
+        """Each of them is told; what they say together, their processors with the number of their process."""
+        body = await read_body(request.receive, self._settings)
+        if isinstance(body, Response):
+            return body
+        answers = await ask_all(self._supervisor.children, request, body=body)
         if (refused := refusal_of(answers)) is not None:
             return refused
         reports = [(answer.number, answer.json) for answer in answers]
@@ -114,18 +95,20 @@ class _Port:
         """Whatever else it is."""
         children = self._supervisor.children
         child = next((child for child in children if child.pid), children[0])
-        return as_response(await ask(child, request, body=await request.body()))
+        body = await read_body(request.receive, self._settings)
+        return body if isinstance(body, Response) else as_response(await ask(child, request, body=body))
 
 
-def build_app(supervisor: Supervisor) -> Starlette:
+def build_app(supervisor: Supervisor, settings: Settings) -> Starlette:
     """The application that speaks for the children of ``supervisor``."""
-    port = _Port(supervisor)
+    port = _Port(supervisor, settings)
     return Starlette(
         routes=[
             Route("/livez", port.live),
             Route("/readyz", port.ready),
             Route("/startupz", port.started),
-            Route("/health", port.health),
+            Route("/health", port.service),
+            Route("/api/v1/service{path:path}", port.service, methods=METHODS),
             Route("/metrics", port.metrics),
             Route("/{path:path}", port.pass_on, methods=METHODS),
         ]

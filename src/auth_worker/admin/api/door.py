@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_worker.admin.access import refusal
 from auth_worker.admin.subject import Subject
+from auth_worker.config import Settings
 from auth_worker.watch import WatchLoop
 
 if TYPE_CHECKING:
@@ -36,10 +38,9 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Part of ASGI."""
-        most = self._subject.settings.max_payload_bytes + ROOM
-        body = await _body_of(receive, most)
-        if body is None:
-            await refusal(413, f"a request may have {most} bytes")(scope, receive, send)
+        body = await read_body(receive, self._subject.settings)
+        if isinstance(body, JSONResponse):
+            await body(scope, receive, send)
             return
         await self._open()
         for message in await self._loop.call(_answers(self._app, scope, body)):
@@ -67,14 +68,15 @@ async def _build(subject: Subject, work_loop: asyncio.AbstractEventLoop) -> tupl
     return build_api(desk), desk
 
 
-async def _body_of(receive: Receive, most: int) -> bytes | None:
-    """All that was sent; None if it is too much."""
+async def read_body(receive: Receive, settings: Settings) -> bytes | JSONResponse:
+    """All that was sent; the refusal if it is too much."""
+    most = settings.max_payload_bytes + ROOM
     body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
         if len(body) > most:
-            return None
+            return refusal(413, f"a request may have {most} bytes")
         if not message.get("more_body"):
             return bytes(body)
 
