@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,8 @@ from auth_worker.cli import main
 from embedded_users import eventually
 
 PROGRAM = Path(sys.executable).with_name("auth-worker")
+Run = Callable[..., tuple[int, str, str]]
+"""Runs a command in this process: exit code, stdout, stderr."""
 
 
 def environment(**settings: str) -> dict[str, str]:

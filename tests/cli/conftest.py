@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
-from cli.commands import Worker
+from cli.commands import Run, Worker, run_here
 from embedded_users import eventually, nothing_runs
 
 
@@ -42,3 +43,23 @@ def worker(folder: Path) -> Iterator[Callable[..., Worker]]:
     for one in workers:
         if one.process.poll() is None:
             one.kill()
+
+
+@pytest.fixture
+def client(folder: Path, redis_url: str) -> Iterator[redis.Redis]:
+    """The broker, to look what a command did."""
+    with redis.Redis.from_url(redis_url, decode_responses=True) as connected:
+        yield connected
+
+
+@pytest.fixture
+def run(folder: Path, redis_url: str, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run_here(*arguments, "--redis", redis_url)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,6 @@ import redis
 from auth_worker.queue import JobOptions
 from cli.commands import PROGRAM, Terminal, environment, run_here, run_program
 from servers import free_port
-
-
-@pytest.fixture
-def client(folder: Path, redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url, decode_responses=True) as connected:
-        yield connected
 
 
 def stored(client: redis.Redis, job_id: str) -> dict[str, Any]:

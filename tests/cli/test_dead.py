@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from cli.commands import run_here, run_program
+from cli.commands import Run, run_program
 from cli.prepared import SECRET, Typist, die
 from workers import DEAD, QUEUE
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def client(folder: Path, redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url, decode_responses=True) as connected:
-        yield connected
-
-
-@pytest.fixture
-def run(folder: Path, redis_url: str, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run_here(*arguments, "--redis", redis_url)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def letters(run: Run, *arguments: object) -> list[dict[str, Any]]:

@@ -5,37 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 
-from cli.commands import Terminal, Worker, magic_link, run_here, run_program
+from cli.commands import Run, Terminal, Worker, magic_link, run_here, run_program
 from cli.prepared import add, die
 from servers import free_port
 from workers import DEAD, QUEUE
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def client(folder: Path, redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url, decode_responses=True) as connected:
-        yield connected
-
-
-@pytest.fixture
-def run(folder: Path, redis_url: str, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run_here(*arguments, "--redis", redis_url)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def test_queues_are_shown_as_a_table(run: Run, redis_url: str) -> None:
