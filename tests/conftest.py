@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from servers import Server
 from telemetry_side import Traces, tracing
 from workers import Desk
+
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")  # how fast it is is no property of what is tried
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,7 @@ def test_a_message_says_that_nobody_wrote_it_by_hand() -> None:
     name=st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=120),
     subject=st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=200),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_name_or_subject_adds_a_header_or_a_recipient(name: str, subject: str) -> None:
     raw = serialized(composed(name=name, subject=subject))
     message = BytesParser(policy=policy.default).parsebytes(raw)
@@ -166,7 +166,6 @@ def test_no_name_or_subject_adds_a_header_or_a_recipient(name: str, subject: str
 
 
 @given(value=st.text())
-@settings(deadline=None)
 def test_whatever_passes_the_check_holds_no_line_break_of_any_kind(value: str) -> None:
     try:
         refuse_unsendable(value)
@@ -181,7 +180,7 @@ def test_whatever_passes_the_check_holds_no_line_break_of_any_kind(value: str) -
         lambda d: len(d) < 200
     )
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_message_id_is_never_folded_or_encoded(domain: str) -> None:
     message_id = message_id_of("emailQueue", "1", 1, domain)
     raw = serialized(composed(message_id=message_id))

@@ -130,7 +130,7 @@ def test_every_kind_of_event_is_tried() -> None:
 
 @pytest.mark.parametrize("form", ["json", "console", "a logger of the user's"])
 @given(secret=secrets, shape=st.one_of(texts, urls), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_field_of_any_event_lets_a_secret_through(form: str, secret: str, shape: str, data: Any) -> None:
     stream, said = io.StringIO(), []
     if form == "a logger of the user's":
@@ -147,7 +147,7 @@ def test_no_field_of_any_event_lets_a_secret_through(form: str, secret: str, sha
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @given(secret=secrets, name=st.sampled_from(["event", "to", "queue", "job_id", "rows"]), value=values)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_field_of_a_consumers_line_lets_a_secret_through(form: str, secret: str, name: str, value: Any) -> None:
     stream = io.StringIO()
     configure_logging(Settings(http_port=None, log_format=form), stream)
@@ -164,7 +164,7 @@ def test_no_field_of_a_consumers_line_lets_a_secret_through(form: str, secret: s
 
 
 @given(secret=secrets, shapes=st.lists(st.one_of(texts, urls), min_size=1, max_size=3), linked=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_exception_lets_a_secret_through(secret: str, shapes: list[str], linked: bool) -> None:
     """Nor its causes, notes, or those it groups."""
     stream = io.StringIO()

@@ -239,12 +239,12 @@ class LogObserver:
     def _operator_change(self, event: OperatorChange) -> None:
         self._log.logger.info(
             WORKER_MESSAGES.OPERATOR_CHANGE,
-            who=event.who,
-            action=event.action,
+            who=redact(event.who),
+            action=redact(event.action),
             queue=event.queue,
-            target=event.target,
+            target=redact(event.target),
             count=event.jobs,
-            result=event.ending,
+            result=redact(event.ending),
         )
 
     def _problem(self, event: Problem) -> None:
