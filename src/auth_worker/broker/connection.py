@@ -150,7 +150,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio's protocol."""
-        self._lose(BrokerUnavailableError(f"the connection broke: {error or 'closed by Redis'}"))
+        lost = BrokerUnavailableError(f"the connection broke: {error or 'closed by Redis'}")
+        lost.__cause__ = error
+        self._lose(lost)
 
     def _lose(self, error: BrokerUnavailableError) -> None:
         if self._lost is not None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from auth_worker.broker.connection import Connection
+from auth_worker.broker.remedies import tls_error, with_remedy
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 
@@ -26,15 +29,21 @@ async def dial(connection: Connection, host: str, port: int, tls: ssl.SSLContext
     options: Any = {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
     try:
         transport, _ = await loop.create_connection(lambda: connection, host, port, ssl=tls, **options)
-    except ssl.SSLCertVerificationError as error:
-        raise BrokerError(_distrust(host, error), "TLS") from error
     except ssl.SSLError as error:
-        raise BrokerError(
-            f"TLS with {host}:{port} failed: {error.reason or error}; does that port speak TLS, and does the "
-            "server want a client certificate (ssl_certfile, ssl_keyfile)?",
-            "TLS",
-        ) from error
+        raise tls_error(error) from error
     _tune(transport.get_extra_info("socket"))
+
+
+@contextlib.contextmanager
+def greeting(connection: Connection, tls: ssl.SSLContext | None) -> Iterator[None]:
+    """While the first words are exchanged: what goes wrong then is told with its remedy."""
+    try:
+        yield
+    except BaseException as error:
+        connection.close("the greeting failed")
+        if isinstance(error, BrokerError):
+            raise with_remedy(error, tls=tls is not None, answered=connection.answered > 0) from error
+        raise
 
 
 async def log_in(connection: Connection, username: str | None, password: str | None) -> None:
@@ -47,24 +56,11 @@ async def ask(host: str, port: int, credentials: Credentials, *command: str | in
     """Connect, put one question, and disconnect. Raises ``OSError`` and ``BrokerError``."""
     connection = Connection(_ignore_loss)
     await dial(connection, host, port, credentials.tls)
-    try:
+    with greeting(connection, credentials.tls):
         await log_in(connection, credentials.username, credentials.password)
-        return await connection.execute(*command)
-    finally:
-        connection.close("the question is answered")
-
-
-def _distrust(host: str, error: ssl.SSLCertVerificationError) -> str:
-    why = error.verify_message.rstrip(".") or str(error)
-    if "mismatch" in why or "not valid for" in why:
-        return (
-            f"the certificate of Redis is for another host: {why}; connect by a name the certificate has, or have "
-            f"one made that names {host}"
-        )
-    return (
-        f"the certificate of Redis cannot be trusted: {why}; give the authority that signed it: "
-        "?ssl_ca_certs=/path/ca.pem"
-    )
+        answer = await connection.execute(*command)
+    connection.close("the question is answered")
+    return answer
 
 
 def _tune(sock: socket.socket | None) -> None:

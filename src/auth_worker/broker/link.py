@@ -16,7 +16,8 @@ from typing import Any
 
 from auth_worker.broker.address import Address
 from auth_worker.broker.connection import ELSEWHERE_CODES, Connection, OnReply, pack
-from auth_worker.broker.dialing import dial, log_in
+from auth_worker.broker.dialing import dial, greeting, log_in
+from auth_worker.broker.remedies import no_answer
 from auth_worker.broker.scripts import Script
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 from auth_worker.events import BrokerChanged
@@ -85,9 +86,10 @@ class Link:
         finally:
             up.cancel()
         if not self.is_up:
-            error = self.last_error or BrokerUnavailableError("no answer")
+            error = self.last_error or no_answer(tls=self.address.tls is not None)
             await self.stop()
-            raise type(error)(f"cannot connect to {self.address} within {timeout:g} s: {error}", error.code)
+            waited = f" within {timeout:g} s" if _may_pass(error) else ""
+            raise type(error)(f"cannot connect to {self.address}{waited}: {error}", error.code)
 
     async def stop(self) -> None:
         """Close the connection and stop keeping it."""
@@ -156,8 +158,8 @@ class Link:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
                     self._connection = await self._connect()
             except (OSError, BrokerError, ValueError, TimeoutError) as error:
-                self.last_error = _connect_error(error)
-                if isinstance(self.last_error, BrokerUnavailableError | BrokerBusyError) or self._was_up:
+                self.last_error = self._connect_error(error)
+                if _may_pass(self.last_error) or self._was_up:
                     await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
                     delay = min(delay * 2, LONGEST_RETRY)
                     continue
@@ -169,6 +171,13 @@ class Link:
                 await self._broken.wait()
             finally:
                 watching.cancel()
+
+    def _connect_error(self, error: Exception) -> BrokerError:
+        if isinstance(error, BrokerError):
+            return error
+        if isinstance(error, TimeoutError):
+            return no_answer(tls=self.address.tls is not None)
+        return BrokerUnavailableError(str(error) or type(error).__name__)
 
     _was_up = False
 
@@ -196,11 +205,8 @@ class Link:
         else:
             self.place = await self.address.resolve()
             await dial(connection, *self.place, self.address.tls)
-        try:
+        with greeting(connection, self.address.tls):
             await self._greet(connection)
-        except BaseException:
-            connection.close("the greeting failed")
-            raise
         return connection
 
     async def _greet(self, connection: Connection) -> None:
@@ -249,9 +255,6 @@ class Link:
                 connection.close(f"no answer for {silent:.0f} s")
 
 
-def _connect_error(error: Exception) -> BrokerError:
-    if isinstance(error, BrokerError):
-        return error
-    if isinstance(error, TimeoutError):
-        return BrokerUnavailableError("no answer in time")
-    return BrokerUnavailableError(str(error) or type(error).__name__)
+def _may_pass(error: BrokerError) -> bool:
+    """Whether it is worth while to try again."""
+    return isinstance(error, BrokerUnavailableError | BrokerBusyError)

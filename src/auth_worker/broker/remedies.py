@@ -1,0 +1,68 @@
+"""Why a server does not let us in, and what to do about it, in a sentence."""
+
+from __future__ import annotations
+
+import ssl
+
+from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
+
+_BY_REFUSAL = {
+    "WRONGPASS": "check user and password of the URL (special characters percent-encoded), and that it is on",
+    "NOAUTH": "it wants a password: redis://user:password@host, or redis://:password@host for the default user",
+    "NOPERM": "give the user what `auth-worker doctor --acl` prints",
+    "LOADING": "it reads its data, which takes a while after a start: give it longer (startup_timeout)",
+    "ERR AUTH": "it has no password: take the one in the URL out, or set one on the server (requirepass)",
+    "ERR DB index": "take another database, such as 0: the server's `databases` says how many it has",
+    "ERR SELECT": "in a cluster there is database 0 alone",
+    "ERR max number of clients": "raise its maxclients, or run fewer workers",
+}
+_TEMPORARY = ("ERR max number of clients",)
+CLIENT_CERTIFICATE = "does the server want a client certificate (ssl_certfile, ssl_keyfile)?"
+
+
+def with_remedy(error: BrokerError, *, tls: bool, answered: bool) -> BrokerError:
+    """The same error with its remedy, where we know one.
+
+    ``tls``: whether we speak TLS; ``answered``: whether the server has answered anything before.
+    """
+    if isinstance(error.__cause__, ssl.SSLError):
+        return tls_error(error.__cause__)
+    if isinstance(error, BrokerUnavailableError) and not answered:
+        question = CLIENT_CERTIFICATE if tls else "is that Redis? if that port speaks TLS: rediss://"
+        return type(error)(f"{error}; {question}", error.code)
+    refusal = str(error).removeprefix("Redis refused: ")
+    for beginning, remedy in _BY_REFUSAL.items():
+        if refusal.startswith(beginning):
+            kind = BrokerBusyError if beginning in _TEMPORARY else type(error)
+            return kind(f"{str(error).rstrip('.')}; {remedy}", error.code)
+    return error
+
+
+def no_answer(*, tls: bool) -> BrokerUnavailableError:
+    """Nobody has said anything, neither yes nor no."""
+    question = (
+        "does that port speak TLS? if not: redis://" if tls else "is that Redis, with no firewall before it?"
+    )
+    return BrokerUnavailableError(f"no answer; {question}")
+
+
+def tls_error(error: ssl.SSLError) -> BrokerError:
+    """TLS failed: most often at the certificate of the server or of the client, and then it will fail again."""
+    reason = (getattr(error, "reason", "") or str(error)).replace("_", " ").lower()
+    if isinstance(error, ssl.SSLEOFError):  # as of a TLS proxy whose Redis is down
+        return BrokerUnavailableError(f"TLS failed: {reason}", "TLS")
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        question = CLIENT_CERTIFICATE if "alert" in reason else "does that port speak TLS? if not: redis://"
+        return BrokerError(f"TLS failed: {reason}; {question}", "TLS")
+    why = error.verify_message.rstrip(".") or str(error)
+    if "mismatch" in why or "not valid for" in why:
+        return BrokerError(
+            f"the certificate of Redis is for another host: {why}; connect by a name it has, or have one made "
+            "that has this name (subjectAltName)",
+            "TLS",
+        )
+    return BrokerError(
+        f"the certificate of Redis cannot be trusted: {why}; name the authority that signed it: "
+        "?ssl_ca_certs=/path/ca.pem",
+        "TLS",
+    )
