@@ -47,8 +47,9 @@ redis: .venv/dev.stamp interop ## the tests that meet a broker once more, on RED
 bench: .venv/dev.stamp interop ## measure against Node BullMQ and the official client
 	$(BIN)/python -m bench $(ARGS)
 
-chaos: .venv/dev.stamp ## break things at random for MINUTES=, repeatable with SEED=
-	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+chaos: .venv/dev.stamp ## break things for MINUTES=, repeatable with SEED=; or RESTARTS=100, or JOBS=1000000
+	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(RESTARTS),--restarts $(RESTARTS)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 interop: tests/interop/node_modules/.package-lock.json ## install Node BullMQ, for the interop tests and the benchmark
 

@@ -38,6 +38,15 @@ def consumer_for(ledger: Ledger, url: str) -> Callable[[Job], Awaitable[Any]]:
     return consumer
 
 
+def unwritten_consumer_for(ledger: Ledger, url: str) -> Callable[[Job], Awaitable[Any]]:
+    """An ``async def`` consumer for so many jobs that the ledger could not hold their runs."""
+
+    async def consumer(job: Job) -> Any:
+        return await _act(job, ledger, url)
+
+    return consumer
+
+
 def plain_consumer_for(ledger: Ledger) -> Callable[[Job], Any]:
     """A plain ``def`` consumer, for a thread; of all works it knows how to sleep."""
 

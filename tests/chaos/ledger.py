@@ -24,7 +24,7 @@ class Ledger:
     """The file at ``path``, for writing and for reading.
 
     ``what`` of an entry: accepted (by the broker), ready (a worker), started and ended (a run), died, frozen and
-    thawed (a process), fault (on the way to the broker, for all).
+    thawed (a process), vitals (of a process that was asked), fault (on the way to the broker, for all).
     """
 
     def __init__(self, path: Path) -> None:

@@ -25,8 +25,9 @@ class Orders:
     ``dead``: where the letters of every queue go; a ``*`` stands for the queue's name.
     ``config`` and ``settings`` change ``QUICK`` and the usual settings. ``crash``: the point at which the process
     kills itself, when it comes there for the ``crash_at``-th time. ``off``: the safeguard that is switched off.
-    ``plain``: the consumer is a plain function, which runs in a thread. ``clock_jumps``: the wall clock jumps an
-    hour forth and back all the time. ``log``: where stdout and stderr go; None is a pipe that nobody reads.
+    ``plain``: the consumer is a plain function, which runs in a thread. ``unwritten``: its runs are too many for
+    the ledger. ``clock_jumps``: the wall clock jumps an hour forth and back all the time. ``log``: where stdout
+    and stderr go; None is a pipe that nobody reads.
     """
 
     url: str
@@ -40,4 +41,5 @@ class Orders:
     crash_at: int = 1
     off: str = ""
     plain: bool = False
+    unwritten: bool = False
     clock_jumps: bool = False

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,23 @@ class Nursery:
         self._process.stdout.close()
 
 
+@dataclass(frozen=True)
+class Vitals:
+    """Of a process: its resident memory in bytes, the blocks of it that Python uses, and what else it holds."""
+
+    memory: int
+    blocks: int
+    files: int
+    threads: int
+    tasks: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.memory / 2**20:.1f} MiB resident, {self.blocks} blocks, {self.files} file descriptors, "
+            f"{self.threads} threads, {self.tasks} tasks"
+        )
+
+
 class Worker:
     """One worker process."""
 
@@ -104,6 +121,19 @@ class Worker:
     def open_files(self) -> int:
         """How many file descriptors it has."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    @property
+    def threads(self) -> int:
+        """How many threads it has."""
+        return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
+
+    async def vitals(self) -> Vitals:
+        """What it needs at the moment."""
+        before = len(self._ledger.entries("vitals"))
+        self.signal(signal.SIGUSR1)
+        await eventually(lambda: len(self._ledger.entries("vitals")) > before, f"the vitals of {self.pid}")
+        told = self._ledger.entries("vitals")[-1]
+        return Vitals(self.memory, told["blocks"], self.open_files, self.threads, told["tasks"])
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it still lives."""

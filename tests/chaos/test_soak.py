@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from chaos.endurance import WARM_UP, endure
 from chaos.stage import Stage
 
 SOAK_S = float(os.environ.get("AUTH_TEST_CHAOS_SECONDS", "8"))
+JOBS = int(os.environ.get("AUTH_TEST_CHAOS_JOBS", "30000"))
 BATCH = 400
 GROWTH = 0.10
 MIXED: tuple[dict[str, Any], ...] = (
@@ -41,3 +43,10 @@ async def test_memory_and_descriptors_stay_flat_over_a_soak(stage: Stage) -> Non
     assert jobs > 3 * BATCH
     assert worker.memory < memory * (1 + GROWTH) + 2**20, f"after {jobs} jobs"
     assert abs(worker.open_files - files) <= 5
+
+
+@pytest.mark.timeout(60 + JOBS / 1000)
+async def test_no_job_leaves_anything_behind_in_its_process(stage: Stage) -> None:
+    """Neither memory nor files, threads or tasks; ``make chaos JOBS=1000000`` for more of them."""
+    endurance = await endure(stage, JOBS, WARM_UP)
+    assert endurance.violations == [], str(endurance)

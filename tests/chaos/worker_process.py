@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from auth_worker import Settings, WorkerService
 from auth_worker.cli.loop import run_async
 from auth_worker.events import ProcessorChanged
 from auth_worker.logs import configure_logging
-from chaos.consumer import consumer_for, plain_consumer_for
+from chaos.consumer import consumer_for, plain_consumer_for, unwritten_consumer_for
 from chaos.faults import crash_at, switch_off
 from chaos.ledger import Ledger
 from chaos.orders import QUICK, Orders
@@ -43,13 +46,26 @@ async def _serve(orders: Orders, ledger: Ledger) -> int:
             asyncio.get_running_loop().call_soon(lambda: ledger.write("ready", pid=os.getpid()))
 
     service.runtime.bus.subscribe(ProcessorChanged, changed)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _write_vitals, ledger, service)
     return await service.run()
+
+
+def _write_vitals(ledger: Ledger, service: WorkerService) -> None:
+    """What only the process itself knows: the tasks of both loops, and how many blocks of memory it uses."""
+    gc.collect()
+    loops = (asyncio.get_running_loop(), service.runtime.watch._loop)
+    tasks = sum(len(asyncio.all_tasks(loop)) for loop in loops)
+    ledger.write("vitals", pid=os.getpid(), tasks=tasks, blocks=sys.getallocatedblocks())
 
 
 def _service(orders: Orders, ledger: Ledger) -> WorkerService:
     service = WorkerService(orders.url, settings=_settings(orders))
     for queue in orders.queues:
-        consumer = plain_consumer_for(ledger) if orders.plain else consumer_for(ledger, orders.url)
+        consumer: Any = consumer_for(ledger, orders.url)
+        if orders.plain:
+            consumer = plain_consumer_for(ledger)
+        elif orders.unwritten:
+            consumer = unwritten_consumer_for(ledger, orders.url)
         service.register_processor(
             queue_name=queue,
             processor=consumer,
