@@ -22,6 +22,7 @@ from auth_worker.errors import (
     UnknownJobTypeError,
     UnrecoverableError,
     WaitForChildren,
+    WorkerCrashedError,
 )
 from auth_worker.events import JobFailed, JobRetried
 from auth_worker.job import Job
@@ -63,6 +64,7 @@ __all__ = [
     "UnrecoverableError",
     "WaitForChildren",
     "WorkerConfig",
+    "WorkerCrashedError",
     "WorkerService",
     "__version__",
 ]

@@ -10,7 +10,8 @@
     │   │   ├── InvalidJobDataError   the data does not fit the handler; carries the fields
     │   │   └── InvalidPayloadError   the stored bytes cannot be read as a job
     │   ├── EmailDispatchError        a mail was not sent; a retry may help
-    │   └── JobTimeoutError           the run exceeded its time-out; counts as a failed attempt
+    │   ├── JobTimeoutError           the run exceeded its time-out; counts as a failed attempt
+    │   └── WorkerCrashedError        the job's own process died under it; counts as a failed attempt
     ├── Steering                      not failures: where the job goes next, no attempt counted
     │   ├── Delay                     run again after so many seconds
     │   ├── RateLimited               back to the queue, and the whole queue waits so many seconds
