@@ -122,12 +122,12 @@ class Server:
         path = self.directory / "server.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def start(self, timeout: float = 20.0) -> Self:
-        """Start, and return once PING gives PONG; nothing happens if it runs. ``timeout`` in seconds."""
+    def start(self, timeout: float = 20.0, answer: bytes = b"+PONG") -> Self:
+        """Start, and return once PING gives ``answer``; nothing happens if it runs. ``timeout`` in seconds."""
         if self.running:
             return self
         deadline = time.monotonic() + timeout
-        while not self._try_start(deadline):
+        while not self._try_start(deadline, answer):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.binary} did not start:\n{self.log[-2000:]}")
             if not self._started_before and self.port:
@@ -188,7 +188,7 @@ class Server:
     def __exit__(self, *exc_info: object) -> None:
         self.kill()
 
-    def _try_start(self, deadline: float) -> bool:
+    def _try_start(self, deadline: float, answer: bytes) -> bool:
         command = [str(self.binary), *self._arguments()]
         if sys.platform == "linux" and threading.current_thread() is threading.main_thread():
             command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, *command]
@@ -197,7 +197,7 @@ class Server:
         weakref.finalize(self, _end, self._process)
         while self._process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError):
-                if self.ask("PING", timeout=1).startswith(b"+PONG") and self._process.poll() is None:
+                if self.ask("PING", timeout=1).startswith(answer) and self._process.poll() is None:
                     return True
             time.sleep(0.01)
         self.kill()

@@ -25,6 +25,8 @@ NOTICE = 1.0
 """How long (s) past the deadline the event loop may take to notice a signal; then it is taken for blocked."""
 LATEST = 4.0
 """How long (s) past the deadline a stop may take that goes its way."""
+AT_ONCE = 3
+"""The signal that ends the process at once, whatever goes on."""
 LEAVE = 1.0
 """How long (s) the process may take to end by itself after a stop that a consumer has survived."""
 RESCUE_TIMEOUT = 1.0
@@ -51,10 +53,13 @@ class LastResort:
         self._code = code
         self._orders: queue.SimpleQueue[float | None] = queue.SimpleQueue()  # also safe in a signal handler
         self._patience = 0.0
+        self._signals = 0
         self._thread: threading.Thread | None = None
 
     def guard(self, numbers: Iterable[signal.Signals], patience: float) -> None:
-        """Count down from each of these signals, ``patience`` s from the first one. From the main thread.
+        """Count down from each of these signals, ``patience`` s from the first one, none from the third.
+
+        From the main thread.
 
         The loop's own handlers of the signals stay as they are: Python's come beside them, and they are called
         also while the loop is blocked.
@@ -68,7 +73,8 @@ class LastResort:
 
     def noticed(self, patience: float) -> None:
         """The loop has noticed a signal and stops within ``patience`` s."""
-        self._end_in(patience + LATEST)
+        if self._signals < AT_ONCE:
+            self._end_in(patience + LATEST)
 
     def stand_down(self) -> None:
         """The stop is over: the process can end by itself, unless a consumer is stuck."""
@@ -78,7 +84,8 @@ class LastResort:
             self._orders.put(None)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._end_in(self._patience + NOTICE)
+        self._signals += 1
+        self._end_in(self._patience + NOTICE if self._signals < AT_ONCE else 0)
         self._patience = 0.0
 
     def _end_in(self, seconds: float) -> None:
@@ -90,9 +97,9 @@ class LastResort:
             while True:
                 due = self._orders.get(timeout=None if due is None else max(due - time.monotonic(), 0))
         try:
-            self._log.logger.error(
-                WORKER_ERRORS.SHUTDOWN_FAILED, error="a consumer cannot be stopped, left behind"
-            )
+            hurried = self._signals >= AT_ONCE
+            why = "ended at the third signal" if hurried else "a consumer cannot be stopped, left behind"
+            self._log.logger.error(WORKER_ERRORS.SHUTDOWN_FAILED, error=why)
             self._rescue()
             self._log.drain()
         finally:

@@ -1,0 +1,71 @@
+"""Servers that are not what they are taken for, each in a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import hiredis
+
+Answer = Callable[[bytes], bytes]
+
+
+@contextlib.contextmanager
+def impostor(answer: Callable[[], Answer]) -> Iterator[int]:
+    """Listen on a port of 127.0.0.1, which it gives; each connection gets an ``answer()`` to ask what to say."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    threads: list[threading.Thread] = []
+    open_sockets = [listener]
+
+    def serve(connection: socket.socket, say: Answer) -> None:
+        with connection, contextlib.suppress(OSError):
+            while data := connection.recv(65536):
+                connection.sendall(say(data))
+
+    def listen() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                open_sockets.append(connection)
+                threads.append(threading.Thread(target=serve, args=(connection, answer())))
+                threads[-1].start()
+
+    threads.append(threading.Thread(target=listen))
+    threads[0].start()
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        for one in open_sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        for thread in threads:
+            thread.join(10)
+
+
+def web_server() -> Answer:
+    """Takes everything for a bad request."""
+    return lambda data: b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+
+
+def silence() -> Answer:
+    """Listens, and never says a word."""
+    return lambda data: b""
+
+
+def redis_of_old() -> Answer:
+    """Redis 5, as far as a client sees that only greets it."""
+    reader = hiredis.Reader()
+    info = b"redis_version:5.0.14\r\nrole:master\r\nmaxmemory_policy:noeviction\r\n"
+    answers = {b"PING": b"+PONG\r\n", b"CLIENT": b":7\r\n", b"INFO": b"$%d\r\n%s\r\n" % (len(info), info)}
+
+    def say(data: bytes) -> bytes:
+        reader.feed(data)
+        said = b""
+        while (command := reader.gets()) is not False:
+            said += answers.get(command[0], b"+OK\r\n")
+        return said
+
+    return say
