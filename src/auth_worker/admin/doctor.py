@@ -50,7 +50,7 @@ class Doctor:
             healthy=all(finding.level != "fail" for finding in findings),
             broker=str(self._link.address),
             findings=findings,
-            acl=acl_rule(self._prefix),
+            acl=acl_rule(self._prefix, cluster=bool(self._link.address.cluster)),
         )
 
     async def _attempt(self, examination: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:

@@ -58,10 +58,16 @@ def needed_commands() -> list[str]:
     return sorted({*_ON_KEY, *_OTHERS})
 
 
-def acl_rule(prefix: str, user: str = "auth-worker") -> str:
+def acl_rule(prefix: str, user: str = "auth-worker", *, cluster: bool = False) -> str:
     """The least that a user must be allowed, as a command for redis-cli; the password is left to fill in."""
-    commands = " ".join(f"+{name}" for name in needed_commands())
+    needed = sorted([*needed_commands(), *(["cluster|slots"] if cluster else [])])
+    commands = " ".join(f"+{name}" for name in needed)
     return f"ACL SETUSER {user} on >PASSWORD resetkeys ~{prefix}:* resetchannels -@all {commands}"
+
+
+def sentinel_acl_rule(user: str = "auth-worker") -> str:
+    """The same for a user of the sentinels, which have users of their own."""
+    return f"ACL SETUSER {user} on >PASSWORD resetkeys resetchannels -@all +sentinel|get-master-addr-by-name"
 
 
 async def refused_commands(link: Link, prefix: str) -> list[str]:

@@ -8,10 +8,12 @@ import typer
 
 from auth_worker.admin.models import Diagnosis
 from auth_worker.admin.operations import Operations
-from auth_worker.broker.permissions import acl_rule
+from auth_worker.broker.address import Address
+from auth_worker.broker.permissions import acl_rule, sentinel_acl_rule
 from auth_worker.cli import flags, operator
 from auth_worker.cli.console import CLEAN
 from auth_worker.cli.tables import console, notes, table, text
+from auth_worker.config import Settings
 
 LEVELS = {"ok": "[green]ok[/]", "warn": "[yellow]WARN[/]", "fail": "[bold red]FAIL[/]"}
 
@@ -36,7 +38,7 @@ def doctor(
     Example: [bold]auth-worker doctor --redis redis://redis.internal:6379[/]
     """
     if acl:
-        typer.echo(acl_rule(flags.settings_of(context.params).prefix))
+        _print_rules(flags.settings_of(context.params))
         raise typer.Exit(CLEAN)
 
     async def work(operations: Operations) -> int:
@@ -48,6 +50,14 @@ def doctor(
         return CLEAN if diagnosis.healthy else operator.UNHEALTHY
 
     operator.operate(context.params, work)
+
+
+def _print_rules(settings: Settings) -> None:
+    address = Address.of(settings.redis_url.get_secret_value()) if settings.redis_url else Address()
+    typer.echo(acl_rule(settings.prefix, cluster=bool(address.cluster)))
+    if address.sentinels:
+        notes().print("and on each sentinel, for ?sentinel_username=auth-worker&sentinel_password=PASSWORD:")
+        typer.echo(sentinel_acl_rule())
 
 
 def _show(diagnosis: Diagnosis) -> None:
