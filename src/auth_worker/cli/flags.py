@@ -26,8 +26,8 @@ Redis = Annotated[
     _flag(
         "--redis",
         "URL",
-        "redis://, rediss://, unix:// or redis+sentinel://. Without one, and none in the settings: the embedded "
-        "broker in the state directory.",
+        "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://. Without one, and none in the "
+        "settings: the embedded broker in the state directory.",
         BROKER,
     ),
 ]
