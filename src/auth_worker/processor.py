@@ -277,7 +277,8 @@ class QueueProcessorService:
     async def _drain(self, timeout: float, hurry: asyncio.Event) -> bool:
         """Wait ``timeout`` s for the running jobs, then hand them back. Bounded also while Redis is away."""
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "draining"))
-        handed_back = self._runs.tally.handed_back
+        tally = self._runs.tally
+        unfinished = tally.handed_back + tally.leases_lost
         quiet = asyncio.gather(self._intake.close(), self._runs.idle.wait())
         await _either(timeout, quiet, hurry.wait())
         if self._runs:
@@ -285,7 +286,7 @@ class QueueProcessorService:
             await _either(CANCEL_GRACE, self._runs.idle.wait())
             self._runs.hand_back_all()
             await _either(CANCEL_GRACE, self._runs.idle.wait())
-        return not self._runs and self._runs.tally.handed_back == handed_back
+        return not self._runs and tally.handed_back + tally.leases_lost == unfinished
 
 
 async def _either(timeout: float, *awaitables: Any) -> None:

@@ -17,6 +17,8 @@ from unittest import mock
 from auth_worker import run as run_module
 from auth_worker import runs as runs_module
 from auth_worker import runtime as runtime_module
+from auth_worker.broker import discovery as discovery_module
+from auth_worker.broker import link as link_module
 from auth_worker.broker.connection import pack
 from auth_worker.broker.letters import LetterBox
 from auth_worker.broker.link import Link
@@ -51,6 +53,8 @@ SAFEGUARDS = (
     "quarantine",
     "decoding",
     "reconciliation",
+    "leaving a demoted primary",
+    "majority of the sentinels",
 )
 
 
@@ -167,6 +171,10 @@ def switch_off(safeguard: str) -> None:
             _replace(runs_module, "InvalidPayloadError", ZeroDivisionError)
         case "reconciliation":
             _replace(Reconciliation, "reconcile", _nothing)
+        case "leaving a demoted primary":
+            _replace(link_module, "ELSEWHERE_CODES", frozenset())
+        case "majority of the sentinels":
+            _replace(discovery_module, "_majority", _believe_the_first)
         case _:
             raise ValueError(f"no safeguard is called {safeguard!r}")
 
@@ -199,6 +207,10 @@ def _add_unguarded(box: LetterBox, letter: Any, guard: Any) -> bytes:
 async def _give_up(settlement: Any, run: Any, outcome: Any, now: int, letter: Any) -> None:
     await asyncio.sleep(0)
     settlement._reporter.lost(run)
+
+
+async def _believe_the_first(question: Callable[[Any], Any], places: list[Any]) -> Any:
+    return await question(places[0])
 
 
 def _flush(link: Link) -> None:

@@ -13,7 +13,7 @@ from chaos.endurance import WARM_UP, endure
 from chaos.stage import Stage
 
 SOAK_S = float(os.environ.get("AUTH_TEST_CHAOS_SECONDS", "8"))
-JOBS = int(os.environ.get("AUTH_TEST_CHAOS_JOBS", "30000"))
+JOBS = int(os.environ.get("AUTH_TEST_CHAOS_JOBS", "20000"))
 BATCH = 400
 GROWTH = 0.10
 MIXED: tuple[dict[str, Any], ...] = (
