@@ -139,7 +139,7 @@ def test_absurd_attempts_are_clamped(attempts: str, clamped: int) -> None:
 
 @pytest.mark.parametrize("field", ["name", "data", "opts"])
 def test_a_field_beyond_the_limit_is_refused_before_it_is_read(field: str) -> None:
-    with pytest.raises(InvalidPayloadError, match=rf"{field} has 1001 bytes, more than the limit of 1000"):
+    with pytest.raises(InvalidPayloadError, match=rf"{field} has 1,001 bytes, more than the limit of 1,000"):
         read(stored(**{field: "[" * (LIMIT + 1)}))
 
 

@@ -119,7 +119,7 @@ def decide_result(value: Any, max_bytes: int) -> Outcome:
         return Fail(reason, ReasonClass.UNRECOVERABLE, reason)
     if len(text) > max_bytes:
         reason = (
-            f"the consumer's return value has {len(text)} bytes, more than the limit of {max_bytes} "
+            f"the consumer's return value has {len(text):,} bytes, more than the limit of {max_bytes:,} "
             "(setting max_result_bytes)"
         )
         return Fail(reason, ReasonClass.UNRECOVERABLE, reason)

@@ -80,7 +80,7 @@ def _refuse_too_long(raw: RawJob, max_bytes: int) -> None:
     for field in (b"name", b"data", b"opts"):
         if len(raw.get(field, b"")) > max_bytes:
             raise InvalidPayloadError(
-                f"{field.decode()} has {len(raw[field])} bytes, more than the limit of {max_bytes} "
+                f"{field.decode()} has {len(raw[field]):,} bytes, more than the limit of {max_bytes:,} "
                 "(setting max_payload_bytes)"
             )
 

@@ -277,8 +277,7 @@ class QueueProcessorService:
     async def _drain(self, timeout: float, hurry: asyncio.Event) -> bool:
         """Wait ``timeout`` s for the running jobs, then hand them back. Bounded also while Redis is away."""
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "draining"))
-        tally = self._runs.tally
-        unfinished = tally.handed_back + tally.leases_lost
+        unfinished = self._runs.tally.unfinished
         quiet = asyncio.gather(self._intake.close(), self._runs.idle.wait())
         await _either(timeout, quiet, hurry.wait())
         if self._runs:
@@ -286,7 +285,7 @@ class QueueProcessorService:
             await _either(CANCEL_GRACE, self._runs.idle.wait())
             self._runs.hand_back_all()
             await _either(CANCEL_GRACE, self._runs.idle.wait())
-        return not self._runs and tally.handed_back + tally.leases_lost == unfinished
+        return not self._runs and self._runs.tally.unfinished == unfinished
 
 
 async def _either(timeout: float, *awaitables: Any) -> None:

@@ -83,6 +83,11 @@ class Tally:
         self.handed_back = self.leases_lost = self.dead_lettered = 0
         self.total_ms = 0.0
 
+    @property
+    def unfinished(self) -> int:
+        """How many runs ended without an outcome of their own."""
+        return self.handed_back + self.leases_lost
+
     def metrics(self, active: int) -> Metrics:
         """The counters as they are now."""
         processed = self.completed + self.failed

@@ -13,16 +13,16 @@ from chaos.stage import Stage
 from chaos.supervisor import Nursery
 from proxy import Proxy
 from replication import settle
-from sentinels import SERVICE, Sentinel
+from sentinels import QUICK, SERVICE, Sentinel
 from servers import Server
 
-PATIENCE_S = 4.0
+PATIENCE_S = 3.0
 LASTING = {"lock_duration": 60_000}
 
 
 async def demoted_primary(nursery: Nursery, directory: Path, off: str) -> list[str]:
     """The old primary lives on as a replica, and its name leads to the new one."""
-    with Server() as old, Server(config={"replicaof": f"127.0.0.1 {old.port}"}) as new:
+    with Server(config=QUICK) as old, Server(config={**QUICK, "replicaof": f"127.0.0.1 {old.port}"}) as new:
         async with Proxy(old.port) as name, Stage(nursery, directory, old.url, found_by=name.url) as stage:
             await stage.crew.hire(off=off, config=LASTING)
             await stage.add(*({"s": 0.05} for _ in range(40)))

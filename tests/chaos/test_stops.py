@@ -10,7 +10,7 @@ import pytest
 
 from auth_worker import Job, JobQueue, Settings, WorkerService
 from servers import Server
-from workers import FAST, QUEUE, Desk
+from workers import FAST, QUEUE, Desk, eventually
 
 QUIET = Settings(http_port=None, log_level="ERROR")
 DEADLINE_S, ROOM_S = 0.3, 3.0
@@ -36,6 +36,8 @@ async def test_deadline_is_kept_by_a_stop(tmp_path: Path, paused: bool, away: bo
         async with JobQueue(QUEUE, server.url) as jobs:
             job_id = await jobs.add("n", {})
         await started.wait()
+        if not hung:
+            await eventually(lambda: service.get_metrics()[0].metrics.completed == 1)
         if paused:
             await service.pause_all()
         if away:

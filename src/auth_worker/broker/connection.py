@@ -65,12 +65,21 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._lost: BrokerUnavailableError | None = None
         self.answered = 0
-        """How many replies came so far: while commands wait and this stands still, the link is suspect."""
+        """How many replies came so far."""
+        self._heard = 0
 
     @property
     def waiting(self) -> int:
         """How many replies are still to come."""
         return len(self._waiting)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Another one as long as anything comes or goes, be it a part of one large reply or command.
+
+        While commands wait and this stands still, the link is suspect.
+        """
+        return self._heard, self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def send(self, command: bytes, on_reply: OnReply) -> None:
         """Write ``command`` soon; ``on_reply`` gets the reply, or the ``BrokerError`` instead of one."""
@@ -126,6 +135,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Part of asyncio's protocol: hand each complete reply to the callback waiting longest."""
         reader, waiting = self._reader, self._waiting
+        self._heard += 1
         reader.feed(data)
         while True:
             try:

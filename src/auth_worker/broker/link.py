@@ -240,15 +240,15 @@ class Link:
             )
 
     async def _watch(self, connection: Connection) -> None:
-        """Give the connection up when commands wait and nothing answers: its other end may be gone."""
+        """Give the connection up when commands wait and nothing moves: its other end may be gone."""
         step = self._silence_limit / 4
-        silent, answered = 0.0, connection.answered
+        silent, progress = 0.0, connection.progress
         while True:
             before = time.monotonic()
             await asyncio.sleep(step)
             late = time.monotonic() - before - step
-            if connection.answered != answered or not connection.waiting or late > step:
-                silent, answered = 0.0, connection.answered
+            if connection.progress != progress or not connection.waiting or late > step:
+                silent, progress = 0.0, connection.progress
                 continue
             silent += step
             if silent >= self._silence_limit:
