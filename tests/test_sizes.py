@@ -78,7 +78,7 @@ async def test_50_mb_work_within_raised_limits_and_another_queue_goes_on(generou
 
 async def test_a_result_of_5_mb_is_stored_at_the_defaults_and_one_of_20_is_refused(desk: Desk) -> None:
     async def consumer(job: Job) -> str:
-        return "x" * job.data["bytes"]
+        return "x" * int(job.data["bytes"])
 
     fits = await desk.jobs.add("fits", {"bytes": 5 * MB})
     await desk.jobs.add("too large", {"bytes": 20 * MB})
