@@ -159,3 +159,20 @@ async def test_purging_leaves_the_jobs(desk: Desk, operations: Operations, chang
     assert (await operations.dead.page(DEAD)).total == 2
     assert (await desk.counts())["failed"] == 5
     assert changes == [Change(action="purge", queue=DEAD, target="3 letters", count=3)]
+
+
+async def test_a_job_of_a_work_queue_is_no_letter_and_stays(desk: Desk, operations: Operations) -> None:
+    """Whoever names the queue a letter came from, and not that which holds it, must not lose that queue's jobs."""
+    ids = await desk.jobs.add_bulk({"name": "n", "data": {}, "opts": {"jobId": f"kept-{n}"}} for n in range(3))
+    for wanted in (LetterFilter(), LetterFilter(older_than=0), LetterFilter(text="")):
+        assert await operations.dead.select(QUEUE, wanted) == []
+        assert (await operations.dead.page(QUEUE, wanted)).letters == []
+    for act in (operations.dead.show, operations.dead.discard, operations.dead.redrive):
+        with pytest.raises(NotFoundError):
+            await act(QUEUE, ids[0])
+    with pytest.raises(NotFoundError):
+        await operations.dead.find(ids[0])
+    last = await finish(operations.dead.purge(QUEUE, ids))
+    assert (last.done, last.skipped) == (0, 3)
+    assert last.problems[0] == "kept-0: there is no such letter"
+    assert (await desk.counts())["wait"] == 3

@@ -22,7 +22,9 @@ from auth_worker.errors import ConfigurationError
 from auth_worker.report import Report
 
 LETTER_ID = re.compile(r"[^@]+@[^@]+@\d{13,}")
-"""What ``dead_letter.letter_id`` makes: queue@job@time of death."""
+"""What ``dead_letter.letter_id`` makes: queue@job@time of death. A job of any other id is no letter, in whatever
+queue it waits: nothing here shows, redrives or purges it."""
+NO_LETTER = "there is no such letter"
 PAGE = 100
 MOST_SCANNED = 100_000
 
@@ -184,7 +186,8 @@ class DeadLetterOperations:
                 page = [one.id for one in letters if one is not None and wanted.matches(one, now)]
             else:
                 ids = await self._link.execute("LRANGE", self._wait(queue), start, position - 1)
-                page = [letter_id.decode(errors="replace") for letter_id in ids]
+                names = (letter_id.decode(errors="replace") for letter_id in ids)
+                page = [name for name in names if LETTER_ID.fullmatch(name)]
             found += reversed(page)
             position = start
         return found[:most]
@@ -202,9 +205,13 @@ class DeadLetterOperations:
         """Remove these letters; their jobs stay as they are. Raises ``BrokerError``."""
         changes = JobChanges(self._link, self._prefix, queue)
 
+        async def one(letter_id: str) -> str | None:
+            if not LETTER_ID.fullmatch(letter_id):
+                return NO_LETTER
+            return None if await changes.remove(letter_id) == 1 else "a worker has it"
+
         async def act(batch: Sequence[str]) -> list[str | None]:
-            replies = await asyncio.gather(*(changes.remove(letter_id) for letter_id in batch))
-            return [None if reply == 1 else "a worker has it" for reply in replies]
+            return list(await asyncio.gather(*map(one, batch)))
 
         guarded = only_jobs(JobView(self._link, self._prefix, queue), act)
         steps = in_batches(self._link, letter_ids, guarded)
@@ -224,6 +231,8 @@ class DeadLetterOperations:
         return (None, job_id) if job_id is not None else (f"there is no letter {letter_id} in {queue}", None)
 
     async def _is_there(self, queue: str, letter_id: str) -> bool:
+        if not LETTER_ID.fullmatch(letter_id):
+            return False
         return await JobView(self._link, self._prefix, queue).kind(letter_id) == "job"
 
     async def _read(self, queue: str, offset: int, limit: int) -> list[Letter | None]:
@@ -232,6 +241,8 @@ class DeadLetterOperations:
         return await asyncio.gather(*(self._show(queue, name) for name in names))
 
     async def _show(self, queue: str, letter_id: str) -> Letter | None:
+        if not LETTER_ID.fullmatch(letter_id):
+            return None
         try:
             return await self._reader(queue).show(letter_id)
         except (ValueError, RecursionError):  # somebody else wrote it
