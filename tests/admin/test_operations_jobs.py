@@ -262,9 +262,13 @@ async def test_priority_and_delay_can_be_changed(desk: Desk, operations: Operati
     due = (await operations.jobs.show(QUEUE, "two")).due
     assert due == pytest.approx(time.time() * 1000 + 3_600_000, abs=5000)
     with pytest.raises(RefusedError, match="not in that state"):
-        await operations.jobs.change(QUEUE, "one", delay=10)
+        await operations.jobs.change(QUEUE, "one", priority=7, delay=10)
+    assert (await operations.jobs.show(QUEUE, "one")).priority == 0, "refused, so nothing has changed"
     with pytest.raises(ConfigurationError, match="priority must be between 0"):
         await operations.jobs.change(QUEUE, "one", priority=2**30)
+    with pytest.raises(ConfigurationError, match="delay must be between 0"):
+        await operations.jobs.change(QUEUE, "two", priority=7, delay=-1)
+    assert (await operations.jobs.show(QUEUE, "two")).priority == 0
 
 
 async def test_a_job_is_added(desk: Desk, operations: Operations, changes: list[Change]) -> None:

@@ -85,17 +85,19 @@ class JobOperations(JobReading):
     ) -> None:
         """Give a job another ``priority`` (0 for none), or a delayed one another ``delay`` (ms from now).
 
+        Only a delayed job takes another delay, so that comes first: where it is refused, nothing is changed.
         Raises ``ConfigurationError``, ``NotFoundError`` and ``RefusedError``.
         """
         changes = JobChanges(self._link, self._prefix, queue)
         if priority is not None:
             _check("priority", priority, MAX_PRIORITY)
-            await self._one(
-                "change priority", queue, job_id, _each(lambda one: changes.change_priority(one, priority))
-            )
         if delay is not None:
             _check("delay", delay, LONGEST_DELAY)
             await self._one("change delay", queue, job_id, _each(lambda one: changes.change_delay(one, delay)))
+        if priority is not None:
+            await self._one(
+                "change priority", queue, job_id, _each(lambda one: changes.change_priority(one, priority))
+            )
 
     def retry_many(self, queue: str, ids: Sequence[str]) -> Steps:
         """``retry`` of these; those that cannot be are skipped."""
