@@ -37,6 +37,17 @@ def test_jobs_of_every_state_are_listed_failed_ones_first(run: Run, redis_url: s
     assert "2 failed · 2 wait · 1 delayed" in said
 
 
+def test_what_a_producer_wrote_gives_the_terminal_no_orders(run: Run, client: redis.Redis, redis_url: str) -> None:
+    (job_id,) = add(redis_url, 1, "red\x1b[31m\x1b]0;title\x07\x9b2J")
+    client.hset(f"bull:{QUEUE}:{job_id}", "progress", json.dumps({"step": "\x9b2J", "of": 3}))
+    for arguments in (("jobs", QUEUE), ("job", QUEUE, job_id), ("job", QUEUE, job_id, "--reveal")):
+        code, out, _ = run(*arguments)
+        assert code == 0
+        assert "red\\x1b[31m\\x1b]0;title\\x07\\x9b2J" in out
+        assert not {"\x1b", "\x07", "\x9b"} & set(out)
+    assert '"of": 3' in out, "JSON, as everything else"
+
+
 def test_jobs_are_found_by_state_id_name_and_data(run: Run, redis_url: str) -> None:
     ids = add(redis_url, 5)
     (other,) = add(redis_url, 1, "text")

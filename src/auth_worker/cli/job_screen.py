@@ -42,7 +42,7 @@ def _header(job: JobDetail) -> dict[str, str]:
         "locked by": f"{text(job.lock_owner)} for {duration(job.lock_ms)}" if job.lock_owner else "",
         "failed": f"[red]{text(job.failed_reason)}[/]" if job.failed_reason else "",
         "sentence": text(job.deferred_failure or ""),
-        "progress": text(job.progress) if job.progress not in (None, 0) else "",
+        "progress": text(pretty(job.progress)) if job.progress not in (None, 0) else "",
     }
 
 

@@ -13,7 +13,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import BaseModel
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from auth_worker.admin.bulk import Steps
@@ -24,7 +23,7 @@ from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import CLEAN, FAILED, INTERRUPTED, USAGE, fail
 from auth_worker.cli.job_flags import duration_ms
 from auth_worker.cli.loop import interruptible, run_async
-from auth_worker.cli.tables import notes
+from auth_worker.cli.tables import notes, text
 from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
 from auth_worker.logs import open_log
@@ -143,7 +142,7 @@ def report_bulk(last: BulkStep, verb: str, what: str, parameters: Mapping[str, A
         if last.skipped:
             notes().print(f"[yellow]skipped {last.skipped}:[/]")
             for problem in last.problems:
-                notes().print(f"  {escape(problem)}", soft_wrap=True)
+                notes().print(f"  {text(problem)}", soft_wrap=True)
             if last.skipped > len(last.problems):
                 notes().print(f"  and {last.skipped - len(last.problems)} more")
     return FAILED if last.skipped else CLEAN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from rich.table import Table
 NOTHING = "-"
 WIDE = 1000
 """The width where there is no terminal to fit into; a table takes what it needs."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 STATE_STYLES = {
     "wait": "white",
     "active": "blue",
@@ -50,8 +52,11 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 
 def text(value: object) -> str:
-    """``value`` for a cell, with nothing in it that could be taken for markup."""
-    return escape(str(value))
+    """``value`` with nothing in it that could be taken for markup, or by a terminal for an order.
+
+    Whoever may add a job chooses its id, name and errors; line ends and tabs stay.
+    """
+    return escape(_CONTROL.sub(lambda match: ascii(match.group())[1:-1], str(value)))
 
 
 def styled_state(state: str) -> str:
