@@ -147,10 +147,10 @@ class Store:
         finished_on, made = await self.link.execute("HMGET", key, "finishedOn", "atm")
         match outcome:
             case Complete() | Fail():
-                if finished_on is None and made is None:
-                    keep = run.options.keep_complete if isinstance(outcome, Complete) else run.options.keep_fail
-                    return keep.get("count") == 0
-                return bool(finished_on == b"%d" % now)
+                if finished_on is not None or made is not None:
+                    return bool(finished_on == b"%d" % now)
+                keep = run.options.keep_complete if isinstance(outcome, Complete) else run.options.keep_fail
+                return keep.get("count") == 0 and not await self.link.execute("EXISTS", key)
             case Retry():
                 return int(made or 0) >= run.job.attempt
         return False
