@@ -57,7 +57,6 @@ DECISIVE = (
     "removeOnComplete",
     "removeOnFail",
     "lifo",
-    "keepLogs",
     "stackTraceLimit",
     "failParentOnFailure",
     "continueParentOnFailure",
@@ -83,7 +82,6 @@ class JobOptions:
         "ignore_dependency",
         "keep_complete",
         "keep_fail",
-        "keep_logs",
         "lifo",
         "remove_dependency",
         "stack_trace_limit",
@@ -99,8 +97,7 @@ class JobOptions:
         self.keep_complete: Keep = _keep(given.get("removeOnComplete"), config.remove_on_complete)
         self.keep_fail: Keep = _keep(given.get("removeOnFail"), config.remove_on_fail)
         self.lifo = given.get("lifo") is True
-        self.keep_logs = _natural(given.get("keepLogs"))
-        self.stack_trace_limit = _natural(given.get("stackTraceLimit"))
+        self.stack_trace_limit = natural(given.get("stackTraceLimit"))
         self.fail_parent = bool(given.get("failParentOnFailure"))
         self.continue_parent = bool(given.get("continueParentOnFailure"))
         self.ignore_dependency = bool(given.get("ignoreDependencyOnFailure"))
@@ -195,9 +192,13 @@ def _keep(value: Any, default: Any) -> Keep:
     raise InvalidPayloadError(f"opts.removeOnComplete or removeOnFail is {type(value).__name__}")
 
 
-def _natural(value: Any) -> int | None:
+def natural(value: Any) -> int | None:
     """A whole number >= 0, or None for anything else."""
-    return _within(value, 0) if isinstance(value, int | float) and value >= 0 else None
+    return (
+        _within(value, 0)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        else None
+    )
 
 
 def _within(number: float, least: int) -> int:

@@ -222,6 +222,20 @@ async def test_the_log_keeps_as_many_rows_as_node_said(
     assert await node.logs(queue, job_id) == ["row 3", "row 4"]
 
 
+@pytest.mark.parametrize(
+    ("keep", "rows"), [(2.5, [1, 2, 2]), (10**30, [1, 2, 3]), (True, [1, 2, 3]), (0, [1, 2, 3])]
+)
+async def test_a_number_of_rows_that_redis_takes_for_none_does_not_fail_the_job(
+    node: NodeSide, queue: str, start_worker: StartWorker, keep: float, rows: list[int]
+) -> None:
+    async def consumer(job: Job) -> list[int]:
+        return [await job.log(f"row {number}") for number in range(3)]
+
+    job_id = await node.add(queue, "job", {}, keepLogs=keep)
+    await start_worker(queue, consumer)
+    assert (await node.finished(queue, job_id))["returnvalue"] == rows
+
+
 @pytest.mark.parametrize(("limit", "kept"), [(0, []), (1, [3]), (2, [2, 3]), (10, [1, 2, 3])])
 async def test_as_many_stack_traces_stay_as_node_said(
     node: NodeSide, queue: str, start_worker: StartWorker, limit: int, kept: list[int]

@@ -12,6 +12,7 @@ from auth_worker.config import WorkerConfig
 from auth_worker.errors import BrokerError, LeaseLostError
 from auth_worker.events import EventBus, JobLogged
 from auth_worker.job import Job
+from auth_worker.options import natural
 from auth_worker.outcome import encode_json
 from auth_worker.run import current_run
 
@@ -33,8 +34,7 @@ class QueueActions:
         trace_id = "" if run is None else run.trace_id
         self._bus.emit(JobLogged(job.queue_name, job.id, job.name, job.attempt, row, trace_id))
         key = self._key_prefix + job.id
-        keep = job.opts.get("keepLogs")
-        args = [job.id, row, keep if isinstance(keep, int) and keep > 0 else ""]
+        args = [job.id, row, natural(job.opts.get("keepLogs")) or ""]
         return _checked(job, await self._link.call(script(ADD_LOG), [key, f"{key}:logs"], args))
 
     async def update_progress(self, job: Job, value: Any) -> None:
