@@ -39,7 +39,8 @@ def check_queue_name(argument: str, name: object) -> str:
     """Return ``name`` if a queue may be called so. Raises ``ConfigurationError`` naming ``argument``."""
     if not isinstance(name, str) or not _QUEUE.fullmatch(name):
         raise ConfigurationError(
-            f"{argument} must be 1 to 200 letters, digits or . _ - @ {{ }}, starting with a letter or digit; "
+            f"{argument} must be 1 to 200 ASCII letters, digits, blanks or . _ - @ {{ }}, "
+            f"starting with a letter, a digit, _ or {{; "
             f"got {name!r:.80}"
         )
     return str(name)
