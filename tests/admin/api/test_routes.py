@@ -283,7 +283,7 @@ async def test_a_bulk_operation_is_stopped_between_two_batches_and_the_rest_stay
 async def test_only_so_many_bulk_operations_run_at_a_time_and_a_stop_ends_them(
     api: Api, service: WorkerService
 ) -> None:
-    await dead(api, 3)
+    await dead(api, 24)  # each redrives one at once, and then waits
     await api.post("/service/pause")
     slowly = {"action": "redrive", "all": True, "rate": 0.001}
     begun = await asyncio.gather(*(api.post("/operations", slowly) for _ in range(12)))
