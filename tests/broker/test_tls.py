@@ -20,7 +20,7 @@ from servers import Server, free_port
 from workers import DEAD, FAST, QUEUE, eventually
 
 SHORT_LEASE = {**FAST, "lock_duration": 600}
-NO_AUTHORITY = r"cannot be trusted: self-signed certificate .*\?ssl_ca_certs="
+NO_AUTHORITY = r"cannot be trusted: self.signed certificate .*\?ssl_ca_certs="
 NO_CLIENT = r"client certificate \(ssl_certfile, ssl_keyfile\)"
 PLAIN_TO_TLS = r"is that Redis\? if that port speaks TLS: rediss://"
 TLS_TO_PLAIN = r"does that port speak TLS\? if not: redis://"
