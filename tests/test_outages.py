@@ -98,6 +98,8 @@ async def test_a_result_is_not_written_after_the_lease_has_ended(lasting: tuple[
     await eventually(lambda: lost, "the lease is given up", within=15)
     server.resume()
     assert processor.active == 0
+    counts = await desk.counts()
+    assert (counts["active"], counts["completed"]) == (1, 0), "what was on its way was refused"
 
 
 async def test_forgotten_scripts_are_loaded_again(desk: Desk) -> None:
