@@ -30,6 +30,7 @@ NAMES = {
     "job_id",
     "job_name",
     "dead_letter_id",
+    "target",
     "connection",
     "message",
     "state",

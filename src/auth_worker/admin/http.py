@@ -64,6 +64,7 @@ def build_app(subject: Subject, work_loop: asyncio.AbstractEventLoop, api: ASGIA
         ],
         exception_handlers={HTTPException: _refuse, Exception: partial(_fail, subject)},
     )
+    app.router.redirect_slashes = False
     return Guard(app, subject.settings, subject.runtime.bus)
 
 

@@ -28,6 +28,7 @@ NAMES = frozenset(
         "running",
         "worker",
         "dead_letter",
+        "target",
         "trace_id",
         "message_id",
     )

@@ -242,7 +242,7 @@ class LogObserver:
             who=redact(event.who),
             action=redact(event.action),
             queue=event.queue,
-            target=redact(event.target),
+            target=event.target,
             count=event.jobs,
             result=redact(event.ending),
         )

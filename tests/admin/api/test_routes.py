@@ -87,6 +87,13 @@ async def test_jobs_are_listed_by_state_searched_and_paged(resting: Api) -> None
     assert (unknown.status, "query.state" in unknown.reasons) == (422, True)
 
 
+@pytest.mark.parametrize("path", [f"/queues/{QUEUE}/jobs?state=wait&wher=x", "/queues?limit=3", "/doctor?x="])
+async def test_a_parameter_nobody_knows_is_refused_and_named(resting: Api, path: str) -> None:
+    answer = await resting.get(path)
+    unknown = path.rpartition("&")[2].rpartition("?")[2].partition("=")[0]
+    assert (answer.status, f"query.{unknown}: unknown parameter" in answer.reasons) == (422, True), answer.text
+
+
 async def test_a_delayed_job_gets_another_delay_a_priority_and_runs_now(resting: Api, desk: Desk) -> None:
     job_id = await add(resting, delay=60_000)
     changed = await resting.patch(f"{JOBS}/{job_id}", {"delay": 600_000, "priority": 7})

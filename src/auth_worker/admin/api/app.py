@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
@@ -70,7 +71,11 @@ def build_api(desk: Desk) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
         responses=REFUSALS,
-        dependencies=[Depends(HTTPBearer(auto_error=False)), Depends(_remember_who)],
+        dependencies=[
+            Depends(HTTPBearer(auto_error=False)),
+            Depends(_remember_who),
+            Depends(_refuse_unknown_parameters),
+        ],
         generate_unique_id_function=_name_of,
     )
     api.state.desk = desk
@@ -86,6 +91,21 @@ def build_api(desk: Desk) -> ASGIApp:
 
 async def _remember_who(request: Request) -> None:
     WHO.set(request.scope[CALLER].name)
+
+
+async def _refuse_unknown_parameters(request: Request) -> None:
+    """A filter that nobody knows would be no filter at all."""
+    known = _query_names(request.scope["route"].dependant)
+    if unknown := sorted(set(request.query_params) - known):
+        meant = f"there are {', '.join(sorted(known))}" if known else "there are none here"
+        raise RequestValidationError(
+            [{"loc": ("query", name), "msg": f"unknown parameter; {meant}"} for name in unknown]
+        )
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*map(_query_names, dependant.dependencies))
 
 
 def _name_of(route: APIRoute) -> str:
