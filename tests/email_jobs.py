@@ -61,6 +61,9 @@ class Hash:
     async def children_values(self, job: Job) -> dict[str, Any]:
         raise NotImplementedError
 
+    async def children_failures(self, job: Job) -> dict[str, str]:
+        raise NotImplementedError
+
 
 def a_job(data: Any, *, type_: Any = VERIFICATION, stored: Hash | None = None, **fields: Any) -> Job:
     stored = stored or Hash()

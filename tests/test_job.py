@@ -38,6 +38,9 @@ class Actions:
     async def children_values(self, job: Job) -> dict[str, Any]:
         return {"bull:q:1": job.id}
 
+    async def children_failures(self, job: Job) -> dict[str, str]:
+        return {"bull:q:2": "no"}
+
 
 async def test_what_a_job_asks_for_goes_to_its_queue() -> None:
     actions = Actions()
@@ -46,6 +49,7 @@ async def test_what_a_job_asks_for_goes_to_its_queue() -> None:
     await job.update_progress({"step": 2})
     await job.extend_lease()
     assert await job.children_values() == {"bull:q:1": "job-1"}
+    assert await job.children_failures() == {"bull:q:2": "no"}
     assert actions.asked == [("log", "job-1", "half"), ("progress", "job-1", {"step": 2}), ("lease", "job-1")]
     assert job.progress == {"step": 2}
 
@@ -70,12 +74,12 @@ async def test_code_in_a_thread_asks_with_sync_and_gets_the_answer() -> None:
     actions = Actions()
     job = a_job(actions=actions)
 
-    def work() -> tuple[int, dict[str, Any]]:
+    def work() -> tuple[int, dict[str, Any], dict[str, str]]:
         job.sync.update_progress({"step": 2})
         job.sync.extend_lease()
-        return job.sync.log("half"), job.sync.children_values()
+        return job.sync.log("half"), job.sync.children_values(), job.sync.children_failures()
 
-    assert await asyncio.to_thread(work) == (3, {"bull:q:1": "job-1"})
+    assert await asyncio.to_thread(work) == (3, {"bull:q:1": "job-1"}, {"bull:q:2": "no"})
     assert actions.asked == [("progress", "job-1", {"step": 2}), ("lease", "job-1"), ("log", "job-1", "half")]
     assert job.progress == {"step": 2}
 

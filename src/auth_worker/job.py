@@ -28,6 +28,9 @@ class JobActions(Protocol):
     async def children_values(self, job: Job) -> dict[str, Any]:
         """Read the return values of the job's children."""
 
+    async def children_failures(self, job: Job) -> dict[str, str]:
+        """Read why children failed that the job goes on without."""
+
 
 class Job:
     """One run of a job. Attributes are read-only for the consumer; times are epoch milliseconds.
@@ -128,7 +131,7 @@ class Job:
 
     @property
     def sync(self) -> SyncJob:
-        """``log``, ``update_progress``, ``extend_lease`` and ``children_values`` for a plain ``def`` consumer.
+        """``log``, ``update_progress`` and all the other coroutines, for a plain ``def`` consumer.
 
         They return once it is done: ``job.sync.log("half way")``.
         """
@@ -160,6 +163,14 @@ class Job:
     async def children_values(self) -> dict[str, Any]:
         """The return values of the job's finished children, by their job key."""
         return await self._require_actions().children_values(self)
+
+    async def children_failures(self) -> dict[str, str]:
+        """Why children failed that the job goes on without, by their job key.
+
+        Those that were added with ``ignoreDependencyOnFailure`` or ``continueParentOnFailure``; as Node's
+        ``getIgnoredChildrenFailures``. Raises ``BrokerError`` when Redis cannot be reached.
+        """
+        return await self._require_actions().children_failures(self)
 
     def _require_actions(self) -> JobActions:
         actions = self._attached()
@@ -206,6 +217,10 @@ class SyncJob:
     def children_values(self) -> dict[str, Any]:
         """As ``Job.children_values``."""
         return self._wait_for(self._job.children_values())
+
+    def children_failures(self) -> dict[str, str]:
+        """As ``Job.children_failures``."""
+        return self._wait_for(self._job.children_failures())
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:

@@ -42,6 +42,9 @@ class Progress:
     async def children_values(self, job: Job) -> dict[str, Any]:
         raise NotImplementedError
 
+    async def children_failures(self, job: Job) -> dict[str, str]:
+        raise NotImplementedError
+
 
 def a_job(data: Any, progress: Any = 0, type_: str = "sendOtp") -> Job:
     return Job(

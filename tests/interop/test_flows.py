@@ -144,7 +144,13 @@ async def test_a_parent_runs_without_its_failed_child_where_node_said_so(
     node: NodeSide, queue: str, start_worker: StartWorker, option: str, ignored: int, left_over: dict[str, int]
 ) -> None:
     flow = await node.flow(tree(queue, child(queue, "bad", **{option: True}), child(queue, "good")))
-    await start_worker(queue, give_children)
+    known: list[dict[str, str]] = []
+
+    async def consumer(job: Job) -> list[Any]:
+        known.append(await job.children_failures())
+        return await give_children(job)
+
+    await start_worker(queue, consumer)
     await start_worker(f"{queue}-children", bad_ones_fail)
     parent_id = flow["job"]["id"]
     assert (await node.finished(queue, parent_id))["returnvalue"] == ["value of good"]
@@ -153,6 +159,7 @@ async def test_a_parent_runs_without_its_failed_child_where_node_said_so(
     assert {name: count for name, count in dependencies.items() if count and name != "processed"} == left_over
     failures = await node.job(queue, parent_id, "getIgnoredChildrenFailures")
     assert list(failures.values()) == ["bad to the bone"] * ignored
+    assert known == [failures]
 
 
 async def test_a_parent_runs_at_once_when_its_child_fails_where_node_said_so(

@@ -55,6 +55,12 @@ class QueueActions:
         flat = await self._link.execute("HGETALL", f"{self._key_prefix}{job.id}:processed")
         return {key.decode(): json.loads(value) for key, value in zip(flat[::2], flat[1::2], strict=True)}
 
+    async def children_failures(self, job: Job) -> dict[str, str]:
+        """The hash ``<id>:failed``, whose values are reasons. Raises ``BrokerError``."""
+        flat = await self._link.execute("HGETALL", f"{self._key_prefix}{job.id}:failed")
+        reasons = (value.decode(errors="replace") for value in flat[1::2])
+        return dict(zip((key.decode() for key in flat[::2]), reasons, strict=True))
+
 
 def _checked(job: Job, reply: Any) -> int:
     if int(reply) < 0:
