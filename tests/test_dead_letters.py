@@ -98,15 +98,6 @@ async def test_a_redriven_job_stays_in_its_trace(desk: Desk, dead: DeadLetters, 
     assert json.loads((await desk.job("mail-7"))["opts"])["tm"] == "trace"
 
 
-async def test_redriving_all_takes_the_oldest_first(desk: Desk, dead: DeadLetters) -> None:
-    await die(desk, 10)
-    oldest = (await dead.page(9, 1))[0]
-    assert await dead.redrive_all(4) == 4
-    assert await dead.show(oldest.id) is None
-    assert await dead.redrive_all() == 6
-    assert (await desk.counts())["wait"] == 10
-
-
 async def test_purge_keeps_the_newest_and_the_young(desk: Desk, dead: DeadLetters) -> None:
     await die(desk, 10)
     assert await dead.purge(keep=6) == 4

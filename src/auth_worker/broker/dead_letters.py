@@ -70,16 +70,6 @@ class DeadLetters:
                 if await self._execute(commands):
                     return str(letter.data["originalJobId"])
 
-    async def redrive_all(self, limit: int | None = None) -> int:
-        """Redrive ``limit`` letters (None: all there are now), the oldest first; returns how many."""
-        ids = await self._link.execute("LRANGE", f"{self._key_prefix}wait", 0, -1)
-        done = 0
-        for letter_id in reversed(ids):
-            if limit is not None and done >= limit:
-                break
-            done += await self.redrive(letter_id.decode()) is not None
-        return done
-
     async def purge(self, *, keep: int | None = None, older_than: float | None = None) -> int:
         """Remove the letters beyond the newest ``keep``, and those older than ``older_than`` s; returns how many.
 
