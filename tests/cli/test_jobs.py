@@ -89,7 +89,7 @@ def test_a_job_is_shown_whole_and_masked(run: Run, redis_url: str) -> None:
     assert code == 0
     for part in (
         "failed",
-        "1 of 4, started 1 times",
+        "1 of 4, starts 1",
         '"email": "<text of 15>"',
         "trying mail",
         "Traceback",

@@ -28,7 +28,7 @@ def show_job(job: JobDetail) -> None:
 
 def _header(job: JobDetail) -> dict[str, str]:
     attempts = f"{job.attempts_made}" + (f" of {job.max_attempts}" if job.max_attempts else "")
-    stalled = f", stalled {job.stalled} times" if job.stalled else ""
+    stalls = f", stalls {job.stalled}" if job.stalled else ""
     return {
         "job": f"{text(job.name)} [bold]{text(job.id)}[/] of {text(job.queue)}",
         "state": styled_state(job.state) + (f", due {ago(job.due)}" if job.due else ""),
@@ -36,7 +36,7 @@ def _header(job: JobDetail) -> dict[str, str]:
         "started": moment(job.processed_on),
         "finished": moment(job.finished_on),
         "ran": duration(job.ran_ms),
-        "attempts": f"{attempts}, started {job.attempts_started} times{stalled}",
+        "attempts": f"{attempts}, starts {job.attempts_started}{stalls}",
         "priority": str(job.priority) if job.priority else "",
         "worker": text(job.worker or ""),
         "locked by": f"{text(job.lock_owner)} for {duration(job.lock_ms)}" if job.lock_owner else "",
