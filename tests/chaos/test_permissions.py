@@ -43,6 +43,10 @@ def url_of(stage: Stage, password: str = PASSWORD, port: int | None = None) -> s
     return f"redis://worker:{password}@127.0.0.1:{port or stage.port}/0"
 
 
+async def waits_at_the_doorbell(stage: Stage) -> bool:
+    return any(client["cmd"] == "bzpopmin" for client in await stage.redis.client_list())
+
+
 async def test_a_user_with_the_least_permissions_is_refused_nothing(guarded: Stage) -> None:
     """Every kind of end, a death of the process, a stop, lost connections and forgotten scripts."""
     url = url_of(guarded)
@@ -63,6 +67,7 @@ async def test_a_refused_look_for_lost_replies_does_not_silence_the_worker(guard
     async with guarded.behind_a_proxy() as proxy:
         url = url_of(guarded, port=proxy.port)
         await guarded.crew.hire(url=url, config={"concurrency": 1, "lock_duration": 20_000})
+        await eventually(lambda: waits_at_the_doorbell(guarded), "the first fetch is answered")
         proxy.swallow_reply_to = b"lockDuration"
         await guarded.add({"s": 0})
         await eventually(lambda: proxy.swallowed)
@@ -70,13 +75,13 @@ async def test_a_refused_look_for_lost_replies_does_not_silence_the_worker(guard
         await eventually(guarded.redis.acl_log, "the look is refused")
         await allow(guarded, WORKER_COMMANDS)
         await guarded.add({"s": 0})
-        assert await guarded.verdict(within=5) == []
+        assert await guarded.verdict(within=15) == []
         assert {run.stalled for run in guarded.ledger.runs()} == {0}
 
 
 async def test_a_wrong_password_at_the_start_ends_it_with_a_clear_error(guarded: Stage) -> None:
     worker = guarded.crew.launch(url=url_of(guarded, "wr0ng-Pa55word"))
-    assert await worker.gone(within=5) == 4
+    assert await worker.gone(within=15) == 4
     assert "WRONGPASS" in worker.log
     assert "wr0ng-Pa55word" not in worker.log
     assert "Traceback" not in worker.log
@@ -93,6 +98,6 @@ async def test_a_password_that_changes_meanwhile_is_waited_for(guarded: Stage) -
     assert worker.code is None
     assert len(worker.log.splitlines()) - lines < 20
     await allow(guarded, WORKER_COMMANDS)
-    assert await guarded.verdict(within=5) == []
+    assert await guarded.verdict(within=15) == []
     await eventually(lambda: "Broker connection recovered" in worker.log)
     assert PASSWORD not in worker.log
