@@ -57,6 +57,7 @@ async def reply_to_a_fetch_lost(stage: Stage, off: str) -> list[str]:
     """The job is locked for a worker that never hears of it."""
     async with stage.behind_a_proxy() as proxy:
         await stage.crew.hire(off=off, url=proxy.url)
+        await stage.idle()
         proxy.swallow_reply_to = b"lockDuration"
         await stage.add({"s": 0})
         await eventually(lambda: proxy.swallowed)

@@ -64,6 +64,14 @@ class Stage:
         self.ledger.write("accepted", id=job_id, data=UNREADABLE)
         return job_id
 
+    async def idle(self) -> None:
+        """Wait until a worker waits at the doorbell, so that what it asked before has been answered."""
+
+        async def waits() -> bool:
+            return any(client["cmd"] == "bzpopmin" for client in await self.redis.client_list())
+
+        await eventually(waits, "a worker waits at the doorbell")
+
     async def started(self, number: int = 1, within: float = 10.0) -> None:
         """Wait until so many runs have begun."""
         await eventually(lambda: len(self.ledger.entries("started")) >= number, f"{number} runs", within)

@@ -43,10 +43,6 @@ def url_of(stage: Stage, password: str = PASSWORD, port: int | None = None) -> s
     return f"redis://worker:{password}@127.0.0.1:{port or stage.port}/0"
 
 
-async def waits_at_the_doorbell(stage: Stage) -> bool:
-    return any(client["cmd"] == "bzpopmin" for client in await stage.redis.client_list())
-
-
 async def test_a_user_with_the_least_permissions_is_refused_nothing(guarded: Stage) -> None:
     """Every kind of end, a death of the process, a stop, lost connections and forgotten scripts."""
     url = url_of(guarded)
@@ -67,7 +63,7 @@ async def test_a_refused_look_for_lost_replies_does_not_silence_the_worker(guard
     async with guarded.behind_a_proxy() as proxy:
         url = url_of(guarded, port=proxy.port)
         await guarded.crew.hire(url=url, config={"concurrency": 1, "lock_duration": 20_000})
-        await eventually(lambda: waits_at_the_doorbell(guarded), "the first fetch is answered")
+        await guarded.idle()
         proxy.swallow_reply_to = b"lockDuration"
         await guarded.add({"s": 0})
         await eventually(lambda: proxy.swallowed)
