@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 
 WHICH = "Which letters"
+_which = partial(flags.option, panel=WHICH)
 Letters = Annotated[list[str] | None, typer.Argument(metavar="LETTER...", help="Their ids.", show_default=False)]
 Holder = Annotated[
     str | None,
@@ -35,12 +37,6 @@ Holder = Annotated[
         autocompletion=complete_queue,
     ),
 ]
-
-
-def _which(*flag: str, metavar: str, text: str, **options: Any) -> Any:
-    return typer.Option(*flag, metavar=metavar, help=text, rich_help_panel=WHICH, show_default=False, **options)
-
-
 Origin = Annotated[str | None, _which("--from", metavar="QUEUE", text="Whose job came from this queue.")]
 JobId = Annotated[str | None, _which("--job", metavar="ID", text="The letters of this job.")]
 Reason = Annotated[

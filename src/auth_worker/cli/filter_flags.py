@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from auth_worker.admin.jobs_read import checked_state
 from auth_worker.admin.search import Condition, JobFilter
-from auth_worker.cli import operator
+from auth_worker.cli import flags, operator
 from auth_worker.errors import ConfigurationError
 
 WHICH = "Which jobs"
-
-
-def _which(*flag: str, metavar: str, text: str, **options: Any) -> Any:
-    return typer.Option(*flag, metavar=metavar, help=text, rich_help_panel=WHICH, show_default=False, **options)
+_which = partial(flags.option, panel=WHICH)
 
 
 def condition_of(given: str) -> Condition:

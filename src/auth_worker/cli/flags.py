@@ -17,8 +17,13 @@ from auth_worker.config import Settings
 BROKER, MAIL, OTHERS = "Broker", "E-mail, without APP", "Other settings"
 
 
+def option(*names: str, metavar: str | None, text: str, panel: str, **options: Any) -> Any:
+    """A flag that stands in ``panel`` of the help; its default, if any, is told by ``text``."""
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel, show_default=False, **options)
+
+
 def _flag(flag: str, metavar: str | None, text: str, panel: str = OTHERS, **options: Any) -> Any:
-    return typer.Option(flag, metavar=metavar, help=text, rich_help_panel=panel, show_default=False, **options)
+    return option(flag, metavar=metavar, text=text, panel=panel, **options)
 
 
 Redis = Annotated[
