@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 Entry = Mapping[str, Any]
+ON_ITS_WAY_S = 0.5
+"""How long (s) after the line broke a job may start that had come over it before."""
 
 
 class Ledger:
@@ -67,14 +69,16 @@ class Ledger:
         """The jobs that ran again although an earlier run had ended by returning.
 
         A process that died or was frozen after the first of the two excuses it: nobody can write for it then.
-        With ``faults_excuse`` so does a broken line to the broker.
+        With ``faults_excuse`` so does a broken line to the broker, by which the job may just have come.
         """
         troubles = [*self.entries("died"), *self.entries("frozen"), *self.entries("thawed")]
-        faults = self.entries("fault") if faults_excuse else []
+        faults = [entry["at"] for entry in self.entries("fault")] if faults_excuse else []
         found = []
         for job_id, earlier, later in self._successions():
-            excuses = [entry for entry in troubles if entry["pid"] == earlier.pid] + faults
-            excused = any(earlier.start <= entry["at"] <= later.start for entry in excuses)
+            stops = [entry["at"] for entry in troubles if entry["pid"] == earlier.pid]
+            excused = any(earlier.start <= at <= later.start for at in stops) or any(
+                earlier.start - ON_ITS_WAY_S <= at <= later.start for at in faults
+            )
             if earlier.how == "returned" and not excused:
                 found.append(job_id)
         return found
