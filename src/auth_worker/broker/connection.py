@@ -1,14 +1,18 @@
 """The pipelined connection: one socket to Redis, shared by all slots, that never waits for a reply to write.
 
 ``send`` appends a command in wire format and returns; replies come in order, so each goes to the callback
-that has waited longest. Commands are written together, but at most ``FLUSH_AFTER`` of them wait for the turn of
-the event loop to end: written earlier, Redis works on them while Python prepares the next ones. Against a pool
-of redis-py connections this doubles the jobs per second at a fifth of the CPU time.
+that has waited longest. Redis and Python are to work at the same time. So commands are written together, but
+not so late that Redis runs out of them: at most ``FLUSH_AFTER`` of them, and no more than Redis has before it,
+wait for the turn of the event loop to end. And of replies that came together at most ``READ_AT_ONCE`` are handed
+on in a turn, so that the first jobs need not wait for the last. Against a pool of redis-py connections this
+doubles the jobs per second at a fifth of the CPU time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +21,7 @@ import hiredis
 
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 
-FLUSH_AFTER = 8
+FLUSH_AFTER = READ_AT_ONCE = 8
 BUSY_CODES = frozenset(
     ("OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "ASK", "BUSY", "NOREPLICAS", "MISCONF")
 )
@@ -61,8 +65,10 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[OnReply] = deque()
         self._outgoing: list[bytes] = []
         self._flush_due = False
+        self._read_due = False
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
+        self._fd: int | None = None
         self._lost: BrokerUnavailableError | None = None
         self.answered = 0
         """How many replies came so far."""
@@ -88,7 +94,8 @@ class Connection(asyncio.Protocol):
             return
         self._waiting.append(on_reply)
         self._outgoing.append(command)
-        if len(self._outgoing) >= FLUSH_AFTER:
+        held = len(self._outgoing)
+        if held >= FLUSH_AFTER or held > len(self._waiting) - held:
             self._flush()
         elif not self._flush_due:
             self._flush_due = True
@@ -126,40 +133,67 @@ class Connection(asyncio.Protocol):
         if self._outgoing and self._transport is not None:
             data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
             self._outgoing.clear()
-            self._transport.write(data)
+            self._write(self._transport, data)
+
+    def _write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Give ``data`` to the socket, and to the transport what the socket does not take now.
+
+        uvloop's transport keeps everything until the turn of its loop ends, and Redis waits meanwhile: at a
+        concurrency of 10 that costs a fifth of the jobs per second.
+        """
+        if self._fd is not None and not transport.get_write_buffer_size():
+            with contextlib.suppress(OSError):  # full, or broken: the transport waits, or tells why
+                data = data[os.write(self._fd, data) :]
+        if data:
+            transport.write(data)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio's protocol."""
         self._transport = transport  # type: ignore[assignment]
+        if transport.get_extra_info("sslcontext") is None:
+            self._fd = transport.get_extra_info("socket").fileno()
 
     def data_received(self, data: bytes) -> None:
-        """Part of asyncio's protocol: hand each complete reply to the callback waiting longest."""
-        reader, waiting = self._reader, self._waiting
+        """Part of asyncio's protocol."""
         self._heard += 1
-        reader.feed(data)
-        while True:
+        self._reader.feed(data)
+        if not self._read_due:
+            self._read_at_turn()
+
+    def _read_at_turn(self) -> None:
+        self._read_due = self._lost is None and self._read(READ_AT_ONCE)
+        if self._read_due:
+            self._loop.call_soon(self._read_at_turn)
+
+    def _read(self, most: int) -> bool:
+        """Hand each complete reply to the callback waiting longest; whether there may be more than ``most``."""
+        reader, waiting = self._reader, self._waiting
+        for _ in range(most):
             try:
                 reply = reader.gets()
             except BrokerError as error:
                 self.close(f"Redis sent what is not its protocol: {error}")
-                return
+                return False
             if reply is False:
-                return
+                return False
             if not waiting:
                 self.close("Redis sent a reply that nobody waits for")
-                return
+                return False
             self.answered += 1
             if type(reply) is hiredis.ReplyError:
                 refusal = error_of(reply)
                 waiting.popleft()(refusal)
                 if refusal.code in self._leave_at:
                     self.close(str(refusal))
-                    return
+                    return False
             else:
                 waiting.popleft()(reply)
+        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio's protocol."""
+        self._read(len(self._waiting))
+        self._fd = None
         lost = BrokerUnavailableError(f"the connection broke: {error or 'closed by Redis'}")
         lost.__cause__ = error
         self._lose(lost)
