@@ -76,7 +76,7 @@ class SinkHandler(logging.StreamHandler[Any]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """A line that cannot be made is told of; stdlib would show its arguments, on stderr."""
         told = logging.LogRecord(record.name, logging.ERROR, "", 0, WORKER_ERRORS.LINE_UNREADABLE, (), None)
-        told.where = f"{record.pathname}:{record.lineno}"
+        told.where = f"{record.filename}:{record.lineno}"  # a whole path may look like a secret
         with contextlib.suppress(Exception):
             self.stream.write(self.format(told) + self.terminator)
 
