@@ -164,13 +164,14 @@ class Worker:
         return code
 
     async def ready(self, within: float = START_LIMIT_S) -> None:
-        """Wait until it works, or has ended."""
+        """Wait until it works, or has come to the point where it was to crash: that may be with its first job."""
 
-        def is_ready() -> bool:
-            return self.code is not None or any(e["pid"] == self.pid for e in self._ledger.entries("ready"))
+        def has_worked() -> bool:
+            crashed = [entry for entry in self._ledger.entries("died") if "point" in entry]
+            return any(entry["pid"] == self.pid for entry in [*self._ledger.entries("ready"), *crashed])
 
-        await eventually(is_ready, f"worker {self.pid} is ready", within)
-        if not any(entry["pid"] == self.pid for entry in self._ledger.entries("ready")):
+        await eventually(lambda: self.code is not None or has_worked(), f"worker {self.pid} is ready", within)
+        if not has_worked():
             raise AssertionError(
                 f"worker {self.pid} ended with {self.code} before it was ready:\n{self.log[-2000:]}"
             )
