@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from auth_worker.broker.doorbell import BLOCK_S
 from chaos.deploys import roll
 from chaos.faults import HAND_BACK_POINTS
 from chaos.stage import Stage
 
 RESTARTS = int(os.environ.get("AUTH_TEST_CHAOS_RESTARTS", "20"))
 LONG = {"s": 3600}
+QUICK_S = BLOCK_S - 1
+"""Sooner than whoever missed the doorbell looks at the queue, and than any other time-out would end the wait."""
 
 
 @pytest.mark.timeout(60 + RESTARTS)
@@ -38,9 +41,9 @@ async def test_deadline_is_kept_by_a_job_that_hangs(stage: Stage, stop: str) -> 
         await stage.logged("Shutdown signal received")
         worker.signal(signal.SIGTERM)
     assert await worker.gone() == 3
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < QUICK_S
     await stage.crew.hire()
-    await stage.started(2, within=2)
+    await stage.started(2, within=QUICK_S)
     second = stage.ledger.runs_of(job_id)[1]
     assert (second.attempt, second.stalled) == (1, 0)
 
@@ -59,7 +62,7 @@ async def test_deadline_is_kept_by_a_consumer_that_cannot_be_stopped(stage: Stag
     worker.signal(signal.SIGTERM)
     assert await worker.gone(within=6) == 3
     await stage.crew.hire(plain=plain)
-    await stage.started(2, within=3)
+    await stage.started(2, within=QUICK_S)
     second = stage.ledger.runs_of(job_id)[1]
     assert (second.attempt, second.stalled) == (1, 0)
 
@@ -73,7 +76,7 @@ async def test_deadline_is_kept_while_the_broker_hangs(stage: Stage) -> None:
         before = time.monotonic()
         worker.signal(signal.SIGTERM)
         assert await worker.gone() == 3
-        assert time.monotonic() - before < 4
+        assert time.monotonic() - before < QUICK_S
 
 
 @pytest.mark.parametrize("point", HAND_BACK_POINTS)
@@ -96,7 +99,7 @@ async def test_a_signal_before_the_start_has_ended_stops_it(stage: Stage) -> Non
     before = time.monotonic()
     worker.signal(signal.SIGTERM)
     assert await worker.gone() == 0
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < QUICK_S
 
 
 async def test_a_job_that_comes_while_a_worker_drains_is_taken_by_another_at_once(stage: Stage) -> None:
@@ -109,7 +112,7 @@ async def test_a_job_that_comes_while_a_worker_drains_is_taken_by_another_at_onc
     await stage.logged("Shutdown signal received")
     for number in range(2, 5):
         await stage.add({"s": 0})
-        await stage.started(number, within=0.5)
+        await stage.started(number, within=QUICK_S)
 
 
 async def test_a_stop_of_an_idle_or_paused_worker_is_clean_and_quick(stage: Stage) -> None:
@@ -119,5 +122,5 @@ async def test_a_stop_of_an_idle_or_paused_worker_is_clean_and_quick(stage: Stag
     before = time.monotonic()
     worker.signal(signal.SIGTERM)
     assert await worker.gone() == 0
-    assert time.monotonic() - before < 1.5
+    assert time.monotonic() - before < QUICK_S
     assert "Traceback" not in worker.log

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 
 from auth_worker import JobQueue
@@ -26,7 +25,6 @@ async def test_many_queues_share_a_handful_of_connections_and_their_troubles_sta
     await stage.add(*({"do": "die"} for _ in range(300)), *({"do": "fail", "times": 2} for _ in range(300)))
     await stage.redis.set("bull:queue107:wait", "of the wrong type")
     delays = [await pickup_s(stage, names[number]) for number in range(10, QUEUES, 10)]
-    assert statistics.median(delays) < 1
     assert max(delays) < BLOCK_S - 0.5, "the doorbell did not ring: the queue was looked at in passing"
     assert await stage.verdict() == []
     assert worker.code is None
