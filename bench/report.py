@@ -74,7 +74,15 @@ def _judged(medians: Medians) -> list[dict[str, Any]]:
         value = target.value(medians)
         if value is not None:
             bound = f"{'>=' if target.at_least else '<='} {target.bound:g}"
-            judged.append({"target": target.text, "must_be": bound, "is": value, "met": target.met(value)})
+            judged.append(
+                {
+                    "target": target.text,
+                    "must_be": bound,
+                    "is": value,
+                    "most": target.most(medians),
+                    "met": target.met(value),
+                }
+            )
     return judged
 
 
@@ -105,10 +113,11 @@ def _ratio(ours: float, theirs: float | None) -> str:
 def _targets(server: str, medians: Medians) -> Table:
     table = Table(title=f"{server}: targets", title_justify="left")
     table.add_column("target")
-    for column in ("must be", "is"):
+    for column in ("must be", "is", "at Redis's limit"):
         table.add_column(column, justify="right")
     table.add_column("")
     for judged in _judged(medians):
         verdict = "[green]met[/]" if judged["met"] else "[red]missed[/]"
-        table.add_row(judged["target"], judged["must_be"], f"{judged['is']:.3g}", verdict)
+        most = f"{judged['most']:.3g}" if judged["most"] else ""
+        table.add_row(judged["target"], judged["must_be"], f"{judged['is']:.3g}", most, verdict)
     return table

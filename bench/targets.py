@@ -32,6 +32,13 @@ class Target:
         other = _cost(medians.get(self.against, {})).get(self.metric)
         return ours / other if other else None
 
+    def most(self, medians: Medians) -> float | None:
+        """The ``value`` at which Redis would never rest; None where it is not about jobs per second."""
+        ours, value = medians.get((self.scenario, OURS)), self.value(medians)
+        if self.metric not in ("rate", "ideal_share") or ours is None or value is None:
+            return None
+        return value / (ours["rate"] * ours["redis_us"] / 1e6)
+
     def met(self, value: float) -> bool:
         """Whether a value reaches the target."""
         return value >= self.bound if self.at_least else value <= self.bound

@@ -52,7 +52,7 @@ def read_job(
     Raises ``InvalidPayloadError`` saying which field cannot be read and why.
     """
     _refuse_too_long(raw, max_bytes)
-    plain = raw.keys().isdisjoint(_RARE) and _is_integer(raw.get(b"ats", b"0"))
+    plain = raw.get(b"ats") == b"1" and raw.keys().isdisjoint(_RARE)
     if not plain and (unsound := unsound_fields(raw)):
         raise InvalidPayloadError(f"{unsound[0].decode()} cannot be read")
     given, options = parse(raw.get(b"opts", b""))
@@ -74,6 +74,19 @@ def read_job(
         actions=actions,
     )
     return job, options
+
+
+def unreadable_job(raw: RawJob, job_id: str, queue_name: str) -> Job:
+    """What is known of a job that ``read_job`` refused; it never runs."""
+    return Job(
+        id=job_id,
+        name=raw.get(b"name", b"").decode(errors="replace"),
+        data=None,
+        opts={},
+        queue_name=queue_name,
+        attempt=attempts_made(raw) + 1,
+        timestamp=_number(raw, b"timestamp"),
+    )
 
 
 def _refuse_too_long(raw: RawJob, max_bytes: int) -> None:
@@ -103,20 +116,15 @@ def attempts_made(raw: RawJob) -> int:
     return _number(raw, b"atm") or _number(raw, b"attemptsMade")
 
 
-def waited_ms(raw: RawJob) -> float:
+def waited_ms(job: Job, raw: RawJob) -> float:
     """How long the job stood ready before this fetch, in ms: since it was added, or its delay had passed.
 
     For a retry the time it became ready is not recorded; 0 then.
     """
-    if attempts_made(raw):
+    if job.attempt > 1:
         return 0.0
-    ready = _number(raw, b"timestamp") + _delay_asked(raw)
+    ready = job.timestamp + max(0, _number(raw, b"delay"))
     return float(max(0, _number(raw, b"processedOn") - ready)) if ready else 0.0
-
-
-def _delay_asked(raw: RawJob) -> int:
-    delay = _number(raw, b"delay")
-    return delay if delay > 0 else 0
 
 
 def earlier_traces(raw: RawJob) -> list[str]:

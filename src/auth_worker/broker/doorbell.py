@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from auth_worker.broker.connection import pack
@@ -78,23 +79,29 @@ class Doorbell:
             keys = list(self._watched)
             block = BLOCK_S if self._link.client_id else BLIND_BLOCK_S
             self._listening = frozenset(keys)
-            try:
-                popped: list[Any] | None = await self._link.execute("BZPOPMIN", *keys, block)
-            except BrokerError:
+            heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            self._link.send(pack("BZPOPMIN", *keys, block), partial(self._heard, heard))
+            if not await heard:
                 await asyncio.sleep(0.2)
                 self._ring_all()
-                continue
-            finally:
-                unblocked = not self._listening
-                self._listening = frozenset()
-            if popped:
-                key, member, score = popped
-                if key in self._watched:
-                    self._ring(key, 0.0 if member == b"0" else float(score))
-                else:  # nobody here wants it any more: somebody else may
-                    self._commands.send(pack("ZADD", key, score, member), _ignore)
-            elif not unblocked:
-                self._ring_all()
+
+    def _heard(self, heard: asyncio.Future[bool], popped: list[Any] | BrokerError | None) -> None:
+        """The wait is over: ring here and now, since a job waits, and then have the next wait begin.
+
+        ``heard`` is told whether the wait ended well.
+        """
+        unblocked = not self._listening
+        self._listening = frozenset()
+        if isinstance(popped, list):
+            key, member, score = popped
+            if key in self._watched:
+                self._ring(key, 0.0 if member == b"0" else float(score))
+            else:  # nobody here wants it any more: somebody else may
+                self._commands.send(pack("ZADD", key, score, member), _ignore)
+        elif popped is None and not unblocked:
+            self._ring_all()
+        if not heard.done():
+            heard.set_result(not isinstance(popped, BrokerError))
 
     def _ring(self, key: bytes, due: float) -> None:
         on_ring = self._watched.get(key)
