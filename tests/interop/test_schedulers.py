@@ -161,5 +161,6 @@ async def test_a_node_worker_goes_on_with_a_scheduler_that_we_worked_on(
     await worker.close()
     await node.start_worker(queue)
     runs = await node.runs(queue, 2)
-    assert on_the_beat(*(int(run["id"].rpartition(":")[2]) for run in runs[:2]), 100)
+    before, after = (int(run["id"].rpartition(":")[2]) for run in runs[:2])
+    assert on_the_beat(before, after, 100)
     assert all((run["name"], run["data"]) == ("tick", {"x": "Zoë"}) for run in runs)
