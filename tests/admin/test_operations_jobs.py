@@ -37,6 +37,10 @@ async def failing(job: Job) -> None:
     raise UnrecoverableError("broken, password: hunter2")
 
 
+async def finishing(job: Job) -> int:
+    return 1
+
+
 async def die(desk: Desk, count: int, **options: Any) -> list[str]:
     """Let ``count`` jobs die."""
     processor = await desk.processor(failing, **options)
@@ -198,10 +202,7 @@ async def test_a_retried_job_starts_afresh_and_its_letter_is_gone(
 
 
 async def test_a_completed_job_can_run_again(desk: Desk, operations: Operations) -> None:
-    async def consumer(job: Job) -> int:
-        return 1
-
-    processor = await desk.processor(consumer)
+    processor = await desk.processor(finishing)
     job_id = await desk.jobs.add("n", {})
     await desk.settled(1)
     await processor.close()
@@ -261,7 +262,7 @@ async def test_priority_and_delay_can_be_changed(desk: Desk, operations: Operati
     await operations.jobs.change(QUEUE, "two", delay=3_600_000)
     due = (await operations.jobs.show(QUEUE, "two")).due
     assert due == pytest.approx(time.time() * 1000 + 3_600_000, abs=5000)
-    with pytest.raises(RefusedError, match="not in that state"):
+    with pytest.raises(RefusedError, match=r"job one \(wait\): only a delayed job has one to change"):
         await operations.jobs.change(QUEUE, "one", priority=7, delay=10)
     assert (await operations.jobs.show(QUEUE, "one")).priority == 0, "refused, so nothing has changed"
     with pytest.raises(ConfigurationError, match="priority must be between 0"):
@@ -269,6 +270,19 @@ async def test_priority_and_delay_can_be_changed(desk: Desk, operations: Operati
     with pytest.raises(ConfigurationError, match="delay must be between 0"):
         await operations.jobs.change(QUEUE, "two", priority=7, delay=-1)
     assert (await operations.jobs.show(QUEUE, "two")).priority == 0
+
+
+@pytest.mark.parametrize("state", ["completed", "failed"])
+async def test_the_priority_of_a_finished_job_is_not_changed(
+    desk: Desk, operations: Operations, changes: list[Change], state: str
+) -> None:
+    await desk.jobs.add("n", {}, job_id="one", priority=4)
+    await desk.processor(failing if state == "failed" else finishing)
+    await desk.settled(1)
+    with pytest.raises(RefusedError, match=rf"change priority of job one \({state}\): it has finished"):
+        await operations.jobs.change(QUEUE, "one", priority=7)
+    assert (await operations.jobs.show(QUEUE, "one")).priority == 4
+    assert changes == []
 
 
 async def test_a_job_is_added(desk: Desk, operations: Operations, changes: list[Change]) -> None:

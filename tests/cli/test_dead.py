@@ -53,9 +53,20 @@ def test_filters_say_which(run: Run, redis_url: str) -> None:
         (["--from", "other"], 0),
         (["--older", "1h"], 0),
         (["--queue", DEAD], 3),
-        (["--queue", "other"], 0),
     ):
         assert len(letters(run, *flags)) == count, flags
+
+
+@pytest.mark.parametrize(
+    "command", [("list",), ("show", "x@1@1700000000000"), ("redrive", "--all"), ("purge", "--all")]
+)
+def test_a_dead_letter_queue_nobody_knows_is_told(run: Run, redis_url: str, command: tuple[str, ...]) -> None:
+    die(redis_url)
+    code, out, said = run("dead", *command, "-q", "nope")
+    assert (code, out) == (1, "")
+    error, _, names = said.rstrip().partition("; there are: ")
+    assert error == "error: there is no queue 'nope' under the prefix 'bull'"
+    assert set(names.split(", ")) == {QUEUE, DEAD}
 
 
 def test_a_letter_is_shown_masked_unless_revealed(run: Run, redis_url: str) -> None:

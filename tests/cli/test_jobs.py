@@ -184,5 +184,20 @@ def test_priority_and_delay_are_changed(run: Run, client: redis.Redis, redis_url
     code, out, _ = run("change", QUEUE, late, "--delay", "2h", "--json")
     assert (code, json.loads(out)["delay"]) == (0, 7_200_000)
     code, _, said = run("change", QUEUE, job_id, "--delay", "1s")
-    assert (code, said) == (1, f"error: change delay of job {job_id} (prioritized): it is not in that state\n")
+    refused = f"error: change delay of job {job_id} (prioritized): only a delayed job has one to change\n"
+    assert (code, said) == (1, refused)
     assert run("change", QUEUE, job_id)[0] == 2
+
+
+def test_a_finished_job_takes_no_change_and_its_state_is_told(
+    run: Run, client: redis.Redis, redis_url: str
+) -> None:
+    (job_id,) = die(redis_url)
+    before = client.hgetall(f"bull:{QUEUE}:{job_id}")
+    for flag, value, why in (
+        ("priority", 3, "it has finished"),
+        ("delay", "5s", "only a delayed job has one to change"),
+    ):
+        refused = f"error: change {flag} of job {job_id} (failed): {why}\n"
+        assert run("change", QUEUE, job_id, f"--{flag}", value) == (1, "", refused)
+    assert client.hgetall(f"bull:{QUEUE}:{job_id}") == before

@@ -144,7 +144,14 @@ def test_a_running_worker_is_seen(folder: Path, worker: Callable[..., Worker]) -
     done = run_program(folder, "workers", "--json", **settings)
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["pod-7"]
     assert "pod-7" in run_program(folder, "workers", "emailQueue", **settings).stdout
-    assert run_program(folder, "workers", "smsQueue", **settings).stderr == "No workers are connected.\n"
+    unknown = run_program(folder, "workers", "nope", **settings)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "there is no queue 'nope' under the prefix 'bull'; there are: emailQueue" in unknown.stderr
+
+
+def test_a_queue_that_nobody_works_on_is_no_error(run: Run, redis_url: str) -> None:
+    add(redis_url)
+    assert run("workers", QUEUE) == (0, "", "No workers are connected.\n")
 
 
 def test_no_broker_exits_with_4(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

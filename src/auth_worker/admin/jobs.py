@@ -83,7 +83,7 @@ class JobOperations(JobReading):
     async def change(
         self, queue: str, job_id: str, *, priority: int | None = None, delay: int | None = None
     ) -> None:
-        """Give a job another ``priority`` (0 for none), or a delayed one another ``delay`` (ms from now).
+        """Give a job that has not finished another ``priority`` (0: none), a delayed one a ``delay`` (ms).
 
         Only a delayed job takes another delay, so that comes first: where it is refused, nothing is changed.
         Raises ``ConfigurationError``, ``NotFoundError`` and ``RefusedError``.
@@ -93,11 +93,11 @@ class JobOperations(JobReading):
             _check("priority", priority, MAX_PRIORITY)
         if delay is not None:
             _check("delay", delay, LONGEST_DELAY)
-            await self._one("change delay", queue, job_id, _each(lambda one: changes.change_delay(one, delay)))
+            act = _each(lambda one: changes.change_delay(one, delay), "only a delayed job has one to change")
+            await self._one("change delay", queue, job_id, act)
         if priority is not None:
-            await self._one(
-                "change priority", queue, job_id, _each(lambda one: changes.change_priority(one, priority))
-            )
+            act = _each(lambda one: changes.change_priority(one, priority), "it has finished")
+            await self._one("change priority", queue, job_id, act)
 
     def retry_many(self, queue: str, ids: Sequence[str]) -> Steps:
         """``retry`` of these; those that cannot be are skipped."""
@@ -207,10 +207,13 @@ class JobOperations(JobReading):
         return None
 
 
-def _each(change: Callable[[str], Awaitable[int]]) -> Act:
+def _each(change: Callable[[str], Awaitable[int]], elsewhere: str = PROBLEMS[ELSEWHERE]) -> Act:
+    """``change`` of each; ``elsewhere`` says what is wrong with a job that is not in the state for it."""
+    problems = {**PROBLEMS, ELSEWHERE: elsewhere}
+
     async def act(ids: Sequence[str]) -> list[str | None]:
         replies = await asyncio.gather(*(change(job_id) for job_id in ids))
-        return [None if reply == OK else PROBLEMS.get(reply, f"code {reply}") for reply in replies]
+        return [None if reply == OK else problems.get(reply, f"code {reply}") for reply in replies]
 
     return act
 

@@ -31,6 +31,9 @@ _WHILE_FAILED = """
 local auth_worker_job = table.remove(ARGV)
 if not redis.call("ZSCORE", table.remove(KEYS), auth_worker_job) then return -3 end
 """
+_UNLESS_FINISHED = """
+for _ = 1, 2 do if redis.call("ZSCORE", table.remove(KEYS), ARGV[3]) then return -3 end end
+"""
 _STEP = """
 local auth_worker_count = tonumber(table.remove(ARGV))
 local auth_worker_kept, auth_worker_taken = {}, {}
@@ -48,7 +51,8 @@ redis.call("RPUSH", KEYS[1], unpack(auth_worker_taken))
 """
 """Put before BullMQ's own scripts. ``_FRESH``: a retried job loses what would end it at once, its count of stalls
 and its sentence, and the mark of its letter. ``_WHILE_FAILED``: do it only while the job (last ARGV) is in the
-failed set (last KEYS). ``_STEP``: drain not the whole list, which could take Redis seconds, but the last so many
+failed set (last KEYS). ``_UNLESS_FINISHED``: do not do it once the job is in the completed or failed set (the last
+two KEYS). ``_STEP``: drain not the whole list, which could take Redis seconds, but the last so many
 (last ARGV), through an empty list (KEYS[2]); what a job scheduler waits for stays, at the end of the queue.
 """
 
@@ -113,10 +117,11 @@ class JobChanges:
         return int(await self._call.remove(job_id, children))
 
     async def change_priority(self, job_id: str, priority: int, lifo: bool = False) -> int:
-        """Give a job another priority, 0 for none. Source: changePriority-7.lua."""
+        """Give a job that has not finished another priority, 0 for none. Source: changePriority-7.lua."""
         keys = [f"{self._key_prefix}{name}" for name in _PRIORITY_KEYS]
         args = [priority, self._key_prefix, job_id, int(lifo)]
-        return OK if int(await self._link.call(script("changePriority"), keys, args)) == 0 else GONE
+        reply = int(await self._link.call(_changed("changePriority", _UNLESS_FINISHED), keys, args))
+        return OK if reply == 0 else reply
 
     async def change_delay(self, job_id: str, delay: int) -> int:
         """Let a delayed job run in ``delay`` ms from now. Source: changeDelay-4.lua, which has no builder."""
@@ -165,7 +170,7 @@ class JobChanges:
         return list(answer)
 
 
-_PRIORITY_KEYS = ("wait", "paused", "meta", "prioritized", "active", "pc", "marker")
+_PRIORITY_KEYS = ("wait", "paused", "meta", "prioritized", "active", "pc", "marker", "completed", "failed")
 
 
 def _prepared(called: Script, keys: list[Any], args: list[Any]) -> Any:

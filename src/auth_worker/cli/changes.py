@@ -114,7 +114,7 @@ def change(
     timeout: operator.Timeout = None,
     config: flags.Config = None,
 ) -> None:
-    """Give a job another priority, or a delayed one another delay.
+    """Give a job that has not finished another priority, or a delayed one another delay.
 
     Example: [bold]auth-worker change emailQueue welcome-12 --priority 1[/]
     """

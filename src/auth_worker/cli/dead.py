@@ -89,6 +89,7 @@ def list_letters(
     parameters = context.params
 
     async def work(operations: Operations) -> None:
+        await _check(operations, holder)
         wanted = _filter_of(parameters)
         holders = [holder] if holder else list(await operations.dead.queues())
         pages = [await operations.dead.page(name, wanted, limit=limit) for name in holders]
@@ -123,6 +124,7 @@ def show_letter(
     """
 
     async def work(operations: Operations) -> None:
+        await _check(operations, holder)
         name = holder or await operations.dead.find(letter)
         found = await operations.dead.show(name, letter, reveal=reveal)
         if as_json:
@@ -191,6 +193,11 @@ def purge(
     operator.operate(context.params, lambda operations: _act(operations, context.params, "purge", "purged"))
 
 
+async def _check(operations: Operations, holder: str | None) -> None:
+    if holder is not None:
+        await operations.jobs.check_queue(holder)
+
+
 def _filter_of(parameters: Mapping[str, Any]) -> LetterFilter:
     reason = parameters.get("reason")
     return LetterFilter(
@@ -203,6 +210,7 @@ def _filter_of(parameters: Mapping[str, Any]) -> LetterFilter:
 
 
 async def _act(operations: Operations, parameters: Mapping[str, Any], verb: str, done: str) -> int:
+    await _check(operations, parameters["holder"])
     chosen = await _chosen(operations, parameters)
     total = sum(map(len, chosen.values()))
     if operator.tell_dry_run(parameters, "letters", total, verb):

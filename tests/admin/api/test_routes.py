@@ -82,7 +82,8 @@ async def test_jobs_are_listed_by_state_searched_and_paged(resting: Api) -> None
         found = (await resting.get(JOBS, state="wait", **query)).json["jobs"]
         assert [job["id"] for job in found] == [ids[number] for number in meant], query
     wrong = await resting.get(JOBS, state="wait", where="no condition")
-    assert (wrong.status, "'no condition' is no condition: write data.user.id=12" in wrong.reasons) == (422, True)
+    assert (wrong.status, wrong.reasons.startswith("query.where.0: ")) == (422, True)
+    assert "'no condition' is no condition: write data.user.id=12" in wrong.reasons
     unknown = await resting.get(JOBS, state="runing")
     assert (unknown.status, "query.state" in unknown.reasons) == (422, True)
 
@@ -106,6 +107,13 @@ async def test_a_delayed_job_gets_another_delay_a_priority_and_runs_now(resting:
     assert (await resting.delete(f"{JOBS}/{job_id}")).status == 204
     assert (await resting.get(f"{JOBS}/{job_id}")).status == 404
     assert sum((await desk.counts()).values()) == 0
+
+
+@pytest.mark.parametrize("change", [{"priority": 3}, {"delay": 1000}, {"priority": 3, "delay": 1000}])
+async def test_a_finished_job_takes_no_change_and_its_state_is_told(api: Api, change: dict[str, int]) -> None:
+    (letter,) = await dead(api)
+    refused = await api.patch(f"{JOBS}/{letter['jobId']}", change)
+    assert (refused.status, f"of job {letter['jobId']} (failed): " in refused.reasons) == (409, True), refused.text
 
 
 async def test_a_failed_job_is_retried_and_its_letter_goes_with_it(api: Api) -> None:
@@ -310,6 +318,9 @@ async def test_only_so_many_bulk_operations_run_at_a_time_and_a_stop_ends_them(
         ({"action": "clean", "queue": QUEUE}, "olderThan"),
         ({"action": "retry", "queue": "a:b", "all": True}, "queue"),
         ({"action": "redrive", "all": True, "rate": 0}, "rate"),
+        ({"action": "retry", "queue": QUEUE, "where": ["a=1", "b"]}, "body.retry.where.1: "),
+        ({"action": "remove", "queue": QUEUE, "state": "failed", "where": ["b"]}, "body.remove.where.0: "),
+        ({"action": "promote", "queue": QUEUE, "where": ["b"]}, "'b' is no condition: write data.user.id=12"),
     ],
 )
 async def test_a_bulk_operation_that_makes_no_sense_is_refused(api: Api, body: Any, named: str) -> None:
@@ -317,10 +328,25 @@ async def test_a_bulk_operation_that_makes_no_sense_is_refused(api: Api, body: A
     assert (answer.status, named in answer.reasons) == (422, True), answer.text
 
 
-async def test_a_bulk_operation_on_an_unknown_queue_fails_and_says_so(api: Api) -> None:
-    failed = await api.ended(await api.post("/operations", {"action": "drain", "queue": "nobodys"}))
-    assert failed["state"] == "failed"
-    assert "there is no queue 'nobodys'" in failed["reasons"][0]
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"action": "retry", "all": True},
+        {"action": "promote", "ids": ["1"]},
+        {"action": "remove", "ids": ["1"]},
+        {"action": "drain"},
+        {"action": "clean", "olderThan": 0},
+        {"action": "redrive", "all": True},
+        {"action": "purge", "all": True},
+    ],
+)
+async def test_a_bulk_operation_on_an_unknown_queue_is_refused_at_once(
+    api: Api, asked: dict[str, Any], dry_run: bool
+) -> None:
+    refused = await api.post("/operations", {**asked, "queue": "nobodys", "dryRun": dry_run})
+    assert (refused.status, "there is no queue 'nobodys'" in refused.reasons) == (404, True), refused.text
+    assert (await api.get("/operations")).json == []
 
 
 # This service

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from auth_worker.admin.api.parameters import Age, Id, Name, State, Text, conditions_of
+from auth_worker.admin.api.parameters import Age, Id, Name, State, Text, Where, conditions_of
 from auth_worker.admin.dead_letters import LetterFilter
 from auth_worker.admin.search import JobFilter
 from auth_worker.config import Backoff, Retention
@@ -112,12 +112,12 @@ class JobSelection(Selection):
     id: Text | None = None
     name: Text | None = None
     error: Text | None = None
-    where: list[Text] = Field(default_factory=list, max_length=20)
+    where: list[Where] = Field(default_factory=list, max_length=20)
     older_than: Age | None = None
 
     @property
     def filter(self) -> JobFilter:
-        """As the operations take it. Raises ``ConfigurationError``."""
+        """As the operations take it."""
         return JobFilter(
             id=self.id,
             name=self.name,

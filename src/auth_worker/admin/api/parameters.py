@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from auth_worker.admin.api.desk import Desk
 from auth_worker.admin.dead_letters import LetterFilter
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.search import Condition, JobFilter
+from auth_worker.errors import ConfigurationError
 from auth_worker.names import QUEUE
 from auth_worker.outcome import ReasonClass
 
@@ -26,10 +27,19 @@ def _decoded(value: Any) -> Any:
     return unquote(value) if isinstance(value, str) else value
 
 
+def _checked_condition(text: str) -> str:
+    try:
+        Condition.of(text)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
 Name = Annotated[str, StringConstraints(pattern=f"^{QUEUE}$")]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
 Age = Annotated[float, Field(ge=0, le=LONGEST_AGE_S, allow_inf_nan=False)]
+Where = Annotated[Text, AfterValidator(_checked_condition)]
 State = Literal["wait", "active", "delayed", "prioritized", "paused", "waiting-children", "completed", "failed"]
 
 QueuePart = Annotated[Name, BeforeValidator(_decoded), Path(description="The queue.")]
@@ -41,8 +51,8 @@ Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="So many at most.")
 Reveal = Annotated[bool, Query(description="Show data and texts as they are: they may hold secrets.")]
 
 
-def conditions_of(texts: list[str]) -> tuple[Condition, ...]:
-    """Read each ``data.user.id=12``. Raises ``ConfigurationError``."""
+def conditions_of(texts: list[Where]) -> tuple[Condition, ...]:
+    """Read each ``data.user.id=12``."""
     return tuple(Condition.of(text) for text in texts)
 
 
@@ -51,7 +61,7 @@ async def _job_filter(
     name: Annotated[Text | None, Query(description="This name; * stands for anything.")] = None,
     error: Annotated[Text | None, Query(description="With this text in the reason of failure.")] = None,
     where: Annotated[
-        list[Text] | None,
+        list[Where] | None,
         Query(max_length=20, description="data.user.id=12: what stands at that path; all of them must hold."),
     ] = None,
     older_than: Annotated[

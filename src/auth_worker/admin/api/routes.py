@@ -149,7 +149,7 @@ async def show_job_logs(
 async def change_job(
     queue: KnownQueue, job_id: JobPart, change: JobChange, operations: TheOperations
 ) -> JobDetail:
-    """Give a job another priority, or a delayed one another delay."""
+    """Give a job that has not finished another priority, or a delayed one another delay."""
     await operations.jobs.change(queue, job_id, priority=change.priority, delay=change.delay)
     return await operations.jobs.show(queue, job_id, logs=0)
 
@@ -233,6 +233,8 @@ async def begin_bulk_operation(
     It goes on after the answer, where there is more to do than half a second's work; look at it again to see how
     far it is.
     """
+    if asked.queue is not None:
+        await operations.jobs.check_queue(asked.queue)
     begun = await desk.background.begin(
         asked.action, asked.queue, WHO.get(), asked.dry_run, lambda: steps_of(asked, operations)
     )

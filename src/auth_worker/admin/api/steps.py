@@ -23,7 +23,7 @@ from auth_worker.admin.operations import Operations
 async def steps_of(asked: AnyBulk, operations: Operations) -> Steps:
     """Find out what is meant; the steps then do it, or say how many that are where it is a dry run.
 
-    Raises ``NotFoundError``, ``ConfigurationError`` and ``BrokerError``.
+    The queue is there. Raises ``NotFoundError`` for a letter that is not, and ``BrokerError``.
     """
     match asked:
         case RedriveLetters() | PurgeLetters():
@@ -36,7 +36,6 @@ async def steps_of(asked: AnyBulk, operations: Operations) -> Steps:
 
 
 async def _with_jobs(asked: RetryJobs | PromoteJobs | RemoveJobs, operations: Operations) -> Steps:
-    await operations.jobs.check_queue(asked.queue)
     ids: Sequence[str] | None = asked.ids
     if ids is None:
         state = "delayed" if isinstance(asked, PromoteJobs) else asked.state
@@ -52,7 +51,6 @@ async def _with_jobs(asked: RetryJobs | PromoteJobs | RemoveJobs, operations: Op
 
 
 async def _with_queue(asked: DrainQueue | CleanQueue, operations: Operations) -> Steps:
-    await operations.jobs.check_queue(asked.queue)
     if isinstance(asked, CleanQueue):
         if asked.dry_run:
             return _count(await operations.jobs.count_older(asked.queue, asked.state, asked.older_than))
@@ -64,8 +62,6 @@ async def _with_queue(asked: DrainQueue | CleanQueue, operations: Operations) ->
 
 
 async def _with_letters(asked: RedriveLetters | PurgeLetters, operations: Operations) -> Steps:
-    if asked.queue is not None:
-        await operations.jobs.check_queue(asked.queue)
     keep = (asked.keep or 0) if isinstance(asked, PurgeLetters) else 0
     chosen = await operations.dead.choose(asked.ids, asked.filter, asked.queue, keep)
     if asked.dry_run:
