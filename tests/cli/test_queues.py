@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from auth_worker.broker.embedded import EmbeddedBroker
 from cli.commands import Run, Terminal, Worker, magic_link, run_here, run_program
 from cli.prepared import add, die
+from embedded_users import server_pid
 from servers import free_port
 from workers import DEAD, QUEUE
 
@@ -160,3 +163,18 @@ def test_no_broker_exits_with_4(folder: Path, capsys: pytest.CaptureFixture[str]
         said = capsys.readouterr().err
         assert said.startswith("error: cannot connect to redis://127.0.0.1")
         assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["queues", "doctor"])
+def test_an_embedded_broker_that_is_frozen_exits_with_4_once_the_time_is_over(folder: Path, command: str) -> None:
+    with EmbeddedBroker(folder / "state") as broker:
+        server = server_pid(broker.url)
+        os.kill(server, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            done = run_program(folder, command, "--timeout", "200ms", state_dir="state")
+        finally:
+            os.kill(server, signal.SIGCONT)
+    assert done.returncode == 4, done.stderr
+    assert "was not ready within 0.2 s" in done.stderr
+    assert time.monotonic() - began < 15, "half of what the broker has without --timeout"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +15,7 @@ from auth_worker.admin.jobs import JobOperations
 from auth_worker.admin.models import Change
 from auth_worker.admin.queues import QueueOperations
 from auth_worker.broker.address import Address
-from auth_worker.broker.embedded import EmbeddedBroker
+from auth_worker.broker.embedded import STARTUP_TIMEOUT, EmbeddedBroker
 from auth_worker.broker.link import Link
 from auth_worker.config import Settings
 
@@ -51,9 +52,10 @@ class Operations:
 
     async def start(self, timeout: float = CONNECT_TIMEOUT) -> None:
         """Connect, and keep connected. Raises ``BrokerError`` after ``timeout`` s without Redis."""
+        deadline = time.monotonic() + timeout
         await self.link.start(timeout)
         try:
-            await self._watching.start(timeout)
+            await self._watching.start(max(deadline - time.monotonic(), 0))
         except BaseException:
             await self.link.stop()
             raise
@@ -79,23 +81,30 @@ class Operations:
 async def open_operations(
     settings: Settings,
     *,
-    timeout: float = CONNECT_TIMEOUT,
+    timeout: float | None = None,
     queues: Iterable[str] = (),
     record: Callable[[Change], None] = lambda change: None,
 ) -> AsyncIterator[Operations]:
     """The operations on the Redis of ``settings``; without one, on the embedded broker of the state directory.
 
-    Raises ``ConfigurationError``, and ``BrokerError`` after ``timeout`` s without Redis.
+    Raises ``ConfigurationError``, and ``BrokerError`` after ``timeout`` s without Redis. None: the embedded
+    broker has 30 s to load its data, and a connection 5 s.
     """
-    embedded = EmbeddedBroker(settings.state_dir) if settings.redis_url is None else None
-    if embedded is not None:
+    embedded: EmbeddedBroker | None = None
+    left = CONNECT_TIMEOUT if timeout is None else timeout
+    if settings.redis_url is None:
+        began = time.monotonic()
+        embedded = EmbeddedBroker(
+            settings.state_dir, startup_timeout=STARTUP_TIMEOUT if timeout is None else timeout
+        )
         url = await asyncio.to_thread(embedded.start)
+        if timeout is not None:
+            left = max(timeout - (time.monotonic() - began), 0)
     else:
-        assert settings.redis_url is not None  # noqa: S101 - decided one line above
         url = settings.redis_url.get_secret_value()
     try:
         operations = Operations(url, settings.prefix, queues=queues, record=record, settings=settings)
-        await operations.start(timeout)
+        await operations.start(left)
         try:
             yield operations
         finally:

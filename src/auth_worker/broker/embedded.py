@@ -40,6 +40,7 @@ from auth_worker.broker.embedded_files import (
 from auth_worker.broker.keeper import STOP_TIMEOUT, FileLock, Place
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 
+STARTUP_TIMEOUT = 30.0
 _POLL = 0.01
 _WATCH_INTERVAL = 1.0
 _WATCH_MAX_INTERVAL = 30.0
@@ -57,7 +58,9 @@ class EmbeddedBroker:
     Raises ``ConfigurationError`` when ``port`` is not one.
     """
 
-    def __init__(self, state_dir: Path, *, port: int | None = None, startup_timeout: float = 30.0) -> None:
+    def __init__(
+        self, state_dir: Path, *, port: int | None = None, startup_timeout: float = STARTUP_TIMEOUT
+    ) -> None:
         if port is not None and not 1 <= port <= 65535:
             raise ConfigurationError(f"port must be between 1 and 65535, not {port}")
         self.state_dir = Path(state_dir).expanduser().absolute()
@@ -178,7 +181,7 @@ class EmbeddedBroker:
                 ) from error
 
     def _await_ready(self, deadline: float, *, spawned: bool) -> None:
-        while not keeper.answers(self._socket_path):
+        while not keeper.answers(self._socket_path, min(max(deadline - time.monotonic(), _POLL), 1.0)):
             with wait_for(self._place.start_lock, deadline):
                 with FileLock(self._place.keeper_lock) as lock:
                     absent = lock.take()
@@ -186,7 +189,9 @@ class EmbeddedBroker:
                     raise BrokerUnavailableError(self._complaint("ended while it started"))
                 spawned = self._spawn_keeper_if_absent() or spawned
             if time.monotonic() > deadline:
-                limit = f"{self._startup_timeout:g} s (startup_timeout; loading much data may need more)"
+                limit = (
+                    f"{self._startup_timeout:g} s (startup_timeout, --timeout; loading much data may need more)"
+                )
                 raise BrokerUnavailableError(self._complaint(f"was not ready within {limit}"))
             time.sleep(_POLL)
 

@@ -106,10 +106,10 @@ def ask(socket_path: str, command: str, timeout: float = 1.0) -> bytes:
         return connection.recv(65536)
 
 
-def answers(socket_path: str) -> bool:
-    """Whether the server is there and has loaded its data."""
+def answers(socket_path: str, timeout: float = 1.0) -> bool:
+    """Whether the server is there and has loaded its data; False too where it says nothing for ``timeout`` s."""
     try:
-        return ask(socket_path, "PING").startswith(b"+PONG")
+        return ask(socket_path, "PING", timeout).startswith(b"+PONG")
     except OSError:
         return False
 

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from auth_worker.admin.bulk import Steps
 from auth_worker.admin.models import BulkStep, Change, QueueOverview
-from auth_worker.admin.operations import CONNECT_TIMEOUT, Operations, open_operations
+from auth_worker.admin.operations import Operations, open_operations
 from auth_worker.cli import flags
 from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import CLEAN, FAILED, INTERRUPTED, USAGE, fail
@@ -53,7 +53,7 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         metavar="TIME",
-        help="How long to wait for Redis (5s).",
+        help="How long to wait for Redis (5s; 30s for the embedded broker to start).",
         parser=duration_ms,
         rich_help_panel=flags.BROKER,
         show_default=False,
@@ -76,7 +76,7 @@ def operate(parameters: Mapping[str, Any], work: Work) -> NoReturn:
         _check_queue(name)
     settings = flags.settings_of(parameters)
     given = parameters.get("timeout")
-    timeout = CONNECT_TIMEOUT if given is None else given / 1000
+    timeout = None if given is None else given / 1000
 
     async def connected() -> int:
         async with open_operations(
