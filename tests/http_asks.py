@@ -74,9 +74,9 @@ class Api:
         """Look; a list in ``query`` is a parameter that is repeated."""
         return await self._ask("GET", f"{path}?{urlencode(query, doseq=True)}" if query else path)
 
-    async def post(self, path: str, body: Any = None) -> Answer:
+    async def post(self, path: str, body: Any = None, content_type: str = "application/json") -> Answer:
         """Do."""
-        return await self._ask("POST", path, body)
+        return await self._ask("POST", path, body, content_type)
 
     async def patch(self, path: str, body: Any) -> Answer:
         """Change."""
@@ -97,8 +97,10 @@ class Api:
         ended: dict[str, Any] = await eventually(look, "the bulk operation has ended")
         return ended
 
-    async def _ask(self, method: str, path: str, body: Any = None) -> Answer:
-        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+    async def _ask(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> Answer:
+        headers = self._headers if body is None else {**self._headers, "Content-Type": content_type}
         sent = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         return await asyncio.to_thread(ask, self._port, f"/api/v1{path}", method, headers, sent)
 

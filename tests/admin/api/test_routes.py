@@ -161,6 +161,25 @@ async def test_a_job_that_makes_no_sense_is_refused_naming_the_field(
     assert sum((await desk.counts()).values()) == 0
 
 
+@pytest.mark.parametrize("path", [JOBS, "/operations"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""])
+async def test_what_is_not_sent_as_json_is_refused_with_what_to_send(
+    resting: Api, desk: Desk, path: str, kind: str
+) -> None:
+    refused = await resting.post(path, {"name": "n"}, kind)
+    assert (refused.status, refused.reasons.partition(", not ")[0]) == (
+        415,
+        "send the body as JSON, with the header Content-Type: application/json",
+    )
+    assert kind in refused.reasons
+    assert sum((await desk.counts()).values()) == 0
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"])
+async def test_every_name_of_json_will_do(resting: Api, kind: str) -> None:
+    assert (await resting.post(JOBS, {"name": "n"}, kind)).status == 201
+
+
 async def test_a_job_whose_parent_is_not_there_is_refused(resting: Api) -> None:
     orphan = {"name": "n", "opts": {"parent": {"id": "nobody", "queue": f"bull:{QUEUE}"}}}
     refused = await resting.post(JOBS, orphan)

@@ -44,6 +44,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         404: "There is no such thing.",
         409: "It is there, but as things stand this cannot be done to it.",
         413: "The body is too large.",
+        415: "The body is not sent as JSON.",
         422: "A parameter or a field of the body is wrong; the reasons name it.",
         429: "Too many wrong tokens from this address. Retry-After says when to try again.",
         502: "Redis refused a command.",
@@ -75,6 +76,7 @@ def build_api(desk: Desk) -> ASGIApp:
             Depends(HTTPBearer(auto_error=False)),
             Depends(_remember_who),
             Depends(_refuse_unknown_parameters),
+            Depends(_refuse_what_is_not_json),
         ],
         generate_unique_id_function=_name_of,
     )
@@ -101,6 +103,17 @@ async def _refuse_unknown_parameters(request: Request) -> None:
         raise RequestValidationError(
             [{"loc": ("query", name), "msg": f"unknown parameter; {meant}"} for name in unknown]
         )
+
+
+async def _refuse_what_is_not_json(request: Request) -> None:
+    """The framework would take the body for a text, and complain of that."""
+    if request.scope["route"].body_field is None or not await request.body():
+        return
+    sent = request.headers.get("content-type", "")
+    kind = sent.partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        wanted = "send the body as JSON, with the header Content-Type: application/json"
+        raise HTTPException(415, f"{wanted}, not {sent}" if sent else wanted)
 
 
 def _query_names(dependant: Dependant) -> set[str]:
