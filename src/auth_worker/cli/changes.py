@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from auth_worker.admin.bulk import Steps
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import filter_flags, flags, operator
-from auth_worker.cli.console import CLEAN, USAGE, fail
+from auth_worker.cli.console import USAGE, fail
 from auth_worker.cli.job_flags import duration_ms
 from auth_worker.cli.jobs import ORDER
+from auth_worker.cli.operator import Verb
 from auth_worker.queue import MAX_PRIORITY
 
 
@@ -39,7 +38,7 @@ def retry(
 
     Example: [bold]auth-worker retry emailQueue --error timeout --dry-run[/]
     """
-    operator.operate(context.params, lambda operations: _act(operations, context.params, "retry", "retried"))
+    operator.operate(context.params, lambda operations: _act(operations, context.params, operator.RETRY))
 
 
 def promote(
@@ -63,7 +62,7 @@ def promote(
 
     Example: [bold]auth-worker promote smsQueue --all[/]
     """
-    operator.operate(context.params, lambda operations: _act(operations, context.params, "promote", "promoted"))
+    operator.operate(context.params, lambda operations: _act(operations, context.params, operator.PROMOTE))
 
 
 def remove(
@@ -90,7 +89,7 @@ def remove(
 
     Example: [bold]auth-worker remove emailQueue --state failed --name welcome --older 30d[/]
     """
-    operator.operate(context.params, lambda operations: _act(operations, context.params, "remove", "removed"))
+    operator.operate(context.params, lambda operations: _act(operations, context.params, operator.REMOVE))
 
 
 def change(
@@ -132,27 +131,21 @@ def change(
     operator.operate(context.params, work)
 
 
-async def _act(operations: Operations, parameters: dict[str, Any], verb: str, done: str) -> int:
+async def _act(operations: Operations, parameters: dict[str, Any], verb: Verb) -> int:
     queue = parameters["queue"]
     await operations.jobs.check_queue(queue)
     ids = await _chosen(operations, parameters, verb)
-    if operator.tell_dry_run(parameters, "jobs", len(ids), verb):
-        return CLEAN
-    if verb == "remove" and ids:
-        operator.confirm(parameters, f"Remove {len(ids)} jobs of {queue}? This cannot be undone.")
-    last = await operator.run_bulk(_steps(operations, verb, queue, ids), done)
-    return operator.report_bulk(last, done, "jobs", parameters)
+    many = {
+        operator.RETRY: operations.jobs.retry_many,
+        operator.PROMOTE: operations.jobs.promote_many,
+        operator.REMOVE: operations.jobs.remove_many,
+    }
+    removal = f"Remove {len(ids)} jobs of {queue}? This cannot be undone."
+    question = removal if verb is operator.REMOVE else None
+    return await operator.act_in_bulk(parameters, many[verb](queue, ids), len(ids), verb, "jobs", question)
 
 
-def _steps(operations: Operations, verb: str, queue: str, ids: Sequence[str]) -> Steps:
-    if verb == "retry":
-        return operations.jobs.retry_many(queue, ids)
-    if verb == "promote":
-        return operations.jobs.promote_many(queue, ids)
-    return operations.jobs.remove_many(queue, ids)
-
-
-async def _chosen(operations: Operations, parameters: dict[str, Any], verb: str) -> list[str]:
+async def _chosen(operations: Operations, parameters: dict[str, Any], verb: Verb) -> list[str]:
     """The jobs meant; exits where none are named."""
     ids: list[str] = parameters.get("ids") or []
     wanted = filter_flags.filter_of(parameters)
@@ -163,7 +156,9 @@ async def _chosen(operations: Operations, parameters: dict[str, Any], verb: str)
     if not wanted.asks and not parameters["every"]:
         fail("say which jobs: their ids, --name, --where and the like, or --all", USAGE)
     state = (
-        {"retry": "failed", "promote": "delayed"}.get(verb) if not parameters.get("state") else parameters["state"]
+        {operator.RETRY: "failed", operator.PROMOTE: "delayed"}.get(verb)
+        if not parameters.get("state")
+        else parameters["state"]
     )
     if state is None:
         fail(f"say the --state of the jobs to remove: {', '.join(ORDER)}", USAGE)

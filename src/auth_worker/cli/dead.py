@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from auth_worker.admin.bulk import added
+from auth_worker.admin.bulk import one_after_another
 from auth_worker.admin.dead_letters import LetterFilter
-from auth_worker.admin.models import BulkStep
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import flags, operator
 from auth_worker.cli.completion import complete_queue
-from auth_worker.cli.console import CLEAN, USAGE, fail
+from auth_worker.cli.console import USAGE, fail
 from auth_worker.cli.dead_screens import show_letter_screen, show_pages
+from auth_worker.cli.operator import Verb
 from auth_worker.outcome import ReasonClass
 
 app = typer.Typer(
@@ -162,7 +162,7 @@ def redrive(
 
     Example: [bold]auth-worker dead redrive --from emailQueue --error timeout --rate 50/s[/]
     """
-    operator.operate(context.params, lambda operations: _act(operations, context.params, "redrive", "redriven"))
+    operator.operate(context.params, lambda operations: _act(operations, context.params, operator.REDRIVE))
 
 
 @app.command()
@@ -190,7 +190,7 @@ def purge(
 
     Example: [bold]auth-worker dead purge --older 90d --dry-run[/]
     """
-    operator.operate(context.params, lambda operations: _act(operations, context.params, "purge", "purged"))
+    operator.operate(context.params, lambda operations: _act(operations, context.params, operator.PURGE))
 
 
 async def _check(operations: Operations, holder: str | None) -> None:
@@ -209,22 +209,17 @@ def _filter_of(parameters: Mapping[str, Any]) -> LetterFilter:
     )
 
 
-async def _act(operations: Operations, parameters: Mapping[str, Any], verb: str, done: str) -> int:
+async def _act(operations: Operations, parameters: Mapping[str, Any], verb: Verb) -> int:
     await _check(operations, parameters["holder"])
-    chosen = await _chosen(operations, parameters)
-    total = sum(map(len, chosen.values()))
-    if operator.tell_dry_run(parameters, "letters", total, verb):
-        return CLEAN
-    if verb == "purge" and total:
-        operator.confirm(parameters, f"Throw away {total} dead letters? This cannot be undone.")
-    whole = BulkStep()
-    for queue, ids in chosen.items():
-        if verb == "purge":
-            steps = operations.dead.purge(queue, ids)
-        else:
-            steps = operations.dead.redrive_many(queue, ids, parameters.get("rate"))
-        whole = added(whole, await operator.run_bulk(steps, f"{done} ({queue})"))
-    return operator.report_bulk(whole, done, "letters", parameters)
+    chosen = (await _chosen(operations, parameters)).items()
+    total = sum(len(ids) for _, ids in chosen)
+    if verb is operator.PURGE:
+        question = f"Throw away {total} dead letters? This cannot be undone."
+        each = [operations.dead.purge(queue, ids) for queue, ids in chosen]
+    else:
+        question = None
+        each = [operations.dead.redrive_many(queue, ids, parameters.get("rate")) for queue, ids in chosen]
+    return await operator.act_in_bulk(parameters, one_after_another(each), total, verb, "letters", question)
 
 
 async def _chosen(operations: Operations, parameters: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 from pydantic import BaseModel
@@ -32,6 +32,17 @@ from auth_worker.names import check_queue_name
 
 UNHEALTHY = 3
 """Exit code of a command that finds what must be mended."""
+
+
+class Verb(NamedTuple):
+    """What a bulk operation does, and what it has done: ``remove``, ``removed``."""
+
+    now: str
+    done: str
+
+
+RETRY, PROMOTE, REMOVE = Verb("retry", "retried"), Verb("promote", "promoted"), Verb("remove", "removed")
+REDRIVE, PURGE = Verb("redrive", "redriven"), Verb("purge", "purged")
 Work = Callable[[Operations], Awaitable[int | None]]
 Look = Callable[[Operations], Awaitable[list[QueueOverview]]]
 
@@ -95,7 +106,21 @@ def print_json(values: Iterable[BaseModel | Mapping[str, Any]]) -> None:
     sys.stdout.flush()
 
 
-def confirm(parameters: Mapping[str, Any], question: str) -> None:
+async def act_in_bulk(
+    parameters: Mapping[str, Any], steps: Steps, total: int, verb: Verb, what: str, question: str | None = None
+) -> int:
+    """Do ``steps`` to ``total`` of ``what`` (``jobs``); returns the exit code, 1 where something was skipped.
+
+    A ``question`` is asked before, unless there is nothing to do. A dry run only says how many are meant.
+    """
+    if _tell_dry_run(parameters, what, total, verb.now):
+        return CLEAN
+    if question is not None and total:
+        _confirm(parameters, question)
+    return _report(await _run(steps, verb.done, total), verb.done, what, parameters)
+
+
+def _confirm(parameters: Mapping[str, Any], question: str) -> None:
     """Ask before what cannot be undone, unless told not to; exits where the answer is no or nobody is there."""
     if parameters.get("yes"):
         return
@@ -106,7 +131,7 @@ def confirm(parameters: Mapping[str, Any], question: str) -> None:
         raise typer.Exit(FAILED)
 
 
-def tell_dry_run(parameters: Mapping[str, Any], what: str, count: int, verb: str) -> bool:
+def _tell_dry_run(parameters: Mapping[str, Any], what: str, count: int, verb: str) -> bool:
     """Whether this is a dry run; says then how many would be meant."""
     if not parameters.get("dry_run"):
         return False
@@ -117,23 +142,23 @@ def tell_dry_run(parameters: Mapping[str, Any], what: str, count: int, verb: str
     return True
 
 
-async def run_bulk(steps: Steps, verb: str) -> BulkStep:
+async def _run(steps: Steps, verb: str, total: int) -> BulkStep:
     """Run a bulk operation with a progress bar; Ctrl-C stops it between two batches and says how far it came."""
     last = BulkStep()
     with _progress() as progress:
-        bar = progress.add_task(verb, total=None)
+        bar = progress.add_task(verb, total=total)
         try:
             async with contextlib.aclosing(steps):
                 async for last in steps:
-                    progress.update(bar, total=last.total, completed=last.done + last.skipped)
+                    progress.update(bar, total=max(last.total, total), completed=last.done + last.skipped)
         except asyncio.CancelledError:
             progress.stop()
-            notes().print(f"Stopped: {verb} {last.done} of {last.total}.")
+            notes().print(f"Stopped: {verb} {last.done} of {max(last.total, total)}.")
             raise
     return last
 
 
-def report_bulk(last: BulkStep, verb: str, what: str, parameters: Mapping[str, Any]) -> int:
+def _report(last: BulkStep, verb: str, what: str, parameters: Mapping[str, Any]) -> int:
     """Say what became of a bulk operation; returns the exit code: 1 where something was skipped."""
     if parameters.get("as_json"):
         print_json([last])

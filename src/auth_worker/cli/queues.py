@@ -13,7 +13,6 @@ from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import flags, operator
 from auth_worker.cli.completion import complete_queue
-from auth_worker.cli.console import CLEAN
 from auth_worker.cli.tables import console, count, duration, notes, table, text
 
 Queues = Annotated[
@@ -167,12 +166,9 @@ def drain(
         await operations.jobs.check_queue(queue)
         (found,) = await operations.queues.describe([queue])
         total = found.waiting + (found.counts["delayed"] if delayed else 0)
-        if operator.tell_dry_run(context.params, "jobs", total, "remove"):
-            return CLEAN
-        if total:
-            operator.confirm(context.params, f"Remove {total} waiting jobs of {queue}? This cannot be undone.")
-        last = await operator.run_bulk(operations.jobs.drain(queue, delayed=delayed), "drained")
-        return operator.report_bulk(last, "removed", "jobs", context.params)
+        steps = operations.jobs.drain(queue, delayed=delayed)
+        question = f"Remove {total} waiting jobs of {queue}? This cannot be undone."
+        return await operator.act_in_bulk(context.params, steps, total, operator.REMOVE, "jobs", question)
 
     operator.operate(context.params, work)
 
@@ -205,12 +201,8 @@ def clean(
         await operations.jobs.check_queue(queue)
         steps = operations.jobs.clean(queue, state, older)
         total = await operations.jobs.count_older(queue, state, older)
-        if operator.tell_dry_run(context.params, "jobs", total, "remove"):
-            return CLEAN
-        if total:
-            operator.confirm(context.params, f"Remove {total} {state} jobs of {queue}? This cannot be undone.")
-        last = await operator.run_bulk(steps, "cleaned")
-        return operator.report_bulk(last, "removed", "jobs", context.params)
+        question = f"Remove {total} {state} jobs of {queue}? This cannot be undone."
+        return await operator.act_in_bulk(context.params, steps, total, operator.REMOVE, "jobs", question)
 
     operator.operate(context.params, work)
 
