@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from auth_worker import Job, UnrecoverableError
+from auth_worker.logs.sink import sink_of
 from cli.commands import Terminal
 from workers import Desk
 
@@ -29,7 +31,7 @@ async def failing(job: Job) -> None:
 
 
 def on_desk(url: str, story: Callable[[Desk], Awaitable[Any]]) -> Any:
-    """Play ``story`` at a desk of its own on the server."""
+    """Play ``story`` at a desk of its own on the server; what its workers logged is written when it ends."""
 
     async def play() -> Any:
         desk = Desk(url)
@@ -38,7 +40,9 @@ def on_desk(url: str, story: Callable[[Desk], Awaitable[Any]]) -> Any:
         finally:
             await desk.close()
 
-    return asyncio.run(play())
+    played = asyncio.run(play())
+    sink_of(sys.stderr).drain()
+    return played
 
 
 def die(url: str, count: int = 1, name: str = "mail", data: Mapping[str, Any] | None = None) -> list[str]:

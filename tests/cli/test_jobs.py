@@ -199,7 +199,5 @@ def test_a_finished_job_takes_no_change_and_its_state_is_told(
         ("delay", "5s", "only a delayed job has one to change"),
     ):
         refused = f"error: change {flag} of job {job_id} (failed): {why}\n"
-        code, out, said = run("change", QUEUE, job_id, f"--{flag}", value)
-        assert (code, out) == (1, "")
-        assert said.endswith(refused), "the worker's log may come before"
+        assert run("change", QUEUE, job_id, f"--{flag}", value) == (1, "", refused)
     assert client.hgetall(f"bull:{QUEUE}:{job_id}") == before
