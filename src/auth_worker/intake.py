@@ -72,7 +72,8 @@ class Intake:
         self._open = False
         self._rest_until = 0.0
         self._looked = time.monotonic()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._wakes_at = 0.0
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._loop = asyncio.get_running_loop()
@@ -131,10 +132,10 @@ class Intake:
             self._rest_until = time.monotonic() + seconds
         when = self._loop.time() + seconds
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._wakes_at <= when:
                 return  # who looks too early is told to rest again
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._wake)
+        self._timer, self._wakes_at = self._loop.call_at(when, self._wake), when
 
     def asked(self) -> None:
         """A settle that also asks for a job is under way; ``received`` must follow."""
