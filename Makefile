@@ -4,6 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 CODE := $(wildcard src tests bench examples)
+PARALLEL := --numprocesses 2 --dist worksteal
 
 # The newest supported Python that can make a virtual environment; PYTHON=... chooses another.
 USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
@@ -37,12 +38,12 @@ types: .venv/dev.stamp ## mypy, strict
 	$(BIN)/mypy $(CODE)
 
 unit: .venv/dev.stamp ## the tests alone, with branch coverage; ARGS="-k name --no-cov" for some of them
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 REDIS ?= $(shell command -v redis-server)
 redis: .venv/dev.stamp interop ## the tests that meet a broker once more, on REDIS= (the redis-server of the PATH)
 	@test -x "$(REDIS)" || { echo "make redis needs redis-server on the PATH, or REDIS=/path/to/it" >&2; exit 1; }
-	AUTH_TEST_REDIS_SERVER=$(REDIS) $(BIN)/pytest tests/broker tests/conformance tests/interop tests/chaos --no-cov $(ARGS)
+	AUTH_TEST_REDIS_SERVER=$(REDIS) $(BIN)/pytest $(PARALLEL) --no-cov tests/broker tests/conformance tests/interop tests/chaos $(ARGS)
 
 bench: .venv/dev.stamp interop ## measure against Node BullMQ and the official client
 	$(BIN)/python -m bench $(ARGS)
