@@ -62,6 +62,7 @@ class Link:
         self._broken = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
         self._down_since = time.monotonic()
+        self._was_up = False
 
     @property
     def is_up(self) -> bool:
@@ -178,8 +179,6 @@ class Link:
         if isinstance(error, TimeoutError):
             return no_answer(tls=self.address.tls is not None)
         return BrokerUnavailableError(str(error) or type(error).__name__)
-
-    _was_up = False
 
     def _mark_up(self) -> None:
         down_s = time.monotonic() - self._down_since if self._was_up else 0.0
