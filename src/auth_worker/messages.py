@@ -54,6 +54,7 @@ class WorkerError(StrEnum):
     LEASE_LOST = "Job lease lost, run cancelled, nothing written"
     OUTCOME_UNWRITABLE = "Job outcome could not be written as it is, job fails for good"
     RESULT_DISCARDED = "Job result could not be written before its lease ended"
+    EXIT_CONTAINED = "A task would have ended the process, the service goes on"
     CONSUMER_BLOCKS_LOOP = "A consumer blocks the event loop"
     BROKER_AWAITED = "Broker not reachable yet, still trying"
     BROKER_LOST = "Broker connection lost"

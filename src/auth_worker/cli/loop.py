@@ -24,6 +24,40 @@ def new_runner() -> asyncio.Runner:
     return asyncio.Runner(loop_factory=loop_factory())
 
 
+def run_contained(coroutine: Coroutine[Any, Any, T], on_exit: Callable[[BaseException], None]) -> T:
+    """``run_async`` for a loop with other people's tasks: none of them ends it.
+
+    asyncio raises a task's ``SystemExit`` or ``KeyboardInterrupt`` out of the loop, besides handing it to whoever
+    awaits the task. ``on_exit`` gets it, and the loop goes on until ``coroutine`` itself has ended. Ctrl-C cancels
+    ``coroutine``, as with ``run_async``.
+    """
+    task: asyncio.Task[T] | None = None
+
+    async def end_of_it() -> None:
+        nonlocal task
+        task = task or asyncio.create_task(coroutine)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+
+    with new_runner() as runner:
+        while True:
+            try:
+                runner.run(end_of_it())
+            except (SystemExit, KeyboardInterrupt) as error:
+                if task is not None and not task.done():
+                    on_exit(error)
+                    continue
+                if task is not None and not task.cancelled():
+                    task.exception()  # taken note of: it is raised here
+                raise
+            assert task is not None
+            return task.result()
+
+
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run ``coroutine`` to its end and return its result."""
     with new_runner() as runner:

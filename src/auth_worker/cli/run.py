@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from rich.markup import escape
 from auth_worker.cli import flags
 from auth_worker.cli.application import load, service_of
 from auth_worker.cli.console import USAGE, err, fail, say_error
-from auth_worker.cli.loop import run_async
+from auth_worker.cli.loop import run_contained
 from auth_worker.cli.processes import run_processes
 from auth_worker.cli.reporting import start_reporting
 from auth_worker.config import QUEUE_NAMES, Settings
@@ -22,6 +23,7 @@ from auth_worker.errors import BrokerUnavailableError
 from auth_worker.lifecycle import State
 from auth_worker.logs import configure_logging, logger_of
 from auth_worker.messages import WORKER_ERRORS
+from auth_worker.redaction import redact
 from auth_worker.service import WorkerService
 from auth_worker.supervisor.child import join_parent
 from auth_worker.version import __version__
@@ -92,9 +94,18 @@ def _run(app: str | None, concurrency: int | None, parameters: dict[str, Any]) -
     if parameters["processes"] > 1 or parameters["reload"]:
         return run_processes(settings, parameters)
     if app is None:
-        return run_async(_work_on_emails(settings, concurrency))
+        return _run_contained(_work_on_emails(settings, concurrency), settings)
     flags.export(parameters)
-    return run_async(_work_for(load(app), app))
+    return _run_contained(_work_for(load(app), app), settings)
+
+
+def _run_contained(work: Coroutine[Any, Any, int], settings: Settings) -> int:
+    log = logger_of(None, settings)
+
+    def tell(error: BaseException) -> None:
+        log.error(WORKER_ERRORS.EXIT_CONTAINED, error=redact(str(error)), error_type=type(error).__name__)
+
+    return run_contained(work, tell)
 
 
 async def _work_for(target: Any, spec: str) -> int:
