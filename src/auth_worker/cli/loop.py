@@ -33,7 +33,7 @@ def run_contained(coroutine: Coroutine[Any, Any, T], on_exit: Callable[[BaseExce
     """
     task: asyncio.Task[T] | None = None
 
-    async def end_of_it() -> None:
+    async def end_of_it() -> T:
         nonlocal task
         task = task or asyncio.create_task(coroutine)
         try:
@@ -42,11 +42,12 @@ def run_contained(coroutine: Coroutine[Any, Any, T], on_exit: Callable[[BaseExce
             task.cancel()
             await asyncio.wait({task})
             raise
+        return task.result()
 
     with new_runner() as runner:
         while True:
             try:
-                runner.run(end_of_it())
+                return runner.run(end_of_it())
             except (SystemExit, KeyboardInterrupt) as error:
                 if task is not None and not task.done():
                     on_exit(error)
@@ -54,8 +55,6 @@ def run_contained(coroutine: Coroutine[Any, Any, T], on_exit: Callable[[BaseExce
                 if task is not None and not task.cancelled():
                     task.exception()  # taken note of: it is raised here
                 raise
-            assert task is not None
-            return task.result()
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
