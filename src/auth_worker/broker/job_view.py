@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from auth_worker.broker.link import Link
 from auth_worker.broker.scripts import builders, script
 from auth_worker.dead_letter import MARK
+from auth_worker.names import RESERVED_IDS
 from auth_worker.payload import RawJob
 
 ROW_FIELDS = (
@@ -64,11 +65,14 @@ class JobView:
         return None if score is None else int(float(score)) // 0x1000
 
     async def kind(self, job_id: str) -> Literal["job", "other", "none"]:
-        """What stands at the key a job of this id has: ``meta`` and ``1:lock`` are no jobs, but are there."""
+        """What stands at the key a job of this id has: ``meta`` and ``1:lock`` are no jobs, but are there.
+
+        A reserved id is ``other`` also while nothing is there: the queue may make that key at any moment.
+        """
         key = self._key_prefix + job_id.encode()
         kind = await self._link.execute("TYPE", key)
         if kind != b"hash":
-            return "none" if kind == b"none" else "other"
+            return "none" if kind == b"none" and job_id not in RESERVED_IDS else "other"
         return "job" if any(await self._link.execute("HMGET", key, *_OF_JOBS_ALONE)) else "other"
 
     async def whole(self, job_id: str) -> RawJob:

@@ -127,6 +127,14 @@ async def test_ids_without_a_job_are_left_alone_in_bulk(resting: Api, desk: Desk
     assert await all_keys(desk) == before
 
 
+async def test_a_reserved_id_names_no_job_also_while_the_queue_has_no_such_key(resting: Api, desk: Desk) -> None:
+    for action in ("remove", "promote", "retry", "purge"):
+        await desk.redis.delete(f"{KEY}:stalled-check")
+        asked = {"action": action, "queue": QUEUE, "ids": ["stalled-check"]}
+        ended = await resting.ended(await resting.post("/operations", asked))
+        assert ended["step"]["problems"] == ["stalled-check: there is no such job"], action
+
+
 async def all_keys(desk: Desk) -> set[bytes]:
     """The keys of both queues, with their types, but that which a stalled check leaves for a while."""
     found = {key + b" " + await desk.redis.type(key) async for key in desk.redis.scan_iter("bull:*")}
