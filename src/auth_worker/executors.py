@@ -12,6 +12,7 @@ import contextvars
 import inspect
 import multiprocessing
 import pickle
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,8 +20,12 @@ from typing import Any, Literal, Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
+from auth_worker.config import WORKER_CONFIG
 from auth_worker.errors import ConfigurationError, JobError, UnrecoverableError, WorkerCrashedError
 from auth_worker.job import Job
+from auth_worker.logs import current_setup, drain_streams, repeat_setup, share_streams
+from auth_worker.options import JobOptions
+from auth_worker.run import Run, current_run
 
 Execution = Literal["auto", "thread", "process"]
 MAX_JOBS_A_PROCESS = 1000
@@ -114,7 +119,8 @@ class ThreadExecutor:
 class ProcessExecutor:
     """A plain ``def`` consumer of a module, in worker processes that are killed with their run.
 
-    The job it gets carries its data, but cannot reach Redis: ``log`` and ``update_progress`` raise.
+    The job it gets carries its data, but cannot reach Redis: ``log`` and ``update_progress`` raise. Where
+    ``configure_logging`` has set up the logging of this process, theirs is the same.
     """
 
     def __init__(self, consumer: Callable[[Job], Any], concurrency: int) -> None:
@@ -124,16 +130,18 @@ class ProcessExecutor:
                 "can import it"
             )
         self._consumer = consumer
-        self._pool = ProcessPool(
-            concurrency, max_tasks=MAX_JOBS_A_PROCESS, context=multiprocessing.get_context("spawn")
-        )
+        self._concurrency = concurrency
+        self._pool: ProcessPool | None = None
 
     async def __call__(self, job: Job) -> Any:
         """Run the function in a process; a cancelled run kills it.
 
         Raises ``WorkerCrashedError`` when the process died under the job.
         """
-        future = self._pool.schedule(_call_in_process, args=(self._consumer, job.detached()))
+        self._pool = self._pool or _process_pool(self._concurrency)
+        run = current_run.get()
+        trace_id = run.trace_id if run is not None else ""
+        future = self._pool.schedule(_call_in_process, args=(self._consumer, job.detached(), trace_id))
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -144,7 +152,20 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """Kill the processes."""
-        self._pool.stop()  # type: ignore[no-untyped-call]
+        if self._pool is not None:
+            self._pool.stop()  # type: ignore[no-untyped-call]
+
+
+def _process_pool(concurrency: int) -> ProcessPool:
+    setup = current_setup()
+    if setup is None:
+        start: dict[str, Any] = {}
+    else:
+        share_streams()
+        start = {"initializer": repeat_setup, "initargs": (setup,)}
+    return ProcessPool(
+        concurrency, max_tasks=MAX_JOBS_A_PROCESS, context=multiprocessing.get_context("spawn"), **start
+    )
 
 
 def _call(consumer: Callable[[Job], Any], job: Job) -> Any:
@@ -154,8 +175,11 @@ def _call(consumer: Callable[[Job], Any], job: Job) -> Any:
         raise RuntimeError("the consumer raised StopIteration") from error
 
 
-def _call_in_process(consumer: Callable[[Job], Any], job: Job) -> Any:
+def _call_in_process(consumer: Callable[[Job], Any], job: Job, trace_id: str) -> Any:
     """What cannot go back to the service's process would end the worker process, as if it had crashed."""
+    run = Run(job, JobOptions({}, WORKER_CONFIG), {}, "", time.monotonic(), 0.0)
+    run.trace_id = trace_id
+    current_run.set(run)
     try:
         value = _call(consumer, job)
     except BaseException as error:
@@ -163,6 +187,8 @@ def _call_in_process(consumer: Callable[[Job], Any], job: Job) -> Any:
             raise
         kind = JobError if getattr(error, "retryable", True) else UnrecoverableError
         raise kind(f"{type(error).__name__}: {error}") from None
+    finally:
+        drain_streams()  # this process may be killed as soon as nothing runs in it
     if not _survives_transport(value):
         raise UnrecoverableError(f"the consumer's return value is not JSON: it is a {type(value).__name__}")
     return value

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import signal
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from auth_worker.admin.port import open_http_port
 from auth_worker.collector import spare_the_collector
@@ -27,6 +26,9 @@ from auth_worker.processor import QueueProcessorService
 from auth_worker.redaction import redact
 from auth_worker.report import QueueMetrics, ServiceHealth
 from auth_worker.runtime import Runtime
+from auth_worker.signals import StopSignals
+
+Consumer = TypeVar("Consumer", bound=Callable[[Job], Any])
 
 
 class WorkerService:
@@ -64,15 +66,11 @@ class WorkerService:
         self._database = database_service
         self._init_services = init_services
         self._processors: dict[str, QueueProcessorService] = {}
-        self._signalled = asyncio.Event()
         self._starting: asyncio.Task[Any] | None = None
         self._unwanted = False
         self._stopping: asyncio.Task[bool] | None = None
-        self._hurry = asyncio.Event()
-        self._handlers: list[signal.Signals] = []
-        self._last_resort = LastResort(
-            self._processors.values(), self.runtime.watch, self._opened_log, HANDED_BACK
-        )
+        last_resort = LastResort(self._processors.values(), self.runtime.watch, self._opened_log, HANDED_BACK)
+        self._signals = StopSignals(last_resort, self._log, self.settings.shutdown_timeout, self._stop_if_running)
         self._observer.attach(self.runtime.bus)
 
     def register_processor(
@@ -107,11 +105,24 @@ class WorkerService:
         self._log.debug(WORKER_MESSAGES.PROCESSOR_REGISTERED, queue=queue_name)
         return service
 
-    def processor(self, queue_name: str, **options: Any) -> Callable[[Callable[[Job], Any]], Callable[[Job], Any]]:
-        """``register_processor`` as a decorator; ``options`` are its other arguments."""
+    def processor(
+        self,
+        queue_name: str,
+        *,
+        worker_config: WorkerConfig | Mapping[str, Any] = WORKER_CONFIG,
+        dead_letter_queue_name: str | None = None,
+        execution: Execution = "auto",
+    ) -> Callable[[Consumer], Consumer]:
+        """``register_processor`` as a decorator, which gives the consumer back as it is."""
 
-        def register(consumer: Callable[[Job], Any]) -> Callable[[Job], Any]:
-            self.register_processor(queue_name=queue_name, processor=consumer, **options)
+        def register(consumer: Consumer) -> Consumer:
+            self.register_processor(
+                queue_name=queue_name,
+                processor=consumer,
+                worker_config=worker_config,
+                dead_letter_queue_name=dead_letter_queue_name,
+                execution=execution,
+            )
             return consumer
 
         return register
@@ -157,8 +168,8 @@ class WorkerService:
             raise
         self.state = State.RUNNING
         self._log.info(WORKER_MESSAGES.WORKER_READY, broker=str(self.runtime.address))
-        if self._signalled.is_set():
-            self._begin_stop(self.settings.shutdown_timeout)
+        if self._signals.first.is_set():
+            self._stop_if_running()
 
     async def stop(self, timeout: float | None = None) -> bool:
         """Stop taking jobs, wait up to ``timeout`` s (None: shutdown_timeout) for those running, disconnect.
@@ -195,7 +206,7 @@ class WorkerService:
         self.setup_graceful_shutdown()
         started = self.state is State.RUNNING
         starting = asyncio.ensure_future(asyncio.sleep(0) if started else self.start())
-        signalled = asyncio.create_task(self._signalled.wait())
+        signalled = asyncio.create_task(self._signals.first.wait())
         try:
             await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
@@ -212,15 +223,11 @@ class WorkerService:
             return CLEAN if await self.stop() else HANDED_BACK
         finally:
             signalled.cancel()
-            self._remove_handlers()
+            self._signals.leave()
 
     def setup_graceful_shutdown(self) -> None:
         """Stop gracefully on SIGTERM and SIGINT; a second signal cancels and hands back what still runs."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal, number)
-            self._handlers.append(number)
-        self._last_resort.guard(self._handlers, self.settings.shutdown_timeout)
+        self._signals.handle()
 
     async def get_health(self) -> ServiceHealth:
         """The reference's health report, with reasons."""
@@ -251,6 +258,10 @@ class WorkerService:
         """Every registered processor, in the order of registration."""
         return list(self._processors.values())
 
+    def _stop_if_running(self) -> None:
+        if self.state is State.RUNNING:
+            self._begin_stop(self.settings.shutdown_timeout)
+
     def _begin_stop(self, timeout: float) -> asyncio.Task[bool]:
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(timeout), name="stop")
@@ -263,35 +274,18 @@ class WorkerService:
         self.state = State.STOPPED
         self._log.info(WORKER_MESSAGES.WORKER_STOPPED, clean=clean)
         await asyncio.to_thread(self._opened_log.drain)
-        self._remove_handlers()
+        self._signals.leave()
         return clean
 
     async def _close_all(self, timeout: float) -> bool:
         """The stop list: first no new jobs and the running ones, all queues at once; then the connections."""
         running = [processor for processor in self._processors.values() if processor.is_running]
         results = await asyncio.gather(
-            *(processor.close(timeout, hurry=self._hurry) for processor in running), return_exceptions=True
+            *(processor.close(timeout, hurry=self._signals.second) for processor in running),
+            return_exceptions=True,
         )
         for result in results:
             if isinstance(result, BaseException):
                 self._log.error(WORKER_ERRORS.SHUTDOWN_FAILED, error=redact(str(result)))
         await self.runtime.stop()
         return all(result is True for result in results)
-
-    def _on_signal(self, number: signal.Signals) -> None:
-        if self._signalled.is_set():
-            self._log.warning(WORKER_MESSAGES.SECOND_SIGNAL, signal=signal.Signals(number).name)
-            self._last_resort.noticed(0)
-            self._hurry.set()
-            return
-        self._last_resort.noticed(self.settings.shutdown_timeout)
-        self._log.info(WORKER_MESSAGES.SHUTDOWN_SIGNAL, signal=signal.Signals(number).name)
-        self._signalled.set()
-        if self.state is State.RUNNING:
-            self._begin_stop(self.settings.shutdown_timeout)
-
-    def _remove_handlers(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._handlers:
-            loop.remove_signal_handler(self._handlers.pop())
-        self._last_resort.stand_down()

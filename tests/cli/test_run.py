@@ -201,6 +201,31 @@ def test_what_the_application_logs_comes_out_in_our_form_with_its_job(
     assert {line["queue"] for line in of_job.values()} == {"talks"}
 
 
+TALKS_IN_A_PROCESS = """
+import logging
+from auth_worker import WorkerService
+def consume(job):
+    logging.getLogger("app").debug("in a process, password=%s", "Canary7Secret")
+service = WorkerService()
+service.register_processor(
+    queue_name="talks", processor=consume, worker_config={"log_level": "DEBUG"}, execution="process"
+)
+"""
+
+
+def test_what_a_consumer_logs_in_a_process_of_its_own_comes_out_like_the_rest(
+    folder: Path, worker: StartWorker, redis_url: str
+) -> None:
+    (folder / "talks.py").write_text(TALKS_IN_A_PROCESS)
+    running = worker("talks:service", "--redis", redis_url)
+    assert run_program(folder, "add", "talks", "talk", "--job-id", "one", "--redis", redis_url).returncode == 0
+    eventually(lambda: "Job completed" in running.said, "the job was not done")
+    assert running.end() == 0
+    (line,) = [line for line in map(json.loads, running.said.splitlines()) if line.get("logger") == "app"]
+    context = {"queue": "talks", "job_id": "one", "job_name": "talk", "attempt": 1}
+    assert line == line | context | {"event": "in a process, password=***", "level": "debug"}
+
+
 def test_the_http_port_is_chosen_or_switched_off(folder: Path, worker: StartWorker) -> None:
     port = free_port()
     chosen = worker(*STATE, "--http-port", port, "--http-host", "localhost")

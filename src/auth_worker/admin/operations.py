@@ -12,7 +12,7 @@ from typing import Any, Self
 from auth_worker.admin.dead_letters import DeadLetterOperations
 from auth_worker.admin.doctor import Doctor
 from auth_worker.admin.jobs import JobOperations
-from auth_worker.admin.models import Change
+from auth_worker.admin.models import Change, WorkerEntry
 from auth_worker.admin.queues import QueueOperations
 from auth_worker.broker.address import Address
 from auth_worker.broker.embedded import STARTUP_TIMEOUT, EmbeddedBroker
@@ -63,6 +63,16 @@ class Operations:
     async def stop(self) -> None:
         """Disconnect."""
         await asyncio.gather(self.link.stop(), self._watching.stop())
+
+    async def workers(self, queue: str | None = None) -> list[WorkerEntry]:
+        """The workers of a queue, or of all; they may be there before the first job makes the queue.
+
+        Raises ``NotFoundError`` if there is neither a worker nor the queue, and ``BrokerError``.
+        """
+        found = await self.queues.workers(queue)
+        if queue is not None and not found:
+            await self.jobs.check_queue(queue)
+        return found
 
     async def __aenter__(self) -> Self:
         await self.start()

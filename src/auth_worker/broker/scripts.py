@@ -76,8 +76,13 @@ class Script(NamedTuple):
 @cache
 def script(name: str, *guards: str) -> Script:
     """Load one of BullMQ's scripts by its name; ``guards`` name what to put before it, of ``GUARDS``."""
-    text: str = "".join(GUARDS[guard] for guard in guards) + loadScript(FILES[name])
-    return Script(name, text, hashlib.sha1(text.encode()).hexdigest())  # noqa: S324 - Redis names them so
+    return own_script(name, loadScript(FILES[name]), *guards)
+
+
+def own_script(name: str, text: str, *guards: str) -> Script:
+    """A script with ``guards`` put before its ``text``."""
+    guarded = "".join(GUARDS[guard] for guard in guards) + text
+    return Script(name, guarded, hashlib.sha1(guarded.encode()).hexdigest())  # noqa: S324 - Redis names them so
 
 
 Run = Callable[[Script, list[Any], list[Any]], Awaitable[Any]]

@@ -17,7 +17,7 @@ from auth_worker.broker.frames import WORKER_SCRIPTS, WorkerFrames
 from auth_worker.broker.letters import ADD_LETTER, LetterBox
 from auth_worker.broker.link import Link
 from auth_worker.broker.replies import Fetched, Nothing, Settled, fetched, read_fetched, read_last, read_settled
-from auth_worker.broker.scripts import Script
+from auth_worker.broker.scripts import Script, own_script, whole_call
 from auth_worker.config import WorkerConfig
 from auth_worker.dead_letter import MARK, Letter
 from auth_worker.errors import BrokerError
@@ -37,6 +37,7 @@ from auth_worker.outcome import (
 )
 from auth_worker.payload import RawJob, unsound_fields
 
+DROP_FIELDS = own_script("dropFields", 'return redis.call("HDEL", KEYS[1], unpack(ARGV))', "lock")
 MOST_PACKED = 4096
 RATE_LIMIT_FOREVER = 2**53 - 1
 """The limiter's value that stops the whole queue until the key expires (Node: Number.MAX_SAFE_INTEGER)."""
@@ -103,10 +104,8 @@ class Store:
     ) -> None:
         """Write ``outcome`` at ``now`` (epoch ms), fetching the next job with it where the script can."""
         command = self._command(run, outcome, now, letter, fetch_next)
-        unsound = unsound_fields(run.raw) if isinstance(outcome, Fail) else []
-        if unsound:
-            repair = pack("HDEL", self._key_prefix + _bytes(run.job.id), *unsound)
-            self.link.send(repair, lambda reply: None)
+        if isinstance(outcome, Fail) and (unsound := unsound_fields(run.raw)):
+            self._drop_fields(run, unsound)
         if letter is not None and self.letters is not None:
             guard = (self._key_prefix + _bytes(run.job.id) + b":lock", run.token)
             add = self.letters.add_command(letter, guard)
@@ -158,6 +157,11 @@ class Store:
     def forget(self, token: str) -> None:
         """Drop what is kept for a token that will not be used again."""
         self._fetch_options.pop(token, None)
+
+    def _drop_fields(self, run: Settling, fields: list[bytes]) -> None:
+        key = self._key_prefix + _bytes(run.job.id)
+        call = (DROP_FIELDS, [key, key + b":lock"], [*fields, run.token])
+        self.link.send(whole_call(call), lambda reply: None)
 
     def _options_of_fetch(self, token: str) -> bytes:
         options = self._fetch_options.get(token)

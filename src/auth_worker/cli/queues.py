@@ -92,9 +92,7 @@ def workers(
     """
 
     async def work(operations: Operations) -> None:
-        found = await operations.queues.workers(queue)
-        if queue is not None and not found:  # a worker may be there before the first job makes the queue
-            await operations.jobs.check_queue(queue)
+        found = await operations.workers(queue)
         if as_json:
             operator.print_json(found)
             return

@@ -81,6 +81,12 @@ def share_streams() -> None:
     _shared = True
 
 
+def drain_streams() -> None:
+    """Write what the sinks of this process hold; as ``LineSink.drain``."""
+    for sink in _sinks.values():
+        sink.drain()
+
+
 def _whole_lines(lines: Iterable[str]) -> Iterator[str]:
     """``lines`` put together, as many as ``PIPE_BUF`` has room for; a longer line stays alone."""
     part: list[str] = []

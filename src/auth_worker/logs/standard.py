@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import structlog
 from structlog.types import EventDict
@@ -16,7 +16,7 @@ from structlog.types import EventDict
 from auth_worker.config import Settings
 from auth_worker.logs.opening import is_console, level_number, renderer
 from auth_worker.logs.processors import add_job_context, redact_fields
-from auth_worker.logs.sink import LineSink, sink_of
+from auth_worker.logs.sink import LineSink, share_streams, sink_of
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.run import current_run
 
@@ -31,7 +31,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     masked, and through the sink that never blocks. Handlers of the root logger are replaced.
     """
     stream = stream or sys.stderr
-    handler = SinkHandler(sink_of(stream), level_number(settings.log_level))
+    handler = SinkHandler(sink_of(stream), settings)
     handler.setFormatter(_formatter(is_console(settings, stream)))
     root = logging.getLogger()
     for other in root.handlers[:]:
@@ -60,12 +60,35 @@ def set_queue_level(queue: str, level: str) -> None:
         root.setLevel(min(root.level, _queue_levels[queue]))
 
 
-class SinkHandler(logging.StreamHandler[Any]):
-    """Writes to a sink what is at or above the level: ``usual_level``, or that of the queue in whose run it is."""
+class LoggingSetup(NamedTuple):
+    """What ``configure_logging`` and ``set_queue_level`` have set up in a process; it can be pickled."""
 
-    def __init__(self, sink: LineSink, usual_level: int) -> None:
+    settings: Settings
+    queue_levels: dict[str, int]
+
+
+def current_setup() -> LoggingSetup | None:
+    """The setup of this process, to be repeated in one that it starts; None: the application has its own."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, SinkHandler):
+            return LoggingSetup(handler.settings, dict(_queue_levels))
+    return None
+
+
+def repeat_setup(setup: LoggingSetup) -> None:
+    """Log as the process does that has started this one, to the same stderr."""
+    share_streams()
+    _queue_levels.update(setup.queue_levels)
+    configure_logging(setup.settings)
+
+
+class SinkHandler(logging.StreamHandler[Any]):
+    """Writes to a sink what is at or above the level: that of ``settings``, or of the queue in whose run it is."""
+
+    def __init__(self, sink: LineSink, settings: Settings) -> None:
         super().__init__(sink)
-        self.usual_level = usual_level
+        self.settings = settings
+        self.usual_level = level_number(settings.log_level)
 
     def filter(self, record: logging.LogRecord) -> Any:
         """Part of ``logging``."""

@@ -96,7 +96,7 @@ async def list_workers(
     operations: TheOperations, queue: Annotated[Name | None, Query(description="Only its workers.")] = None
 ) -> list[WorkerEntry]:
     """The workers connected to the queues, Node's too."""
-    return await operations.queues.workers(queue)
+    return await operations.workers(queue)
 
 
 # Jobs
