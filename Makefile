@@ -2,6 +2,8 @@
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
+# The files name everything: an installer that looked further could take a release that is newer than they are.
+INSTALL := $(PIP) --no-deps --require-hashes -r
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 CODE := $(wildcard src tests bench examples)
 PARALLEL := --numprocesses 2 --dist worksteal
@@ -71,12 +73,13 @@ clean: ## remove everything that can be made again
 	@echo "Making .venv with $$($(PYTHON) --version)"
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(PIP) --require-hashes -r requirements/run.txt
+	$(INSTALL) requirements/run.txt
 	$(PIP) --no-index --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp requirements/dev.txt
-	$(PIP) --require-hashes -r requirements/dev.txt
+	$(INSTALL) requirements/dev.txt
+	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
 tests/interop/node_modules/.package-lock.json: tests/interop/package-lock.json
