@@ -43,9 +43,10 @@ unit: .venv/dev.stamp ## the tests alone, with branch coverage; ARGS="-k name --
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 REDIS ?= $(shell command -v redis-server)
-redis: .venv/dev.stamp interop ## the tests that meet a broker once more, on REDIS= (the redis-server of the PATH)
+redis: .venv/dev.stamp interop ## the tests that meet a broker once more, on uvloop and REDIS= (the redis-server of the PATH)
 	@test -x "$(REDIS)" || { echo "make redis needs redis-server on the PATH, or REDIS=/path/to/it" >&2; exit 1; }
-	AUTH_TEST_REDIS_SERVER=$(REDIS) $(BIN)/pytest $(PARALLEL) --no-cov tests/broker tests/conformance tests/interop tests/chaos $(ARGS)
+	AUTH_TEST_LOOP=uvloop AUTH_TEST_REDIS_SERVER=$(REDIS) $(BIN)/pytest $(PARALLEL) --no-cov \
+		tests/broker tests/conformance tests/interop tests/chaos $(ARGS)
 
 bench: .venv/dev.stamp interop ## measure against Node BullMQ and the official client
 	$(BIN)/python -m bench $(ARGS)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
 from servers import Server
@@ -13,6 +16,14 @@ from workers import Desk
 
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")  # how fast it is is no property of what is tried
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """asyncio's own loop, or production's where ``AUTH_TEST_LOOP`` says so: ``make redis`` does."""
+    chosen = os.environ.get("AUTH_TEST_LOOP", "asyncio")
+    return {chosen: LOOPS[chosen]}
 
 
 @pytest.fixture(scope="session")
