@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from auth_worker.broker.connection import READ_AT_ONCE, Connection, pack
-from auth_worker.errors import BrokerUnavailableError
+from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 MANY = 10 * READ_AT_ONCE + 1
 
@@ -91,3 +91,25 @@ async def test_more_than_the_socket_takes_arrives_whole_and_in_order(peer: Peer)
     reader, _ = await peer.streams
     async with asyncio.timeout(10):
         assert await reader.readexactly(sum(map(len, commands))) == b"".join(commands)
+
+
+async def test_a_refusal_that_comes_before_the_first_command_is_the_answer_to_it(peer: Peer) -> None:
+    """As of a server in protected mode, or with too many clients, when it is quicker than we are."""
+    _, writer = await peer.streams
+    writer.write(b"-DENIED Redis is running in protected mode\r\n")
+    async with asyncio.timeout(5):
+        await peer.lost.wait()
+    with pytest.raises(BrokerError, match="protected mode") as refusal:
+        await peer.connection.execute("PING")
+    assert refusal.value.code == "DENIED"
+    assert not isinstance(refusal.value, BrokerUnavailableError), "trying again will not help"
+
+
+async def test_an_answer_to_nothing_ends_the_connection(peer: Peer) -> None:
+    """What stands on the other end is no Redis, or counts its replies otherwise than we do."""
+    _, writer = await peer.streams
+    writer.write(b"+OK ready\r\n")
+    async with asyncio.timeout(5):
+        await peer.lost.wait()
+    with pytest.raises(BrokerUnavailableError, match="nobody waits for"):
+        await peer.connection.execute("PING")

@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        on_lost: Callable[[Connection, BrokerUnavailableError], None],
+        on_lost: Callable[[Connection, BrokerError], None],
         leave_at: frozenset[str] = ELSEWHERE_CODES,
     ) -> None:
         self._on_lost = on_lost
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
         self._fd: int | None = None
-        self._lost: BrokerUnavailableError | None = None
+        self._lost: BrokerError | None = None
         self.answered = 0
         """How many replies came so far."""
         self._heard = 0
@@ -120,10 +120,7 @@ class Connection(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """Drop the socket; every waiting callback gets ``BrokerUnavailableError``."""
-        if self._transport is not None:
-            self._flush()
-            self._transport.abort()
-        self._lose(BrokerUnavailableError(reason))
+        self._drop(BrokerUnavailableError(reason))
 
     def _flush_at_turn(self) -> None:
         self._flush_due = False
@@ -177,7 +174,7 @@ class Connection(asyncio.Protocol):
             if reply is False:
                 return False
             if not waiting:
-                self.close("Redis sent a reply that nobody waits for")
+                self._drop(_unasked(reply))
                 return False
             self.answered += 1
             if type(reply) is hiredis.ReplyError:
@@ -198,7 +195,13 @@ class Connection(asyncio.Protocol):
         lost.__cause__ = error
         self._lose(lost)
 
-    def _lose(self, error: BrokerUnavailableError) -> None:
+    def _drop(self, error: BrokerError) -> None:
+        if self._transport is not None:
+            self._flush()
+            self._transport.abort()
+        self._lose(error)
+
+    def _lose(self, error: BrokerError) -> None:
         if self._lost is not None:
             return
         self._lost = error
@@ -207,6 +210,13 @@ class Connection(asyncio.Protocol):
         for on_reply in waiting:
             on_reply(error)
         self._on_lost(self, error)
+
+
+def _unasked(reply: Any) -> BrokerError:
+    """A server that lets nobody in, as with too many clients or in protected mode, says so before it is asked."""
+    if is_error(reply):
+        return error_of(reply)
+    return BrokerUnavailableError("Redis sent a reply that nobody waits for")
 
 
 def _ignore(reply: Any) -> None:

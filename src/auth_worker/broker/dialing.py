@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from auth_worker.broker.connection import Connection
 from auth_worker.broker.remedies import tls_error, with_remedy
-from auth_worker.errors import BrokerError, BrokerUnavailableError
+from auth_worker.errors import BrokerError
 
 
 class Credentials(NamedTuple):
@@ -70,5 +70,5 @@ def _tune(sock: socket.socket | None) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
-def _ignore_loss(connection: Connection, error: BrokerUnavailableError) -> None:
+def _ignore_loss(connection: Connection, error: BrokerError) -> None:
     """Whoever asked has the error as the answer."""

@@ -187,7 +187,7 @@ class Link:
         self._up.set()
         self._on_change(BrokerChanged(self.name, True, "", down_s))
 
-    def _lost(self, connection: Connection, error: BrokerUnavailableError) -> None:
+    def _lost(self, connection: Connection, error: BrokerError) -> None:
         if connection is not self._connection or not self.is_up:
             return
         self._up.clear()
