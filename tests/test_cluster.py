@@ -9,8 +9,9 @@ import pytest
 
 from auth_worker import ConfigurationError, Job, JobQueue, Settings, WorkerService
 from auth_worker.admin.operations import Operations
+from auth_worker.events import Problem
 from clusters import Cluster
-from workers import eventually
+from workers import collect, eventually
 
 NOWHERE = "redis+cluster://127.0.0.1:7000"
 
@@ -42,6 +43,24 @@ async def test_jobs_run_in_a_cluster_and_go_on_where_their_slot_moves_to(cluster
         await asyncio.wait_for(queue.add_bulk({"name": "n", "data": number} for number in range(20, 40)), 20)
         await eventually(lambda: len(done) == 40, "the jobs at the slot's new node", 20)
     assert sorted(done) == list(range(40))
+
+
+async def test_jobs_that_end_together_are_settled_together_in_a_cluster_too(cluster: Cluster) -> None:
+    """A batch names keys of its slot alone, so none is refused and written again."""
+    settings, together = _settings(f"{{{cluster.tag_at(0)}}}"), asyncio.Barrier(10)
+
+    async def consumer(job: Job) -> None:
+        await together.wait()
+
+    service = WorkerService(cluster.url, settings=settings)
+    processor = service.register_processor(
+        queue_name="work", processor=consumer, worker_config={"concurrency": 10}
+    )
+    problems = collect(processor.runtime.bus, Problem)
+    async with service, JobQueue("work", cluster.url, settings=settings) as queue:
+        await queue.add_bulk({"name": "n", "data": number} for number in range(50))
+        await eventually(lambda: processor.get_metrics().completed == 50)
+    assert problems == []
 
 
 async def test_a_queue_with_a_hash_tag_of_its_own_is_looked_at_where_it_lives(cluster: Cluster) -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from auth_worker.broker.additions import AddFrame, add_scripts
 from auth_worker.broker.address import Address
+from auth_worker.broker.connection import Call
 from auth_worker.broker.embedded import EmbeddedBroker
 from auth_worker.broker.link import Link
-from auth_worker.broker.producer import AddFrame, Producer, producer_scripts
+from auth_worker.broker.producer import Producer
 from auth_worker.broker.schedulers import Schedulers
-from auth_worker.broker.scripts import short_call
 from auth_worker.config import Backoff, Retention, Settings, configuration_error
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import check_job_id, check_queue_name
@@ -124,8 +125,8 @@ class JobQueue:
         producer = self._producer or await self._connect()
         if self._telemetry is not None:
             return (await self.add_bulk([{"name": name, "data": data, "opts": options}]))[0]
-        command = self._command(producer, name, data, options, round(time.time() * 1000), None)
-        return await producer.add_one(command, self._timeout)
+        call = self._call(producer, name, data, options, round(time.time() * 1000), None)
+        return await producer.add_one(call, self._timeout)
 
     async def add_bulk(self, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
         """Add many jobs, each ``{"name", "data", "opts"}``; returns their ids in order.
@@ -145,8 +146,8 @@ class JobQueue:
         self, producer: Producer, jobs: Iterable[Mapping[str, Any]], metadata: str | None = None
     ) -> list[str]:
         now = round(time.time() * 1000)
-        commands = [self._command(producer, *_parts(job), now, metadata) for job in jobs]
-        return await producer.add(commands, self._timeout)
+        calls = [self._call(producer, *_parts(job), now, metadata) for job in jobs]
+        return await producer.add(calls, self._timeout)
 
     async def upsert_job_scheduler(
         self,
@@ -206,9 +207,9 @@ class JobQueue:
     ) -> None:
         await self.close()
 
-    def _command(
+    def _call(
         self, producer: Producer, name: Any, data: Any, given: Mapping[str, Any], now: int, metadata: str | None
-    ) -> bytes:
+    ) -> Call:
         """What adds one job; ``metadata`` is its trace, unless the job has its own or wants none."""
         if not isinstance(name, str) or not name:
             raise ConfigurationError(f"name must be a text that is not empty, not {name!r:.80}")
@@ -221,9 +222,9 @@ class JobQueue:
             raise ConfigurationError(f"data of job {name!r} is not JSON: {error}") from error
         self._check_length(name, len(text), options)
         if frame is not None:
-            return frame.fill(name, text, producer.new_id(), now)
+            return frame.call((name, text, producer.new_id(), now))
         job_id = check_job_id(options.job_id) if options.job_id is not None else producer.new_id()
-        return short_call(producer.call(name, text, wire, job_id, options.timestamp or now))
+        return producer.additions.call((name, text, job_id, options.timestamp or now), wire)
 
     def _judge(self, producer: Producer, given: Mapping[str, Any]) -> _Kind:
         """Check a job's options; what is found serves for every job with the same ones."""
@@ -233,7 +234,7 @@ class JobQueue:
             return _Kind(options, wire, None)
         if len(self._kinds) >= MOST_KINDS:
             self._kinds.clear()
-        kind = self._kinds[repr(given)] = _Kind(options, wire, producer.frame(wire))
+        kind = self._kinds[repr(given)] = _Kind(options, wire, producer.additions.frame(wire))
         return kind
 
     def _check_length(self, name: str, length: int, options: JobOptions) -> None:
@@ -258,7 +259,7 @@ class JobQueue:
                     self._address,
                     name=f"producer {self.name}",
                     client_name=f"auth-worker:producer:{self.name}",
-                    scripts=producer_scripts(),
+                    scripts=add_scripts(),
                 )
                 await link.start(self._timeout)
                 self._telemetry = open_telemetry(self.settings, self.settings.name or "")

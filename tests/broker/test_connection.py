@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from auth_worker.broker.connection import READ_AT_ONCE, Connection, pack
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 MANY = 10 * READ_AT_ONCE + 1
+BEFORE = 16
 
 
 class Peer:
@@ -113,3 +114,81 @@ async def test_an_answer_to_nothing_ends_the_connection(peer: Peer) -> None:
         await peer.lost.wait()
     with pytest.raises(BrokerUnavailableError, match="nobody waits for"):
         await peer.connection.execute("PING")
+
+
+class Numbers:
+    """A kind of call; together they are one command that begins with how many they are."""
+
+    def join(self, calls: Sequence[int]) -> bytes:
+        """One command for ``calls``."""
+        return pack("NUMBERS", len(calls), *calls)
+
+
+def send_numbers(peer: Peer, kind: Numbers, count: int) -> list[Any]:
+    """Make ``count`` calls, behind so many commands that they wait for each other; gives their replies to be."""
+    replies: list[Any] = []
+    for number in range(BEFORE):
+        peer.connection.send(pack("PING", number), lambda reply: None)
+    for number in range(count):
+        peer.connection.send_call((kind, number), replies.append)
+    return replies
+
+
+async def test_calls_of_a_kind_that_wait_together_are_one_command(peer: Peer) -> None:
+    """What stands between two of them parts them: nothing is done out of turn."""
+    kind, other = Numbers(), Numbers()
+    send_numbers(peer, kind, 3)
+    peer.connection.send_call((other, 7), lambda reply: None)
+    peer.connection.send(pack("ECHO", "between"), lambda reply: None)
+    peer.connection.send_call((kind, 8), lambda reply: None)
+    expected = [
+        *(pack("PING", number) for number in range(BEFORE)),
+        *(pack("NUMBERS", 3, 0, 1, 2), pack("NUMBERS", 1, 7), pack("ECHO", "between"), pack("NUMBERS", 1, 8)),
+    ]
+    reader, _ = await peer.streams
+    async with asyncio.timeout(5):
+        assert await reader.readexactly(len(b"".join(expected))) == b"".join(expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"*3\r\n:5\r\n$1\r\nx\r\n$-1\r\n", [5, b"x", None]),
+        (b"*3\r\n*1\r\n:1\r\n*0\r\n:7\r\n", [[1], [], 7]),
+        (b"*3\r\n:5\r\n-WRONGTYPE no list\r\n:6\r\n", [5, "WRONGTYPE", 6]),
+        (b"-NOSCRIPT unknown\r\n", ["NOSCRIPT"] * 3),
+        (b"*1\r\n:5\r\n", [[5]] * 3),
+    ],
+)
+async def test_each_call_of_a_batch_gets_its_reply_and_an_error_of_all_goes_to_all(
+    peer: Peer, answer: bytes, expected: list[Any]
+) -> None:
+    replies = send_numbers(peer, Numbers(), 3)
+    last = asyncio.ensure_future(peer.connection.execute("PING"))
+    await asyncio.sleep(0)
+    _, writer = await peer.streams
+    writer.write(b":0\r\n" * BEFORE + answer + b"+PONG\r\n")
+    async with asyncio.timeout(5):
+        await last
+    assert [reply.code if isinstance(reply, BrokerError) else reply for reply in replies] == expected
+
+
+async def test_a_server_that_has_become_a_replica_is_left_once_the_whole_batch_is_answered(peer: Peer) -> None:
+    """What it did before that is known: a job it gave away must not be forgotten."""
+    replies = send_numbers(peer, Numbers(), 3)
+    _, writer = await peer.streams
+    writer.write(b":0\r\n" * BEFORE + b"*3\r\n:5\r\n-READONLY replica\r\n:6\r\n")
+    async with asyncio.timeout(5):
+        await peer.lost.wait()
+    assert [replies[0], replies[1].code, replies[2]] == [5, "READONLY", 6]
+
+
+async def test_a_batch_whose_reply_did_not_come_whole_was_not_answered(peer: Peer) -> None:
+    replies = send_numbers(peer, Numbers(), 3)
+    _, writer = await peer.streams
+    writer.write(b":0\r\n" * BEFORE + b"*3\r\n:5\r\n")
+    writer.write_eof()
+    async with asyncio.timeout(5):
+        await peer.lost.wait()
+    assert len(replies) == 3
+    assert all(isinstance(reply, BrokerUnavailableError) for reply in replies)

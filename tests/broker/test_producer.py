@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from auth_worker.broker.link import Link
 from auth_worker.broker.producer import Producer
-from auth_worker.broker.scripts import short_call
 from auth_worker.errors import ConfigurationError
 
 OPTIONS = st.fixed_dictionaries(
@@ -42,9 +41,8 @@ def make_producer() -> Producer:
 def test_a_frame_gives_the_builders_own_call(
     producer: Producer, options: dict[str, Any], name: str, data: dict[str, Any], timestamp: int
 ) -> None:
-    job_id, text = producer.new_id(), json.dumps(data)
-    call = short_call(producer.call(name, text, options, job_id, timestamp))
-    assert producer.frame(options).fill(name, text, job_id, timestamp) == call
+    job = name, json.dumps(data), producer.new_id(), timestamp
+    assert (None, producer.additions.frame(options).join([job])) == producer.additions.call(job, options)
 
 
 def test_ids_differ_between_connections_and_jobs(producer: Producer) -> None:
@@ -55,4 +53,4 @@ def test_ids_differ_between_connections_and_jobs(producer: Producer) -> None:
 
 def test_options_that_exclude_each_other_are_refused_as_options(producer: Producer) -> None:
     with pytest.raises(ConfigurationError, match=r"job options.*failParentOnFailure"):
-        producer.frame({"failParentOnFailure": True, "ignoreDependencyOnFailure": True})
+        producer.additions.frame({"failParentOnFailure": True, "ignoreDependencyOnFailure": True})

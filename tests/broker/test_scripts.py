@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import hiredis
 import msgpack
 import pytest
 from hypothesis import given
@@ -25,18 +24,10 @@ from auth_worker.broker.scripts import (
     short_call,
     whole_call,
 )
+from wire import command_in
 
 SOME = Script("some", "return 1", "f" * 40)
 KEY, VALUE = "\0key\0", "\0value\0"
-
-
-def command_in(wire: bytes) -> list[bytes]:
-    """The arguments of the one command in ``wire``."""
-    reader = hiredis.Reader()
-    reader.feed(wire)
-    command: list[bytes] = reader.gets()
-    assert reader.gets() is False, "more than one command"
-    return command
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ not so late that Redis runs out of them: at most ``FLUSH_AFTER`` of them, and no
 wait for the turn of the event loop to end. And of replies that came together at most ``READ_AT_ONCE`` are handed
 on in a turn, so that the first jobs need not wait for the last. Against a pool of redis-py connections this
 doubles the jobs per second at a fifth of the CPU time.
+
+Calls of the same kind that go out beside each other become one command; see ``broker.batches``.
 """
 
 from __future__ import annotations
@@ -14,20 +16,34 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Protocol
 
 import hiredis
 
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 
-FLUSH_AFTER = READ_AT_ONCE = 8
+FLUSH_AFTER = READ_AT_ONCE = 16
 BUSY_CODES = frozenset(
     ("OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "ASK", "BUSY", "NOREPLICAS", "MISCONF")
 )
 ELSEWHERE_CODES = frozenset(("MOVED", "READONLY"))
 """What a server answers that once was the right one: the next connection finds the one that is."""
 OnReply = Callable[[Any], None]
+_KIND = itemgetter(0)
+
+
+class Batchable(Protocol):
+    """A kind of call."""
+
+    def join(self, calls: Sequence[Any]) -> bytes:
+        """One command for the calls with these contents; it answers with a list where they are more than one."""
+
+
+Call = tuple[Batchable | None, Any]
+"""The kind of a call, and what it says; without a kind that is a command in wire format."""
 
 
 def pack(*args: Any) -> bytes:
@@ -63,7 +79,9 @@ class Connection(asyncio.Protocol):
         self._leave_at = leave_at
         self._reader = hiredis.Reader(protocolError=BrokerError)
         self._waiting: deque[OnReply] = deque()
-        self._outgoing: list[bytes] = []
+        self._outgoing: list[Call] = []
+        self._sizes: deque[int] = deque()
+        """How many calls each command has that Redis has not answered yet."""
         self._flush_due = False
         self._read_due = False
         self._loop = asyncio.get_running_loop()
@@ -89,11 +107,15 @@ class Connection(asyncio.Protocol):
 
     def send(self, command: bytes, on_reply: OnReply) -> None:
         """Write ``command`` soon; ``on_reply`` gets the reply, or the ``BrokerError`` instead of one."""
+        self.send_call((None, command), on_reply)
+
+    def send_call(self, call: Call, on_reply: OnReply) -> None:
+        """``send`` for a call that shares its command with those of its kind that go out with it."""
         if self._lost is not None:
             self._loop.call_soon(on_reply, self._lost)
             return
         self._waiting.append(on_reply)
-        self._outgoing.append(command)
+        self._outgoing.append(call)
         held = len(self._outgoing)
         if held >= FLUSH_AFTER or held > len(self._waiting) - held:
             self._flush()
@@ -127,10 +149,24 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _flush(self) -> None:
-        if self._outgoing and self._transport is not None:
-            data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
-            self._outgoing.clear()
-            self._write(self._transport, data)
+        outgoing = self._outgoing
+        if not outgoing or self._transport is None:
+            return
+        if len(outgoing) == 1:
+            data = self._command(outgoing[0][0], [outgoing[0][1]])
+        else:
+            runs = groupby(outgoing, _KIND)
+            data = b"".join([self._command(kind, [call for _, call in run]) for kind, run in runs])
+        outgoing.clear()
+        self._write(self._transport, data)
+
+    def _command(self, kind: Batchable | None, calls: list[Any]) -> bytes:
+        """What to write for neighbours of one kind; those without a kind are commands already."""
+        if kind is None:
+            self._sizes.extend([1] * len(calls))
+            return b"".join(calls)
+        self._sizes.append(len(calls))
+        return kind.join(calls)
 
     def _write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Give ``data`` to the socket, and to the transport what the socket does not take now.
@@ -163,29 +199,41 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._read_at_turn)
 
     def _read(self, most: int) -> bool:
-        """Hand each complete reply to the callback waiting longest; whether there may be more than ``most``."""
-        reader, waiting = self._reader, self._waiting
-        for _ in range(most):
+        """Hand on complete replies, ``most`` and the rest of the last one's batch; whether there may be more."""
+        handed_on = 0
+        while handed_on < most:
             try:
-                reply = reader.gets()
+                reply = self._reader.gets()
             except BrokerError as error:
                 self.close(f"Redis sent what is not its protocol: {error}")
                 return False
             if reply is False:
                 return False
-            if not waiting:
+            if not self._sizes:
                 self._drop(_unasked(reply))
+                return False
+            size = self._sizes.popleft()
+            handed_on += size
+            if not self._hand_on([reply] if size == 1 else _parts(reply, size)):
+                return False
+        return True
+
+    def _hand_on(self, replies: Iterable[Any]) -> bool:
+        """Each of ``replies`` to the callback waiting longest; whether the connection is still there."""
+        leave = ""
+        for reply in replies:
+            if self._lost is not None:  # by the callback before
                 return False
             self.answered += 1
             if type(reply) is hiredis.ReplyError:
                 refusal = error_of(reply)
-                waiting.popleft()(refusal)
-                if refusal.code in self._leave_at:
-                    self.close(str(refusal))
-                    return False
+                leave = leave or (str(refusal) if refusal.code in self._leave_at else "")
+                self._waiting.popleft()(refusal)
             else:
-                waiting.popleft()(reply)
-        return True
+                self._waiting.popleft()(reply)
+        if leave:
+            self.close(leave)
+        return self._lost is None
 
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio's protocol."""
@@ -206,10 +254,16 @@ class Connection(asyncio.Protocol):
             return
         self._lost = error
         self._outgoing.clear()
+        self._sizes.clear()
         waiting, self._waiting = self._waiting, deque()
         for on_reply in waiting:
             on_reply(error)
         self._on_lost(self, error)
+
+
+def _parts(reply: Any, size: int) -> list[Any]:
+    """The replies to the calls of a batch; what is not one for each, as an error, is the answer to all of them."""
+    return reply if isinstance(reply, list) and len(reply) == size else [reply] * size
 
 
 def _unasked(reply: Any) -> BrokerError:

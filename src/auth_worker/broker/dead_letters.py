@@ -11,9 +11,9 @@ import asyncio
 import time
 from typing import Any
 
+from auth_worker.broker.additions import Additions
 from auth_worker.broker.connection import error_of, is_error, pack
 from auth_worker.broker.link import Link
-from auth_worker.broker.producer import Producer
 from auth_worker.broker.scripts import Script, builders, whole_call
 from auth_worker.dead_letter import MARK, Letter, check_letter
 from auth_worker.errors import BrokerError, ConfigurationError
@@ -136,9 +136,8 @@ class DeadLetters:
             if key not in ("delay", "repeat")
         }
         now = round(time.time() * 1000)
-        producer = Producer(self._link, self._prefix, queue)
-        data = encode_json(letter.data["data"])
-        return whole_call(producer.call(letter.data["name"], data, options, job_id, now))
+        job = letter.data["name"], encode_json(letter.data["data"]), job_id, now
+        return whole_call(Additions(self._prefix, queue).built(job, options))
 
     async def _execute(self, commands: list[bytes]) -> bool:
         """Run the transaction. False if somebody changed what was watched. Raises ``BrokerError``."""

@@ -7,10 +7,13 @@ built, so that a new version of the scripts fails at start and not in the middle
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import msgpack
+
+from auth_worker.broker.batches import BatchFrame
 from auth_worker.broker.scripts import HAND_BACK, Frame, Script, builders, packed_options, script
 from auth_worker.config import WorkerConfig
 from auth_worker.options import JobOptions
@@ -27,7 +30,49 @@ POSTPONE = script("moveToDelayed", "rest after delay")
 RETRY = script("retryJob")
 RETURN = script(HAND_BACK)
 AWAIT = script("moveToWaitingChildren")
+MOST_KEPT = 4096
 WORKER_SCRIPTS = (FETCH, FINISH, BURY, POSTPONE, RETRY, RETURN, AWAIT)
+
+
+def frame_scripts() -> list[Script]:
+    """The scripts that frames call; they are the same for every queue."""
+    frames = WorkerFrames("", "", WorkerConfig(), "")
+    return [*WORKER_SCRIPTS, frames.complete[True].batch_script]
+
+
+class CompletionFrame(BatchFrame):
+    """Completes jobs; of a batch only the last job of each kind of retention has old jobs removed, for them all.
+
+    That leaves what each one's own look would have left, since nobody sees the set in between.
+    """
+
+    __slots__ = ("_retention",)
+
+    def __init__(self, keys: list[Any], args: list[Any]) -> None:
+        super().__init__(FINISH, keys, args, [KEY, ID, NOW, VALUE, OPTIONS])
+        self._retention: dict[bytes, tuple[int, bytes]] = {}
+
+    def join(self, calls: Sequence[Sequence[bytes]]) -> bytes:
+        """As ``BatchFrame.join``."""
+        if len(calls) == 1:
+            return self.fill(*calls[0])
+        lighter: list[Sequence[bytes]] = []
+        looked_after: set[int] = set()
+        for call in reversed(calls):
+            count, without = self._retention.get(call[-1]) or self._read_retention(call[-1])
+            lighter.append((*call[:-1], without) if count in looked_after else call)
+            if count > 0:
+                looked_after.add(count)
+        return super().join(lighter[::-1])
+
+    def _read_retention(self, packed: bytes) -> tuple[int, bytes]:
+        """How many jobs the options of a call keep, where that is all they say of it, and the options without."""
+        if len(self._retention) >= MOST_KEPT:  # of tokens that are spent
+            self._retention.clear()
+        keep = msgpack.unpackb(packed)["keepJobs"]
+        count = keep["count"] if keep.keys() == {"count"} else 0
+        read = self._retention[packed] = count, packed_options(packed, keepJobs={})
+        return read
 
 
 class WorkerFrames:
@@ -45,9 +90,9 @@ class WorkerFrames:
         }
         self._lock_duration = config.lock_duration
         self.fetch = self._fetch()
-        self.complete = {fetch: self._finish("completed", fetch) for fetch in (True, False)}
-        self.fail = {fetch: self._finish("failed", fetch) for fetch in (True, False)}
-        self.bury = {fetch: self._finish("failed", fetch, lettered=True) for fetch in (True, False)}
+        self.complete = {fetch: self._complete(fetch) for fetch in (True, False)}
+        self.fail = {fetch: self._fail(fetch) for fetch in (True, False)}
+        self.bury = {fetch: self._bury(fetch) for fetch in (True, False)}
         self.delay = {(skip, fetch): self._delay(skip, fetch) for skip in (True, False) for fetch in (True, False)}
         self.retry = self._retry()
         self.hand_back = self._hand_back()
@@ -88,17 +133,23 @@ class WorkerFrames:
         keys, args = self.builders.moveToFinishedArgs(job, VALUE, prop, keep, target, token, fetch, fields)
         return keys, args
 
-    def _finish(self, target: str, fetch: bool, *, lettered: bool = False) -> Frame:
+    def _complete(self, fetch: bool) -> CompletionFrame:
+        return CompletionFrame(*self._finish("completed", fetch))
+
+    def _fail(self, fetch: bool) -> Frame:
+        keys, args = self._finish("failed", fetch)
+        args[8] = FIELDS
+        return Frame(FINISH, keys, args, [KEY, ID, NOW, VALUE, OPTIONS, FIELDS])
+
+    def _bury(self, fetch: bool) -> Frame:
+        keys, args = self._finish("failed", fetch)
+        args[8] = FIELDS
+        return Frame(BURY, [*keys, LETTER], args, [KEY, LETTER, ID, NOW, VALUE, OPTIONS, FIELDS])
+
+    def _finish(self, target: str, fetch: bool) -> tuple[list[Any], list[Any]]:
         keys, args = self._finish_args(JobOptions({}, WorkerConfig()), TOKEN, target, fetch=fetch)
-        keys = [KEY if key == self.builders.toKey(ID) else key for key in keys]
         args[1], args[3], args[7] = NOW, VALUE, OPTIONS
-        gaps = [KEY, ID, NOW, VALUE, OPTIONS]
-        if target == "failed":
-            args[8] = FIELDS
-            gaps.append(FIELDS)
-        if lettered:
-            return Frame(BURY, [*keys, LETTER], args, [KEY, LETTER, *gaps[1:]])
-        return Frame(FINISH, keys, args, gaps)
+        return [KEY if key == self.builders.toKey(ID) else key for key in keys], args
 
     def _fetch(self) -> Frame:
         _, keys, args = self._call(

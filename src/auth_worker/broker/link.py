@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from auth_worker.broker.address import Address
-from auth_worker.broker.connection import ELSEWHERE_CODES, Connection, OnReply, pack
+from auth_worker.broker.connection import ELSEWHERE_CODES, Call, Connection, OnReply, pack
 from auth_worker.broker.dialing import dial, greeting, log_in
 from auth_worker.broker.remedies import no_answer
 from auth_worker.broker.scripts import Script
@@ -114,10 +114,14 @@ class Link:
 
     def send(self, command: bytes, on_reply: OnReply) -> None:
         """Send a packed command; ``on_reply`` gets its reply or the ``BrokerError``."""
+        self.send_call((None, command), on_reply)
+
+    def send_call(self, call: Call, on_reply: OnReply) -> None:
+        """Make a call; ``on_reply`` gets its reply or the ``BrokerError``."""
         if self._connection is None or not self.is_up:
             asyncio.get_running_loop().call_soon(on_reply, self._down_error())
         else:
-            self._connection.send(command, on_reply)
+            self._connection.send_call(call, on_reply)
 
     def send_transaction(self, commands: list[bytes], on_reply: OnReply) -> None:
         """Send packed commands as one MULTI/EXEC; ``on_reply`` gets the list of replies or the error."""

@@ -66,11 +66,12 @@ guarded ones. ``death``: the job (last KEYS) died at the time (last ARGV but one
 
 
 class Script(NamedTuple):
-    """A Lua script, and the SHA-1 by which Redis knows it."""
+    """A Lua script, and the SHA-1 by which Redis knows it. Its text begins with its ``guard``."""
 
     name: str
     text: str
     sha: str
+    guard: str = ""
 
 
 @cache
@@ -81,8 +82,9 @@ def script(name: str, *guards: str) -> Script:
 
 def own_script(name: str, text: str, *guards: str) -> Script:
     """A script with ``guards`` put before its ``text``."""
-    guarded = "".join(GUARDS[guard] for guard in guards) + text
-    return Script(name, guarded, hashlib.sha1(guarded.encode()).hexdigest())  # noqa: S324 - Redis names them so
+    guard = "".join(GUARDS[guard] for guard in guards)
+    guarded = guard + text
+    return Script(name, guarded, hashlib.sha1(guarded.encode()).hexdigest(), guard)  # noqa: S324 - as Redis does
 
 
 Run = Callable[[Script, list[Any], list[Any]], Awaitable[Any]]

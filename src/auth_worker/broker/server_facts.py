@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
+from auth_worker.broker.additions import add_scripts
 from auth_worker.broker.link import Link
-from auth_worker.broker.producer import producer_scripts
 from auth_worker.broker.store import worker_scripts
 
 OLDEST_VERSION = (6, 2)
@@ -78,7 +78,7 @@ async def clock_skew(link: Link) -> float:
 
 async def load_scripts(link: Link) -> int:
     """Load every script that workers and producers call; returns how many. Raises ``BrokerError``."""
-    scripts: list[Any] = [*worker_scripts(), *producer_scripts()]
+    scripts: list[Any] = [*worker_scripts(), *add_scripts()]
     for one in scripts:
         await link.execute("SCRIPT", "LOAD", one.text)
     return len(scripts)

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgpack
 
 from auth_worker.broker.connection import pack
-from auth_worker.broker.frames import WORKER_SCRIPTS, WorkerFrames
+from auth_worker.broker.frames import WorkerFrames, frame_scripts
 from auth_worker.broker.letters import ADD_LETTER, LetterBox
 from auth_worker.broker.link import Link
 from auth_worker.broker.replies import Fetched, Nothing, Settled, fetched, read_fetched, read_last, read_settled
@@ -39,6 +39,8 @@ from auth_worker.payload import RawJob, unsound_fields
 
 DROP_FIELDS = own_script("dropFields", 'return redis.call("HDEL", KEYS[1], unpack(ARGV))', "lock")
 MOST_PACKED = 4096
+MOST_BATCHED = 4096
+"""Jobs of more bytes, or with a longer result, end alone: Redis holds the answers to a batch all at a time."""
 RATE_LIMIT_FOREVER = 2**53 - 1
 """The limiter's value that stops the whole queue until the key expires (Node: Number.MAX_SAFE_INTEGER)."""
 
@@ -62,7 +64,7 @@ OnFetched = Callable[[Fetched | Nothing | BrokerError], None]
 
 def worker_scripts() -> list[Script]:
     """The scripts a worker's connection must have loaded before its first job."""
-    return [*WORKER_SCRIPTS, ADD_LETTER]
+    return [*frame_scripts(), ADD_LETTER]
 
 
 class Store:
@@ -103,6 +105,10 @@ class Store:
         on_settled: OnSettled,
     ) -> None:
         """Write ``outcome`` at ``now`` (epoch ms), fetching the next job with it where the script can."""
+        if type(outcome) is Complete and _is_small(run, outcome):
+            call = self._frames.complete[fetch_next], self._completion(run, outcome, now)
+            self.link.send_call(call, lambda reply: on_settled(read_settled(reply)))
+            return
         command = self._command(run, outcome, now, letter, fetch_next)
         if isinstance(outcome, Fail) and (unsound := unsound_fields(run.raw)):
             self._drop_fields(run, unsound)
@@ -176,9 +182,8 @@ class Store:
         key = self._key_prefix + job_id
         frames = self._frames
         match outcome:
-            case Complete(value):
-                options = self._options_of_finish(run, "completed")
-                return frames.complete[fetch_next].fill(key, job_id, stamp, _bytes(value), options)
+            case Complete():
+                return frames.complete[fetch_next].fill(*self._completion(run, outcome, now))
             case Fail(reason, _, trace):
                 options = self._options_of_finish(run, "failed")
                 fields = _failure_fields(run, reason, trace, letter)
@@ -205,6 +210,11 @@ class Store:
                 fields = _failure_fields(run, reason, reason)
                 return frames.fail[fetch_next].fill(key, job_id, stamp, _bytes(reason), options, fields)
         raise AssertionError(f"nothing is written for {outcome!r}")
+
+    def _completion(self, run: Settling, outcome: Complete, now: int) -> tuple[bytes, ...]:
+        job_id = _bytes(run.job.id)
+        options = self._options_of_finish(run, "completed")
+        return self._key_prefix + job_id, job_id, b"%d" % now, _bytes(outcome.value), options
 
     def _delay(
         self,
@@ -234,6 +244,11 @@ class Store:
 
 
 _REMOVE = JobOptions({"removeOnFail": True, "attempts": 1}, WorkerConfig())
+
+
+def _is_small(run: Settling, outcome: Complete) -> bool:
+    """Whether the result is, and the job, as the one to come will be much like it."""
+    return len(outcome.value) <= MOST_BATCHED and len(run.raw.get(b"data", b"")) <= MOST_BATCHED
 
 
 def _now() -> int:

@@ -1,0 +1,114 @@
+"""The calls that add jobs: made by the official builders, for jobs with the same options once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import msgpack
+from bullmq.job import Job as WireJob
+
+from auth_worker.broker.batches import BatchFrame
+from auth_worker.broker.connection import Call
+from auth_worker.broker.scripts import Script, builders, script, short_call
+from auth_worker.errors import ConfigurationError
+
+HEAD, DATA, STAMP = (f"\0{mark}\0" for mark in ("head", "data", "stamp"))
+ADD_SCRIPTS = ("addStandardJob", "addDelayedJob", "addPrioritizedJob", "addParentJob")
+MOST_BATCHED = 4096
+"""A job whose data has more characters goes alone: Redis takes in all of a batch before it begins."""
+NewJob = tuple[str, str, str, int]
+"""A job's name, its data as JSON, its id and its time (epoch ms)."""
+
+
+class Additions:
+    """The calls for the jobs of one queue."""
+
+    def __init__(self, prefix: str, queue: str) -> None:
+        self._builders: Any = builders(prefix, queue, _take_call)
+        self._queue = SimpleNamespace(backend=None, qualifiedName=f"{prefix}:{queue}")
+
+    def call(self, job: NewJob, options: Mapping[str, Any]) -> Call:
+        """What adds ``job``. Raises ``ConfigurationError`` for options that exclude each other."""
+        return None, short_call(self.built(job, options))
+
+    def frame(self, options: Mapping[str, Any]) -> AddFrame:
+        """``call`` for many jobs with the same ``options``. Raises as it does."""
+        return AddFrame(*self.built(("name", "", "id", 1), options))
+
+    def built(self, job: NewJob, options: Mapping[str, Any]) -> tuple[Script, list[Any], list[Any]]:
+        """The official builder's call. ``options`` are BullMQ's, and are stored as they are.
+
+        So an id and a time that the producer did not ask for are no options: jobs alike share theirs.
+        """
+        name, data, job_id, timestamp = job
+        try:
+            wire = WireJob(self._queue, name, None, dict(options), job_id)
+        except ValueError as error:
+            raise ConfigurationError(f"job options: {error}") from error
+        wire.timestamp = timestamp
+        if wire.opts.get("delay"):
+            called, keys, args = self._builders.addDelayedJob(wire, wire.opts["delay"])
+        elif wire.opts.get("priority"):
+            called, keys, args = self._builders.addPrioritizedJob(wire, wire.opts["priority"])
+        else:
+            called, keys, args = self._builders.addStandardJob(wire, wire.timestamp)
+        args[1] = data
+        return called, keys, args
+
+
+class AddFrame:
+    """The call that adds jobs with the same options, built once: what is left a job is its id, name and data.
+
+    That is put into bytes when it is written, so that Redis has the first jobs of a bulk to work on meanwhile.
+    """
+
+    __slots__ = ("_frame", "_head", "_key_prefix", "_stamped")
+
+    def __init__(self, called: Script, keys: list[Any], args: list[Any]) -> None:
+        """From the official builder's call for a job ``name`` with the id ``id``, added at 1.
+
+        ARGV[1] packs what names the job, ARGV[2] is its data; only addStandardJob has the time at the end.
+        """
+        key_prefix, *named = msgpack.unpackb(args[0])
+        if named != ["id", "name", 1, None, None, None, None, None]:
+            raise AssertionError(f"{called.name}: the builder's first argument ends with {named}")
+        self._key_prefix = key_prefix
+        self._head = msgpack.Packer().pack
+        self._stamped = called.name == "addStandardJob"
+        gaps = [HEAD, DATA, STAMP] if self._stamped else [HEAD, DATA]
+        last = STAMP if self._stamped else args[3]
+        self._frame = BatchFrame(called, keys, [HEAD, DATA, args[2], last], gaps)
+
+    @property
+    def batch_script(self) -> Script:
+        """What a batch of these calls runs."""
+        return self._frame.batch_script
+
+    def call(self, job: NewJob) -> Call:
+        """What adds ``job``, in a batch with those beside it unless it is large."""
+        return (self, job) if len(job[1]) <= MOST_BATCHED else (None, self.join([job]))
+
+    def join(self, jobs: Sequence[NewJob]) -> bytes:
+        """One command that adds ``jobs``."""
+        return self._frame.join([self._values(*job) for job in jobs])
+
+    def _values(self, name: str, data: str, job_id: str, timestamp: int) -> tuple[bytes, ...]:
+        head = self._head((self._key_prefix, job_id, name, timestamp, None, None, None, None, None))
+        if self._stamped:
+            return head, data.encode(), b"%d" % timestamp
+        return head, data.encode()
+
+
+@cache
+def add_scripts() -> list[Script]:
+    """The scripts a producer's connection must have loaded; they are the same for every queue."""
+    additions = Additions("", "")
+    frames = [additions.frame(options) for options in ({}, {"delay": 1}, {"priority": 1})]
+    return [*map(script, ADD_SCRIPTS), *(frame.batch_script for frame in frames)]
+
+
+def _take_call(called: Script, keys: list[Any], args: list[Any]) -> Any:
+    return called, keys, args
