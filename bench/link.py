@@ -6,6 +6,7 @@ Each direction is delayed by so much; how much goes through is not limited. Its 
 from __future__ import annotations
 
 import asyncio
+import selectors
 import sys
 import time
 from collections import deque
@@ -88,7 +89,13 @@ async def _serve(port: int, delay: float) -> None:
 def main() -> None:
     """Forward until stdin ends."""
     port, milliseconds = int(sys.argv[1]), float(sys.argv[2])
-    asyncio.run(_serve(port, milliseconds / 1000))
+    with asyncio.Runner(loop_factory=_exact_loop) as runner:
+        runner.run(_serve(port, milliseconds / 1000))
+
+
+def _exact_loop() -> asyncio.AbstractEventLoop:
+    """Epoll's timers have whole milliseconds: what went in one by one within one would come out in a heap."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 if __name__ == "__main__":

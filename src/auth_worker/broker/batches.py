@@ -81,7 +81,7 @@ class BatchFrame(Frame):
         places = [f"KEYS[{place}]" for place, key in enumerate(keys, 1) if key in gaps]
         places += [f"ARGV[{place}]" for place, arg in enumerate(args, 1) if arg in gaps]
         self.batch_script = batch_script(script, len(keys), len(args), tuple(places))
-        # Where the shared part has a gap stands a key of the same slot, which whoever may use the others may use too.
+        # In a gap of the shared part stands a key of the same slot, which may be used by whom the others may be.
         stand_in = next(key for key in keys if key not in gaps)
         shared_keys = [stand_in if key in gaps else key for key in keys]
         shared_args = ["" if arg in gaps else arg for arg in args]
