@@ -25,7 +25,7 @@ import hiredis
 
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 
-FLUSH_AFTER = READ_AT_ONCE = 16
+FLUSH_AFTER = READ_AT_ONCE = 12
 BUSY_CODES = frozenset(
     ("OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "ASK", "BUSY", "NOREPLICAS", "MISCONF")
 )
