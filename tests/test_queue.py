@@ -17,6 +17,7 @@ from auth_worker.config import Settings
 from auth_worker.errors import BrokerError, BrokerUnavailableError, ConfigurationError
 from auth_worker.queue import JobOptions, JobQueue, job_options
 from servers import Server, free_port
+from workers import Desk
 
 
 @pytest.fixture
@@ -283,3 +284,17 @@ def test_a_wrong_option_of_several_types_is_called_by_its_name_alone() -> None:
         job_options({"backoff": "soon"})
     assert "backoff:" in str(raised.value)
     assert "backoff.int" not in str(raised.value)
+
+
+async def test_a_job_that_cannot_be_written_is_refused_and_those_beside_it_are_added(desk: Desk) -> None:
+    names = ["good", "bad\ud800", "good", "good"]
+    added = await asyncio.gather(*(desk.jobs.add(name, {}) for name in names), return_exceptions=True)
+    assert isinstance(added[1], ConfigurationError)
+    assert "UTF-8" in str(added[1])
+    with pytest.raises(ConfigurationError, match="UTF-8"):
+        await desk.jobs.add_bulk([{"name": name, "data": {}} for name in names])
+    with pytest.raises(ConfigurationError, match="UTF-8"):
+        await desk.jobs.add("bad\ud800", {}, delay=1000)
+    assert (await desk.counts())["wait"] == 3
+    await desk.jobs.add("good", {})
+    assert (await desk.counts())["wait"] == 4

@@ -102,7 +102,7 @@ class JobOptions:
         self.continue_parent = bool(given.get("continueParentOnFailure"))
         self.ignore_dependency = bool(given.get("ignoreDependencyOnFailure"))
         self.remove_dependency = bool(given.get("removeDependencyOnFailure"))
-        self.wire: dict[Any, bytes] = {}
+        self.wire: dict[Any, Any] = {}
 
 
 class OptionsCache:

@@ -221,10 +221,13 @@ class JobQueue:
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"data of job {name!r} is not JSON: {error}") from error
         self._check_length(name, len(text), options)
-        if frame is not None:
-            return frame.call((name, text, producer.new_id(), now))
         job_id = check_job_id(options.job_id) if options.job_id is not None else producer.new_id()
-        return producer.additions.call((name, text, job_id, options.timestamp or now), wire)
+        try:
+            if frame is not None:
+                return frame.call((name, text, job_id, now))
+            return producer.additions.call((name, text, job_id, options.timestamp or now), wire)
+        except UnicodeEncodeError as error:
+            raise ConfigurationError(f"job {name!r} cannot be written as UTF-8: {error.reason}") from error
 
     def _judge(self, producer: Producer, given: Mapping[str, Any]) -> _Kind:
         """Check a job's options; what is found serves for every job with the same ones."""

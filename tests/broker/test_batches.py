@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 
 from auth_worker.broker.additions import Additions, add_scripts
 from auth_worker.broker.batches import BatchFrame, definitions_of
+from auth_worker.broker.connection import Call
 from auth_worker.broker.frames import FINISH, WorkerFrames, frame_scripts
 from auth_worker.broker.scripts import Script, script
 from auth_worker.config import WorkerConfig
@@ -25,7 +26,7 @@ from wire import command_in
 
 KEY, VALUE = "\0key\0", "\0value\0"
 SOME = Script("some", "return 1", "f" * 40)
-BATCHED = [FINISH, *(script(name) for name in ("addStandardJob", "addDelayedJob", "addPrioritizedJob"))]
+BATCHED = [FINISH, script("addStandardJob"), script("addPrioritizedJob")]
 CONFIG = WorkerConfig()
 KEEPS: tuple[dict[str, Any], ...] = (
     *({}, {"removeOnComplete": 2}, {"removeOnComplete": 3}, {"removeOnComplete": True}),
@@ -51,6 +52,16 @@ async def make(redis: Redis, command: bytes) -> Any:
         return await redis.execute_command(*command_in(command))  # type: ignore[no-untyped-call]
     except ResponseError as error:
         return error
+
+
+async def make_all(redis: Redis, calls: list[Call], *, batched: bool) -> list[Any]:
+    """What Redis answers to calls of one kind, made in a batch or one by one."""
+    kind = calls[0][0]
+    assert kind is not None
+    if batched:
+        answers: list[Any] = await make(redis, kind.join([content for _, content in calls]))
+        return answers
+    return [await make(redis, kind.join([content])) for _, content in calls]
 
 
 @given(calls=st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=20)), min_size=2, max_size=9))
@@ -97,17 +108,14 @@ async def test_jobs_added_in_a_batch_are_those_added_one_by_one(redis: Redis) ->
     now = round(time.time() * 1000)
     for batched in (False, True):
         await redis.flushdb()
-        for options in ({}, {"delay": 60_000}, {"priority": 3}, {"lifo": True}):
+        for options in ({}, {"priority": 3}, {"lifo": True}):
             frame = additions.frame(options)
             jobs = [(f"job {n}", f'{{"n":{n}}}', f"{options}-{n % 4}", now + n) for n in range(6)]  # two ids twice
-            if batched:
-                answers = await make(redis, frame.join(jobs))
-            else:
-                answers = [await make(redis, frame.join([job])) for job in jobs]
+            answers = await make_all(redis, [frame.call(job) for job in jobs], batched=batched)
             assert answers == [job_id.encode() for _, _, job_id, _ in jobs]
         pictures.append(await take(redis))
     assert pictures[0] == pictures[1]
-    assert len(pictures[0]) > 16
+    assert len(pictures[0]) > 12
 
 
 class Bench:
@@ -122,7 +130,8 @@ class Bench:
         """Add so many and fetch the first; returns their ids."""
         frame = Additions("bull", "mail").frame({})
         ids = [f"job-{number}" for number in range(active + waiting)]
-        await make(self.redis, frame.join([("mail", "{}", job_id, self.now) for job_id in ids]))
+        calls = [frame.call(("mail", "{}", job_id, self.now)) for job_id in ids]
+        await make_all(self.redis, calls, batched=True)
         for job_id in ids[:active]:
             assert await self.fetch(job_id) == job_id
         return ids
@@ -133,7 +142,7 @@ class Bench:
         answer = await make(self.redis, self.frames.fetch.fill(b"%d" % self.now, options))
         return str(answer[1].decode())
 
-    def completion(self, job_id: str, keep: dict[str, Any], token: str = "") -> tuple[bytes, ...]:
+    def completion(self, job_id: str, keep: dict[str, Any], token: str = "") -> Any:
         """The values that complete a job; its token is its id if nothing else is said."""
         options = self.frames.finish_options(JobOptions(keep, CONFIG), token or job_id, "completed")
         return b"bull:mail:" + job_id.encode(), job_id.encode(), b"%d" % self.now, b"null", options
@@ -216,6 +225,35 @@ async def test_what_is_refused_or_breaks_off_in_a_batch_is_that_call_alone(redis
     assert str(answers[3]).startswith("WRONGTYPE ")
     assert answers[4] == 0
     assert await redis.zrange("bull:mail:completed", 0, -1) == [b"job-0", b"job-4"]
+
+
+async def test_the_error_of_a_call_is_told_with_its_code_and_whole(redis: Redis) -> None:
+    """Of Redis, and of Lua, whose errors have no code."""
+    bench = Bench(redis)
+    ids = await bench.take_up(3, 0)
+    await redis.hset("bull:mail:job-1", "parent", '{"id":}')
+    calls = [bench.completion(job_id, {}) for job_id in ids]
+    answers = await make(redis, bench.frames.complete[False].join(calls))
+    assert [answers[0], answers[2]] == [0, 0]
+    assert str(answers[1]).startswith("ERR ") or "user_script" in str(answers[1])
+    assert "Expected value but found T_OBJ_END at character 7" in str(answers[1])
+
+
+async def test_what_a_refused_call_would_have_removed_is_removed_by_the_next(redis: Redis) -> None:
+    bench = Bench(redis)
+    ids = await bench.take_up(6, 0)
+    await redis.set("bull:mail:job-4:lock", "another")
+    frame, keep = bench.frames.complete[False], {"removeOnComplete": 1}
+    await make(redis, frame.join([bench.completion(job_id, keep) for job_id in ids[:5]]))
+    await make(redis, frame.join([bench.completion(ids[5], keep)]))
+    assert await redis.zrange("bull:mail:completed", 0, -1) == [b"job-5"]
+    assert not await redis.exists(*(f"bull:mail:{job_id}" for job_id in ids[:4]))
+
+
+def test_a_script_that_is_laid_out_otherwise_is_refused_when_it_is_loaded() -> None:
+    text = "local function f() return 1 end\nlocal function g()\n  return 2\nend\nreturn f()\n"
+    with pytest.raises(AssertionError, match="not laid out as expected"):
+        definitions_of(text)
 
 
 async def test_a_resting_queue_gives_no_job_to_a_batch(redis: Redis) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from auth_worker.broker.connection import READ_AT_ONCE, Connection, pack
+from auth_worker.broker.connection import READ_AT_ONCE, Connection
+from auth_worker.broker.wire import pack
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 MANY = 10 * READ_AT_ONCE + 1
@@ -157,7 +158,6 @@ async def test_calls_of_a_kind_that_wait_together_are_one_command(peer: Peer) ->
         (b"*3\r\n*1\r\n:1\r\n*0\r\n:7\r\n", [[1], [], 7]),
         (b"*3\r\n:5\r\n-WRONGTYPE no list\r\n:6\r\n", [5, "WRONGTYPE", 6]),
         (b"-NOSCRIPT unknown\r\n", ["NOSCRIPT"] * 3),
-        (b"*1\r\n:5\r\n", [[5]] * 3),
     ],
 )
 async def test_each_call_of_a_batch_gets_its_reply_and_an_error_of_all_goes_to_all(
@@ -192,3 +192,36 @@ async def test_a_batch_whose_reply_did_not_come_whole_was_not_answered(peer: Pee
         await peer.lost.wait()
     assert len(replies) == 3
     assert all(isinstance(reply, BrokerUnavailableError) for reply in replies)
+
+
+async def test_a_batch_with_too_few_replies_ends_the_connection(peer: Peer) -> None:
+    """Whose they are nobody knows, so nobody gets one."""
+    replies = send_numbers(peer, Numbers(), 3)
+    _, writer = await peer.streams
+    writer.write(b":0\r\n" * BEFORE + b"*2\r\n:5\r\n:6\r\n")
+    async with asyncio.timeout(5):
+        await peer.lost.wait()
+    assert [str(reply) for reply in replies] == ["Redis answered 3 calls with 2 replies"] * 3
+
+
+async def test_a_callback_that_raises_takes_no_other_reply_along(peer: Peer) -> None:
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: reported.append(str(context["exception"]))
+    )
+
+    def refuse(reply: Any) -> None:
+        raise ValueError(f"not {reply}")
+
+    kind, replies = Numbers(), send_numbers(peer, Numbers(), 0)
+    for number in range(6):
+        peer.connection.send_call((kind, number), refuse if number == 1 else replies.append)
+    last = asyncio.ensure_future(peer.connection.execute("PING"))
+    await asyncio.sleep(0)
+    _, writer = await peer.streams
+    numbers = b"".join(b":%d\r\n" % number for number in range(6))
+    writer.write(b":9\r\n" * BEFORE + b"*6\r\n" + numbers + b"+PONG\r\n")
+    async with asyncio.timeout(5):
+        await last
+    assert replies == [0, 2, 3, 4, 5]
+    assert reported == ["not 1"]

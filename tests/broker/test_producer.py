@@ -42,7 +42,9 @@ def test_a_frame_gives_the_builders_own_call(
     producer: Producer, options: dict[str, Any], name: str, data: dict[str, Any], timestamp: int
 ) -> None:
     job = name, json.dumps(data), producer.new_id(), timestamp
-    assert (None, producer.additions.frame(options).join([job])) == producer.additions.call(job, options)
+    kind, content = producer.additions.frame(options).call(job)
+    command = content if kind is None else kind.join([content])
+    assert (None, command) == producer.additions.call(job, options)
 
 
 def test_ids_differ_between_connections_and_jobs(producer: Producer) -> None:

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from auth_worker.broker.connection import pack
 from auth_worker.broker.scripts import (
     FILES,
     GUARDS,
@@ -24,6 +23,7 @@ from auth_worker.broker.scripts import (
     short_call,
     whole_call,
 )
+from auth_worker.broker.wire import pack
 from wire import command_in
 
 SOME = Script("some", "return 1", "f" * 40)

@@ -19,13 +19,13 @@ from auth_worker import runs as runs_module
 from auth_worker import runtime as runtime_module
 from auth_worker.broker import discovery as discovery_module
 from auth_worker.broker import link as link_module
-from auth_worker.broker.connection import pack
 from auth_worker.broker.letters import LetterBox
 from auth_worker.broker.link import Link
 from auth_worker.broker.reconciliation import Reconciliation
 from auth_worker.broker.replies import Fetched
 from auth_worker.broker.scripts import script, whole_call
 from auth_worker.broker.store import Store
+from auth_worker.broker.wire import pack
 from auth_worker.lease import LeaseRenewer
 from auth_worker.lost_replies import LostReplies
 from auth_worker.maintenance import StalledCheck

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -10,15 +10,13 @@ from typing import Any
 import msgpack
 from bullmq.job import Job as WireJob
 
-from auth_worker.broker.batches import BatchFrame
+from auth_worker.broker.batches import MOST_BATCHED, BatchFrame
 from auth_worker.broker.connection import Call
 from auth_worker.broker.scripts import Script, builders, script, short_call
 from auth_worker.errors import ConfigurationError
 
 HEAD, DATA, STAMP = (f"\0{mark}\0" for mark in ("head", "data", "stamp"))
 ADD_SCRIPTS = ("addStandardJob", "addDelayedJob", "addPrioritizedJob", "addParentJob")
-MOST_BATCHED = 4096
-"""A job whose data has more characters goes alone: Redis takes in all of a batch before it begins."""
 NewJob = tuple[str, str, str, int]
 """A job's name, its data as JSON, its id and its time (epoch ms)."""
 
@@ -32,13 +30,13 @@ class Additions:
 
     def call(self, job: NewJob, options: Mapping[str, Any]) -> Call:
         """What adds ``job``. Raises ``ConfigurationError`` for options that exclude each other."""
-        return None, short_call(self.built(job, options))
+        return None, short_call(self.build(job, options))
 
     def frame(self, options: Mapping[str, Any]) -> AddFrame:
         """``call`` for many jobs with the same ``options``. Raises as it does."""
-        return AddFrame(*self.built(("name", "", "id", 1), options))
+        return AddFrame(*self.build(("name", "", "id", 1), options))
 
-    def built(self, job: NewJob, options: Mapping[str, Any]) -> tuple[Script, list[Any], list[Any]]:
+    def build(self, job: NewJob, options: Mapping[str, Any]) -> tuple[Script, list[Any], list[Any]]:
         """The official builder's call. ``options`` are BullMQ's, and are stored as they are.
 
         So an id and a time that the producer did not ask for are no options: jobs alike share theirs.
@@ -60,10 +58,7 @@ class Additions:
 
 
 class AddFrame:
-    """The call that adds jobs with the same options, built once: what is left a job is its id, name and data.
-
-    That is put into bytes when it is written, so that Redis has the first jobs of a bulk to work on meanwhile.
-    """
+    """The call that adds jobs with the same options, built once: what is left a job is its id, name and data."""
 
     __slots__ = ("_frame", "_head", "_key_prefix", "_stamped")
 
@@ -88,25 +83,21 @@ class AddFrame:
         return self._frame.batch_script
 
     def call(self, job: NewJob) -> Call:
-        """What adds ``job``, in a batch with those beside it unless it is large."""
-        return (self, job) if len(job[1]) <= MOST_BATCHED else (None, self.join([job]))
+        """What adds ``job``, in a batch with those beside it unless it is large.
 
-    def join(self, jobs: Sequence[NewJob]) -> bytes:
-        """One command that adds ``jobs``."""
-        return self._frame.join([self._values(*job) for job in jobs])
-
-    def _values(self, name: str, data: str, job_id: str, timestamp: int) -> tuple[bytes, ...]:
+        Raises ``UnicodeEncodeError`` for a name that UTF-8 has no bytes for.
+        """
+        name, data, job_id, timestamp = job
         head = self._head((self._key_prefix, job_id, name, timestamp, None, None, None, None, None))
-        if self._stamped:
-            return head, data.encode(), b"%d" % timestamp
-        return head, data.encode()
+        values = (head, data.encode(), b"%d" % timestamp) if self._stamped else (head, data.encode())
+        return (self._frame, values) if len(data) <= MOST_BATCHED else (None, self._frame.fill(*values))
 
 
 @cache
 def add_scripts() -> list[Script]:
     """The scripts a producer's connection must have loaded; they are the same for every queue."""
     additions = Additions("", "")
-    frames = [additions.frame(options) for options in ({}, {"delay": 1}, {"priority": 1})]
+    frames = [additions.frame(options) for options in ({}, {"priority": 1})]
     return [*map(script, ADD_SCRIPTS), *(frame.batch_script for frame in frames)]
 
 

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from auth_worker.broker.connection import pack
 from auth_worker.broker.scripts import Frame, Script, own_script
+from auth_worker.broker.wire import pack
 
+MOST_BATCHED = 4096
+"""A call with a longer value goes out alone: Redis holds all of a batch, and all the answers, at a time."""
 _DEFINITION = re.compile(
     r"^local (?:rcall = redis\.call|(?:function |\w+ = function ?\().*?^end)$", re.MULTILINE | re.DOTALL
 )
@@ -36,8 +38,8 @@ for at = {args} + 1, #auth_worker_args, {gaps} do
   {places} = unpack(auth_worker_args, at, at + {gaps} - 1)
   local fine, answer = pcall(auth_worker_call)
   if not fine then
-    local text = type(answer) == "table" and answer.err or tostring(answer)
-    answer = {{err = string.gsub(string.match(text, "%u%u+ .*") or "ERR " .. text, "[\\r\\n]", " ")}}
+    local text = string.gsub(type(answer) == "table" and answer.err or tostring(answer), "[\\r\\n]", " ")
+    answer = {{err = string.match(text, "^%u%u+ .*") or string.match(text, ": %-?(%u%u+ .*)") or "ERR " .. text}}
   end
   table.insert(auth_worker_answers, answer or false)
 end
@@ -46,8 +48,12 @@ return auth_worker_answers
 
 
 def definitions_of(text: str) -> list[str]:
-    """What a script defines before it looks at its arguments: the same in every call."""
-    return _DEFINITION.findall(text)
+    """What a script defines, the same in every call: ``rcall`` and its functions, each from "local" to "end"."""
+    definitions = _DEFINITION.findall(text)
+    for definition in definitions:
+        if len(re.findall(r"^(?:local|end)\b", definition, re.MULTILINE)) > 2:
+            raise AssertionError(f"a script of BullMQ is not laid out as expected: {definition:.80}")
+    return definitions
 
 
 @cache
@@ -91,7 +97,7 @@ class BatchFrame(Frame):
         self._values = b"$%d\r\n%b\r\n" * len(gaps)
 
     def join(self, calls: Sequence[Sequence[bytes]]) -> bytes:
-        """One command for ``calls``, each with its values as ``fill`` takes them; it answers with a list."""
+        """One command for ``calls``, each with its values as ``fill`` takes them."""
         if len(calls) == 1:
             return self.fill(*calls[0])
         parts = [b"*%d\r\n%b" % (self._shared_words + self._gaps * len(calls), self._shared)]

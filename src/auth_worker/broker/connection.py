@@ -16,21 +16,17 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol
 
 import hiredis
 
-from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
+from auth_worker.broker.wire import ELSEWHERE_CODES, error_of, is_error, pack
+from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 FLUSH_AFTER = READ_AT_ONCE = 12
-BUSY_CODES = frozenset(
-    ("OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "ASK", "BUSY", "NOREPLICAS", "MISCONF")
-)
-ELSEWHERE_CODES = frozenset(("MOVED", "READONLY"))
-"""What a server answers that once was the right one: the next connection finds the one that is."""
 OnReply = Callable[[Any], None]
 _KIND = itemgetter(0)
 
@@ -39,29 +35,14 @@ class Batchable(Protocol):
     """A kind of call."""
 
     def join(self, calls: Sequence[Any]) -> bytes:
-        """One command for the calls with these contents; it answers with a list where they are more than one."""
+        """One command for the calls with these contents; it answers with a list where they are more than one.
+
+        It must not raise: who made a call has gone on long ago.
+        """
 
 
 Call = tuple[Batchable | None, Any]
 """The kind of a call, and what it says; without a kind that is a command in wire format."""
-
-
-def pack(*args: Any) -> bytes:
-    """One command, of str, bytes, int and float, in Redis's wire format."""
-    return bytes(hiredis.pack_command(args))
-
-
-def is_error(reply: Any) -> bool:
-    """Whether a reply, perhaps inside that of a transaction, is an error of Redis."""
-    return type(reply) is hiredis.ReplyError
-
-
-def error_of(reply: hiredis.ReplyError) -> BrokerError:
-    """The error of ours for an error reply of Redis; its code says which."""
-    text = str(reply).partition(", with args beginning")[0]  # what follows may be a password
-    code = text.partition(" ")[0]
-    kind = BrokerBusyError if code in BUSY_CODES else BrokerUnavailableError if code == "MOVED" else BrokerError
-    return kind(f"Redis refused: {text}", code)
 
 
 class Connection(asyncio.Protocol):
@@ -149,15 +130,11 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _flush(self) -> None:
-        outgoing = self._outgoing
-        if not outgoing or self._transport is None:
+        if not self._outgoing or self._transport is None:
             return
-        if len(outgoing) == 1:
-            data = self._command(outgoing[0][0], [outgoing[0][1]])
-        else:
-            runs = groupby(outgoing, _KIND)
-            data = b"".join([self._command(kind, [call for _, call in run]) for kind, run in runs])
-        outgoing.clear()
+        outgoing, self._outgoing = self._outgoing, []
+        runs = groupby(outgoing, _KIND)
+        data = b"".join([self._command(kind, [call for _, call in run]) for kind, run in runs])
         self._write(self._transport, data)
 
     def _command(self, kind: Batchable | None, calls: list[Any]) -> bytes:
@@ -165,8 +142,9 @@ class Connection(asyncio.Protocol):
         if kind is None:
             self._sizes.extend([1] * len(calls))
             return b"".join(calls)
+        command = kind.join(calls)
         self._sizes.append(len(calls))
-        return kind.join(calls)
+        return command
 
     def _write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Give ``data`` to the socket, and to the transport what the socket does not take now.
@@ -214,26 +192,42 @@ class Connection(asyncio.Protocol):
                 return False
             size = self._sizes.popleft()
             handed_on += size
-            if not self._hand_on([reply] if size == 1 else _parts(reply, size)):
+            if not self._hand_on(reply, size):
                 return False
         return True
 
-    def _hand_on(self, replies: Iterable[Any]) -> bool:
-        """Each of ``replies`` to the callback waiting longest; whether the connection is still there."""
+    def _hand_on(self, reply: Any, size: int) -> bool:
+        """The reply to ``size`` calls to those who made them; whether the connection is still there."""
+        if size == 1:
+            replies = [reply]
+        elif not isinstance(reply, list):  # an error, of all of them
+            replies = [reply] * size
+        elif len(reply) == size:
+            replies = reply
+        else:
+            self.close(f"Redis answered {size} calls with {len(reply)} replies")
+            return False
         leave = ""
-        for reply in replies:
+        for each in replies:
             if self._lost is not None:  # by the callback before
                 return False
             self.answered += 1
-            if type(reply) is hiredis.ReplyError:
-                refusal = error_of(reply)
+            if is_error(each):
+                refusal = error_of(each)
                 leave = leave or (str(refusal) if refusal.code in self._leave_at else "")
-                self._waiting.popleft()(refusal)
+                self._tell(self._waiting.popleft(), refusal)
             else:
-                self._waiting.popleft()(reply)
+                self._tell(self._waiting.popleft(), each)
         if leave:
             self.close(leave)
         return self._lost is None
+
+    def _tell(self, on_reply: OnReply, reply: Any) -> None:
+        """A callback that raises is reported, and takes no other reply along."""
+        try:
+            on_reply(reply)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "a reply of Redis was not taken", "exception": error})
 
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio's protocol."""
@@ -257,13 +251,8 @@ class Connection(asyncio.Protocol):
         self._sizes.clear()
         waiting, self._waiting = self._waiting, deque()
         for on_reply in waiting:
-            on_reply(error)
+            self._tell(on_reply, error)
         self._on_lost(self, error)
-
-
-def _parts(reply: Any, size: int) -> list[Any]:
-    """The replies to the calls of a batch; what is not one for each, as an error, is the answer to all of them."""
-    return reply if isinstance(reply, list) and len(reply) == size else [reply] * size
 
 
 def _unasked(reply: Any) -> BrokerError:

@@ -12,9 +12,9 @@ import time
 from typing import Any
 
 from auth_worker.broker.additions import Additions
-from auth_worker.broker.connection import error_of, is_error, pack
 from auth_worker.broker.link import Link
 from auth_worker.broker.scripts import Script, builders, whole_call
+from auth_worker.broker.wire import error_of, is_error, pack
 from auth_worker.dead_letter import MARK, Letter, check_letter
 from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.options import decode_json
@@ -137,7 +137,7 @@ class DeadLetters:
         }
         now = round(time.time() * 1000)
         job = letter.data["name"], encode_json(letter.data["data"]), job_id, now
-        return whole_call(Additions(self._prefix, queue).built(job, options))
+        return whole_call(Additions(self._prefix, queue).build(job, options))
 
     async def _execute(self, commands: list[bytes]) -> bool:
         """Run the transaction. False if somebody changed what was watched. Raises ``BrokerError``."""

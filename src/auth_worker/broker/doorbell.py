@@ -14,8 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from auth_worker.broker.connection import pack
 from auth_worker.broker.link import Link
+from auth_worker.broker.wire import pack
 from auth_worker.errors import BrokerError
 
 BLOCK_S = 5.0

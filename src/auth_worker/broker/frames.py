@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from types import SimpleNamespace
-from typing import Any
-
-import msgpack
+from typing import Any, NamedTuple
 
 from auth_worker.broker.batches import BatchFrame
 from auth_worker.broker.scripts import HAND_BACK, Frame, Script, builders, packed_options, script
@@ -30,49 +28,54 @@ POSTPONE = script("moveToDelayed", "rest after delay")
 RETRY = script("retryJob")
 RETURN = script(HAND_BACK)
 AWAIT = script("moveToWaitingChildren")
-MOST_KEPT = 4096
 WORKER_SCRIPTS = (FETCH, FINISH, BURY, POSTPONE, RETRY, RETURN, AWAIT)
 
 
 def frame_scripts() -> list[Script]:
     """The scripts that frames call; they are the same for every queue."""
-    frames = WorkerFrames("", "", WorkerConfig(), "")
-    return [*WORKER_SCRIPTS, frames.complete[True].batch_script]
+    completions = WorkerFrames("", "", WorkerConfig(), "").complete.values()
+    return [*WORKER_SCRIPTS, *{frame.batch_script for frame in completions}]
 
 
-class CompletionFrame(BatchFrame):
-    """Completes jobs; of a batch only the last job of each kind of retention has old jobs removed, for them all.
+class FinishOptions(NamedTuple):
+    """ARGV[8] of moveToFinished-14 for jobs with the same options, for one token.
 
-    That leaves what each one's own look would have left, since nobody sees the set in between.
+    ``kept`` is how many such jobs stay, where nothing but a number says so, else 0; ``lasting`` is ``packed``
+    without it, so that no old job is removed.
     """
 
-    __slots__ = ("_retention",)
+    packed: bytes
+    lasting: bytes
+    kept: int
+
+
+class CompletionFrame:
+    """Completes jobs; of a batch only the last job of each ``kept`` has old jobs removed, for all of them.
+
+    That leaves what each one's own look would have left, since nobody sees the set in between. If the last one is
+    refused (its lease is lost), the next job that is completed has them removed.
+    """
+
+    __slots__ = ("_frame",)
 
     def __init__(self, keys: list[Any], args: list[Any]) -> None:
-        super().__init__(FINISH, keys, args, [KEY, ID, NOW, VALUE, OPTIONS])
-        self._retention: dict[bytes, tuple[int, bytes]] = {}
+        self._frame = BatchFrame(FINISH, keys, args, [KEY, ID, NOW, VALUE, OPTIONS])
 
-    def join(self, calls: Sequence[Sequence[bytes]]) -> bytes:
-        """As ``BatchFrame.join``."""
-        if len(calls) == 1:
-            return self.fill(*calls[0])
-        lighter: list[Sequence[bytes]] = []
+    @property
+    def batch_script(self) -> Script:
+        """What a batch of these calls runs."""
+        return self._frame.batch_script
+
+    def join(self, calls: Sequence[tuple[bytes, bytes, bytes, bytes, FinishOptions]]) -> bytes:
+        """One command for ``calls``: key, id, time and value of each job, and its options."""
+        chosen: list[tuple[bytes, ...]] = []
         looked_after: set[int] = set()
-        for call in reversed(calls):
-            count, without = self._retention.get(call[-1]) or self._read_retention(call[-1])
-            lighter.append((*call[:-1], without) if count in looked_after else call)
-            if count > 0:
-                looked_after.add(count)
-        return super().join(lighter[::-1])
-
-    def _read_retention(self, packed: bytes) -> tuple[int, bytes]:
-        """How many jobs the options of a call keep, where that is all they say of it, and the options without."""
-        if len(self._retention) >= MOST_KEPT:  # of tokens that are spent
-            self._retention.clear()
-        keep = msgpack.unpackb(packed)["keepJobs"]
-        count = keep["count"] if keep.keys() == {"count"} else 0
-        read = self._retention[packed] = count, packed_options(packed, keepJobs={})
-        return read
+        for key, job_id, now, value, options in reversed(calls):
+            packed = options.lasting if options.kept in looked_after else options.packed
+            chosen.append((key, job_id, now, value, packed))
+            if options.kept:
+                looked_after.add(options.kept)
+        return self._frame.join(chosen[::-1])
 
 
 class WorkerFrames:
@@ -107,10 +110,13 @@ class WorkerFrames:
         )
         return packed_options(args[2], name=self._name)
 
-    def finish_options(self, options: JobOptions, token: str, target: str) -> bytes:
-        """ARGV[8] of moveToFinished-14 for jobs with these options; one for all of them."""
+    def finish_options(self, options: JobOptions, token: str, target: str) -> FinishOptions:
+        """What the script is to know of a job with these options."""
         _, args = self._finish_args(options, token, target, fetch=True)
-        return packed_options(args[7], name=self._name)
+        packed = packed_options(args[7], name=self._name)
+        keep = options.keep_complete if target == "completed" else options.keep_fail
+        kept = keep["count"] if keep.keys() == {"count"} else 0
+        return FinishOptions(packed, packed_options(packed, keepJobs={}), max(kept, 0))
 
     def _finish_args(
         self, options: JobOptions, token: str, target: str, *, fetch: bool

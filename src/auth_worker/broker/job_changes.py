@@ -15,9 +15,9 @@ from typing import Any
 
 from bullmq.redis_connection import loadScript
 
-from auth_worker.broker.connection import error_of, is_error
 from auth_worker.broker.link import Link
 from auth_worker.broker.scripts import Script, builders, script, whole_call
+from auth_worker.broker.wire import error_of, is_error
 from auth_worker.dead_letter import MARK
 from auth_worker.errors import BrokerError
 

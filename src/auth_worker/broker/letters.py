@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from auth_worker.broker.connection import pack
 from auth_worker.broker.scripts import Script, builders, script
+from auth_worker.broker.wire import pack
 from auth_worker.dead_letter import Letter
 
 ADD_LETTER = script("addStandardJob", "lock")

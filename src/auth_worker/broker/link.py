@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from auth_worker.broker.address import Address
-from auth_worker.broker.connection import ELSEWHERE_CODES, Call, Connection, OnReply, pack
+from auth_worker.broker.connection import Call, Connection, OnReply
 from auth_worker.broker.dialing import dial, greeting, log_in
 from auth_worker.broker.remedies import no_answer
 from auth_worker.broker.scripts import Script
+from auth_worker.broker.wire import ELSEWHERE_CODES, pack
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 from auth_worker.events import BrokerChanged
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from auth_worker.broker.connection import error_of, is_error
+from auth_worker.broker.wire import error_of, is_error
 from auth_worker.errors import BrokerError
 from auth_worker.payload import RawJob
 

@@ -17,7 +17,7 @@ import msgpack
 from bullmq.redis_connection import SCRIPT_DEFINITIONS, loadScript
 from bullmq.scripts import Scripts
 
-from auth_worker.broker.connection import pack
+from auth_worker.broker.wire import pack
 
 HAND_BACK = "moveJobFromActiveToWait"
 """Ships in the official package, but has no caller there: it puts an active job back to the front of wait."""

@@ -12,12 +12,13 @@ from typing import Protocol
 
 import msgpack
 
-from auth_worker.broker.connection import pack
-from auth_worker.broker.frames import WorkerFrames, frame_scripts
+from auth_worker.broker.batches import MOST_BATCHED
+from auth_worker.broker.frames import FinishOptions, WorkerFrames, frame_scripts
 from auth_worker.broker.letters import ADD_LETTER, LetterBox
 from auth_worker.broker.link import Link
 from auth_worker.broker.replies import Fetched, Nothing, Settled, fetched, read_fetched, read_last, read_settled
 from auth_worker.broker.scripts import Script, own_script, whole_call
+from auth_worker.broker.wire import pack
 from auth_worker.config import WorkerConfig
 from auth_worker.dead_letter import MARK, Letter
 from auth_worker.errors import BrokerError
@@ -39,8 +40,6 @@ from auth_worker.payload import RawJob, unsound_fields
 
 DROP_FIELDS = own_script("dropFields", 'return redis.call("HDEL", KEYS[1], unpack(ARGV))', "lock")
 MOST_PACKED = 4096
-MOST_BATCHED = 4096
-"""Jobs of more bytes, or with a longer result, end alone: Redis holds the answers to a batch all at a time."""
 RATE_LIMIT_FOREVER = 2**53 - 1
 """The limiter's value that stops the whole queue until the key expires (Node: Number.MAX_SAFE_INTEGER)."""
 
@@ -183,11 +182,11 @@ class Store:
         frames = self._frames
         match outcome:
             case Complete():
-                return frames.complete[fetch_next].fill(*self._completion(run, outcome, now))
+                return frames.complete[fetch_next].join([self._completion(run, outcome, now)])
             case Fail(reason, _, trace):
                 options = self._options_of_finish(run, "failed")
                 fields = _failure_fields(run, reason, trace, letter)
-                values = (job_id, stamp, _bytes(reason), options, fields)
+                values = (job_id, stamp, _bytes(reason), options.packed, fields)
                 if letter is not None and self.letters is not None:
                     return frames.bury[fetch_next].fill(key, self.letters.key(letter), *values)
                 return frames.fail[fetch_next].fill(key, *values)
@@ -208,10 +207,12 @@ class Store:
             case Drop(reason):
                 options = frames.finish_options(_REMOVE, token, "failed")
                 fields = _failure_fields(run, reason, reason)
-                return frames.fail[fetch_next].fill(key, job_id, stamp, _bytes(reason), options, fields)
+                return frames.fail[fetch_next].fill(key, job_id, stamp, _bytes(reason), options.packed, fields)
         raise AssertionError(f"nothing is written for {outcome!r}")
 
-    def _completion(self, run: Settling, outcome: Complete, now: int) -> tuple[bytes, ...]:
+    def _completion(
+        self, run: Settling, outcome: Complete, now: int
+    ) -> tuple[bytes, bytes, bytes, bytes, FinishOptions]:
         job_id = _bytes(run.job.id)
         options = self._options_of_finish(run, "completed")
         return self._key_prefix + job_id, job_id, b"%d" % now, _bytes(outcome.value), options
@@ -233,21 +234,21 @@ class Store:
             values.append(self._options_of_fetch(token))
         return self._frames.delay[skip, fetch_next].fill(*values)
 
-    def _options_of_finish(self, run: Settling, target: str) -> bytes:
+    def _options_of_finish(self, run: Settling, target: str) -> FinishOptions:
         wire = run.options.wire
-        packed = wire.get((target, run.token))
-        if packed is None:
+        options: FinishOptions | None = wire.get((target, run.token))
+        if options is None:
             if len(wire) >= MOST_PACKED:  # of tokens that are spent, since errors use them up
                 wire.clear()
-            packed = wire[target, run.token] = self._frames.finish_options(run.options, run.token, target)
-        return packed
+            options = wire[target, run.token] = self._frames.finish_options(run.options, run.token, target)
+        return options
 
 
 _REMOVE = JobOptions({"removeOnFail": True, "attempts": 1}, WorkerConfig())
 
 
 def _is_small(run: Settling, outcome: Complete) -> bool:
-    """Whether the result is, and the job, as the one to come will be much like it."""
+    """Whether result and data are: the reply holds the next job, whose data is likely as large as this one's."""
     return len(outcome.value) <= MOST_BATCHED and len(run.raw.get(b"data", b"")) <= MOST_BATCHED
 
 

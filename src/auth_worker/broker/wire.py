@@ -1,0 +1,33 @@
+"""Redis's wire format: commands put into it, and its error replies as errors of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hiredis
+
+from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
+
+BUSY_CODES = frozenset(
+    ("OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "ASK", "BUSY", "NOREPLICAS", "MISCONF")
+)
+ELSEWHERE_CODES = frozenset(("MOVED", "READONLY"))
+"""What a server answers that once was the right one: the next connection finds the one that is."""
+
+
+def pack(*args: Any) -> bytes:
+    """One command, of str, bytes, int and float, in Redis's wire format."""
+    return bytes(hiredis.pack_command(args))
+
+
+def is_error(reply: Any) -> bool:
+    """Whether a reply, perhaps inside that of a transaction, is an error of Redis."""
+    return type(reply) is hiredis.ReplyError
+
+
+def error_of(reply: hiredis.ReplyError) -> BrokerError:
+    """The error of ours for an error reply of Redis; its code says which."""
+    text = str(reply).partition(", with args beginning")[0]  # what follows may be a password
+    code = text.partition(" ")[0]
+    kind = BrokerBusyError if code in BUSY_CODES else BrokerUnavailableError if code == "MOVED" else BrokerError
+    return kind(f"Redis refused: {text}", code)
