@@ -133,8 +133,12 @@ class Connection(asyncio.Protocol):
         if not self._outgoing or self._transport is None:
             return
         outgoing, self._outgoing = self._outgoing, []
-        runs = groupby(outgoing, _KIND)
-        data = b"".join([self._command(kind, [call for _, call in run]) for kind, run in runs])
+        if len(outgoing) == 1:
+            [(kind, call)] = outgoing
+            data = self._command(kind, [call])
+        else:
+            runs = groupby(outgoing, _KIND)
+            data = b"".join([self._command(kind, [call for _, call in run]) for kind, run in runs])
         self._write(self._transport, data)
 
     def _command(self, kind: Batchable | None, calls: list[Any]) -> bytes:

@@ -68,6 +68,9 @@ class CompletionFrame:
 
     def join(self, calls: Sequence[tuple[bytes, bytes, bytes, bytes, FinishOptions]]) -> bytes:
         """One command for ``calls``: key, id, time and value of each job, and its options."""
+        if len(calls) == 1:
+            [(*values, options)] = calls
+            return self._frame.fill(*values, options.packed)
         chosen: list[tuple[bytes, ...]] = []
         looked_after: set[int] = set()
         for key, job_id, now, value, options in reversed(calls):
