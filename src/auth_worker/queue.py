@@ -31,6 +31,7 @@ ADD_TIMEOUT = 10.0
 MAX_PRIORITY = 2**21 - 1
 LONGEST_DELAY = 10 * 365 * 86_400_000
 MOST_KINDS = 1000
+PARTS = frozenset(("name", "data", "opts"))
 PERSONAL = frozenset(("jobId", "timestamp", "delay", "deduplication", "parent", "tm"))
 """Options that differ from job to job: those with one of them are judged anew for each."""
 
@@ -75,10 +76,14 @@ class JobOptions(BaseModel):
 
 
 class _Kind(NamedTuple):
-    """Options that were checked, and as they are stored; with a ``frame`` where jobs may share them."""
+    """Options that were checked, and as they are stored; with a ``frame`` where jobs may share them.
+
+    ``longest`` is the most bytes that the data of such a job may have.
+    """
 
     options: JobOptions
     wire: dict[str, Any]
+    longest: int
     frame: AddFrame | None
 
 
@@ -213,14 +218,15 @@ class JobQueue:
         """What adds one job; ``metadata`` is its trace, unless the job has its own or wants none."""
         if not isinstance(name, str) or not name:
             raise ConfigurationError(f"name must be a text that is not empty, not {name!r:.80}")
-        options, wire, frame = self._kinds.get(repr(given)) or self._judge(producer, given)
+        options, wire, longest, frame = self._kinds.get(repr(given)) or self._judge(producer, given)
         if metadata is not None and not options.omit_context:
             wire, frame = {"tm": metadata, **wire}, None
         try:
             text = encode_json(data)
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"data of job {name!r} is not JSON: {error}") from error
-        self._check_length(name, len(text), options)
+        if len(text) > longest:
+            raise self._too_long(name, len(text), longest)
         job_id = check_job_id(options.job_id) if options.job_id is not None else producer.new_id()
         try:
             if frame is not None:
@@ -233,22 +239,17 @@ class JobQueue:
         """Check a job's options; what is found serves for every job with the same ones."""
         options = job_options({**self._defaults, **given})
         wire = options.wire()
+        longest = min(options.size_limit or self.settings.max_payload_bytes, self.settings.max_payload_bytes)
         if not PERSONAL.isdisjoint(wire):
-            return _Kind(options, wire, None)
+            return _Kind(options, wire, longest, None)
         if len(self._kinds) >= MOST_KINDS:
             self._kinds.clear()
-        kind = self._kinds[repr(given)] = _Kind(options, wire, producer.additions.frame(wire))
+        kind = self._kinds[repr(given)] = _Kind(options, wire, longest, producer.additions.frame(wire))
         return kind
 
-    def _check_length(self, name: str, length: int, options: JobOptions) -> None:
-        for limit, what in (
-            (options.size_limit, "size_limit"),
-            (self.settings.max_payload_bytes, "max_payload_bytes"),
-        ):
-            if limit is not None and length > limit:
-                raise ConfigurationError(
-                    f"data of job {name!r} has {length} bytes, more than {what} allows: {limit}"
-                )
+    def _too_long(self, name: str, length: int, longest: int) -> ConfigurationError:
+        what = "max_payload_bytes" if longest == self.settings.max_payload_bytes else "size_limit"
+        return ConfigurationError(f"data of job {name!r} has {length} bytes, more than {what} allows: {longest}")
 
     async def _connect(self) -> Producer:
         if self._producer is not None:
@@ -272,8 +273,9 @@ class JobQueue:
 
 
 def _parts(job: Mapping[str, Any]) -> tuple[Any, Any, Mapping[str, Any]]:
-    if unknown := set(job) - {"name", "data", "opts"}:
-        raise ConfigurationError(f"a job has name, data and opts, not {', '.join(sorted(map(str, unknown)))}")
+    if not job.keys() <= PARTS:
+        unknown = ", ".join(sorted(map(str, job.keys() - PARTS)))
+        raise ConfigurationError(f"a job has name, data and opts, not {unknown}")
     return job.get("name"), job.get("data"), job.get("opts") or {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -85,12 +85,20 @@ class AddFrame:
     def call(self, job: NewJob) -> Call:
         """What adds ``job``, in a batch with those beside it unless it is large.
 
+        It is put into bytes when it is written, so that Redis has the first jobs of a bulk to work on meanwhile.
         Raises ``UnicodeEncodeError`` for a name that UTF-8 has no bytes for.
         """
-        name, data, job_id, timestamp = job
+        name, data, _, _ = job
+        name.encode()
+        return (self, job) if len(data) <= MOST_BATCHED else (None, self.join([job]))
+
+    def join(self, jobs: Sequence[NewJob]) -> bytes:
+        """One command that adds ``jobs``."""
+        return self._frame.join([self._values(*job) for job in jobs])
+
+    def _values(self, name: str, data: str, job_id: str, timestamp: int) -> tuple[bytes, ...]:
         head = self._head((self._key_prefix, job_id, name, timestamp, None, None, None, None, None))
-        values = (head, data.encode(), b"%d" % timestamp) if self._stamped else (head, data.encode())
-        return (self._frame, values) if len(data) <= MOST_BATCHED else (None, self._frame.fill(*values))
+        return (head, data.encode(), b"%d" % timestamp) if self._stamped else (head, data.encode())
 
 
 @cache
