@@ -36,6 +36,7 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     monkeypatch.setattr(standard, "_queue_levels", {})
+    logging.captureWarnings(False)  # a test before may have left it on, and then it is not set up anew
     yield io.StringIO()
     root.handlers[:] = handlers
     root.setLevel(level)
