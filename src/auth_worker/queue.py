@@ -273,8 +273,8 @@ class JobQueue:
 
 
 def _parts(job: Mapping[str, Any]) -> tuple[Any, Any, Mapping[str, Any]]:
-    if not job.keys() <= PARTS:
-        unknown = ", ".join(sorted(map(str, job.keys() - PARTS)))
+    if not PARTS.issuperset(job):
+        unknown = ", ".join(sorted(map(str, set(job) - PARTS)))
         raise ConfigurationError(f"a job has name, data and opts, not {unknown}")
     return job.get("name"), job.get("data"), job.get("opts") or {}
 

@@ -135,6 +135,18 @@ def send_numbers(peer: Peer, kind: Numbers, count: int) -> list[Any]:
     return replies
 
 
+async def replies_until_lost(peer: Peer, answer: bytes, *, ends: bool = False) -> list[Any]:
+    """What three calls in a batch get where ``answer`` comes to them and the connection is lost by it."""
+    replies = send_numbers(peer, Numbers(), 3)
+    _, writer = await peer.streams
+    writer.write(b":0\r\n" * BEFORE + answer)
+    if ends:
+        writer.write_eof()
+    async with asyncio.timeout(5):
+        await peer.lost.wait()
+    return replies
+
+
 async def test_calls_of_a_kind_that_wait_together_are_one_command(peer: Peer) -> None:
     """What stands between two of them parts them: nothing is done out of turn."""
     kind, other = Numbers(), Numbers()
@@ -175,32 +187,19 @@ async def test_each_call_of_a_batch_gets_its_reply_and_an_error_of_all_goes_to_a
 
 async def test_a_server_that_has_become_a_replica_is_left_once_the_whole_batch_is_answered(peer: Peer) -> None:
     """What it did before that is known: a job it gave away must not be forgotten."""
-    replies = send_numbers(peer, Numbers(), 3)
-    _, writer = await peer.streams
-    writer.write(b":0\r\n" * BEFORE + b"*3\r\n:5\r\n-READONLY replica\r\n:6\r\n")
-    async with asyncio.timeout(5):
-        await peer.lost.wait()
+    replies = await replies_until_lost(peer, b"*3\r\n:5\r\n-READONLY replica\r\n:6\r\n")
     assert [replies[0], replies[1].code, replies[2]] == [5, "READONLY", 6]
 
 
 async def test_a_batch_whose_reply_did_not_come_whole_was_not_answered(peer: Peer) -> None:
-    replies = send_numbers(peer, Numbers(), 3)
-    _, writer = await peer.streams
-    writer.write(b":0\r\n" * BEFORE + b"*3\r\n:5\r\n")
-    writer.write_eof()
-    async with asyncio.timeout(5):
-        await peer.lost.wait()
+    replies = await replies_until_lost(peer, b"*3\r\n:5\r\n", ends=True)
     assert len(replies) == 3
     assert all(isinstance(reply, BrokerUnavailableError) for reply in replies)
 
 
 async def test_a_batch_with_too_few_replies_ends_the_connection(peer: Peer) -> None:
     """Whose they are nobody knows, so nobody gets one."""
-    replies = send_numbers(peer, Numbers(), 3)
-    _, writer = await peer.streams
-    writer.write(b":0\r\n" * BEFORE + b"*2\r\n:5\r\n:6\r\n")
-    async with asyncio.timeout(5):
-        await peer.lost.wait()
+    replies = await replies_until_lost(peer, b"*2\r\n:5\r\n:6\r\n")
     assert [str(reply) for reply in replies] == ["Redis answered 3 calls with 2 replies"] * 3
 
 

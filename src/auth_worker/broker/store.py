@@ -13,6 +13,7 @@ from typing import Protocol
 import msgpack
 
 from auth_worker.broker.batches import MOST_BATCHED
+from auth_worker.broker.connection import Call
 from auth_worker.broker.frames import FinishOptions, WorkerFrames, frame_scripts
 from auth_worker.broker.letters import ADD_LETTER, LetterBox
 from auth_worker.broker.link import Link
@@ -104,8 +105,8 @@ class Store:
         on_settled: OnSettled,
     ) -> None:
         """Write ``outcome`` at ``now`` (epoch ms), fetching the next job with it where the script can."""
-        if type(outcome) is Complete and _is_small(run, outcome):
-            call = self._frames.complete[fetch_next], self._completion(run, outcome, now)
+        if type(outcome) is Complete:
+            call = self._completion(run, outcome, now, fetch_next)
             self.link.send_call(call, lambda reply: on_settled(read_settled(reply)))
             return
         command = self._command(run, outcome, now, letter, fetch_next)
@@ -181,8 +182,6 @@ class Store:
         key = self._key_prefix + job_id
         frames = self._frames
         match outcome:
-            case Complete():
-                return frames.complete[fetch_next].join([self._completion(run, outcome, now)])
             case Fail(reason, _, trace):
                 options = self._options_of_finish(run, "failed")
                 fields = _failure_fields(run, reason, trace, letter)
@@ -210,12 +209,12 @@ class Store:
                 return frames.fail[fetch_next].fill(key, job_id, stamp, _bytes(reason), options.packed, fields)
         raise AssertionError(f"nothing is written for {outcome!r}")
 
-    def _completion(
-        self, run: Settling, outcome: Complete, now: int
-    ) -> tuple[bytes, bytes, bytes, bytes, FinishOptions]:
-        job_id = _bytes(run.job.id)
+    def _completion(self, run: Settling, outcome: Complete, now: int, fetch_next: bool) -> Call:
+        """What completes a job, in a batch with those beside it unless it is large."""
+        job_id, frame = _bytes(run.job.id), self._frames.complete[fetch_next]
         options = self._options_of_finish(run, "completed")
-        return self._key_prefix + job_id, job_id, b"%d" % now, _bytes(outcome.value), options
+        content = self._key_prefix + job_id, job_id, b"%d" % now, _bytes(outcome.value), options
+        return (frame, content) if _is_small(run, outcome) else (None, frame.join([content]))
 
     def _delay(
         self,
