@@ -298,3 +298,10 @@ async def test_a_job_that_cannot_be_written_is_refused_and_those_beside_it_are_a
     assert (await desk.counts())["wait"] == 3
     await desk.jobs.add("good", {})
     assert (await desk.counts())["wait"] == 4
+
+
+async def test_what_is_no_job_is_refused_in_a_bulk(desk: Desk) -> None:
+    for stray in ("a", {"name": "n", "a": 1}):
+        with pytest.raises(ConfigurationError, match="a job has name, data and opts, not a"):
+            await desk.jobs.add_bulk([{"name": "n"}, stray])  # type: ignore[list-item]
+    assert (await desk.counts())["wait"] == 0

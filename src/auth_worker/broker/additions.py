@@ -12,7 +12,7 @@ from bullmq.job import Job as WireJob
 
 from auth_worker.broker.batches import MOST_BATCHED, BatchFrame
 from auth_worker.broker.connection import Call
-from auth_worker.broker.scripts import Script, builders, script, short_call
+from auth_worker.broker.scripts import Script, builders, script, short_call, take_call
 from auth_worker.errors import ConfigurationError
 
 HEAD, DATA, STAMP = (f"\0{mark}\0" for mark in ("head", "data", "stamp"))
@@ -25,7 +25,7 @@ class Additions:
     """The calls for the jobs of one queue."""
 
     def __init__(self, prefix: str, queue: str) -> None:
-        self._builders: Any = builders(prefix, queue, _take_call)
+        self._builders: Any = builders(prefix, queue, take_call)
         self._queue = SimpleNamespace(backend=None, qualifiedName=f"{prefix}:{queue}")
 
     def call(self, job: NewJob, options: Mapping[str, Any]) -> Call:
@@ -107,7 +107,3 @@ def add_scripts() -> list[Script]:
     additions = Additions("", "")
     frames = [additions.frame(options) for options in ({}, {"priority": 1})]
     return [*map(script, ADD_SCRIPTS), *(frame.batch_script for frame in frames)]
-
-
-def _take_call(called: Script, keys: list[Any], args: list[Any]) -> Any:
-    return called, keys, args

@@ -13,7 +13,7 @@ from typing import Any
 
 from auth_worker.broker.additions import Additions
 from auth_worker.broker.link import Link
-from auth_worker.broker.scripts import Script, builders, whole_call
+from auth_worker.broker.scripts import Script, builders, take_call, whole_call
 from auth_worker.broker.wire import error_of, is_error, pack
 from auth_worker.dead_letter import MARK, Letter, check_letter
 from auth_worker.errors import BrokerError, ConfigurationError
@@ -33,7 +33,7 @@ class DeadLetters:
         self._link = link
         self._prefix = prefix
         self._key_prefix = f"{prefix}:{queue}:"
-        self._builders: Any = builders(prefix, queue, _call)
+        self._builders: Any = builders(prefix, queue, take_call)
         self._turn = asyncio.Lock()
 
     async def count(self) -> int:
@@ -163,7 +163,3 @@ class _JobName:
     def __init__(self, job_id: str, opts: dict[str, Any]) -> None:
         self.id = job_id
         self.opts = opts
-
-
-def _call(called: Script, keys: list[Any], args: list[Any]) -> Any:
-    return called, keys, args

@@ -103,6 +103,11 @@ def builders(prefix: str, queue: str, run: Run) -> Scripts:
     return Scripts(prefix, queue, connection)
 
 
+def take_call(called: Script, keys: list[Any], args: list[Any]) -> Any:
+    """A ``run`` for ``builders`` that calls nothing: the call itself is what the builder gives."""
+    return called, keys, args
+
+
 class Frame:
     """A script call in wire format with gaps; ``fill`` gives the bytes to send."""
 
