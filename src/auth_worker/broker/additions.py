@@ -10,7 +10,7 @@ from typing import Any
 import msgpack
 from bullmq.job import Job as WireJob
 
-from auth_worker.broker.batches import MOST_BATCHED, BatchFrame
+from auth_worker.broker.batches import MOST_BATCHED, Batch, BatchFrame
 from auth_worker.broker.connection import Call
 from auth_worker.broker.scripts import Script, builders, script, short_call, take_call
 from auth_worker.errors import ConfigurationError
@@ -57,10 +57,19 @@ class Additions:
         return called, keys, args
 
 
-class AddFrame:
+class AdditionBatch(Batch):
+    """Puts jobs into bytes when they are written, so that Redis has the first of a bulk to work on meanwhile."""
+
+    def values_of(self, calls: Sequence[tuple[Any, NewJob]]) -> list[tuple[BatchFrame, Sequence[bytes]]]:
+        """``calls``, each with the values that add its job."""
+        return [(frame, frame.values(*job)) for frame, job in calls]
+
+
+class AddFrame(BatchFrame):
     """The call that adds jobs with the same options, built once: what is left a job is its id, name and data."""
 
-    __slots__ = ("_frame", "_head", "_key_prefix", "_stamped")
+    __slots__ = ("_head", "_key_prefix", "_stamped")
+    batch_type = AdditionBatch
 
     def __init__(self, called: Script, keys: list[Any], args: list[Any]) -> None:
         """From the official builder's call for a job ``name`` with the id ``id``, added at 1.
@@ -75,28 +84,21 @@ class AddFrame:
         self._stamped = called.name == "addStandardJob"
         gaps = [HEAD, DATA, STAMP] if self._stamped else [HEAD, DATA]
         last = STAMP if self._stamped else args[3]
-        self._frame = BatchFrame(called, keys, [HEAD, DATA, args[2], last], gaps)
-
-    @property
-    def batch_script(self) -> Script:
-        """What a batch of these calls runs."""
-        return self._frame.batch_script
+        super().__init__(called, keys, [HEAD, DATA, args[2], last], gaps)
 
     def call(self, job: NewJob) -> Call:
         """What adds ``job``, in a batch with those beside it unless it is large.
 
-        It is put into bytes when it is written, so that Redis has the first jobs of a bulk to work on meanwhile.
         Raises ``UnicodeEncodeError`` for a name that UTF-8 has no bytes for.
         """
         name, data, _, _ = job
         name.encode()
-        return (self, job) if len(data) <= MOST_BATCHED else (None, self.join([job]))
+        if len(data) > MOST_BATCHED:
+            return None, self.fill(*self.values(*job))
+        return self.batch, (self, job)
 
-    def join(self, jobs: Sequence[NewJob]) -> bytes:
-        """One command that adds ``jobs``."""
-        return self._frame.join([self._values(*job) for job in jobs])
-
-    def _values(self, name: str, data: str, job_id: str, timestamp: int) -> tuple[bytes, ...]:
+    def values(self, name: str, data: str, job_id: str, timestamp: int) -> tuple[bytes, ...]:
+        """What ``fill`` takes to add a job."""
         head = self._head((self._key_prefix, job_id, name, timestamp, None, None, None, None, None))
         return (head, data.encode(), b"%d" % timestamp) if self._stamped else (head, data.encode())
 
@@ -106,4 +108,4 @@ def add_scripts() -> list[Script]:
     """The scripts a producer's connection must have loaded; they are the same for every queue."""
     additions = Additions("", "")
     frames = [additions.frame(options) for options in ({}, {"priority": 1})]
-    return [*map(script, ADD_SCRIPTS), *(frame.batch_script for frame in frames)]
+    return [*map(script, ADD_SCRIPTS), *(frame.batch.script for frame in frames)]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from auth_worker.broker.batches import BatchFrame
+from auth_worker.broker.batches import Batch, BatchFrame
 from auth_worker.broker.scripts import HAND_BACK, Frame, Script, builders, packed_options, script
 from auth_worker.config import WorkerConfig
 from auth_worker.options import JobOptions
@@ -33,8 +33,8 @@ WORKER_SCRIPTS = (FETCH, FINISH, BURY, POSTPONE, RETRY, RETURN, AWAIT)
 
 def frame_scripts() -> list[Script]:
     """The scripts that frames call; they are the same for every queue."""
-    completions = WorkerFrames("", "", WorkerConfig(), "").complete.values()
-    return [*WORKER_SCRIPTS, *{frame.batch_script for frame in completions}]
+    completion = WorkerFrames("", "", WorkerConfig(), "").complete[True]
+    return [*WORKER_SCRIPTS, completion.batch.script]
 
 
 class FinishOptions(NamedTuple):
@@ -49,36 +49,37 @@ class FinishOptions(NamedTuple):
     kept: int
 
 
-class CompletionFrame:
-    """Completes jobs; of a batch only the last job of each ``kept`` has old jobs removed, for all of them.
+Completion = tuple[bytes, bytes, bytes, bytes, FinishOptions]
+"""What completes a job: its key, id, time (epoch ms) and value, and its options."""
+
+
+class Completions(Batch):
+    """Of a batch only the last job of each queue and ``kept`` has old jobs removed, for all of them.
 
     That leaves what each one's own look would have left, since nobody sees the set in between. If the last one is
     refused (its lease is lost), the next job that is completed has them removed.
     """
 
-    __slots__ = ("_frame",)
-
-    def __init__(self, keys: list[Any], args: list[Any]) -> None:
-        self._frame = BatchFrame(FINISH, keys, args, [KEY, ID, NOW, VALUE, OPTIONS])
-
-    @property
-    def batch_script(self) -> Script:
-        """What a batch of these calls runs."""
-        return self._frame.batch_script
-
-    def join(self, calls: Sequence[tuple[bytes, bytes, bytes, bytes, FinishOptions]]) -> bytes:
-        """One command for ``calls``: key, id, time and value of each job, and its options."""
-        if len(calls) == 1:
-            [(*values, options)] = calls
-            return self._frame.fill(*values, options.packed)
-        chosen: list[tuple[bytes, ...]] = []
-        looked_after: set[int] = set()
-        for key, job_id, now, value, options in reversed(calls):
-            packed = options.lasting if options.kept in looked_after else options.packed
-            chosen.append((key, job_id, now, value, packed))
+    def values_of(
+        self, calls: Sequence[tuple[BatchFrame, Completion]]
+    ) -> list[tuple[BatchFrame, Sequence[bytes]]]:
+        """``calls``, each with the options that let old jobs be or not."""
+        chosen: list[tuple[BatchFrame, Sequence[bytes]]] = []
+        looked_after: set[tuple[BatchFrame, int]] = set()
+        for frame, (*values, options) in reversed(calls):
+            looking = (frame, options.kept)
+            packed = options.lasting if looking in looked_after else options.packed
+            chosen.append((frame, (*values, packed)))
             if options.kept:
-                looked_after.add(options.kept)
-        return self._frame.join(chosen[::-1])
+                looked_after.add(looking)
+        return chosen[::-1]
+
+
+class CompletionFrame(BatchFrame):
+    """Completes a job."""
+
+    __slots__ = ()
+    batch_type = Completions
 
 
 class WorkerFrames:
@@ -143,7 +144,8 @@ class WorkerFrames:
         return keys, args
 
     def _complete(self, fetch: bool) -> CompletionFrame:
-        return CompletionFrame(*self._finish("completed", fetch))
+        keys, args = self._finish("completed", fetch)
+        return CompletionFrame(FINISH, keys, args, [KEY, ID, NOW, VALUE, OPTIONS])
 
     def _fail(self, fetch: bool) -> Frame:
         keys, args = self._finish("failed", fetch)

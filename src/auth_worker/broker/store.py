@@ -213,8 +213,8 @@ class Store:
         """What completes a job, in a batch with those beside it unless it is large."""
         job_id, frame = _bytes(run.job.id), self._frames.complete[fetch_next]
         options = self._options_of_finish(run, "completed")
-        content = self._key_prefix + job_id, job_id, b"%d" % now, _bytes(outcome.value), options
-        return (frame, content) if _is_small(run, outcome) else (None, frame.join([content]))
+        content = frame, (self._key_prefix + job_id, job_id, b"%d" % now, _bytes(outcome.value), options)
+        return (frame.batch, content) if _is_small(run, outcome) else (None, frame.batch.join([content]))
 
     def _delay(
         self,
