@@ -32,7 +32,7 @@ MAX_PRIORITY = 2**21 - 1
 LONGEST_DELAY = 10 * 365 * 86_400_000
 MOST_KINDS = 1000
 PARTS = frozenset(("name", "data", "opts"))
-PERSONAL = frozenset(("jobId", "timestamp", "delay", "deduplication", "parent", "tm"))
+PERSONAL = frozenset(("jobId", "timestamp", "deduplication", "parent", "tm"))
 """Options that differ from job to job: those with one of them are judged anew for each."""
 
 
@@ -114,7 +114,7 @@ class JobQueue:
         )
         self._defaults = dict(default_options or {})
         job_options(self._defaults)
-        self._kinds: dict[str, _Kind] = {}
+        self._kinds: dict[str, _Kind | None] = {}
         self._timeout = timeout
         self._connecting = asyncio.Lock()
         self._link: Link | None = None
@@ -236,15 +236,20 @@ class JobQueue:
             raise ConfigurationError(f"job {name!r} cannot be written as UTF-8: {error.reason}") from error
 
     def _judge(self, producer: Producer, given: Mapping[str, Any]) -> _Kind:
-        """Check a job's options; what is found serves for every job with the same ones."""
+        """Check a job's options; what is found serves for every job with the same ones, from the second on."""
         options = job_options({**self._defaults, **given})
         wire = options.wire()
         longest = min(options.size_limit or self.settings.max_payload_bytes, self.settings.max_payload_bytes)
+        unframed = _Kind(options, wire, longest, None)
         if not PERSONAL.isdisjoint(wire):
-            return _Kind(options, wire, longest, None)
-        if len(self._kinds) >= MOST_KINDS:
-            self._kinds.clear()
-        kind = self._kinds[repr(given)] = _Kind(options, wire, longest, producer.additions.frame(wire))
+            return unframed
+        key = repr(given)
+        if key not in self._kinds:  # a frame pays from the second job on, and each job may have a delay of its own
+            if len(self._kinds) >= MOST_KINDS:
+                self._kinds.clear()
+            self._kinds[key] = None
+            return unframed
+        kind = self._kinds[key] = unframed._replace(frame=producer.additions.frame(wire))
         return kind
 
     def _too_long(self, name: str, length: int, longest: int) -> ConfigurationError:

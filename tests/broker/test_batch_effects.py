@@ -114,7 +114,7 @@ async def test_jobs_added_in_a_batch_are_those_added_one_by_one(redis: Redis) ->
     now = round(time.time() * 1000)
     for batched in (False, True):
         await redis.flushdb()
-        for options in ({}, {"priority": 3}, {"lifo": True}):
+        for options in ({}, {"priority": 3}, {"lifo": True}, {"delay": 60_000}, {"delay": 5, "priority": 1}):
             frame = additions.frame(options)
             jobs = [(f"job {n}", f'{{"n":{n}}}', f"{options}-{n % 4}", now + n) for n in range(6)]  # two ids twice
             answers = await make_all(redis, [frame.call(job) for job in jobs], batched=batched)

@@ -15,7 +15,7 @@ from wire import command_in
 
 KEY, VALUE = "\0key\0", "\0value\0"
 SOME = Script("some", "return 1", "f" * 40)
-BATCHED = [FINISH, script("addStandardJob"), script("addPrioritizedJob")]
+BATCHED = [FINISH, script("addStandardJob"), script("addDelayedJob"), script("addPrioritizedJob")]
 
 
 @given(calls=st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=20)), min_size=2, max_size=9))

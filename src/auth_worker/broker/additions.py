@@ -107,5 +107,5 @@ class AddFrame(BatchFrame):
 def add_scripts() -> list[Script]:
     """The scripts a producer's connection must have loaded; they are the same for every queue."""
     additions = Additions("", "")
-    frames = [additions.frame(options) for options in ({}, {"priority": 1})]
+    frames = [additions.frame(options) for options in ({}, {"delay": 1}, {"priority": 1})]
     return [*map(script, ADD_SCRIPTS), *(frame.batch.script for frame in frames)]
