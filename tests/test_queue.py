@@ -103,7 +103,7 @@ async def test_delayed_jobs_are_due_when_they_should_be_alike_or_not(
     delays: list[int], queue: JobQueue, redis: Redis
 ) -> None:
     ids = await queue.add_bulk([{"name": "send", "data": 1, "opts": {"delay": delay}} for delay in delays])
-    due = await redis.zrange("bull:work:delayed", 0, -1, withscores=True)
+    due: list[Any] = await redis.zrange("bull:work:delayed", 0, -1, withscores=True)
     assert [job_id.decode() for job_id, _ in due] == ids
     now = int((await stored(redis, ids[0]))["timestamp"])
     assert [int(score) // 4096 - now for _, score in due] == delays
