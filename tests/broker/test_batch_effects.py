@@ -35,7 +35,6 @@ SETTINGS: tuple[dict[Any, Any], ...] = (
     {"concurrency": 3},
     {"concurrency": 2},
     {"max": 2, "duration": 60_000},
-    {"opts.maxLenEvents": 0},
 )
 """What a queue's meta may say."""
 
@@ -91,12 +90,14 @@ class Bench:
         answer = await make(self.redis, self.frames.fetch.fill(b"%d" % self.now, options))
         return str(answer[1].decode())
 
-    def completion(self, job_id: str, keep: dict[str, Any], token: str = "", *, fetch: bool = True) -> Call:
-        """The call that completes a job; its token is its id if nothing else is said."""
+    def completion(
+        self, job_id: str, keep: dict[str, Any], token: str = "", *, fetch: bool = True, at: int = 0
+    ) -> Call:
+        """The call that completes a job; its token is its id, and its time now, if nothing else is said."""
         options = self.frames.finish_options(JobOptions(keep, CONFIG), token or job_id, "completed")
         key = f"bull:{self.queue}:{job_id}".encode()
         frame = self.frames.complete[fetch]
-        return frame.batch, (frame, (key, job_id.encode(), b"%d" % self.now, b"null", options))
+        return frame.batch, (frame, (key, job_id.encode(), b"%d" % (at or self.now), b"null", options))
 
 
 def next_of(answer: Any) -> Any:
@@ -261,24 +262,70 @@ async def test_delayed_jobs_that_are_due_are_promoted_once_by_a_batch(redis: Red
     assert left[0] == left[1]
 
 
-async def test_queues_that_share_a_batch_are_left_as_by_calls_one_by_one(redis: Redis) -> None:
-    """Each with its settings, its old jobs, and its next jobs; one of them rests, and one wants no next job."""
+async def test_delayed_jobs_that_become_due_between_the_calls_of_a_batch_are_promoted_by_the_later(
+    redis: Redis,
+) -> None:
+    bench = Bench(redis)
+    ids = await bench.take_up(3, 0)
+    _, command = Additions("bull", "mail").call(("mail", "{}", "due", bench.now), {"delay": 2})
+    await make(redis, command)
+    calls = [
+        bench.completion(job_id, {}, at=bench.now + later) for job_id, later in zip(ids, (0, 1, 2), strict=True)
+    ]
+    answers = await make_all(redis, calls, batched=True)
+    assert [next_of(answer) for answer in answers] == ["none", "none", "due"]
+
+
+async def test_what_a_batch_adds_to_the_events_is_trimmed_by_the_next_call(redis: Redis) -> None:
     left = []
     for batched in (False, True):
         await redis.flushdb()
-        benches = [Bench(redis, queue) for queue in ("mail", "sms", "push")]
+        bench = Bench(redis)
+        ids = await bench.take_up(4, 4)
+        await redis.hset("bull:mail:meta", "opts.maxLenEvents", 0)
+        calls = [bench.completion(job_id, {}) for job_id in ids[:4]]
+        await make_all(redis, calls[:3], batched=batched)
+        await make_all(redis, calls[3:], batched=False)
+        left.append(await take(redis))
+    assert left[0] == left[1]
+    assert len(left[0]["bull:mail:events"]["value"]) == 2
+
+
+async def test_queues_that_share_a_batch_are_left_as_by_calls_one_by_one(redis: Redis) -> None:
+    """Each with its settings, its old, delayed and next jobs; one rests, and one wants no next job."""
+    left = []
+    for batched in (False, True):
+        await redis.flushdb()
         calls: list[Call] = []
-        for number, bench in enumerate(benches):
-            ids = await bench.take_up(4, 6)
+        for number, queue in enumerate(("mail", "sms", "push", "scan")):
+            bench = Bench(redis, queue)
+            ids = await bench.take_up(4, 2 + number)
+            _, command = Additions("bull", queue).call(("mail", "{}", "due", bench.now - 9), {"delay": 1})
+            await make(redis, command)
+            await redis.delete(f"bull:{queue}:marker")
             keep = {"removeOnComplete": number + 1}
-            calls += [bench.completion(job_id, keep, fetch=bench.queue != "push") for job_id in ids[:4]]
+            calls += [bench.completion(job_id, keep, fetch=queue != "push") for job_id in ids[:4]]
         await redis.hset("bull:mail:meta", mapping={"concurrency": 3, "opts.maxLenEvents": 1})
+        await redis.hset("bull:scan:meta", "concurrency", 4)
         await redis.set("bull:sms:limiter", 2**53 - 1, px=60_000)
-        mixed = [calls[place] for place in (0, 4, 8, 5, 1, 9, 10, 2, 6, 3, 7, 11)]
+        mixed = [calls[place] for place in (0, 4, 12, 8, 5, 1, 13, 9, 10, 14, 2, 6, 3, 7, 11, 15)]
         answers = [next_of(answer) for answer in await make_all(redis, mixed, batched=batched)]
         left.append((await take(redis), answers))
     assert left[0] == left[1]
-    assert left[1][1].count("job-4") == 1
+    assert [left[1][1][place] for place in (2, 6, 9, 15)] == ["job-4", "job-5", "job-6", "job-7"]
+    assert left[1][0].keys() >= {"bull:mail:marker", "bull:scan:marker"}
+
+
+async def test_a_broken_limiter_of_one_queue_is_no_matter_to_the_others_of_its_batch(redis: Redis) -> None:
+    calls: list[Call] = []
+    for queue in ("mail", "sms"):
+        bench = Bench(redis, queue)
+        calls += [bench.completion(job_id, {}) for job_id in (await bench.take_up(2, 1))[:2]]
+    await redis.lpush("bull:sms:limiter", "no number")
+    answers = await make_all(redis, calls, batched=True)
+    assert [next_of(answer) for answer in answers[:2]] == ["job-2", 0]
+    assert [str(answer).partition(" ")[0] for answer in answers[2:]] == ["WRONGTYPE", "WRONGTYPE"]
+    assert await redis.lrange("bull:sms:active", 0, -1) == [b"job-1", b"job-0"]
 
 
 async def test_jobs_added_with_different_options_share_a_batch(redis: Redis) -> None:

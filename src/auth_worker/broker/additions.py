@@ -89,11 +89,12 @@ class AddFrame(BatchFrame):
     def call(self, job: NewJob) -> Call:
         """What adds ``job``, in a batch with those beside it unless it is large.
 
-        Raises ``UnicodeEncodeError`` for a name that UTF-8 has no bytes for.
+        Raises ``UnicodeEncodeError`` for a name that UTF-8 has no bytes for, which would fail too late in a batch.
+        An id is checked by whoever makes it, and JSON is ASCII.
         """
         name, data, _, _ = job
         name.encode()
-        if len(data) > MOST_BATCHED:
+        if len(name) + len(data) > MOST_BATCHED:
             return None, self.fill(*self.values(*job))
         return self.batch, (self, job)
 

@@ -1,11 +1,12 @@
 """Calls of one script that go out together, as one command: the script runs once for each of them.
 
-Of the 36 us that Redis spends on a completed job and the fetch of the next, a third goes into what is the same
-for all jobs of a queue, or for all queues: taking in the command, of whose 25 arguments nearly all are the
-queue's; defining the 37 functions of the script, which Lua does anew in every call; asking for the queue's
-settings, trimming its events, setting its marker. In a batch that is done once; of 12 jobs each costs 21 us.
+Of what Redis spends on a completed job and the fetch of the next, a third goes into what is the same for all
+jobs of a queue, or for all queues: taking in the command, of whose 25 arguments nearly all are the queue's;
+defining the 41 functions of the script, which Lua does anew in every call; asking for the queue's settings,
+trimming its events, setting its marker. In a batch that is done once.
 
-A batch is no transaction: a call that fails answers with its error, and the next one runs.
+A batch is no transaction: a call that fails answers with its error, and the next one runs. Only what Redis refuses
+before the script begins, such as keys that an ACL has withdrawn, it refuses to all calls of the batch.
 """
 
 from __future__ import annotations
@@ -13,24 +14,34 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from auth_worker.broker.scripts import Frame, Script, own_script
 from auth_worker.broker.wire import pack
 
 MOST_BATCHED = 4096
-"""A call with a longer value goes out alone: Redis holds all of a batch, and all the answers, at a time."""
+"""A call with longer data goes out alone: Redis holds all of a batch, and all the answers, at a time."""
+
+
+class Asked(NamedTuple):
+    """A command that a function of BullMQ gives; ``until_found``: again once its answer was not empty."""
+
+    command: str
+    until_found: bool = False
+
+
 ASKED_ONCE = {
-    "getQueueMetadata": "HMGET",
-    "isQueuePausedOrMaxed": "HMGET",
-    "getOrSetMaxEvents": "HGET",
-    "trimEvents": "XTRIM",
-    "addBaseMarkerIfNeeded": "ZADD",
-    "promoteDelayedJobs": "ZRANGEBYSCORE",
+    "getQueueMetadata": Asked("HMGET"),
+    "isQueuePausedOrMaxed": Asked("HMGET"),
+    "getOrSetMaxEvents": Asked("HGET"),
+    "trimEvents": Asked("XTRIM"),
+    "addBaseMarkerIfNeeded": Asked("ZADD"),
+    "promoteDelayedJobs": Asked("ZRANGEBYSCORE", until_found=True),
 }
 """Functions that deal with the queue and not with the job, and the command of theirs that is given once a batch
-for each key: nothing else in the batch changes its answer or undoes it, and nobody looks before the batch ends.
-Delayed jobs are looked for again after some were found, since they are to be promoted once."""
+for each key and time: the rest of the batch neither changes its answer nor undoes it. With two exceptions, which
+the next batch makes up for: events that the batch itself adds are not trimmed yet, and a job that it delays until
+now is not promoted yet; its time is in the answer, so that the worker looks again at once."""
 _DEFINITION = re.compile(
     r"^local (?:rcall = redis\.call|(?:function |\w+ = function ?\().*?^end)$", re.MULTILINE | re.DOTALL
 )
@@ -38,33 +49,40 @@ _DEFINITION = re.compile(
 each other and ``rcall``, but no other variable of the script; a test looks into each of them."""
 _BATCH = """
 local auth_worker_keys, auth_worker_args, KEYS, ARGV = KEYS, ARGV, nil, nil
-local function auth_worker_ask_once(command)
-  local known = {{}}
+local function auth_worker_ask_once(command, until_found)
+  local known, asked = {{}}, {{}}
   return function(name, key, ...)
     if name ~= command then return redis.call(name, key, ...) end
-    local answer = known[key]
+    local _, what = ...
+    local answer = asked[key] == what and known[key]
     if not answer then
       answer = redis.call(name, key, ...)
-      if command ~= "ZRANGEBYSCORE" or #answer == 0 then known[key] = answer end
+      asked[key], known[key] = what, not (until_found and #answer > 0) and answer
     end
     return answer
   end
 end
 {definitions}
-local function auth_worker_call()
+local function auth_worker_call(queue)
+  if not queue.guarded then
+    {guard}
+    queue.guarded = true
+  end
 {body}
 end
 local auth_worker_queues, auth_worker_answers = {{}}, {{}}
-for at = 1, #auth_worker_keys / {keys} do
-  KEYS = {{unpack(auth_worker_keys, (at - 1) * {keys} + 1, at * {keys})}}
-  ARGV = {{unpack(auth_worker_args, (at - 1) * {args} + 1, at * {args})}}
-  {guard}
-  auth_worker_queues[tostring(at)] = {{KEYS, ARGV}}
+local auth_worker_count = #auth_worker_keys / {keys}
+for at = 1, auth_worker_count do
+  auth_worker_queues[tostring(at)] = {{
+    keys = {{unpack(auth_worker_keys, (at - 1) * {keys} + 1, at * {keys})}},
+    args = {{unpack(auth_worker_args, (at - 1) * {args} + 1, at * {args})}},
+  }}
 end
-for at = #auth_worker_keys / {keys} * {args} + 1, #auth_worker_args, {gaps} + 1 do
-  KEYS, ARGV = unpack(auth_worker_queues[auth_worker_args[at]])
+for at = auth_worker_count * {args} + 1, #auth_worker_args, {gaps} + 1 do
+  local queue = auth_worker_queues[auth_worker_args[at]]
+  KEYS, ARGV = queue.keys, queue.args
   {places} = unpack(auth_worker_args, at + 1, at + {gaps})
-  local fine, answer = pcall(auth_worker_call)
+  local fine, answer = pcall(auth_worker_call, queue)
   if not fine then
     local text = string.gsub(type(answer) == "table" and answer.err or tostring(answer), "[\\r\\n]", " ")
     answer = {{err = string.match(text, "^%u%u+ .*") or string.match(text, ": %-?(%u%u+ .*)") or "ERR " .. text}}
@@ -87,10 +105,11 @@ def definitions_of(text: str) -> list[str]:
 def _asking_once(definition: str) -> str:
     """The definition, with an ``rcall`` of its own if it is of a function that is to ask once."""
     found = re.match(r"local function (\w+)", definition)
-    command = ASKED_ONCE.get(found[1]) if found else None
-    if command is None:
+    asked = ASKED_ONCE.get(found[1]) if found else None
+    if asked is None:
         return definition
-    return f'local rcall = auth_worker_ask_once("{command}")\n{definition}\nlocal rcall = redis.call'
+    arguments = f'"{asked.command}", {str(asked.until_found).lower()}'
+    return f"local rcall = auth_worker_ask_once({arguments})\n{definition}\nlocal rcall = redis.call"
 
 
 class Batch:
@@ -128,15 +147,18 @@ class Batch:
         """``calls``, each with its values as its frame's ``fill`` takes them, made of what the call says."""
         return calls
 
+    def alone(self, call: tuple[BatchFrame, Any]) -> bytes:
+        """The script's own call."""
+        [(frame, values)] = self.values_of([call])
+        return frame.fill(*values)
+
     def join(self, calls: Sequence[tuple[BatchFrame, Any]]) -> bytes:
         """One command for ``calls``, each with its frame and what it says."""
-        filled = self.values_of(calls)
-        if len(filled) == 1:
-            [(frame, values)] = filled
-            return frame.fill(*values)
+        if len(calls) == 1:
+            return self.alone(calls[0])
         numbers: dict[BatchFrame, bytes] = {}
         parts: list[bytes] = []
-        for frame, values in filled:
+        for frame, values in self.values_of(calls):
             number = numbers.get(frame) or numbers.setdefault(frame, b"%d" % (len(numbers) + 1))
             measured: list[Any] = [len(number), number]
             for value in values:
@@ -162,7 +184,7 @@ class BatchFrame(Frame):
         places = [f"KEYS[{place}]" for place, key in enumerate(keys, 1) if key in gaps]
         places += [f"ARGV[{place}]" for place, arg in enumerate(args, 1) if arg in gaps]
         self.batch = self.batch_type.of(script, len(keys), len(args), tuple(places))
-        # In a gap of the shared part stands a key of the same slot, which may be used by whom the others may be.
+        # In a gap of the shared part stands a key of the same queue, so that neither slot nor ACL refuses it.
         stand_in = next(key for key in keys if key not in gaps)
         self.shared_keys = _words([stand_in if key in gaps else key for key in keys])
         self.shared_args = _words(["" if arg in gaps else arg for arg in args])

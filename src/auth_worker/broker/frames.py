@@ -54,10 +54,10 @@ Completion = tuple[bytes, bytes, bytes, bytes, FinishOptions]
 
 
 class Completions(Batch):
-    """Of a batch only the last job of each queue and ``kept`` has old jobs removed, for all of them.
+    """Of a batch only the last job of each frame and ``kept`` has old jobs removed, for all of them.
 
     That leaves what each one's own look would have left, since nobody sees the set in between. If the last one is
-    refused (its lease is lost), the next job that is completed has them removed.
+    refused (its lease is lost) or fails, the next job that is completed with a count has them removed.
     """
 
     def values_of(
@@ -73,6 +73,11 @@ class Completions(Batch):
             if options.kept:
                 looked_after.add(looking)
         return chosen[::-1]
+
+    def alone(self, call: tuple[BatchFrame, Completion]) -> bytes:
+        """The script's own call, which has old jobs removed."""
+        frame, (*values, options) = call
+        return frame.fill(*values, options.packed)
 
 
 class CompletionFrame(BatchFrame):

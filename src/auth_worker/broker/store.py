@@ -214,7 +214,7 @@ class Store:
         job_id, frame = _bytes(run.job.id), self._frames.complete[fetch_next]
         options = self._options_of_finish(run, "completed")
         content = frame, (self._key_prefix + job_id, job_id, b"%d" % now, _bytes(outcome.value), options)
-        return (frame.batch, content) if _is_small(run, outcome) else (None, frame.batch.join([content]))
+        return (frame.batch, content) if _is_small(run, outcome) else (None, frame.batch.alone(content))
 
     def _delay(
         self,
