@@ -63,26 +63,26 @@ local function auth_worker_ask_once(command, until_found)
   end
 end
 {definitions}
-local function auth_worker_call(queue)
-  if not queue.guarded then
+local function auth_worker_call(frame)
+  if not frame.guarded then
     {guard}
-    queue.guarded = true
+    frame.guarded = true
   end
 {body}
 end
-local auth_worker_queues, auth_worker_answers = {{}}, {{}}
+local auth_worker_frames, auth_worker_answers = {{}}, {{}}
 local auth_worker_count = #auth_worker_keys / {keys}
 for at = 1, auth_worker_count do
-  auth_worker_queues[tostring(at)] = {{
+  auth_worker_frames[tostring(at)] = {{
     keys = {{unpack(auth_worker_keys, (at - 1) * {keys} + 1, at * {keys})}},
     args = {{unpack(auth_worker_args, (at - 1) * {args} + 1, at * {args})}},
   }}
 end
 for at = auth_worker_count * {args} + 1, #auth_worker_args, {gaps} + 1 do
-  local queue = auth_worker_queues[auth_worker_args[at]]
-  KEYS, ARGV = queue.keys, queue.args
+  local frame = auth_worker_frames[auth_worker_args[at]]
+  KEYS, ARGV = frame.keys, frame.args
   {places} = unpack(auth_worker_args, at + 1, at + {gaps})
-  local fine, answer = pcall(auth_worker_call, queue)
+  local fine, answer = pcall(auth_worker_call, frame)
   if not fine then
     local text = string.gsub(type(answer) == "table" and answer.err or tostring(answer), "[\\r\\n]", " ")
     answer = {{err = string.match(text, "^%u%u+ .*") or string.match(text, ": %-?(%u%u+ .*)") or "ERR " .. text}}
@@ -115,9 +115,9 @@ def _asking_once(definition: str) -> str:
 class Batch:
     """The calls of one script that are laid out alike, whatever their queues: a kind of call of a connection.
 
-    ARGV of a batch holds, for each queue, what its calls share, and then for each call the number of its queue
-    and its own values for ``places``; KEYS holds the keys of each queue. The answer is a list. A guard looks at
-    what the calls of a queue share, and does so once.
+    ARGV of a batch holds, for each frame, what its calls share, and then for each call the number of its frame
+    and its own values for ``places``; KEYS holds the keys of each frame. The answer is a list. A guard looks at
+    what the calls of a frame share, and does so once.
     """
 
     def __init__(self, one: Script, keys: int, args: int, places: tuple[str, ...]) -> None:
@@ -159,7 +159,7 @@ class Batch:
         numbers: dict[BatchFrame, bytes] = {}
         parts: list[bytes] = []
         for frame, values in self.values_of(calls):
-            number = numbers.get(frame) or numbers.setdefault(frame, b"%d" % (len(numbers) + 1))
+            number = numbers.setdefault(frame, b"%d" % (len(numbers) + 1))
             measured: list[Any] = [len(number), number]
             for value in values:
                 measured += (len(value), value)
