@@ -115,6 +115,7 @@ class JobQueue:
         self._defaults = dict(default_options or {})
         job_options(self._defaults)
         self._kinds: dict[str, _Kind | None] = {}
+        """By the options as they are given; None for those that one job had so far."""
         self._timeout = timeout
         self._connecting = asyncio.Lock()
         self._link: Link | None = None

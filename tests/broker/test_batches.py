@@ -47,10 +47,7 @@ def test_a_call_that_goes_out_alone_is_the_scripts_own_call() -> None:
 def test_what_a_batch_defines_once_uses_nothing_that_changes_from_call_to_call(one: Script) -> None:
     """Functions use their own variables and each other, but none that the script sets before it runs."""
     functions = [definition for definition in definitions_of(one.text) if "function" in definition]
-    rest = one.text
-    for function in functions:
-        rest = rest.replace(function, "", 1)
-    of_the_call = names(r"^local ([\w, ]+)", rest, re.MULTILINE) - {"rcall"} | {"KEYS", "ARGV"}
+    of_the_call = names(r"^local ([\w, ]+)", _body(one), re.MULTILINE) | {"KEYS", "ARGV"}
     assert len(functions) > 10
     assert of_the_call > {"KEYS", "ARGV"}
     for function in functions:

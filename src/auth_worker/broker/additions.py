@@ -69,7 +69,6 @@ class AddFrame(BatchFrame):
     """The call that adds jobs with the same options, built once: what is left a job is its id, name and data."""
 
     __slots__ = ("_head", "_key_prefix", "_stamped")
-    batch_type = AdditionBatch
 
     def __init__(self, called: Script, keys: list[Any], args: list[Any]) -> None:
         """From the official builder's call for a job ``name`` with the id ``id``, added at 1.
@@ -84,7 +83,7 @@ class AddFrame(BatchFrame):
         self._stamped = called.name == "addStandardJob"
         gaps = [HEAD, DATA, STAMP] if self._stamped else [HEAD, DATA]
         last = STAMP if self._stamped else args[3]
-        super().__init__(called, keys, [HEAD, DATA, args[2], last], gaps)
+        super().__init__(called, keys, [HEAD, DATA, args[2], last], gaps, AdditionBatch)
 
     def call(self, job: NewJob) -> Call:
         """What adds ``job``, in a batch with those beside it unless it is large.

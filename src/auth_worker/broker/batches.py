@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple, Self
 
-from auth_worker.broker.scripts import Frame, Script, own_script
+from auth_worker.broker.scripts import Frame, Script, measured, own_script
 from auth_worker.broker.wire import pack
 
 MOST_BATCHED = 4096
@@ -160,10 +160,7 @@ class Batch:
         parts: list[bytes] = []
         for frame, values in self.values_of(calls):
             number = numbers.setdefault(frame, b"%d" % (len(numbers) + 1))
-            measured: list[Any] = [len(number), number]
-            for value in values:
-                measured += (len(value), value)
-            parts.append(self._values % tuple(measured))
+            parts.append(self._values % measured((number, *values)))
         words = 3 + self._words * len(numbers) + (self._gaps + 1) * len(calls)
         keys = b"%d" % (self._keys * len(numbers))
         head = [self._head % words, b"$%d\r\n%b\r\n" % (len(keys), keys)]
@@ -176,14 +173,15 @@ class BatchFrame(Frame):
     """A frame whose calls can be put together, also with those of other queues."""
 
     __slots__ = ("batch", "shared_args", "shared_keys")
-    batch_type: type[Batch] = Batch
 
-    def __init__(self, script: Script, keys: list[Any], args: list[Any], gaps: list[str]) -> None:
-        """As ``Frame``."""
+    def __init__(
+        self, script: Script, keys: list[Any], args: list[Any], gaps: list[str], kind: type[Batch] = Batch
+    ) -> None:
+        """As ``Frame``; ``kind`` knows what its calls say."""
         super().__init__(script, keys, args, gaps)
         places = [f"KEYS[{place}]" for place, key in enumerate(keys, 1) if key in gaps]
         places += [f"ARGV[{place}]" for place, arg in enumerate(args, 1) if arg in gaps]
-        self.batch = self.batch_type.of(script, len(keys), len(args), tuple(places))
+        self.batch = kind.of(script, len(keys), len(args), tuple(places))
         # In a gap of the shared part stands a key of the same queue, so that neither slot nor ACL refuses it.
         stand_in = next(key for key in keys if key not in gaps)
         self.shared_keys = _words([stand_in if key in gaps else key for key in keys])

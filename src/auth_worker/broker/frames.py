@@ -74,18 +74,6 @@ class Completions(Batch):
                 looked_after.add(looking)
         return chosen[::-1]
 
-    def alone(self, call: tuple[BatchFrame, Completion]) -> bytes:
-        """The script's own call, which has old jobs removed."""
-        frame, (*values, options) = call
-        return frame.fill(*values, options.packed)
-
-
-class CompletionFrame(BatchFrame):
-    """Completes a job."""
-
-    __slots__ = ()
-    batch_type = Completions
-
 
 class WorkerFrames:
     """Fetch, complete, fail, retry, delay and hand back, for the worker ``name`` of one queue."""
@@ -148,9 +136,9 @@ class WorkerFrames:
         keys, args = self.builders.moveToFinishedArgs(job, VALUE, prop, keep, target, token, fetch, fields)
         return keys, args
 
-    def _complete(self, fetch: bool) -> CompletionFrame:
+    def _complete(self, fetch: bool) -> BatchFrame:
         keys, args = self._finish("completed", fetch)
-        return CompletionFrame(FINISH, keys, args, [KEY, ID, NOW, VALUE, OPTIONS])
+        return BatchFrame(FINISH, keys, args, [KEY, ID, NOW, VALUE, OPTIONS], Completions)
 
     def _fail(self, fetch: bool) -> Frame:
         keys, args = self._finish("failed", fetch)

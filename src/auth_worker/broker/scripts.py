@@ -8,7 +8,7 @@ what changes, and kept as a ``Frame``: the command in wire format with gaps. Fil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -126,11 +126,16 @@ class Frame:
 
     def fill(self, *values: bytes) -> bytes:
         """The call with ``values`` in its gaps."""
-        filled: list[Any] = []
-        for value in values:
-            filled.append(len(value))
-            filled.append(value)
-        return self._format % tuple(filled)
+        return self._format % measured(values)
+
+
+def measured(values: Iterable[bytes]) -> tuple[Any, ...]:
+    """Each value with its length before it, as a format in wire format takes them."""
+    filled: list[Any] = []
+    for value in values:
+        filled.append(len(value))
+        filled.append(value)
+    return tuple(filled)
 
 
 def whole_call(call: tuple[Script, list[Any], list[Any]]) -> bytes:
