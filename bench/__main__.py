@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bench.report import as_json, show
 from bench.run import available, run
-from bench.scenarios import EVERYBODY, NODE, chosen
+from bench.scenarios import NODE, WITH_BOUND, chosen
 from bench.server import binaries
 
 
@@ -28,7 +28,7 @@ def _arguments() -> argparse.Namespace:
         help="only these scenarios: noop-50, or noop for all of them",
     )
     parser.add_argument(
-        "--contender", choices=EVERYBODY, action="append", help="only this one (default: all of them)"
+        "--contender", choices=WITH_BOUND, action="append", help="only this one (default: all of them)"
     )
     parser.add_argument(
         "--server",
@@ -51,7 +51,7 @@ def main() -> int:
     except ValueError as error:
         console.print(f"[red]{error}[/]", highlight=False)
         return 2
-    contenders = available(arguments.contender or EVERYBODY)
+    contenders = available(arguments.contender or WITH_BOUND)
     if NODE not in contenders and not arguments.contender:
         console.print("[yellow]Node BullMQ is not installed, so nothing is compared with it: make interop[/]")
     servers = arguments.server or list(binaries())[: 1 if arguments.quick else None]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from bench.adapters.child import Order
 from bench.process import ROOT, Child
-from bench.scenarios import NODE, OFFICIAL, OURS
+from bench.scenarios import BARE, NODE, OFFICIAL, OURS
 
-TITLES = {OURS: "auth-worker", NODE: "Node BullMQ", OFFICIAL: "official Python"}
+TITLES = {OURS: "auth-worker", NODE: "Node BullMQ", OFFICIAL: "official Python", BARE: "bare socket"}
 NODE_PACKAGE = ROOT / "tests" / "interop" / "package.json"
 _NODE_PROGRAM = ROOT / "bench" / "adapters" / "node.mjs"
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-OURS, NODE, OFFICIAL = "ours", "node", "official"
+OURS, NODE, OFFICIAL, BARE = "ours", "node", "official", "bare"
 EVERYBODY = (OURS, NODE, OFFICIAL)
+WITH_BOUND = (*EVERYBODY, BARE)
+"""Where one command is given at a time, a bare socket shows the most that anybody can reach."""
 
 
 class Kind(StrEnum):
@@ -56,7 +58,7 @@ class Scenario:
         )
 
 
-def _no_op(concurrency: int, jobs: int, *, quick: bool = True) -> Scenario:
+def _no_op(concurrency: int, jobs: int) -> Scenario:
     return Scenario(
         f"noop-{concurrency}",
         f"no-op jobs, concurrency {concurrency}",
@@ -64,7 +66,7 @@ def _no_op(concurrency: int, jobs: int, *, quick: bool = True) -> Scenario:
         jobs=jobs,
         official_jobs=4000,
         concurrency=concurrency,
-        quick=quick,
+        contenders=WITH_BOUND if concurrency == 1 else EVERYBODY,
     )
 
 
@@ -127,10 +129,24 @@ SCENARIOS = (
         concurrency=100,
         link_ms=20,
     ),
-    Scenario("add-1", "add, one after another", Kind.ENQUEUE, jobs=10_000, official_jobs=5000, in_flight=1),
+    Scenario(
+        "add-1",
+        "add, one after another",
+        Kind.ENQUEUE,
+        jobs=10_000,
+        official_jobs=5000,
+        in_flight=1,
+        contenders=WITH_BOUND,
+    ),
     Scenario("add-100", "add, 100 in flight", Kind.ENQUEUE, jobs=30_000, official_jobs=10_000, in_flight=100),
     Scenario("add-bulk", "add in bulk, 1000 each", Kind.ENQUEUE, jobs=50_000, official_jobs=30_000, in_flight=0),
-    Scenario("latency", "add to start, idle worker, a job every 5 ms", Kind.LATENCY, jobs=2000),
+    Scenario(
+        "latency",
+        "add to start, idle worker, a job every 5 ms",
+        Kind.LATENCY,
+        jobs=2000,
+        contenders=WITH_BOUND,
+    ),
     Scenario("idle", "idle, one queue", Kind.IDLE, seconds=6, concurrency=50),
     Scenario("idle-200", "idle, 200 queues", Kind.IDLE, seconds=6, concurrency=5, queues=200, quick=False),
     _waiting(1_000, quick=False),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.measure import Measures
-from bench.scenarios import NODE, OFFICIAL, OURS
+from bench.scenarios import BARE, NODE, OFFICIAL, OURS
 
 Medians = Mapping[tuple[str, str], Measures]
 """The medians of one server, by scenario and contender."""
@@ -26,18 +26,26 @@ class Target:
 
     def value(self, medians: Medians) -> float | None:
         """What was reached; None where it was not measured."""
-        ours = _cost(medians.get((self.scenario, OURS), {})).get(self.metric)
-        if ours is None or self.against is None:
-            return ours
-        other = _cost(medians.get(self.against, {})).get(self.metric)
-        return ours / other if other else None
+        return self._value_of(OURS, medians)
 
-    def most(self, medians: Medians) -> float | None:
-        """The ``value`` at which Redis would never rest; None where it is not about jobs per second."""
+    def at_best(self, medians: Medians) -> float | None:
+        """The ``value`` that nothing around the commands would have, or else one at which Redis would never rest.
+
+        None where it is not about jobs per second or latency.
+        """
+        if (self.scenario, BARE) in medians:
+            return self._value_of(BARE, medians)
         ours, value = medians.get((self.scenario, OURS)), self.value(medians)
         if self.metric not in ("rate", "ideal_share") or ours is None or value is None:
             return None
         return value / (ours["rate"] * ours["redis_us"] / 1e6)
+
+    def _value_of(self, contender: str, medians: Medians) -> float | None:
+        reached = _cost(medians.get((self.scenario, contender), {})).get(self.metric)
+        if reached is None or self.against is None:
+            return reached
+        other = _cost(medians.get(self.against, {})).get(self.metric)
+        return reached / other if other else None
 
     def met(self, value: float) -> bool:
         """Whether a value reaches the target."""

@@ -1,0 +1,160 @@
+"""Our commands over a socket that blocks, one after another, with as good as nothing around them.
+
+No contender but a bound: whoever gives one command at a time and does more between a reply and the next command
+is slower than this. It renews no lease, and a job that fails ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import hiredis
+
+from auth_worker.broker.additions import Additions, add_scripts
+from auth_worker.broker.frames import WorkerFrames, frame_scripts
+from auth_worker.broker.replies import Fetched, read_fetched, read_settled
+from auth_worker.broker.wire import pack
+from auth_worker.config import WorkerConfig
+from auth_worker.options import JobOptions
+from bench.adapters import child
+
+PREFIX, TOKEN = "bull", "bare"
+BLOCK_S = 0.5
+
+
+class Socket:
+    """A connection to the server."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._reader = hiredis.Reader()
+
+    def ask(self, command: bytes) -> Any:
+        """Give a command and wait for its reply. Raises what the server refuses it with."""
+        self._socket.sendall(command)
+        while (reply := self._reader.gets()) is False:
+            self._reader.feed(self._socket.recv(65536))
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._socket.close()
+
+
+class Producer:
+    """Adds jobs to ``queue``."""
+
+    def __init__(self, wire: Socket, queue: str) -> None:
+        self._wire = wire
+        self._frame = Additions(PREFIX, queue).frame({})
+        for script in add_scripts():
+            wire.ask(pack("SCRIPT", "LOAD", script.text))
+        self._added = 0
+
+    def add(self, data: Mapping[str, Any]) -> None:
+        """Add a job."""
+        self._added += 1
+        values = self._frame.values("noop", json.dumps(data), f"bare-{self._added}", time.time_ns() // 1_000_000)
+        self._wire.ask(self._frame.fill(*values))
+
+
+class Worker:
+    """Works on ``queue`` in a thread of its own, a job at a time, until it is stopped."""
+
+    def __init__(self, wire: Socket, bell: Socket, queue: str, consume: Callable[[Any], Any]) -> None:
+        self._wire = wire
+        self._bell = bell
+        self._consume = consume
+        config = WorkerConfig(lock_duration=child.LOCK_MS)
+        self._frames = WorkerFrames(PREFIX, queue, config, "bare")
+        self._fetch_options = self._frames.fetch_options(TOKEN)
+        self._finish_options = self._frames.finish_options(JobOptions({}, config), TOKEN, "completed")
+        self._key_prefix = f"{PREFIX}:{queue}:"
+        for script in frame_scripts():
+            wire.ask(pack("SCRIPT", "LOAD", script.text))
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the job and end."""
+        self._stopping = True
+        self._thread.join()
+
+    def _work(self) -> None:
+        ring = pack("BZPOPMIN", f"{self._key_prefix}marker", BLOCK_S)
+        while not self._stopping:
+            self._bell.ask(ring)
+            found: Any = read_fetched(self._wire.ask(self._frames.fetch.fill(_now(), self._fetch_options)))
+            while isinstance(found, Fetched):
+                _run(self._consume(json.loads(found.raw[b"data"])))
+                found = self._complete(found.job_id)
+
+    def _complete(self, job_id: str) -> Any:
+        """Write the result; gives what was fetched along with it."""
+        frame = self._frames.complete[True]
+        key = f"{self._key_prefix}{job_id}".encode()
+        call = (frame, (key, job_id.encode(), _now(), b"null", self._finish_options))
+        settled: Any = read_settled(self._wire.ask(frame.batch.alone(call)))
+        return settled.next
+
+
+class Bare:
+    """A producer, or a worker on the first queue."""
+
+    def __init__(self) -> None:
+        self._wires: list[Socket] = []
+        self._producer: Producer | None = None
+        self._worker: Worker | None = None
+
+    async def start(self, order: child.Order, consume: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
+        """As the protocol says."""
+        self._wires = [Socket(order.port), Socket(order.port)]
+        if order.role == "producer":
+            self._producer = Producer(self._wires[0], order.queues[0])
+        else:
+            wire, bell = self._wires
+            self._worker = Worker(wire, bell, order.queues[0], consume)
+
+    async def add(self, data: Mapping[str, Any]) -> None:
+        """As the protocol says."""
+        assert self._producer is not None
+        self._producer.add(data)
+
+    async def add_bulk(self, data: list[Mapping[str, Any]]) -> None:
+        """As the protocol says."""
+        for each in data:
+            await self.add(each)
+
+    async def stop(self) -> None:
+        """As the protocol says."""
+        if self._worker is not None:
+            await asyncio.to_thread(self._worker.stop)
+        for wire in self._wires:
+            wire.close()
+
+
+def _run(consumer: Any) -> None:
+    """Run a consumer that awaits nothing to its end."""
+    try:
+        consumer.send(None)
+    except StopIteration:
+        return
+    raise RuntimeError("the consumer awaits something, which a worker without a loop cannot do")
+
+
+def _now() -> bytes:
+    return b"%d" % (time.time_ns() // 1_000_000)
+
+
+if __name__ == "__main__":
+    asyncio.run(child.serve(Bare()))
