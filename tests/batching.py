@@ -44,7 +44,7 @@ async def make_all(redis: Redis, calls: list[Call], *, batched: bool) -> list[An
     if batched:
         answers: list[Any] = await make(redis, kind.join([content for _, content in calls]))
         return answers
-    return [await make(redis, kind.join([content])) for _, content in calls]
+    return [await make(redis, kind.alone(content)) for _, content in calls]
 
 
 class Bench:

@@ -32,7 +32,7 @@ def some_options(given: Mapping[str, Any] | None = None, **config: Any) -> JobOp
 def a_run(job: Job | None = None, options: JobOptions | None = None, raw: dict[bytes, bytes] | None = None) -> Run:
     """A run that holds its lease."""
     job = job or a_job()
-    return Run(job, options or some_options(), raw or {}, "token:1", time.monotonic(), 0.0)
+    return Run(job, options or some_options(), raw or {}, "token:1", time.monotonic())
 
 
 def begin(run: Run, execute: Execute, timeout: float | None = None) -> asyncio.Task[Outcome]:

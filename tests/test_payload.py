@@ -19,7 +19,6 @@ from auth_worker.payload import (
     earlier_traces,
     is_orphan,
     read_job,
-    unreadable_job,
     unsound_fields,
     waited_ms,
 )
@@ -75,7 +74,7 @@ def stored(**fields: Any) -> RawJob:
 @example(raw={b"name": b"a", b"timestamp": b"-" + b"9" * 400, b"processedOn": b"1"})
 @example(raw={b"name": b"a", b"opts": b'{"attempts":' + b"9" * 400 + b"}"})
 def test_any_hash_is_a_job_or_an_invalid_payload(raw: RawJob) -> None:
-    assert waited_ms(unreadable_job(raw, "7", "work"), raw) >= 0
+    assert waited_ms(raw) >= 0
     assert all(isinstance(trace, str) for trace in earlier_traces(raw))
     assert isinstance(attempts_made(raw), int)
     try:
@@ -235,5 +234,4 @@ def test_an_id_whose_hash_is_gone_is_an_orphan() -> None:
 )
 def test_a_job_has_waited_since_it_could_have_run(fields: dict[str, Any], waited: float) -> None:
     raw = stored(**fields)
-    assert waited_ms(read(raw)[0], raw) == waited
-    assert waited_ms(unreadable_job(raw, "7", "work"), raw) == waited
+    assert waited_ms(raw) == waited

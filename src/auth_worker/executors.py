@@ -177,7 +177,7 @@ def _call(consumer: Callable[[Job], Any], job: Job) -> Any:
 
 def _call_in_process(consumer: Callable[[Job], Any], job: Job, trace_id: str) -> Any:
     """What cannot go back to the service's process would end the worker process, as if it had crashed."""
-    run = Run(job, JobOptions({}, WORKER_CONFIG), {}, "", time.monotonic(), 0.0)
+    run = Run(job, JobOptions({}, WORKER_CONFIG), {}, "", time.monotonic())
     run.trace_id = trace_id
     current_run.set(run)
     try:

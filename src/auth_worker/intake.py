@@ -75,7 +75,6 @@ class Intake:
         self._timer: asyncio.Handle | None = None
         self._wakes_at = 0.0
         self._quiet = asyncio.Event()
-        self._quiet.set()
         self._loop = asyncio.get_running_loop()
         self._reloading: asyncio.Task[None] | None = None
 
@@ -107,7 +106,9 @@ class Intake:
             if timer is not None:
                 timer.cancel()
         self._timer = self._draining = None
-        await self._quiet.wait()
+        if self._asking:
+            self._quiet.clear()
+            await self._quiet.wait()
 
     async def stop(self) -> None:
         """Give up what is still being looked for."""
@@ -140,7 +141,6 @@ class Intake:
     def asked(self) -> None:
         """A settle that also asks for a job is under way; ``received`` must follow."""
         self._asking += 1
-        self._quiet.clear()
 
     def received(self, token: str, answer: Fetched | Nothing | BrokerError | None, sent: float) -> None:
         """The answer for a slot that asked, at ``sent`` (monotonic s); None leaves the slot with its run."""
@@ -169,7 +169,6 @@ class Intake:
     def put_back(self, token: str, job_id: str) -> None:
         """Return a job to the front of the queue, not run; its slot becomes free."""
         self._asking += 1
-        self._quiet.clear()
         self._store.hand_back(job_id, token, partial(self._was_put_back, token))
 
     def recover(self) -> None:
@@ -189,7 +188,6 @@ class Intake:
     def _ask(self) -> None:
         token = self._free.pop()
         self._asking += 1
-        self._quiet.clear()
         sent = time.monotonic()
         self._store.fetch(token, lambda answer: self.received(token, answer, sent))
 

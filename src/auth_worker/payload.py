@@ -116,14 +116,14 @@ def attempts_made(raw: RawJob) -> int:
     return _number(raw, b"atm") or _number(raw, b"attemptsMade")
 
 
-def waited_ms(job: Job, raw: RawJob) -> float:
+def waited_ms(raw: RawJob) -> float:
     """How long the job stood ready before this fetch, in ms: since it was added, or its delay had passed.
 
     For a retry the time it became ready is not recorded; 0 then.
     """
-    if job.attempt > 1:
+    if attempts_made(raw):
         return 0.0
-    ready = job.timestamp + max(0, _number(raw, b"delay"))
+    ready = _number(raw, b"timestamp") + max(0, _number(raw, b"delay"))
     return float(max(0, _number(raw, b"processedOn") - ready)) if ready else 0.0
 
 

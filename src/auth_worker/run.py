@@ -16,7 +16,7 @@ from typing import Any
 from auth_worker.job import Job
 from auth_worker.options import JobOptions
 from auth_worker.outcome import Cause, Complete, Lost, Outcome, blame, decide_error, decide_result
-from auth_worker.payload import RawJob, earlier_traces
+from auth_worker.payload import RawJob, earlier_traces, waited_ms
 
 GRACE = 5.0
 """How long (s) a cancelled consumer may clean up before it is cancelled again."""
@@ -53,18 +53,14 @@ class Run:
         "task",
         "token",
         "trace_id",
-        "wait_ms",
     )
 
-    def __init__(
-        self, job: Job, options: JobOptions, raw: RawJob, token: str, renewed: float, wait_ms: float
-    ) -> None:
+    def __init__(self, job: Job, options: JobOptions, raw: RawJob, token: str, renewed: float) -> None:
         self.job = job
         self.options = options
         self.raw = raw
         self.token = token
         self.renewed = renewed
-        self.wait_ms = wait_ms
         self.started = time.perf_counter()
         self.stopped = 0.0
         self.cause: Cause | None = None
@@ -79,6 +75,11 @@ class Run:
     def traces(self) -> list[str]:
         """The stack traces of earlier attempts."""
         return earlier_traces(self.raw)
+
+    @property
+    def wait_ms(self) -> float:
+        """How long the job stood ready before its first run, in ms; 0 for a retry."""
+        return waited_ms(self.raw)
 
     @property
     def duration_ms(self) -> float:

@@ -134,17 +134,17 @@ class Settlement:
                 self._intake.received(run.token, None, sent)
             self.settle(run, _children_error(run, reply.code))
             return
-        if reply.code < 0:
-            self._reporter.lost(run)
-        elif isinstance(outcome, AwaitChildren) and reply.code == NO_CHILDREN_LEFT:
+        if isinstance(outcome, AwaitChildren) and reply.code == NO_CHILDREN_LEFT:
             self.settle(run, HandBack())
             return
-        else:
-            self._reporter.settled(run, outcome, letter)
         if asked:
             self._intake.received(run.token, reply.next or Nothing(0, 0), sent)
         else:
             self._intake.release(run.token, spent=reply.code < 0)
+        if reply.code < 0:
+            self._reporter.lost(run)
+        else:
+            self._reporter.settled(run, outcome, letter)
 
     def _insist(self, run: Run, outcome: Outcome, now: int, letter: Letter | None) -> None:
         task = asyncio.create_task(self._write_late(run, outcome, now, letter), name=f"settle {run.job.id}")

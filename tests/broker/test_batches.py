@@ -40,7 +40,7 @@ def test_a_batch_names_each_queue_once_and_with_every_call_the_number_of_its_que
 
 def test_a_call_that_goes_out_alone_is_the_scripts_own_call() -> None:
     frame = BatchFrame(SOME, ["meta", KEY], [VALUE], [KEY, VALUE])
-    assert frame.batch.join([(frame, (b"a", b"b"))]) == frame.fill(b"a", b"b")
+    assert frame.batch.alone((frame, (b"a", b"b"))) == frame.fill(b"a", b"b")
 
 
 @pytest.mark.parametrize("one", BATCHED, ids=lambda one: one.name)

@@ -120,6 +120,10 @@ async def test_an_answer_to_nothing_ends_the_connection(peer: Peer) -> None:
 class Numbers:
     """A kind of call; together they are one command that begins with how many they are."""
 
+    def alone(self, call: int) -> bytes:
+        """The command for one."""
+        return pack("NUMBER", call)
+
     def join(self, calls: Sequence[int]) -> bytes:
         """One command for ``calls``."""
         return pack("NUMBERS", len(calls), *calls)
@@ -156,7 +160,7 @@ async def test_calls_of_a_kind_that_wait_together_are_one_command(peer: Peer) ->
     peer.connection.send_call((kind, 8), lambda reply: None)
     expected = [
         *(pack("PING", number) for number in range(BEFORE)),
-        *(pack("NUMBERS", 3, 0, 1, 2), pack("NUMBERS", 1, 7), pack("ECHO", "between"), pack("NUMBERS", 1, 8)),
+        *(pack("NUMBERS", 3, 0, 1, 2), pack("NUMBER", 7), pack("ECHO", "between"), pack("NUMBER", 8)),
     ]
     reader, _ = await peer.streams
     async with asyncio.timeout(5):

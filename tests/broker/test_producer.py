@@ -43,7 +43,7 @@ def test_a_frame_gives_the_builders_own_call(
 ) -> None:
     job = name, json.dumps(data), producer.new_id(), timestamp
     kind, content = producer.additions.frame(options).call(job)
-    command = content if kind is None else kind.join([content])
+    command = content if kind is None else kind.alone(content)
     assert (None, command) == producer.additions.call(job, options)
 
 

@@ -38,7 +38,7 @@ async def test_a_job_that_is_removed_at_its_end_has_ended_only_once_it_is_gone(
 ) -> None:
     job_id = await desk.jobs.add("job", {})
     job = Job(id=job_id, name="job", data={}, opts={}, queue_name=QUEUE)
-    run = Run(job, REMOVED, {}, "token", 0.0, 0.0)
+    run = Run(job, REMOVED, {}, "token", 0.0)
     assert not await store.was_settled(run, outcome, 1)
     await desk.redis.delete(f"bull:{QUEUE}:{job_id}")
     assert await store.was_settled(run, outcome, 1)
@@ -53,7 +53,7 @@ async def test_a_job_is_mended_for_its_failure_only_under_its_lock(desk: Desk, s
     if not ours:
         await desk.redis.set(f"{key}:lock", "another")
     job = Job(id=job_id, name="job", data={}, opts={}, queue_name=QUEUE)
-    run = Run(job, JobOptions({}, CONFIG), raw, "token", 0.0, 0.0)
+    run = Run(job, JobOptions({}, CONFIG), raw, "token", 0.0)
     settled = await settle(store, run, Fail("no", "invalid_payload", "trace"))
     assert (settled.code >= 0) is ours
     assert ("parent" in await desk.job(job_id)) is not ours

@@ -154,8 +154,6 @@ class Batch:
 
     def join(self, calls: Sequence[tuple[BatchFrame, Any]]) -> bytes:
         """One command for ``calls``, each with its frame and what it says."""
-        if len(calls) == 1:
-            return self.alone(calls[0])
         numbers: dict[BatchFrame, bytes] = {}
         parts: list[bytes] = []
         for frame, values in self.values_of(calls):

@@ -13,7 +13,6 @@ Calls of the same kind that go out beside each other become one command; see ``b
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -32,13 +31,13 @@ _KIND = itemgetter(0)
 
 
 class Batchable(Protocol):
-    """A kind of call."""
+    """A kind of call. Making its commands must not raise: who made a call has gone on long ago."""
+
+    def alone(self, call: Any) -> bytes:
+        """The command for one call with this content."""
 
     def join(self, calls: Sequence[Any]) -> bytes:
-        """One command for the calls with these contents; it answers with a list where they are more than one.
-
-        It must not raise: who made a call has gone on long ago.
-        """
+        """One command for several calls with these contents; it answers with a list."""
 
 
 Call = tuple[Batchable | None, Any]
@@ -146,7 +145,7 @@ class Connection(asyncio.Protocol):
         if kind is None:
             self._sizes.extend([1] * len(calls))
             return b"".join(calls)
-        command = kind.join(calls)
+        command = kind.join(calls) if len(calls) > 1 else kind.alone(calls[0])
         self._sizes.append(len(calls))
         return command
 
@@ -157,8 +156,11 @@ class Connection(asyncio.Protocol):
         concurrency of 10 that costs a fifth of the jobs per second.
         """
         if self._fd is not None and not transport.get_write_buffer_size():
-            with contextlib.suppress(OSError):  # full, or broken: the transport waits, or tells why
-                data = data[os.write(self._fd, data) :]
+            try:
+                written = os.write(self._fd, data)
+            except OSError:  # full, or broken: the transport waits, or tells why
+                written = 0
+            data = data[written:]
         if data:
             transport.write(data)
 

@@ -60,6 +60,11 @@ class Completions(Batch):
     refused (its lease is lost) or fails, the next job that is completed with a count has them removed.
     """
 
+    def alone(self, call: tuple[BatchFrame, Completion]) -> bytes:
+        """The script's own call, which has old jobs removed."""
+        frame, (*values, options) = call
+        return frame.fill(*values, options.packed)
+
     def values_of(
         self, calls: Sequence[tuple[BatchFrame, Completion]]
     ) -> list[tuple[BatchFrame, Sequence[bytes]]]:

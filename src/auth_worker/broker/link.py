@@ -59,6 +59,7 @@ class Link:
         self._silence_limit = silence_limit
         self._writes = writes
         self._connection: Connection | None = None
+        """There while commands can be sent."""
         self._up = asyncio.Event()
         self._broken = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
@@ -68,7 +69,7 @@ class Link:
     @property
     def is_up(self) -> bool:
         """Whether commands can be sent now."""
-        return self._up.is_set()
+        return self._connection is not None
 
     @property
     def down_s(self) -> float:
@@ -101,12 +102,13 @@ class Link:
                 await self._keeping
             self._keeping = None
         self._up.clear()
-        if self._connection is not None:
-            self._connection.close("the link was stopped")
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close("the link was stopped")
 
     def leave_unless_at(self, place: tuple[str, int] | None) -> None:
         """Connect anew if connected elsewhere: another link has found the server at ``place``."""
-        if self._connection is not None and self.is_up and self.place != place:
+        if self._connection is not None and self.place != place:
             self._connection.close("the primary is another server now")
 
     async def wait_up(self) -> None:
@@ -119,21 +121,21 @@ class Link:
 
     def send_call(self, call: Call, on_reply: OnReply) -> None:
         """Make a call; ``on_reply`` gets its reply or the ``BrokerError``."""
-        if self._connection is None or not self.is_up:
+        if self._connection is None:
             asyncio.get_running_loop().call_soon(on_reply, self._down_error())
         else:
             self._connection.send_call(call, on_reply)
 
     def send_transaction(self, commands: list[bytes], on_reply: OnReply) -> None:
         """Send packed commands as one MULTI/EXEC; ``on_reply`` gets the list of replies or the error."""
-        if self._connection is None or not self.is_up:
+        if self._connection is None:
             asyncio.get_running_loop().call_soon(on_reply, self._down_error())
         else:
             self._connection.send_transaction(commands, on_reply)
 
     async def execute(self, *args: str | int | float | bytes) -> Any:
         """Send one command and wait for its reply. Raises ``BrokerError``."""
-        if self._connection is None or not self.is_up:
+        if self._connection is None:
             raise self._down_error()
         return await self._connection.request(pack(*args))
 
@@ -162,7 +164,7 @@ class Link:
             self._broken.clear()
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
-                    self._connection = await self._connect()
+                    connection = await self._connect()
             except (OSError, BrokerError, ValueError, TimeoutError) as error:
                 self.last_error = self._connect_error(error)
                 if _may_pass(self.last_error) or self._was_up:
@@ -171,8 +173,8 @@ class Link:
                     continue
                 return
             delay = FIRST_RETRY
-            self._mark_up()
-            watching = asyncio.create_task(self._watch(self._connection))
+            self._mark_up(connection)
+            watching = asyncio.create_task(self._watch(connection))
             try:
                 await self._broken.wait()
             finally:
@@ -185,7 +187,8 @@ class Link:
             return no_answer(tls=self.address.tls is not None)
         return BrokerUnavailableError(str(error) or type(error).__name__)
 
-    def _mark_up(self) -> None:
+    def _mark_up(self, connection: Connection) -> None:
+        self._connection = connection
         down_s = time.monotonic() - self._down_since if self._was_up else 0.0
         self._was_up = True
         self.last_error = None
@@ -193,8 +196,9 @@ class Link:
         self._on_change(BrokerChanged(self.name, True, "", down_s))
 
     def _lost(self, connection: Connection, error: BrokerError) -> None:
-        if connection is not self._connection or not self.is_up:
+        if connection is not self._connection:
             return
+        self._connection = None
         self._up.clear()
         self._down_since = time.monotonic()
         self.last_error = error
