@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from auth_worker.admin.bulk import Act, Pace, Steps, in_batches, only_jobs, recorded
-from auth_worker.admin.dead_letters import DeadLetterOperations
 from auth_worker.admin.errors import RefusedError
 from auth_worker.admin.jobs_read import JobReading, checked_state
+from auth_worker.admin.letters_read import LetterReading
 from auth_worker.admin.models import BulkStep, Change
 from auth_worker.broker.job_changes import ELSEWHERE, GONE, LOCKED, OK, SCHEDULED, JobChanges
 from auth_worker.broker.job_view import JobView
@@ -39,7 +39,7 @@ class JobOperations(JobReading):
         self,
         link: Link,
         prefix: str,
-        dead: DeadLetterOperations,
+        dead: LetterReading,
         record: Callable[[Change], None],
         settings: Settings,
     ) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from auth_worker.admin.dead_letters import DeadLetterOperations
+from auth_worker.admin.letters_read import LetterReading
 from auth_worker.admin.models import Change, QueueList, QueueOverview, WorkerEntry
 from auth_worker.broker.job_changes import JobChanges
 from auth_worker.broker.link import Link
@@ -23,7 +23,7 @@ class QueueOperations:
     """The queues under ``prefix``. Every method raises ``BrokerError``."""
 
     def __init__(
-        self, link: Link, prefix: str, dead: DeadLetterOperations, record: Callable[[Change], None]
+        self, link: Link, prefix: str, dead: LetterReading, record: Callable[[Change], None]
     ) -> None:
         self._link = link
         self._prefix = prefix

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from auth_worker.admin.bulk import one_after_another
-from auth_worker.admin.dead_letters import LetterFilter
+from auth_worker.admin.letters_read import LetterFilter
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import flags, operator
 from auth_worker.cli.completion import complete_queue

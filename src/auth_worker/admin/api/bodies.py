@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from auth_worker.admin.api.parameters import Age, Id, Name, State, Text, Where, conditions_of
-from auth_worker.admin.dead_letters import LetterFilter
+from auth_worker.admin.letters_read import LetterFilter
 from auth_worker.admin.search import JobFilter
 from auth_worker.config import Backoff, Retention
 from auth_worker.outcome import ReasonClass

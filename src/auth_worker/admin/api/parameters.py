@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from auth_worker.admin.api.desk import Desk
-from auth_worker.admin.dead_letters import LetterFilter
+from auth_worker.admin.letters_read import LetterFilter
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.search import Condition, JobFilter
 from auth_worker.errors import ConfigurationError
