@@ -7,7 +7,13 @@ import re
 import pytest
 
 from auth_worker import ConfigurationError, Job
-from workers import Desk, eventually
+from auth_worker.events import Problem
+from auth_worker.messages import WORKER_ERRORS
+from workers import QUEUE, Desk, collect, eventually
+
+
+async def answer(job: Job) -> None:
+    """A consumer that completes."""
 
 
 async def test_every_so_many_ms_a_job_runs_and_the_limit_ends_it(desk: Desk) -> None:
@@ -54,6 +60,28 @@ async def test_an_iteration_that_fails_does_not_end_the_schedule(desk: Desk) -> 
     await desk.jobs.upsert_job_scheduler("tick", name="tick", every=50, limit=3)
     assert (await desk.settled(3))["failed"] == 3
     assert len(set(ran)) == 3
+
+
+@pytest.mark.parametrize("key", ["report:::UTC:0 8 * * *", "report:7:1700000000000::5000"])
+async def test_a_job_that_repeats_as_in_bullmq_5_runs_and_it_is_told_that_no_next_one_comes(
+    desk: Desk, key: str
+) -> None:
+    job_id = await desk.jobs.add("report", {})
+    await desk.redis.hset(f"bull:{QUEUE}:{job_id}", "rjk", key)
+    processor = await desk.processor(answer, start=False)
+    told = collect(processor.runtime.bus, Problem)
+    await processor.initialize()
+    assert (await desk.settled(1))["completed"] == 1
+    (problem,) = told
+    assert problem.message == WORKER_ERRORS.SCHEDULE_FAILED
+    assert repr(key) in problem.detail
+    assert "upsert_job_scheduler" in problem.detail
+
+
+async def test_a_job_scheduler_may_have_an_id_that_looks_like_a_repeat_key_of_bullmq_5(desk: Desk) -> None:
+    await desk.processor(answer)
+    await desk.jobs.upsert_job_scheduler("report:::UTC:5000", name="tick", every=50, limit=3)
+    assert (await desk.settled(3))["completed"] == 3
 
 
 async def test_a_cron_pattern_gives_the_next_time_in_its_zone(desk: Desk) -> None:

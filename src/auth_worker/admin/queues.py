@@ -22,9 +22,7 @@ MOST_LETTERS = 1000
 class QueueOperations:
     """The queues under ``prefix``. Every method raises ``BrokerError``."""
 
-    def __init__(
-        self, link: Link, prefix: str, dead: LetterReading, record: Callable[[Change], None]
-    ) -> None:
+    def __init__(self, link: Link, prefix: str, dead: LetterReading, record: Callable[[Change], None]) -> None:
         self._link = link
         self._prefix = prefix
         self._dead = dead

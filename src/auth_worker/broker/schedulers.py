@@ -7,6 +7,7 @@ patterns (``cron.py``); the scripts see to it that of several workers one create
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,12 @@ from auth_worker.broker.link import Link
 from auth_worker.broker.scripts import builders
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 from auth_worker.run import Run
+
+_OLD_KEY = re.compile(r"[^:]*:[^:]*:\d*:[^:]*:(?:\d+|.* .*)", re.ASCII | re.DOTALL)
+"""The key of a repeatable job as BullMQ had them up to version 5: name:id:end:tz: and a pattern or a number of ms.
+
+A job scheduler may have an id like it.
+"""
 
 
 class Schedulers:
@@ -33,14 +40,25 @@ class Schedulers:
 
         Tried again while Redis is away, as long as the job's lock can hold. Source: Node's
         Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, and ``ValueError``
-        when the pattern or the time zone cannot be read.
+        when the pattern or the time zone cannot be read, or the job repeats as BullMQ 5 did it.
         """
+        scheduler_id = run.raw[b"rjk"].decode()
         while True:
             try:
-                await self._advance(run.raw[b"rjk"].decode(), run)
+                if _OLD_KEY.fullmatch(scheduler_id):
+                    await self._refuse_old(scheduler_id)
+                await self._advance(scheduler_id, run)
                 return
             except BrokerUnavailableError:
                 await self._link.wait_up()
+
+    async def _refuse_old(self, scheduler_id: str) -> None:
+        """Raise ``ValueError`` unless there is a job scheduler of this id: those alone count their iterations."""
+        if not await self._link.execute("HEXISTS", f"{self._queue.qualifiedName}:repeat:{scheduler_id}", "ic"):
+            raise ValueError(
+                f"{scheduler_id!r} repeats as BullMQ did it up to version 5; add a job scheduler in its place "
+                "(JobQueue.upsert_job_scheduler, or Node's upsertJobScheduler)"
+            )
 
     def _official(self, scheduler_id: str) -> JobScheduler:
         return JobScheduler(self._queue, RepeatStrategy(scheduler_id))
