@@ -127,7 +127,7 @@ CATALOGUE: dict[str, Failure] = {
             "chaos/test_outages.py::test_half_open_links_and_a_killed_worker_together",
         ),
     ),
-    "F15": Failure("idle latency", ("test_processor.py::test_idle_pickup_is_instant",)),
+    "F15": Failure("idle latency", ("test_intake.py::test_idle_pickup_is_instant",)),
     "F16": Failure(
         "a reply lost after execution",
         (
