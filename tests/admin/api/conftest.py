@@ -1,4 +1,4 @@
-"""A service with an HTTP port, and somebody who asks its API."""
+"""A service with an HTTP port, somebody who asks its API, and jobs that are added and die there."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 
 from auth_worker import Job, Settings, UnrecoverableError, WorkerService
 from http_asks import Api
-from workers import DEAD, FAST, QUEUE, Desk
+from workers import DEAD, FAST, QUEUE, Desk, eventually
 
 ADMIN, READER = "the token of the admin", "the token of the reader"
 SECRET = "hunter2hunter2"
+JOBS = f"/queues/{QUEUE}/jobs"
 
 
 async def consume(job: Job) -> dict[str, Any]:
@@ -56,3 +57,30 @@ async def resting(service: WorkerService, api: Api) -> Api:
     """The API of the service while it takes no jobs."""
     assert (await api.post("/service/pause")).status == 200
     return api
+
+
+async def add(api: Api, name: str = "good", data: Any = None, **opts: Any) -> str:
+    """Add a job; returns its id."""
+    answer = await api.post(JOBS, {"name": name, "data": data if data is not None else {"n": 1}, "opts": opts})
+    assert answer.status == 201, answer.text
+    job_id: str = answer.json["id"]
+    return job_id
+
+
+async def dead(api: Api, count: int = 1) -> list[dict[str, Any]]:
+    """The letters of so many jobs that die now."""
+    for number in range(count):
+        await add(api, "bad", {"n": number, "secret": SECRET})
+
+    async def letters() -> list[dict[str, Any]] | None:
+        answer = await api.get(f"/dead-letters/{DEAD}")
+        found: list[dict[str, Any]] = answer.json.get("letters", [])
+        return found if len(found) == count else None
+
+    found: list[dict[str, Any]] = await eventually(letters, f"{count} letters")
+    return found
+
+
+async def state_of(api: Api, job_id: str) -> str:
+    """Where the job stands."""
+    return str((await api.get(f"{JOBS}/{job_id}")).json["state"])
