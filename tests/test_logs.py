@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import re
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from auth_worker.config import Settings, WorkerConfig
+from auth_worker.config import Settings
 from auth_worker.events import (
     BrokerChanged,
     DeadLettersReconciled,
@@ -30,9 +29,10 @@ from auth_worker.events import (
     ProcessorChanged,
 )
 from auth_worker.job import Job
-from auth_worker.logs import Log, open_log, standard
+from auth_worker.logs import Log, open_log
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.observers.logs import MOST_HEADS, LogObserver
+from log_lines import lines_of, own_log
 from workers import Desk
 
 CANARY = "Canary7Secret"
@@ -121,21 +121,6 @@ each_event = pytest.mark.parametrize(
 )
 
 
-def lines_of(stream: io.StringIO, log: Log) -> list[dict[str, Any]]:
-    """What was written, as JSON."""
-    log.drain()
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
-
-
-def own_log(*, jobs: bool = True, **settings: Any) -> tuple[EventBus, Log, io.StringIO]:
-    """A bus whose events our own logger writes as JSON lines."""
-    stream = io.StringIO()
-    log = open_log(None, Settings(http_port=None, **settings), stream)
-    bus = EventBus()
-    LogObserver(log, jobs=jobs).attach(bus)
-    return bus, log, stream
-
-
 def recorded() -> tuple[EventBus, list[tuple[str, str, dict[str, Any]]]]:
     """A bus whose events a logger of the user's remembers."""
     lines: list[tuple[str, str, dict[str, Any]]] = []
@@ -214,21 +199,6 @@ def test_many_job_names_do_not_fill_the_memory() -> None:
     assert [line["job_name"] for line in lines_of(stream, log)] == [f"name {n}" for n in range(MOST_HEADS + 5)]
 
 
-@pytest.mark.parametrize("settings", [{"log_level": "WARNING"}, {"log_level": "ERROR"}])
-def test_completed_jobs_are_not_logged_above_their_level(settings: dict[str, Any]) -> None:
-    bus, log, stream = own_log(**settings)
-    bus.emit(EVENTS[0][0])
-    bus.emit(EVENTS[2][0])
-    assert [line["event"] for line in lines_of(stream, log)] == [WORKER_ERRORS.JOB_FAILED]
-
-
-def test_without_job_lines_only_failures_are_told() -> None:
-    bus, log, stream = own_log(jobs=False)
-    bus.emit(EVENTS[0][0])
-    bus.emit(EVENTS[2][0])
-    assert [line["event"] for line in lines_of(stream, log)] == [WORKER_ERRORS.JOB_FAILED]
-
-
 def test_a_person_gets_lines_to_read() -> None:
     bus, log, stream = own_log(log_format="console")
     bus.emit(EVENTS[0][0])
@@ -291,104 +261,6 @@ def test_a_logger_of_the_standard_library_gets_message_and_fields(caplog: pytest
 def test_a_structlog_logger_is_used_as_it_is() -> None:
     logger = structlog.get_logger()
     assert open_log(logger, Settings(http_port=None)).logger is logger
-
-
-def completed(queue: str, number: int = 1) -> JobCompleted:
-    return JobCompleted(queue, f"job-{number}", "send", 1, 1.0, 1.0)
-
-
-def told(stream: io.StringIO, log: Log) -> list[tuple[str, str]]:
-    """Queue and level of each line."""
-    return [(line["queue"], line["level"]) for line in lines_of(stream, log)]
-
-
-@pytest.fixture
-def treated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[EventBus, Log, io.StringIO]:
-    """The service's own log in both forms; queues have wishes of their own."""
-    monkeypatch.setattr(standard, "_queue_levels", {})
-    stream = io.StringIO()
-    log = open_log(None, Settings(http_port=None, log_format=request.param), stream)
-    observer, bus = LogObserver(log), EventBus()
-    observer.attach(bus)
-    observer.treat("usual", WorkerConfig())
-    observer.treat("calm", WorkerConfig(log_level="ERROR"))
-    observer.treat("fast", WorkerConfig(log_sample=3))
-    return bus, log, stream
-
-
-@pytest.mark.parametrize("treated", ["json"], indirect=True)
-def test_a_queue_with_a_level_of_its_own_tells_only_that(treated: tuple[EventBus, Log, io.StringIO]) -> None:
-    bus, log, stream = treated
-    for queue in ("usual", "calm"):
-        bus.emit(completed(queue))
-        bus.emit(JobRetried(queue, "job-1", "send", 1, 1.0, 1.0, 5, "boom"))
-        bus.emit(JobFailed(queue, "job-1", "send", 1, 1.0, 1.0, "boom", "exhausted", ""))
-    assert told(stream, log) == [("usual", "info"), ("usual", "warning"), ("usual", "error"), ("calm", "error")]
-
-
-def test_a_queue_may_tell_more_than_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standard, "_queue_levels", {})
-    stream = io.StringIO()
-    log = open_log(None, Settings(http_port=None, log_level="ERROR"), stream)
-    observer, bus = LogObserver(log), EventBus()
-    observer.attach(bus)
-    observer.treat("loud", WorkerConfig(log_level="INFO"))
-    for queue in ("usual", "loud"):
-        bus.emit(completed(queue))
-    assert told(stream, log) == [("loud", "info")]
-
-
-@pytest.mark.parametrize("treated", ["json", "console"], indirect=True)
-def test_of_a_fast_queue_one_completed_job_in_so_many_is_told_and_every_failure(
-    treated: tuple[EventBus, Log, io.StringIO],
-) -> None:
-    bus, log, stream = treated
-    for number in range(7):
-        bus.emit(completed("fast", number))
-        bus.emit(completed("usual", number))
-        bus.emit(JobFailed("fast", f"job-{number}", "send", 1, 1.0, 1.0, "boom", "exhausted", ""))
-    log.drain()
-    text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
-    of_fast = [line for line in text.splitlines() if "fast" in line]
-    of_completed = [line for line in of_fast if WORKER_MESSAGES.JOB_COMPLETED in line]
-    assert [re.findall(r"job-\d", line)[0] for line in of_completed] == ["job-0", "job-3", "job-6"]
-    assert all(re.search(r"sample\W+3", line) for line in of_completed)
-    assert len(of_fast) - len(of_completed) == 7
-    assert sum("usual" in line for line in text.splitlines()) == 7
-
-
-def test_without_wishes_nothing_is_looked_up_for_a_job() -> None:
-    _, log, _ = own_log()
-    observer = LogObserver(log)
-    other = EventBus()
-    observer.attach(other)
-    observer.treat("usual", WorkerConfig())
-    (listener,) = other._listeners[JobCompleted]
-    assert listener.__qualname__ == "JobLines.write"
-
-
-@pytest.mark.parametrize("kind", ["stdlib", "structlog"])
-def test_a_level_of_a_queue_holds_for_a_logger_of_the_users_too(
-    kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(standard, "_queue_levels", {})
-    said: list[Any] = []
-    take = said.append
-    logger: Any = logging.getLogger("app")
-    if kind == "structlog":
-        logger = SimpleNamespace(
-            info=lambda message, **fields: take(fields["queue"]),
-            error=lambda message, **fields: take(fields["queue"]),
-        )
-    observer, bus = LogObserver(open_log(logger, Settings(http_port=None))), EventBus()
-    observer.attach(bus)
-    observer.treat("calm", WorkerConfig(log_level="ERROR"))
-    with caplog.at_level(logging.INFO, "app"):
-        for queue in ("usual", "calm"):
-            bus.emit(completed(queue))
-            bus.emit(JobFailed(queue, "job-1", "send", 1, 1.0, 1.0, "boom", "exhausted", ""))
-    said = said or [record.__dict__["queue"] for record in caplog.records]
-    assert said == ["usual", "usual", "calm"]
 
 
 async def test_a_line_of_one_job_never_carries_what_another_has_bound(desk: Desk) -> None:
