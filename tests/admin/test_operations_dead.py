@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -16,19 +15,6 @@ from auth_worker.admin.operations import Operations
 from workers import DEAD, QUEUE, Desk
 
 SECRET = "token=9f86d081884c7d659a2feaa0c55ad015"
-
-
-@pytest.fixture
-def changes() -> list[Change]:
-    """What was told of the changes."""
-    return []
-
-
-@pytest.fixture
-async def operations(desk: Desk, changes: list[Change]) -> AsyncIterator[Operations]:
-    """An operator on the desk's server."""
-    async with Operations(desk.url, record=changes.append) as operations:
-        yield operations
 
 
 async def failing(job: Job) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,13 +15,6 @@ from auth_worker.admin.operations import Operations
 from auth_worker.broker.permissions import acl_rule, needed_commands
 from servers import Server
 from workers import DEAD, QUEUE, Desk, eventually
-
-
-@pytest.fixture
-async def operations(desk: Desk) -> AsyncIterator[Operations]:
-    """An operator on the desk's server."""
-    async with Operations(desk.url) as operations:
-        yield operations
 
 
 async def failing(job: Job) -> None:

@@ -1,0 +1,44 @@
+"""An operator on the desk's server, and jobs that finish or die there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from auth_worker import Job, UnrecoverableError
+from auth_worker.admin.models import Change
+from auth_worker.admin.operations import Operations
+from workers import Desk
+
+
+@pytest.fixture
+def changes() -> list[Change]:
+    """What was told of the changes."""
+    return []
+
+
+@pytest.fixture
+async def operations(desk: Desk, changes: list[Change]) -> AsyncIterator[Operations]:
+    """An operator on the desk's server."""
+    async with Operations(desk.url, record=changes.append) as operations:
+        yield operations
+
+
+async def failing(job: Job) -> None:
+    await job.log(f"trying {job.name}, password: hunter2")
+    raise UnrecoverableError("broken, password: hunter2")
+
+
+async def finishing(job: Job) -> int:
+    return 1
+
+
+async def die(desk: Desk, count: int, **options: Any) -> list[str]:
+    """Let ``count`` jobs die."""
+    processor = await desk.processor(failing, **options)
+    ids = await desk.jobs.add_bulk({"name": "n", "data": {"n": n}} for n in range(count))
+    await desk.settled(count)
+    await processor.close()
+    return ids
