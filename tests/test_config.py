@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from typing import Any
 
 import pytest
@@ -128,14 +130,33 @@ def test_every_wrong_field_is_named_at_once() -> None:
         st.none() | st.integers() | st.text(max_size=3) | st.dictionaries(st.text(max_size=3), st.integers()),
     )
 )
-def test_a_config_is_sane_or_a_configuration_error(values: dict[str, Any]) -> None:
-    try:
-        config = WorkerConfig.of(values)
-    except ConfigurationError:
-        return
-    assert 1 <= config.concurrency <= 10_000
-    assert 1 <= config.attempts <= 100
-    assert config.lock_duration >= 100
+def test_a_config_is_made_of_anything_or_a_configuration_error(
+    values: dict[str, Any],
+) -> None:
+    with contextlib.suppress(ConfigurationError):
+        WorkerConfig.of(values)
+
+
+BOUNDS = {
+    "concurrency": (1, 10_000),
+    "attempts": (1, 100),
+    "stalled_interval": (10, math.inf),
+    "lock_duration": (100, math.inf),
+    "drain_delay": (1, math.inf),
+    "max_stalled_count": (0, math.inf),
+    "timeout": (1, math.inf),
+    "log_sample": (1, 1_000_000),
+}
+
+
+@given(field=st.sampled_from(sorted(BOUNDS)), value=st.integers(-2, 105) | st.integers(9_990, 1_000_010))
+def test_a_number_is_taken_as_it_is_within_its_bounds_and_refused_beyond(field: str, value: int) -> None:
+    least, most = BOUNDS[field]
+    if least <= value <= most:
+        assert getattr(WorkerConfig(**{field: value}), field) == value
+    else:
+        with pytest.raises(ConfigurationError, match=field):
+            WorkerConfig(**{field: value})
 
 
 @pytest.mark.parametrize("wrong", [{"log_level": "LOUD"}, {"log_sample": 0}, {"logSample": "many"}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -11,6 +12,11 @@ import uvloop
 from auth_worker import Job, RateLimited
 from auth_worker.events import ProcessorChanged
 from workers import QUEUE, Desk, collect, eventually
+
+
+async def listeners(desk: Desk, count: int) -> bool:
+    """Whether so many workers wait to be told of a job."""
+    return bool((await desk.redis.info("clients"))["blocked_clients"] == count)
 
 
 async def test_jobs_run_in_the_order_of_priority_and_lifo(desk: Desk) -> None:
@@ -60,7 +66,9 @@ async def test_paused_starts_nothing_and_resume_goes_on(desk: Desk) -> None:
         await processor.pause()
         count = len(started)
         await desk.jobs.add("late", {})
+        await eventually(partial(listeners, desk, 0), "nobody listens for jobs")
         assert len(started) == count
+        assert (await desk.counts())["wait"] >= 1
         await processor.resume()
     await desk.settled(120)
 
@@ -70,6 +78,9 @@ async def test_the_queue_paused_by_others_starts_nothing(desk: Desk) -> None:
     await desk.redis.hset(f"bull:{QUEUE}:meta", "paused", "1")
     await processor.initialize()
     await desk.jobs.add("n", {})
+    await eventually(partial(listeners, desk, 1), "the worker listens")
+    await desk.redis.zadd(f"bull:{QUEUE}:marker", {"0": 0})
+    await eventually(partial(listeners, desk, 1), "the worker has looked and listens again")
     assert (await desk.counts())["wait"] == 1
     await desk.redis.hdel(f"bull:{QUEUE}:meta", "paused")
     await desk.redis.zadd(f"bull:{QUEUE}:marker", {"0": 0})

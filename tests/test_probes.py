@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 
@@ -55,7 +56,10 @@ async def test_probes_tell_the_truth_of_a_stuck_loop(desk: Desk, monkeypatch: py
     monkeypatch.setattr("auth_worker.admin.http.BLOCKED_S", 0.3)
     monkeypatch.setattr("auth_worker.watch.LAG_TICK", 0.05)
 
+    blocking = threading.Event()
+
     async def consumer(job: Job) -> None:
+        blocking.set()
         time.sleep(2.0)  # noqa: ASYNC251 - this is what must not silence the probes
 
     async with serving(desk.url, consumer) as service:
@@ -63,13 +67,14 @@ async def test_probes_tell_the_truth_of_a_stuck_loop(desk: Desk, monkeypatch: py
         assert port is not None
 
         def watch() -> dict[str, Answer]:
-            time.sleep(0.3)
+            assert blocking.wait(10)
             early = ask(port, "/livez")
-            time.sleep(0.7)
+            until = time.monotonic() + 1.5
+            while ask(port, "/livez").status == 200 and time.monotonic() < until:
+                time.sleep(0.02)
             return {"early": early, **{path: ask(port, path) for path in (*PROBES, "/health", "/metrics")}}
 
         watching = asyncio.create_task(asyncio.to_thread(watch))
-        await asyncio.sleep(0.05)
         await desk.jobs.add("n", {})
         seen = await watching
         assert seen["early"].status == 200, "a short block is no reason for a restart"

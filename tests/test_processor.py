@@ -111,11 +111,11 @@ async def test_a_result_that_is_not_json_fails_for_good_after_one_run(desk: Desk
     assert "not JSON" in (await desk.letters())[0]["failedReason"]
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(1), KeyboardInterrupt()])
-async def test_what_would_end_a_program_is_a_failed_attempt(desk: Desk, error: BaseException) -> None:
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+async def test_what_would_end_a_program_is_a_failed_attempt(desk: Desk, error: type[BaseException]) -> None:
     async def consumer(job: Job) -> str:
         if job.attempt == 1:
-            raise error
+            raise error(1)
         return "alive"
 
     await desk.processor(consumer)

@@ -60,8 +60,9 @@ async def test_jobs_of_a_bulk_keep_their_order_and_have_ids_of_their_own(queue: 
     assert (await stored(redis, ids[1234]))["data"] == 1234
 
 
-async def test_an_empty_bulk_adds_nothing(queue: JobQueue) -> None:
+async def test_an_empty_bulk_adds_nothing(queue: JobQueue, redis: Redis) -> None:
     assert await queue.add_bulk([]) == []
+    assert await redis.keys("bull:work:*") == []
 
 
 async def test_options_reach_redis_in_bullmqs_words(queue: JobQueue, redis: Redis) -> None:
@@ -174,8 +175,11 @@ async def test_a_script_redis_has_forgotten_is_loaded_again(queue: JobQueue, red
 async def test_a_broken_connection_is_made_again_and_nothing_is_added_twice(queue: JobQueue, redis: Redis) -> None:
     await queue.add("send", 0)
     [client] = [c for c in await redis.client_list() if c["name"] == "auth-worker:producer:work"]
-    adding = asyncio.create_task(queue.add_bulk([{"name": "send", "data": number} for number in range(3000)]))
+    adding = asyncio.create_task(queue.add_bulk([{"name": "send", "data": number} for number in range(20_000)]))
+    while await redis.llen("bull:work:wait") == 1:
+        pass
     await redis.client_kill_filter(_id=client["id"])
+    assert await redis.llen("bull:work:wait") < 20_001, "the connection was cut in the midst of the bulk"
     ids = await asyncio.wait_for(adding, 20)
     waiting = await ids_in(redis, "wait")
     assert sorted(waiting[1:]) == sorted(ids)

@@ -55,18 +55,21 @@ async def test_data_beyond_the_limit_is_refused_naming_the_setting(desk: Desk) -
     assert await desk.jobs.add("send", "x" * 100, size_limit=10_000)
     with pytest.raises(ConfigurationError, match="102 bytes, more than size_limit allows: 100"):
         await desk.jobs.add("send", "x" * 100, size_limit=100)
+    assert (await desk.counts())["wait"] == 1
 
 
-async def test_the_settings_limit_cannot_be_raised_by_a_job(redis_url: str) -> None:
+async def test_the_settings_limit_cannot_be_raised_by_a_job(desk: Desk) -> None:
     settings = Settings(http_port=None, max_payload_bytes=2000)
-    async with JobQueue(QUEUE, redis_url, settings=settings) as queue:
+    async with JobQueue(QUEUE, desk.url, settings=settings) as queue:
         with pytest.raises(ConfigurationError, match="more than max_payload_bytes allows: 2000"):
             await queue.add("send", "x" * 3000, size_limit=10**6)
+    assert (await desk.counts())["wait"] == 0
 
 
 async def test_a_missing_parent_is_said(desk: Desk) -> None:
     with pytest.raises(BrokerError, match="parent job does not exist"):
         await desk.jobs.add("send", 1, parent={"id": "none", "queue": f"bull:{QUEUE}"})
+    assert sum((await desk.counts()).values()) == 0
 
 
 @pytest.mark.parametrize("name", ["", "a:b", None])

@@ -10,7 +10,7 @@ from auth_worker import Job
 from auth_worker.errors import UnrecoverableError
 from http_asks import scraped, value
 from serving import serving
-from workers import DEAD, QUEUE, Desk
+from workers import DEAD, QUEUE, Desk, eventually
 
 
 async def test_a_scrape_during_load_shows_what_was_done(desk: Desk) -> None:
@@ -30,7 +30,8 @@ async def test_a_scrape_during_load_shows_what_was_done(desk: Desk) -> None:
     async with serving(desk.url, consumer) as service:
         await desk.jobs.add_bulk([{"name": names[n % 8], "data": {}} for n in range(400)])
         before: dict[str, float] = dict.fromkeys(("completed", "retried", "failed"), 0.0)
-        while sum(before.values()) < 450:
+        deadline = time.monotonic() + 20
+        while sum(before.values()) < 450 and time.monotonic() < deadline:
             samples = await scraped(service.http_port)
             now = {
                 outcome: value(samples, "auth_worker_jobs_total", queue=QUEUE, outcome=outcome)
@@ -42,11 +43,17 @@ async def test_a_scrape_during_load_shows_what_was_done(desk: Desk) -> None:
             assert abs(timed - sum(now.values())) <= 8, "a scrape may see a job in one number before the other"
             before = now
         assert before == {"completed": 350, "retried": 50, "failed": 50} == ledger
-        await asyncio.sleep(1.1)  # queue counts are remembered for a second
-        samples = await scraped(service.http_port)
         counts = await desk.counts()
-        for state, count in counts.items():
-            assert value(samples, "auth_worker_queue_jobs", queue=QUEUE, state=state) == count
+
+        async def shown() -> dict[str, float]:
+            samples = await scraped(service.http_port)
+            return {state: value(samples, "auth_worker_queue_jobs", queue=QUEUE, state=state) for state in counts}
+
+        async def agrees() -> bool:  # not at once: queue counts are remembered for a second
+            return await shown() == counts
+
+        await eventually(agrees, "the scrape shows what is in the queue")
+        samples = await scraped(service.http_port)
         assert value(samples, "auth_worker_dead_letter_jobs", queue=DEAD) == 50
         assert value(samples, "auth_worker_queue_oldest_job_seconds", queue=QUEUE) == 0
         assert value(samples, "auth_worker_jobs_active", queue=QUEUE) == 0
