@@ -34,6 +34,10 @@ SHOWN = {
 }
 
 
+LIMIT = "of the limit: how much of the time Redis was at work; of ideal: of what only the waiting would allow"
+AT_BEST = "at best: with Redis always at work; or, one command at a time, what a bare socket reaches"
+
+
 def show(console: Console, results: Results) -> None:
     """Print what was measured on each server, and which targets were met."""
     for server in results.servers:
@@ -87,7 +91,7 @@ def _judged(medians: Medians) -> list[dict[str, Any]]:
 
 
 def _table(title: str, medians: Medians) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption=LIMIT, caption_justify="left")
     table.add_column("scenario")
     table.add_column("metric")
     for contender in WITH_BOUND:
@@ -111,7 +115,7 @@ def _ratio(ours: float, theirs: float | None) -> str:
 
 
 def _targets(server: str, medians: Medians) -> Table:
-    table = Table(title=f"{server}: targets", title_justify="left")
+    table = Table(title=f"{server}: targets", title_justify="left", caption=AT_BEST, caption_justify="left")
     table.add_column("target")
     for column in ("must be", "is", "at best"):
         table.add_column(column, justify="right")

@@ -55,6 +55,19 @@ def silence() -> Answer:
     return lambda data: b""
 
 
+def redis_that_throws_out_the_first() -> Callable[[], Answer]:
+    """Greets well, but the first client gets one reply too many with the last of its greeting."""
+    clients = 0
+
+    def next_client() -> Answer:
+        nonlocal clients
+        clients += 1
+        first, say = clients == 1, redis_of_old()
+        return lambda data: say(data) + (b"+OK\r\n" if first and b"ID" in data else b"")
+
+    return next_client
+
+
 def redis_of_old() -> Answer:
     """Redis 5, as far as a client sees that only greets it."""
     reader = hiredis.Reader()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from auth_worker import Job, UnrecoverableError
+from auth_worker import Delay, Job, RateLimited, UnrecoverableError
 from auth_worker.events import JobCompleted, JobFailed, JobRetried, LeaseLost
 from proxy import Proxy
 from servers import Server
@@ -168,6 +168,52 @@ async def test_a_finish_whose_reply_is_lost_counts_once(line: tuple[Proxy, Desk,
     assert runs == ([1, 2] if fails == "retries" else [1])
     assert len(await direct.letters()) == (1 if fails == "dies" else 0)
     assert "stc" not in await direct.job(job_id)
+
+
+@pytest.mark.parametrize("raised", [Delay(0.5), RateLimited(0.5)])
+async def test_a_move_whose_reply_is_lost_is_no_lost_lease(
+    line: tuple[Proxy, Desk, Desk], raised: Delay | RateLimited
+) -> None:
+    proxy, behind, direct = line
+    runs = 0
+
+    async def consumer(job: Job) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            proxy.swallow_reply_to = job.id.encode()
+            raise raised
+
+    processor = await behind.processor(consumer)
+    await direct.jobs.add("once", {})
+    await eventually(lambda: proxy.swallowed)
+    proxy.heal()
+    await direct.settled(1)
+    await eventually(lambda: processor.active == 0)
+    metrics = processor.get_metrics()
+    assert (metrics.leases_lost, metrics.delayed, metrics.completed) == (0, 1, 1)
+
+
+async def test_nothing_goes_on_writing_once_its_processor_is_closed(
+    lasting: tuple[Server, Desk],
+) -> None:
+    """The replies that were still to come fail when the connections are given up."""
+    server, desk = lasting
+    go_on = asyncio.Event()
+
+    async def consumer(job: Job) -> None:
+        await go_on.wait()
+
+    processor = await desk.processor(consumer, {"lock_duration": 30_000})
+    await desk.jobs.add_bulk({"name": "n", "data": {}} for _ in range(4))
+    await eventually(lambda: processor.active == 4)
+    server.pause()
+    go_on.set()
+    await processor.close(0.2)
+    server.resume()
+    await eventually(
+        lambda: not any(task.get_name().startswith("settle ") for task in asyncio.all_tasks()), within=2
+    )
 
 
 async def test_a_fetched_job_whose_reply_was_lost_is_found_at_once(line: tuple[Proxy, Desk, Desk]) -> None:

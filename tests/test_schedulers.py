@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 
 import pytest
 
 from auth_worker import ConfigurationError, Job
-from auth_worker.events import Problem
+from auth_worker.events import JobStarted, LeaseLost, Problem
 from auth_worker.messages import WORKER_ERRORS
+from proxy import Proxy
 from workers import QUEUE, Desk, collect, eventually
 
 
@@ -82,6 +85,48 @@ async def test_a_job_scheduler_may_have_an_id_that_looks_like_a_repeat_key_of_bu
     await desk.processor(answer)
     await desk.jobs.upsert_job_scheduler("report:::UTC:5000", name="tick", every=50, limit=3)
     assert (await desk.settled(3))["completed"] == 3
+
+
+@pytest.fixture
+async def cut_off(desk: Desk, redis_url: str) -> AsyncIterator[tuple[Desk, list[str]]]:
+    """A desk whose line to Redis breaks when a job starts, and what its consumer has run."""
+    port = int(redis_url.rpartition(":")[2].partition("/")[0])
+    ran: list[str] = []
+
+    async def consumer(job: Job) -> None:
+        ran.append(job.id)
+
+    def cut(event: JobStarted) -> None:
+        proxy.refuse = True
+        proxy.cut()
+
+    async with Proxy(port) as proxy:
+        behind = Desk(proxy.url)
+        processor = await behind.processor(consumer, {"lock_duration": 1000})
+        processor.runtime.bus.subscribe(JobStarted, cut)
+        await desk.jobs.upsert_job_scheduler("tick", name="tick", every=3_600_000)
+        await eventually(lambda: proxy.refuse)
+        yield behind, ran
+        proxy.heal()
+        await behind.close()
+
+
+async def test_an_iteration_waits_for_redis_no_longer_than_its_lease(cut_off: tuple[Desk, list[str]]) -> None:
+    (processor,) = cut_off[0].processors
+    lost = collect(processor.runtime.bus, LeaseLost)
+    await eventually(lambda: lost, "the lease is lost", within=3)
+    assert cut_off[1] == []
+
+
+async def test_an_iteration_that_waits_for_redis_keeps_nobody_from_closing(
+    cut_off: tuple[Desk, list[str]],
+) -> None:
+    (processor,) = cut_off[0].processors
+    await processor.close(0.1)
+    assert not processor.stuck
+    names = {task.get_coro().__qualname__ for task in asyncio.all_tasks()}  # type: ignore[union-attr]
+    assert not any(name.startswith("Runs.") for name in names)
+    assert cut_off[1] == []
 
 
 async def test_a_cron_pattern_gives_the_next_time_in_its_zone(desk: Desk) -> None:

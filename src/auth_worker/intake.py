@@ -96,10 +96,11 @@ class Intake:
     def open(self) -> None:
         """Start asking."""
         self._open = True
+        self._quiet.set()
         self.look()
 
     async def close(self) -> None:
-        """Stop asking; returns once no answer with a job can come any more."""
+        """Stop asking; returns once no answer with a job can come any more, or it was opened again."""
         self._open = False
         self._doorbell.unwatch(self._marker)
         for timer in (self._timer, self._draining):
@@ -153,7 +154,7 @@ class Intake:
             case Nothing(limited_ms, next_due):
                 self._free_slot(token)
                 self._streak = 0
-                if self._draining is None and self._busy:
+                if self._open and self._busy and self._draining is None:
                     self._draining = self._loop.call_later(self._drain_delay, self._tell_drained)
                 self._park(limited_ms, next_due)
             case _:

@@ -153,12 +153,13 @@ class QueueProcessorService:
         if self._running:
             await self._intake.close()
             await asyncio.sleep(0)  # a job that came just before starts before this returns, not after
-        self.runtime.bus.emit(ProcessorChanged(self.queue_name, "paused"))
+        if self._paused:  # still
+            self.runtime.bus.emit(ProcessorChanged(self.queue_name, "paused"))
 
     async def resume(self) -> None:
-        """Take jobs again."""
+        """Take jobs again, unless it is being closed."""
         self._paused = self._runs.paused = False
-        if self._running:
+        if self._running and not self._runs.draining:
             self._intake.open()
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "resumed"))
 
@@ -209,6 +210,7 @@ class QueueProcessorService:
     def _assemble(self) -> None:
         """Put the parts together, as the drawing above shows them."""
         runtime, prefix, connections = self.runtime, self.runtime.settings.prefix, self.connections
+        lease_s = self.config.lock_duration / 1000
         letters = LetterBox(prefix, self.dead_letter_queue_name) if self.dead_letter_queue_name else None
         store = Store(
             connections.commands,
@@ -226,20 +228,15 @@ class QueueProcessorService:
             queue=self.queue_name,
             worker_id=str(uuid.uuid4()),
             concurrency=self.config.concurrency,
-            lease_s=self.config.lock_duration / 1000,
+            lease_s=lease_s,
             drain_delay=self.config.drain_delay,
             launch=self._runs.launch,
             held=self._runs.held_ids,
         )
         self._settlement = Settlement(
-            store,
-            self._intake,
-            runtime.bus,
-            self._runs,
-            worker=self.worker_name,
-            lease_s=self.config.lock_duration / 1000,
+            store, self._intake, runtime.bus, self._runs, worker=self.worker_name, lease_s=lease_s
         )
-        schedulers = Schedulers(connections.commands, prefix, self.queue_name)
+        schedulers = Schedulers(connections.commands, prefix, self.queue_name, lease_s=lease_s)
         self._runs.perform = runtime.perform
         self._runs.settle = self._settlement.settle
         self._runs.advance = schedulers.advance
@@ -276,6 +273,7 @@ class QueueProcessorService:
 
     async def _drain(self, timeout: float, hurry: asyncio.Event) -> bool:
         """Wait ``timeout`` s for the running jobs, then hand them back. Bounded also while Redis is away."""
+        self._runs.draining = True
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "draining"))
         unfinished = self._runs.tally.unfinished
         quiet = asyncio.gather(self._intake.close(), self._runs.idle.wait())

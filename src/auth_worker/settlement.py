@@ -71,6 +71,7 @@ class Settlement:
         self._lease_s = lease_s
         self._clock = clock
         self._insisting: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     def settle(self, run: Run, outcome: Outcome) -> None:
         """Write ``outcome``; what comes of it is told to the reporter, and the slot goes on."""
@@ -108,6 +109,7 @@ class Settlement:
 
     async def stop(self) -> None:
         """Give up insisting; what is not written is found again when its lease has ended."""
+        self._stopped = True
         for task in self._insisting:
             task.cancel()
         await asyncio.gather(*self._insisting, return_exceptions=True)
@@ -129,13 +131,10 @@ class Settlement:
             else:
                 self._intake.release(run.token, spent=True)
             return
-        if reply.code in (CHILDREN_PENDING, CHILDREN_FAILED) and isinstance(outcome, Complete):
+        if reply.code and (instead := _judge_children(run, outcome, reply.code)) is not None:
             if asked:
                 self._intake.received(run.token, None, sent)
-            self.settle(run, _children_error(run, reply.code))
-            return
-        if isinstance(outcome, AwaitChildren) and reply.code == NO_CHILDREN_LEFT:
-            self.settle(run, HandBack())
+            self.settle(run, instead)
             return
         if asked:
             self._intake.received(run.token, reply.next or Nothing(0, 0), sent)
@@ -147,6 +146,8 @@ class Settlement:
             self._reporter.settled(run, outcome, letter)
 
     def _insist(self, run: Run, outcome: Outcome, now: int, letter: Letter | None) -> None:
+        if self._stopped:
+            return
         task = asyncio.create_task(self._write_late(run, outcome, now, letter), name=f"settle {run.job.id}")
         self._insisting.add(task)
         task.add_done_callback(self._insisting.discard)
@@ -198,6 +199,16 @@ def _can_ask(outcome: Outcome) -> bool:
     return True
 
 
-def _children_error(run: Run, code: int) -> Outcome:
-    text = "has failed children" if code == CHILDREN_FAILED else "has pending children"
-    return decide_error(RuntimeError(f"job {run.job.id} {text} and cannot complete"), run.job, run.options)
+def _judge_children(run: Run, outcome: Outcome, code: int) -> Outcome | None:
+    """What becomes of a run instead, by what its script says of its children; None where that is nothing.
+
+    Source: finished-errors.ts.
+    """
+    if code == CHILDREN_FAILED and isinstance(outcome, Complete | AwaitChildren):
+        reason = f"Cannot complete job {run.job.id} because it has at least one failed child"
+        return Fail(reason, ReasonClass.UNRECOVERABLE, reason)
+    if code == CHILDREN_PENDING and isinstance(outcome, Complete):
+        return decide_error(RuntimeError(f"Job {run.job.id} has pending dependencies"), run.job, run.options)
+    if code == NO_CHILDREN_LEFT and isinstance(outcome, AwaitChildren):
+        return HandBack()
+    return None

@@ -12,6 +12,7 @@ from auth_worker.admin.errors import NotFoundError, RefusedError
 from auth_worker.admin.letters_read import LetterFilter
 from auth_worker.admin.models import Change
 from auth_worker.admin.operations import Operations
+from auth_worker.broker.dead_letters import DeadLetters
 from workers import DEAD, QUEUE, Desk
 
 SECRET = "token=9f86d081884c7d659a2feaa0c55ad015"
@@ -162,3 +163,19 @@ async def test_a_job_of_a_work_queue_is_no_letter_and_stays(desk: Desk, operatio
     assert (last.done, last.skipped) == (0, 3)
     assert last.problems[0] == "kept-0: there is no such letter"
     assert (await desk.counts())["wait"] == 3
+
+
+async def test_a_page_of_letters_ends_though_some_are_purged_meanwhile(
+    desk: Desk, operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await die(desk, 5)
+    count = DeadLetters.count
+
+    async def count_and_lose_one(letters: DeadLetters) -> int:
+        found = await count(letters)
+        await desk.redis.rpop(f"bull:{DEAD}:wait")
+        return found
+
+    monkeypatch.setattr(DeadLetters, "count", count_and_lose_one)
+    page = await operations.dead.page(DEAD)
+    assert (len(page.letters), page.next_offset) == (4, None)

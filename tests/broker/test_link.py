@@ -7,6 +7,7 @@ import pytest
 from auth_worker.broker.address import Address
 from auth_worker.broker.link import Link
 from auth_worker.errors import BrokerUnavailableError
+from impostors import impostor, redis_that_throws_out_the_first
 from proxy import Proxy
 from servers import Server
 
@@ -36,5 +37,15 @@ async def test_a_line_that_passes_nothing_is_given_up(server: Server) -> None:
             line.black_hole = True
             with pytest.raises(BrokerUnavailableError, match="no answer for"):
                 await link.execute("PING")
+        finally:
+            await link.stop()
+
+
+async def test_a_connection_that_is_lost_with_the_last_of_its_greeting_is_made_again() -> None:
+    with impostor(redis_that_throws_out_the_first()) as port:
+        link = Link(Address.of(f"redis://127.0.0.1:{port}/0"), name="thrown out")
+        await link.start(5)
+        try:
+            assert await link.execute("PING") == b"PONG"
         finally:
             await link.stop()

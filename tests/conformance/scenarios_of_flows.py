@@ -119,6 +119,19 @@ FLOWS: dict[str, Scenario] = {
     "waiting_children_when_there_are_none": Scenario(
         finished(add("steps"), completed=1), {"steps": [[("awaitChildren", None), *OK], OK]}
     ),
+    **{
+        f"{what}_after_a_child_has_failed": family(
+            add("steps", attempts=3),
+            START,
+            until("kids", failed=1),
+            until(failed=1),
+            script={
+                "steps": [[("child", ["kid", {"jobId": "k", "failParentOnFailure": True}]), ("wait", 300), *then]],
+                **FAILED_CHILD,
+            },
+        )
+        for what, then in {"complete": OK, "waiting_children": [("awaitChildren", None)]}.items()
+    },
     "complete_with_pending_children": family(
         add("steps"),
         START,

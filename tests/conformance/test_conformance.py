@@ -35,9 +35,14 @@ KNOWN: dict[str, list[tuple[str, str]]] = {
             "a consumer cannot ask first: its job is handed back and runs again",
         )
     ],
-    "complete_with_pending_children": [
-        ("^bull:work:.* (failedReason|stacktrace)$", "our wording, which says what is wrong")
-    ],
+    **{
+        name: [("^bull:work:.* (failedReason|stacktrace)$", "our wording, without the name of the script")]
+        for name in (
+            "complete_with_pending_children",
+            "complete_after_a_child_has_failed",
+            "waiting_children_after_a_child_has_failed",
+        )
+    },
     "dead_lettered": [
         ("^bull:dead:| dlq$", "our dead-letter queue, and the mark of the letter on its job"),
         ("^bull:work:dead-letter-lease$", "which of our services looks after the dead letters"),

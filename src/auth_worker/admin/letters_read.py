@@ -22,7 +22,9 @@ LETTER_ID = re.compile(r"[^@]+@[^@]+@\d{13,}")
 """What ``dead_letter.letter_id`` makes: queue@job@time of death. A job of any other id is no letter, in whatever
 queue it waits: nothing here shows, redrives or purges it."""
 PAGE = 100
-MOST_SCANNED = 100_000
+SCAN = 10_000
+"""How many letters a page looks at before it lets itself be continued."""
+MOST_SELECTED = 100_000
 
 
 class LetterFilter(Report):
@@ -82,13 +84,16 @@ class LetterReading:
     async def page(self, queue: str, wanted: LetterFilter = EVERY, offset: int = 0, limit: int = 50) -> LetterPage:
         """``limit`` letters that are meant, from ``offset`` on, the newest first.
 
-        At most 10 000 are looked at. Raises ``BrokerError``.
+        At most ``SCAN`` are looked at. Raises ``BrokerError``.
         """
-        dead, now, rows, position = self._reader(queue), time.time(), [], offset  # type: ignore[var-annotated]
-        total = await dead.count()
-        most = offset + MOST_SCANNED // 10
-        while position < min(total, most) and len(rows) < limit:
-            for letter in await self._read(queue, position, min(PAGE, max(limit, 10))):
+        now, position = time.time(), offset
+        rows: list[LetterRow] = []
+        total = await self._reader(queue).count()
+        while position < min(total, offset + SCAN) and len(rows) < limit:
+            letters = await self._read(queue, position, min(PAGE, max(limit, 10)))
+            if not letters:  # some were redriven or purged meanwhile
+                position = total
+            for letter in letters:
                 position += 1
                 if letter is not None and wanted.matches(letter, now):
                     rows.append(_row(letter))
@@ -150,8 +155,9 @@ class LetterReading:
 
     async def select(self, queue: str, wanted: LetterFilter = EVERY, limit: int | None = None) -> list[str]:
         """The ids of the letters meant, the oldest first, ``limit`` of them. Raises ``BrokerError``."""
-        total, now, found = await self._reader(queue).count(), time.time(), []  # type: ignore[var-annotated]
-        most = min(limit or MOST_SCANNED, MOST_SCANNED)
+        total, now = await self._reader(queue).count(), time.time()
+        found: list[str] = []
+        most = min(limit or MOST_SELECTED, MOST_SELECTED)
         position = total
         while position > 0 and len(found) < most:
             start = max(position - PAGE, 0)

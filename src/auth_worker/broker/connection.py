@@ -73,6 +73,11 @@ class Connection(asyncio.Protocol):
         self._heard = 0
 
     @property
+    def lost(self) -> BrokerError | None:
+        """Why it is open no more, if so."""
+        return self._lost
+
+    @property
     def waiting(self) -> int:
         """How many replies are still to come."""
         return len(self._waiting)

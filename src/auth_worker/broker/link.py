@@ -59,7 +59,7 @@ class Link:
         self._silence_limit = silence_limit
         self._writes = writes
         self._connection: Connection | None = None
-        """There while commands can be sent."""
+        """None while no commands can be sent; ``is_up`` is this."""
         self._up = asyncio.Event()
         self._broken = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
@@ -215,6 +215,8 @@ class Link:
             await dial(connection, *self.place, self.address.tls)
         with greeting(connection, self.address.tls):
             await self._greet(connection)
+            if connection.lost is not None:  # by what came with the last reply
+                raise connection.lost
         return connection
 
     async def _greet(self, connection: Connection) -> None:

@@ -6,8 +6,10 @@ patterns (``cron.py``); the scripts see to it that of several workers one create
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -30,17 +32,19 @@ A job scheduler may have an id like it.
 class Schedulers:
     """The job schedulers of one queue."""
 
-    def __init__(self, link: Link, prefix: str, queue: str) -> None:
+    def __init__(self, link: Link, prefix: str, queue: str, *, lease_s: float = 0.0) -> None:
+        """``lease_s``: how long a job is ours after its lock was renewed, for ``advance``."""
         self._link = link
+        self._lease_s = lease_s
         backend: Any = builders(prefix, queue, link.call)
         self._queue = SimpleNamespace(backend=backend, qualifiedName=f"{prefix}:{queue}", name=queue)
 
     async def advance(self, run: Run) -> None:
         """Create the iteration after the run's job, if its scheduler still stands and is not at its end.
 
-        Tried again while Redis is away, as long as the job's lock can hold. Source: Node's
-        Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, and ``ValueError``
-        when the pattern or the time zone cannot be read, or the job repeats as BullMQ 5 did it.
+        Tried again when Redis is back, as long as the job's lock can hold. Source: Node's
+        Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, ``TimeoutError`` after that,
+        and ``ValueError`` when the pattern or the time zone cannot be read, or the job repeats as BullMQ 5 did it.
         """
         scheduler_id = run.raw[b"rjk"].decode()
         while True:
@@ -50,7 +54,8 @@ class Schedulers:
                 await self._advance(scheduler_id, run)
                 return
             except BrokerUnavailableError:
-                await self._link.wait_up()
+                left = run.renewed + self._lease_s - time.monotonic()
+                await asyncio.wait_for(self._link.wait_up(), max(left, 0))
 
     async def _refuse_old(self, scheduler_id: str) -> None:
         """Raise ``ValueError`` unless there is a job scheduler of this id: those alone count their iterations."""

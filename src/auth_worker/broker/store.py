@@ -158,7 +158,17 @@ class Store:
                 return keep.get("count") == 0 and not await self.link.execute("EXISTS", key)
             case Retry():
                 return int(made or 0) >= run.job.attempt
+            case Postpone():
+                return await self._stands_in("delayed", run)
+            case AwaitChildren():
+                return await self._stands_in("waiting-children", run)
+            case HandBack() | Throttle():
+                return await self.link.execute("LPOS", f"{self.key_prefix}wait", _bytes(run.job.id)) is not None
         return False
+
+    async def _stands_in(self, state: str, run: Settling) -> bool:
+        score = await self.link.execute("ZSCORE", f"{self.key_prefix}{state}", _bytes(run.job.id))
+        return score is not None
 
     def forget(self, token: str) -> None:
         """Drop what is kept for a token that will not be used again."""
