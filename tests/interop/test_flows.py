@@ -245,4 +245,4 @@ async def test_a_job_that_returns_with_children_pending_does_not_complete(
 
     job_id = await node.add(queue, "parent", {}, attempts=1)
     await start_worker(queue, consumer)
-    assert "pending children" in (await node.finished(queue, job_id))["failedReason"]
+    assert "pending dependencies" in (await node.finished(queue, job_id))["failedReason"]
