@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import pytest
 
-from auth_worker import ConfigurationError, Job
+from auth_worker import ConfigurationError, Job, QueueProcessorService
 from auth_worker.events import JobStarted, LeaseLost, Problem
 from auth_worker.messages import WORKER_ERRORS
 from proxy import Proxy
@@ -87,46 +88,61 @@ async def test_a_job_scheduler_may_have_an_id_that_looks_like_a_repeat_key_of_bu
     assert (await desk.settled(3))["completed"] == 3
 
 
+class CutOff(NamedTuple):
+    """A processor whose line to Redis broke when its first job was to start, and the attempts its consumer saw."""
+
+    processor: QueueProcessorService
+    line: Proxy
+    seen: list[int]
+
+
 @pytest.fixture
-async def cut_off(desk: Desk, redis_url: str) -> AsyncIterator[tuple[Desk, list[str]]]:
-    """A desk whose line to Redis breaks when a job starts, and what its consumer has run."""
+async def cut_off(desk: Desk, redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator[CutOff]:
+    """With an iteration that waits for Redis; a test may give its worker's config."""
     port = int(redis_url.rpartition(":")[2].partition("/")[0])
-    ran: list[str] = []
+    seen: list[int] = []
 
     async def consumer(job: Job) -> None:
-        ran.append(job.id)
+        seen.append(job.attempt)
 
     def cut(event: JobStarted) -> None:
-        proxy.refuse = True
-        proxy.cut()
+        if not started:
+            line.refuse = True
+            line.cut()
+        started.append(event.job_id)
 
-    async with Proxy(port) as proxy:
-        behind = Desk(proxy.url)
-        processor = await behind.processor(consumer, {"lock_duration": 1000})
+    started: list[str] = []
+    async with Proxy(port) as line:
+        behind = Desk(line.url)
+        processor = await behind.processor(consumer, getattr(request, "param", {"lock_duration": 1000}))
         processor.runtime.bus.subscribe(JobStarted, cut)
         await desk.jobs.upsert_job_scheduler("tick", name="tick", every=3_600_000)
-        await eventually(lambda: proxy.refuse)
-        yield behind, ran
-        proxy.heal()
+        await eventually(lambda: started)
+        yield CutOff(processor, line, seen)
+        line.heal()
         await behind.close()
 
 
-async def test_an_iteration_waits_for_redis_no_longer_than_its_lease(cut_off: tuple[Desk, list[str]]) -> None:
-    (processor,) = cut_off[0].processors
-    lost = collect(processor.runtime.bus, LeaseLost)
+async def test_an_iteration_waits_for_redis_no_longer_than_its_lease(cut_off: CutOff) -> None:
+    lost = collect(cut_off.processor.runtime.bus, LeaseLost)
     await eventually(lambda: lost, "the lease is lost", within=3)
-    assert cut_off[1] == []
+    assert cut_off.seen == []
 
 
-async def test_an_iteration_that_waits_for_redis_keeps_nobody_from_closing(
-    cut_off: tuple[Desk, list[str]],
-) -> None:
-    (processor,) = cut_off[0].processors
-    await processor.close(0.1)
-    assert not processor.stuck
+async def test_an_iteration_that_waits_for_redis_keeps_nobody_from_closing(cut_off: CutOff) -> None:
+    await cut_off.processor.close(0.1)
+    assert not cut_off.processor.stuck
     names = {task.get_coro().__qualname__ for task in asyncio.all_tasks()}  # type: ignore[union-attr]
     assert not any(name.startswith("Runs.") for name in names)
-    assert cut_off[1] == []
+    assert cut_off.seen == []
+
+
+@pytest.mark.parametrize("cut_off", [{"lock_duration": 8000, "timeout": 100}], indirect=True)
+async def test_a_timeout_is_for_the_consumer_and_not_for_the_wait_before_it(cut_off: CutOff) -> None:
+    await eventually(lambda: any(task.get_name().startswith("settle ") for task in asyncio.all_tasks()))
+    cut_off.line.heal()
+    await eventually(lambda: cut_off.seen)
+    assert cut_off.seen == [1]
 
 
 async def test_a_cron_pattern_gives_the_next_time_in_its_zone(desk: Desk) -> None:

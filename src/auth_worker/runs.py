@@ -248,7 +248,12 @@ class Runs:
 
     async def _iterate(self, run: Run, job: Job) -> Any:
         """An iteration of a job scheduler begins once the next one is there, unless we pause by then."""
-        await self._advance(run)
+        try:
+            await self._advance(run)
+        except asyncio.CancelledError:
+            if run.cause is Cause.TIMEOUT:  # it is the consumer's, which has not begun
+                run.cause = Cause.SHUTDOWN
+            raise
         if time.monotonic() >= run.renewed + self._config.lock_duration / 1000:
             run.cancel(Cause.LEASE_LOST)
         elif self.paused:

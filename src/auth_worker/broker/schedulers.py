@@ -43,8 +43,8 @@ class Schedulers:
         """Create the iteration after the run's job, if its scheduler still stands and is not at its end.
 
         Tried again when Redis is back, as long as the job's lock can hold. Source: Node's
-        Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, ``TimeoutError`` after that,
-        and ``ValueError`` when the pattern or the time zone cannot be read, or the job repeats as BullMQ 5 did it.
+        Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, and ``ValueError`` when the
+        pattern or the time zone cannot be read, or the job repeats as BullMQ 5 did it.
         """
         scheduler_id = run.raw[b"rjk"].decode()
         while True:
@@ -53,9 +53,12 @@ class Schedulers:
                     await self._refuse_old(scheduler_id)
                 await self._advance(scheduler_id, run)
                 return
-            except BrokerUnavailableError:
+            except BrokerUnavailableError as error:
                 left = run.renewed + self._lease_s - time.monotonic()
-                await asyncio.wait_for(self._link.wait_up(), max(left, 0))
+                try:
+                    await asyncio.wait_for(self._link.wait_up(), max(left, 0))
+                except TimeoutError:
+                    raise error from None
 
     async def _refuse_old(self, scheduler_id: str) -> None:
         """Raise ``ValueError`` unless there is a job scheduler of this id: those alone count their iterations."""
