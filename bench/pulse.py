@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 from typing import Any
 
@@ -12,8 +11,10 @@ import bullmq
 import hiredis
 from bullmq.job import Job
 
+from auth_worker.broker.wire import pack
 from bench.adapters.child import now_us, payload
 from bench.process import ContenderError
+from bench.wire import Wire
 
 PERIOD_S = 0.005
 
@@ -21,17 +22,17 @@ PERIOD_S = 0.005
 def send_pulses(port: int, queue: str, count: int) -> None:
     """Add ``count`` jobs, one every 5 ms; each carries the time of its start in us. Raises ``ContenderError``."""
     sha, keys, args = asyncio.run(_call_of_add(port, queue))
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with Wire(port) as wire:
         due = time.perf_counter()
         for index in range(count):
             due += PERIOD_S
             time.sleep(max(due - time.perf_counter(), 0))
             data = {**payload(index), "t": now_us()}
             args[1] = json.dumps(data, separators=(",", ":"))
-            connection.sendall(hiredis.pack_command(("EVALSHA", sha, len(keys), *keys, *args)))
-            if connection.recv(4096)[:1] == b"-":
-                raise ContenderError("the server refused a job")
+            try:
+                wire.ask(pack("EVALSHA", sha, len(keys), *keys, *args))
+            except hiredis.ReplyError as error:
+                raise ContenderError(f"the server refused a job: {error}") from error
 
 
 async def _call_of_add(port: int, name: str) -> tuple[str, list[Any], list[Any]]:

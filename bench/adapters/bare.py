@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-
-import hiredis
 
 from auth_worker.broker.additions import Additions, add_scripts
 from auth_worker.broker.frames import WorkerFrames, frame_scripts
@@ -23,54 +20,32 @@ from auth_worker.broker.wire import pack
 from auth_worker.config import WorkerConfig
 from auth_worker.options import JobOptions
 from bench.adapters import child
+from bench.wire import Wire
 
 PREFIX, TOKEN = "bull", "bare"
 BLOCK_S = 0.5
 
 
-class Socket:
-    """A connection to the server."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._reader = hiredis.Reader()
-
-    def ask(self, command: bytes) -> Any:
-        """Give a command and wait for its reply. Raises what the server refuses it with."""
-        self._socket.sendall(command)
-        while (reply := self._reader.gets()) is False:
-            self._reader.feed(self._socket.recv(65536))
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._socket.close()
-
-
 class Producer:
     """Adds jobs to ``queue``."""
 
-    def __init__(self, wire: Socket, queue: str) -> None:
+    def __init__(self, wire: Wire, queue: str) -> None:
         self._wire = wire
         self._frame = Additions(PREFIX, queue).frame({})
-        for script in add_scripts():
-            wire.ask(pack("SCRIPT", "LOAD", script.text))
+        wire.load(script.text for script in add_scripts())
         self._added = 0
 
     def add(self, data: Mapping[str, Any]) -> None:
         """Add a job."""
         self._added += 1
-        values = self._frame.values("noop", json.dumps(data), f"bare-{self._added}", time.time_ns() // 1_000_000)
+        values = self._frame.values("noop", json.dumps(data), f"bare-{self._added}", _now())
         self._wire.ask(self._frame.fill(*values))
 
 
 class Worker:
     """Works on ``queue`` in a thread of its own, a job at a time, until it is stopped."""
 
-    def __init__(self, wire: Socket, bell: Socket, queue: str, consume: Callable[[Any], Any]) -> None:
+    def __init__(self, wire: Wire, bell: Wire, queue: str, consume: Callable[[Any], Any]) -> None:
         self._wire = wire
         self._bell = bell
         self._consume = consume
@@ -79,8 +54,7 @@ class Worker:
         self._fetch_options = self._frames.fetch_options(TOKEN)
         self._finish_options = self._frames.finish_options(JobOptions({}, config), TOKEN, "completed")
         self._key_prefix = f"{PREFIX}:{queue}:"
-        for script in frame_scripts():
-            wire.ask(pack("SCRIPT", "LOAD", script.text))
+        wire.load(script.text for script in frame_scripts())
         self._stopping = False
         self._thread = threading.Thread(target=self._work)
         self._thread.start()
@@ -94,7 +68,7 @@ class Worker:
         ring = pack("BZPOPMIN", f"{self._key_prefix}marker", BLOCK_S)
         while not self._stopping:
             self._bell.ask(ring)
-            found: Any = read_fetched(self._wire.ask(self._frames.fetch.fill(_now(), self._fetch_options)))
+            found: Any = read_fetched(self._wire.ask(self._frames.fetch.fill(b"%d" % _now(), self._fetch_options)))
             while isinstance(found, Fetched):
                 _run(self._consume(json.loads(found.raw[b"data"])))
                 found = self._complete(found.job_id)
@@ -103,7 +77,7 @@ class Worker:
         """Write the result; gives what was fetched along with it."""
         frame = self._frames.complete[True]
         key = f"{self._key_prefix}{job_id}".encode()
-        call = (frame, (key, job_id.encode(), _now(), b"null", self._finish_options))
+        call = (frame, (key, job_id.encode(), b"%d" % _now(), b"null", self._finish_options))
         settled: Any = read_settled(self._wire.ask(frame.batch.alone(call)))
         return settled.next
 
@@ -112,13 +86,13 @@ class Bare:
     """A producer, or a worker on the first queue."""
 
     def __init__(self) -> None:
-        self._wires: list[Socket] = []
+        self._wires: list[Wire] = []
         self._producer: Producer | None = None
         self._worker: Worker | None = None
 
     async def start(self, order: child.Order, consume: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
         """As the protocol says."""
-        self._wires = [Socket(order.port), Socket(order.port)]
+        self._wires = [Wire(order.port), Wire(order.port)]
         if order.role == "producer":
             self._producer = Producer(self._wires[0], order.queues[0])
         else:
@@ -152,8 +126,8 @@ def _run(consumer: Any) -> None:
     raise RuntimeError("the consumer awaits something, which a worker without a loop cannot do")
 
 
-def _now() -> bytes:
-    return b"%d" % (time.time_ns() // 1_000_000)
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 if __name__ == "__main__":
