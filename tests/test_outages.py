@@ -170,9 +170,10 @@ async def test_a_finish_whose_reply_is_lost_counts_once(line: tuple[Proxy, Desk,
     assert "stc" not in await direct.job(job_id)
 
 
+@pytest.mark.parametrize("priority", [0, 3])
 @pytest.mark.parametrize("raised", [Delay(0.5), RateLimited(0.5)])
 async def test_a_move_whose_reply_is_lost_is_no_lost_lease(
-    line: tuple[Proxy, Desk, Desk], raised: Delay | RateLimited
+    line: tuple[Proxy, Desk, Desk], raised: Delay | RateLimited, priority: int
 ) -> None:
     proxy, behind, direct = line
     runs = 0
@@ -185,7 +186,7 @@ async def test_a_move_whose_reply_is_lost_is_no_lost_lease(
             raise raised
 
     processor = await behind.processor(consumer)
-    await direct.jobs.add("once", {})
+    await direct.jobs.add("once", {}, priority=priority)
     await eventually(lambda: proxy.swallowed)
     proxy.heal()
     await direct.settled(1)

@@ -15,6 +15,7 @@ import msgpack
 from auth_worker.broker.batches import MOST_BATCHED
 from auth_worker.broker.connection import Call
 from auth_worker.broker.frames import FinishOptions, WorkerFrames, frame_scripts
+from auth_worker.broker.job_view import JobView
 from auth_worker.broker.letters import ADD_LETTER, LetterBox
 from auth_worker.broker.link import Link
 from auth_worker.broker.replies import Fetched, Nothing, Settled, fetched, read_fetched, read_last, read_settled
@@ -85,6 +86,7 @@ class Store:
         self.key_prefix = f"{prefix}:{queue}:"
         self._key_prefix = self.key_prefix.encode()
         self._frames = WorkerFrames(prefix, queue, config, name)
+        self._view = JobView(link, prefix, queue)
         self._fetch_options: dict[str, bytes] = {}
         self._lock_duration = config.lock_duration
 
@@ -159,16 +161,12 @@ class Store:
             case Retry():
                 return int(made or 0) >= run.job.attempt
             case Postpone():
-                return await self._stands_in("delayed", run)
+                return await self._view.state(run.job.id) == "delayed"
             case AwaitChildren():
-                return await self._stands_in("waiting-children", run)
+                return await self._view.state(run.job.id) == "waiting-children"
             case HandBack() | Throttle():
-                return await self.link.execute("LPOS", f"{self.key_prefix}wait", _bytes(run.job.id)) is not None
+                return await self._view.state(run.job.id) in ("wait", "prioritized")
         return False
-
-    async def _stands_in(self, state: str, run: Settling) -> bool:
-        score = await self.link.execute("ZSCORE", f"{self.key_prefix}{state}", _bytes(run.job.id))
-        return score is not None
 
     def forget(self, token: str) -> None:
         """Drop what is kept for a token that will not be used again."""
