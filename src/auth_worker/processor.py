@@ -86,7 +86,6 @@ class QueueProcessorService:
             bus=self.runtime.bus,
         )
         self._running = self._initialized = False
-        self._paused = False
         self._tenancy: Tenancy | None = None
         self._stop_watching: list[Callable[[], None]] = []
         self.worker_name = self.config.name or self.runtime.worker_name
@@ -99,7 +98,7 @@ class QueueProcessorService:
     @property
     def is_paused(self) -> bool:
         """Whether it takes no jobs for now."""
-        return self._paused
+        return self._runs.paused
 
     @property
     def active(self) -> int:
@@ -144,21 +143,21 @@ class QueueProcessorService:
         await self._watch_over()
         self._running = True
         runtime.bus.emit(ProcessorChanged(self.queue_name, "ready"))
-        if not self._paused:
+        if not self._runs.paused:
             self._intake.open()
 
     async def pause(self) -> None:
         """Take no more jobs; returns once none can start any more. Running jobs go on."""
-        self._paused = self._runs.paused = True
+        self._runs.paused = True
         if self._running:
             await self._intake.close()
             await asyncio.sleep(0)  # a job that came just before starts before this returns, not after
-        if self._paused:  # still
+        if self._runs.paused:  # still
             self.runtime.bus.emit(ProcessorChanged(self.queue_name, "paused"))
 
     async def resume(self) -> None:
         """Take jobs again, unless it is being closed."""
-        self._paused = self._runs.paused = False
+        self._runs.paused = False
         if self._running and not self._runs.draining:
             self._intake.open()
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "resumed"))
@@ -202,7 +201,7 @@ class QueueProcessorService:
             healthy=not reasons,
             queue_name=self.queue_name,
             is_running=self._running,
-            is_paused=self._paused,
+            is_paused=self._runs.paused,
             metrics=self.get_metrics(),
             reasons=reasons,
         )
