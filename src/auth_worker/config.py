@@ -6,16 +6,13 @@ write them.
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,7 +21,36 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from auth_worker.config_errors import configuration_error
+from auth_worker.environment import config_file, refuse_unknown_environment
 from auth_worker.errors import ConfigurationError
+from auth_worker.worker_config import (
+    WORKER_CONFIG,
+    Backoff,
+    FrozenModel,
+    Limiter,
+    LogLevel,
+    QueueMetricsConfig,
+    Retention,
+    WorkerConfig,
+)
+
+__all__ = [
+    "EMAIL_JOB_TYPES",
+    "QUEUE_NAMES",
+    "SMS_JOB_TYPES",
+    "WORKER_CONFIG",
+    "Backoff",
+    "EmailJobType",
+    "HttpToken",
+    "Limiter",
+    "QueueMetricsConfig",
+    "QueueName",
+    "Retention",
+    "Settings",
+    "SmsJobType",
+    "WorkerConfig",
+]
 
 
 class QueueName(StrEnum):
@@ -51,105 +77,12 @@ class SmsJobType(StrEnum):
     SEND_OTP = "sendOtp"
 
 
-UNION_MEMBERS = frozenset(("int", "float", "str", "bool", "Backoff", "Retention"))
-"""What pydantic adds to the name of a field that may be of several types."""
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 QUEUE_NAMES = QueueName
 EMAIL_JOB_TYPES = EmailJobType
 SMS_JOB_TYPES = SmsJobType
 
 
-class _Frozen(BaseModel):
-    """Immutable, strict about unknown keys, snake_case in Python and camelCase in JSON."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        populate_by_name=True,
-        alias_generator=to_camel,
-        hide_input_in_errors=True,
-    )
-
-
-class Backoff(_Frozen):
-    """How long a failed job waits before its next attempt (ms), as BullMQ's ``backoff`` option."""
-
-    type: Literal["fixed", "exponential"] = "exponential"
-    delay: int = Field(default=1000, ge=0)
-    jitter: float = Field(default=0, ge=0, le=1)
-
-
-class Retention(_Frozen):
-    """How many finished jobs stay in Redis: the newest ``count``, or those younger than ``age`` seconds.
-
-    A ``count`` of -1 keeps all, 0 none. ``limit`` bounds how many are removed at a time.
-    """
-
-    count: int | None = Field(default=None, ge=-1)
-    age: int | None = Field(default=None, ge=0)
-    limit: int | None = Field(default=None, ge=1)
-
-
-class Limiter(_Frozen):
-    """At most ``max`` jobs every ``duration`` ms, over all workers of the queue."""
-
-    max: int = Field(ge=1)
-    duration: int = Field(ge=1)
-
-
-class QueueMetricsConfig(_Frozen):
-    """BullMQ's own per-minute metrics, as Bull Board draws them."""
-
-    max_data_points: int = Field(default=20160, ge=1)
-
-
-class WorkerConfig(_Frozen):
-    """How a queue is worked. Retry and retention apply only where the job itself says nothing.
-
-    ``log_level`` is for the lines of this queue and its consumer, None as the settings say. Of the lines of
-    completed jobs one in ``log_sample`` is written.
-
-    Raises ``ConfigurationError`` naming the field when a value is wrong or a key is unknown.
-    """
-
-    concurrency: int = Field(default=5, ge=1, le=10_000)
-    attempts: int = Field(default=3, ge=1, le=100)
-    backoff: Backoff = Backoff()
-    remove_on_complete: Retention = Retention(count=1000)
-    remove_on_fail: Retention = Retention(count=5000)
-    stalled_interval: int = Field(default=60_000, ge=10)
-    lock_duration: int = Field(default=60_000, ge=100)
-    drain_delay: int = Field(default=500, ge=1)
-    max_stalled_count: int = Field(default=3, ge=0)
-    limiter: Limiter | None = None
-    timeout: int | None = Field(default=None, ge=1)
-    name: str | None = Field(default=None, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    metrics: QueueMetricsConfig | None = None
-    log_level: LogLevel | None = None
-    log_sample: int = Field(default=1, ge=1, le=1_000_000)
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise configuration_error("worker_config", error, type(self)) from error
-
-    @classmethod
-    def of(cls, value: WorkerConfig | Mapping[str, Any]) -> WorkerConfig:
-        """Take a config as it is, or build one from a mapping with snake_case or camelCase keys."""
-        if isinstance(value, WorkerConfig):
-            return value
-        if not isinstance(value, Mapping):
-            raise ConfigurationError(
-                f"worker_config must be a WorkerConfig or a mapping, not {type(value).__name__}"
-            )
-        return cls(**{str(key): field for key, field in value.items()})
-
-
-WORKER_CONFIG = WorkerConfig()
-
-
-class HttpToken(_Frozen):
+class HttpToken(FrozenModel):
     """A token of the HTTP port: an ``admin`` may do all, a ``reader`` may look at all and change nothing."""
 
     token: SecretStr = Field(min_length=1)
@@ -261,33 +194,3 @@ class Settings(BaseSettings):
         if os.environ.get("AUTH_WORKER_CONFIG") and not file.is_file():
             raise ConfigurationError(f"environment: AUTH_WORKER_CONFIG names {file}, and there is no such file")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
-
-
-def config_file() -> Path:
-    """The file of settings: ``AUTH_WORKER_CONFIG``, or ``auth-worker.toml`` in the current folder."""
-    return Path(os.environ.get("AUTH_WORKER_CONFIG") or "auth-worker.toml")
-
-
-def refuse_unknown_environment(environment: Mapping[str, str], fields: Iterable[str]) -> None:
-    """Raise ``ConfigurationError`` for an ``AUTH_WORKER_*`` variable that no setting reads."""
-    known = {f"AUTH_WORKER_{field.upper()}" for field in fields} | {"AUTH_WORKER_CONFIG"}
-    for name in environment:
-        if name.startswith("AUTH_WORKER_") and name not in known:
-            raise ConfigurationError(f"environment: {name} is not a setting{_nearest(name, known)}")
-
-
-def configuration_error(what: str, error: ValidationError, model: type[BaseModel]) -> ConfigurationError:
-    """Turn pydantic's report into one sentence a field; values are left out, since they may be secret."""
-    sentences = []
-    for problem in error.errors(include_url=False, include_input=False):
-        field = ".".join(str(part) for part in problem["loc"] if part not in UNION_MEMBERS) or what
-        if problem["type"] == "extra_forbidden":
-            sentences.append(f"{field} is not known{_nearest(field, model.model_fields)}")
-        else:
-            sentences.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}")
-    return ConfigurationError(f"{what}: " + "; ".join(sentences))
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {matches[0]}?" if matches else ""

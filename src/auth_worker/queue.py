@@ -18,7 +18,8 @@ from auth_worker.broker.embedded import EmbeddedBroker
 from auth_worker.broker.link import Link
 from auth_worker.broker.producer import Producer
 from auth_worker.broker.schedulers import Schedulers
-from auth_worker.config import Backoff, Retention, Settings, configuration_error
+from auth_worker.config import Backoff, Retention, Settings
+from auth_worker.config_errors import configuration_error
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import check_job_id, check_queue_name
 from auth_worker.outcome import encode_json
