@@ -6,86 +6,26 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
-
-from auth_worker.broker.additions import AddFrame, add_scripts
+from auth_worker.broker.additions import add_scripts
 from auth_worker.broker.address import Address
-from auth_worker.broker.connection import Call
 from auth_worker.broker.embedded import EmbeddedBroker
 from auth_worker.broker.link import Link
 from auth_worker.broker.producer import Producer
 from auth_worker.broker.schedulers import Schedulers
-from auth_worker.config import Backoff, Retention, Settings
-from auth_worker.config_errors import configuration_error
-from auth_worker.errors import ConfigurationError
-from auth_worker.names import check_job_id, check_queue_name
-from auth_worker.outcome import encode_json
+from auth_worker.config import Settings
+from auth_worker.job_encoder import JobEncoder, parts_of
+from auth_worker.job_options import LONGEST_DELAY, MAX_PRIORITY, JobOptions, job_options
+from auth_worker.names import check_queue_name
 from auth_worker.telemetry import open_telemetry
 
 if TYPE_CHECKING:
     from auth_worker.telemetry.tracing import Telemetry
 
+__all__ = ["ADD_TIMEOUT", "LONGEST_DELAY", "MAX_PRIORITY", "JobOptions", "JobQueue", "job_options"]
+
 ADD_TIMEOUT = 10.0
-MAX_PRIORITY = 2**21 - 1
-LONGEST_DELAY = 10 * 365 * 86_400_000
-MOST_KINDS = 1000
-PARTS = frozenset(("name", "data", "opts"))
-PERSONAL = frozenset(("jobId", "timestamp", "deduplication", "parent", "tm"))
-"""Options that differ from job to job: those with one of them are judged anew for each."""
-
-
-class JobOptions(BaseModel):
-    """The options of one job, as BullMQ's ``JobsOptions``; snake_case here, camelCase accepted too.
-
-    ``delay`` is ms. What is None is left to the worker and to BullMQ. ``telemetry_metadata`` is the trace the job
-    belongs to, a carrier as JSON; without it, and without ``omit_context``, that is the caller's.
-    """
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, alias_generator=to_camel)
-
-    job_id: str | None = None
-    delay: int | None = Field(default=None, ge=0, le=LONGEST_DELAY)
-    attempts: int | None = Field(default=None, ge=0, le=1000)
-    backoff: int | Backoff | None = None
-    priority: int | None = Field(default=None, ge=0, le=MAX_PRIORITY)
-    lifo: bool | None = None
-    timestamp: int | None = Field(default=None, ge=0)
-    remove_on_complete: bool | int | Retention | None = None
-    remove_on_fail: bool | int | Retention | None = None
-    keep_logs: int | None = Field(default=None, ge=0)
-    stack_trace_limit: int | None = Field(default=None, ge=0)
-    size_limit: int | None = Field(default=None, ge=1, exclude=True)
-    deduplication: dict[str, Any] | None = None
-    parent: dict[str, str] | None = None
-    fail_parent_on_failure: bool | None = None
-    continue_parent_on_failure: bool | None = None
-    ignore_dependency_on_failure: bool | None = None
-    remove_dependency_on_failure: bool | None = None
-    telemetry_metadata: str | None = Field(
-        default=None, validation_alias=AliasChoices("telemetryMetadata", "tm"), serialization_alias="tm"
-    )
-    omit_context: bool | None = Field(
-        default=None, validation_alias=AliasChoices("omitContext", "omc"), serialization_alias="omc"
-    )
-
-    def wire(self) -> dict[str, Any]:
-        """What goes into Redis: BullMQ's names, without what was not said."""
-        return self.model_dump(by_alias=True, exclude_none=True)
-
-
-class _Kind(NamedTuple):
-    """Options that were checked, and as they are stored; with a ``frame`` where jobs may share them.
-
-    ``longest`` is the most bytes that the data of such a job may have.
-    """
-
-    options: JobOptions
-    wire: dict[str, Any]
-    longest: int
-    frame: AddFrame | None
 
 
 class JobQueue:
@@ -113,10 +53,7 @@ class JobQueue:
         self._address = (
             Address.of(connection).serving(self.settings.prefix, name) if connection is not None else None
         )
-        self._defaults = dict(default_options or {})
-        job_options(self._defaults)
-        self._kinds: dict[str, _Kind | None] = {}
-        """By the options as they are given; None for those that one job had so far."""
+        self._encoder = JobEncoder(name, self.settings, default_options or {})
         self._timeout = timeout
         self._connecting = asyncio.Lock()
         self._link: Link | None = None
@@ -132,7 +69,8 @@ class JobQueue:
         producer = self._producer or await self._connect()
         if self._telemetry is not None:
             return (await self.add_bulk([{"name": name, "data": data, "opts": options}]))[0]
-        call = self._call(producer, name, data, options, round(time.time() * 1000), None)
+        now = round(time.time() * 1000)
+        call = self._encoder.encode(name, data, options, new_id=producer.new_id, now=now)
         return await producer.add_one(call, self._timeout)
 
     async def add_bulk(self, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -153,7 +91,8 @@ class JobQueue:
         self, producer: Producer, jobs: Iterable[Mapping[str, Any]], metadata: str | None = None
     ) -> list[str]:
         now = round(time.time() * 1000)
-        calls = [self._call(producer, *_parts(job), now, metadata) for job in jobs]
+        encode, new_id = self._encoder.encode, producer.new_id
+        calls = [encode(*parts_of(job), new_id=new_id, now=now, metadata=metadata) for job in jobs]
         return await producer.add(calls, self._timeout)
 
     async def upsert_job_scheduler(
@@ -185,7 +124,7 @@ class JobQueue:
             "endDate": end_date,
         }
         given = {key: value for key, value in repeat.items() if value is not None}
-        wire = job_options({**self._defaults, **options}).wire()
+        wire = self._encoder.options(options).wire()
         return await self._schedulers().upsert(scheduler_id, given, name, data, wire)
 
     async def remove_job_scheduler(self, scheduler_id: str) -> bool:
@@ -214,50 +153,6 @@ class JobQueue:
     ) -> None:
         await self.close()
 
-    def _call(
-        self, producer: Producer, name: Any, data: Any, given: Mapping[str, Any], now: int, metadata: str | None
-    ) -> Call:
-        """What adds one job; ``metadata`` is its trace, unless the job has its own or wants none."""
-        if not isinstance(name, str) or not name:
-            raise ConfigurationError(f"name must be a text that is not empty, not {name!r:.80}")
-        options, wire, longest, frame = self._kinds.get(repr(given)) or self._judge(producer, given)
-        if metadata is not None and not options.omit_context:
-            wire, frame = {"tm": metadata, **wire}, None
-        try:
-            text = encode_json(data)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"data of job {name!r} is not JSON: {error}") from error
-        if len(text) > longest:
-            raise self._too_long(name, len(text), longest)
-        job_id = check_job_id(options.job_id) if options.job_id is not None else producer.new_id()
-        try:
-            if frame is not None:
-                return frame.call((name, text, job_id, now))
-            return producer.additions.call((name, text, job_id, options.timestamp or now), wire)
-        except UnicodeEncodeError as error:
-            raise ConfigurationError(f"job {name!r} cannot be written as UTF-8: {error.reason}") from error
-
-    def _judge(self, producer: Producer, given: Mapping[str, Any]) -> _Kind:
-        """Check a job's options; what is found serves for every job with the same ones, from the second on."""
-        options = job_options({**self._defaults, **given})
-        wire = options.wire()
-        longest = min(options.size_limit or self.settings.max_payload_bytes, self.settings.max_payload_bytes)
-        unframed = _Kind(options, wire, longest, None)
-        if not PERSONAL.isdisjoint(wire):
-            return unframed
-        key = repr(given)
-        if key not in self._kinds:  # a frame pays from the second job on, and each job may have a delay of its own
-            if len(self._kinds) >= MOST_KINDS:
-                self._kinds.clear()
-            self._kinds[key] = None
-            return unframed
-        kind = self._kinds[key] = unframed._replace(frame=producer.additions.frame(wire))
-        return kind
-
-    def _too_long(self, name: str, length: int, longest: int) -> ConfigurationError:
-        what = "max_payload_bytes" if longest == self.settings.max_payload_bytes else "size_limit"
-        return ConfigurationError(f"data of job {name!r} has {length} bytes, more than {what} allows: {longest}")
-
     async def _connect(self) -> Producer:
         if self._producer is not None:
             return self._producer
@@ -275,20 +170,5 @@ class JobQueue:
                 await link.start(self._timeout)
                 self._telemetry = open_telemetry(self.settings, self.settings.name or "")
                 self._link = link
-                self._producer = Producer(link, self.settings.prefix, self.name)
+                self._producer = Producer(link)
         return self._producer
-
-
-def _parts(job: Mapping[str, Any]) -> tuple[Any, Any, Mapping[str, Any]]:
-    if not PARTS.issuperset(job):
-        unknown = ", ".join(sorted(map(str, set(job) - PARTS)))
-        raise ConfigurationError(f"a job has name, data and opts, not {unknown}")
-    return job.get("name"), job.get("data"), job.get("opts") or {}
-
-
-def job_options(options: Mapping[str, Any]) -> JobOptions:
-    """Check a job's options. Raises ``ConfigurationError`` naming the field."""
-    try:
-        return JobOptions(**options)
-    except ValidationError as error:
-        raise configuration_error("job options", error, JobOptions) from error

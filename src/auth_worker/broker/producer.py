@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from auth_worker.broker.additions import Additions
 from auth_worker.broker.connection import Call
 from auth_worker.broker.link import Link
 from auth_worker.errors import BrokerError, BrokerUnavailableError
@@ -23,11 +22,10 @@ REFUSALS = {-5: "its parent job does not exist", -7: "its parent job cannot be r
 
 
 class Producer:
-    """Adds jobs to one queue."""
+    """Makes the calls that add jobs, over one connection."""
 
-    def __init__(self, link: Link, prefix: str, queue: str) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self.additions = Additions(prefix, queue)
         self._id, self._added = uuid.uuid4().hex, 0
 
     def new_id(self) -> str:

@@ -1,0 +1,62 @@
+"""The options of a job, as a producer gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from auth_worker.config_errors import configuration_error
+from auth_worker.worker_config import Backoff, Retention
+
+MAX_PRIORITY = 2**21 - 1
+LONGEST_DELAY = 10 * 365 * 86_400_000
+
+
+class JobOptions(BaseModel):
+    """The options of one job, as BullMQ's ``JobsOptions``; snake_case here, camelCase accepted too.
+
+    ``delay`` is ms. What is None is left to the worker and to BullMQ. ``telemetry_metadata`` is the trace the job
+    belongs to, a carrier as JSON; without it, and without ``omit_context``, that is the caller's.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+    job_id: str | None = None
+    delay: int | None = Field(default=None, ge=0, le=LONGEST_DELAY)
+    attempts: int | None = Field(default=None, ge=0, le=1000)
+    backoff: int | Backoff | None = None
+    priority: int | None = Field(default=None, ge=0, le=MAX_PRIORITY)
+    lifo: bool | None = None
+    timestamp: int | None = Field(default=None, ge=0)
+    remove_on_complete: bool | int | Retention | None = None
+    remove_on_fail: bool | int | Retention | None = None
+    keep_logs: int | None = Field(default=None, ge=0)
+    stack_trace_limit: int | None = Field(default=None, ge=0)
+    size_limit: int | None = Field(default=None, ge=1, exclude=True)
+    deduplication: dict[str, Any] | None = None
+    parent: dict[str, str] | None = None
+    fail_parent_on_failure: bool | None = None
+    continue_parent_on_failure: bool | None = None
+    ignore_dependency_on_failure: bool | None = None
+    remove_dependency_on_failure: bool | None = None
+    telemetry_metadata: str | None = Field(
+        default=None, validation_alias=AliasChoices("telemetryMetadata", "tm"), serialization_alias="tm"
+    )
+    omit_context: bool | None = Field(
+        default=None, validation_alias=AliasChoices("omitContext", "omc"), serialization_alias="omc"
+    )
+
+    def wire(self) -> dict[str, Any]:
+        """What goes into Redis: BullMQ's names, without what was not said."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+def job_options(options: Mapping[str, Any]) -> JobOptions:
+    """Check a job's options. Raises ``ConfigurationError`` naming the field."""
+    try:
+        return JobOptions(**options)
+    except ValidationError as error:
+        raise configuration_error("job options", error, JobOptions) from error
