@@ -141,6 +141,13 @@ class DeadLettersReconciled(NamedTuple):
     added: int
 
 
+class SchedulersRevived(NamedTuple):
+    """These job schedulers had no next iteration any more; they have one again."""
+
+    queue: str
+    scheduler_ids: tuple[str, ...]
+
+
 class OperatorChange(NamedTuple):
     """``who`` (the name of a token) has done ``action`` to so many ``jobs``.
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.link import Link
 from auth_worker.broker.reconciliation import Reconciliation
+from auth_worker.broker.schedulers import REMEDY, Schedulers
 from auth_worker.broker.scripts import builders
 from auth_worker.config import Settings, WorkerConfig
 from auth_worker.errors import BrokerError
-from auth_worker.events import DeadLettersReconciled, EventBus, JobsRecovered, Problem
+from auth_worker.events import DeadLettersReconciled, EventBus, JobsRecovered, Problem, SchedulersRevived
 from auth_worker.messages import WORKER_ERRORS
+
+REMIND_S = 3600.0
+"""How often (s) to name job schedulers that cannot be read, while they stay so."""
 
 
 class StalledCheck:
@@ -83,3 +88,41 @@ class DeadLetterCare:
             except BrokerError as error:
                 self._bus.emit(Problem(WORKER_ERRORS.DEAD_LETTER_FAILED, self._queue, str(error)))
             await asyncio.sleep(interval)
+
+
+class SchedulerCare:
+    """Lets job schedulers go on that have lost their next iteration, and names those that cannot be read.
+
+    An iteration whose successor could not be created (its time zone was not known, Redis refused) leaves its
+    scheduler in Redis without a job; so does one that a worker of another version could not read.
+    """
+
+    def __init__(self, link: Link, settings: Settings, queue: str, bus: EventBus) -> None:
+        self._link = link
+        self._schedulers = Schedulers(link, settings.prefix, queue)
+        self._interval = settings.reconcile_interval
+        self._queue = queue
+        self._bus = bus
+        self._named: list[str] = []
+        self._named_at = -REMIND_S
+
+    async def run(self) -> None:
+        """Take care for ever; the first pass is at once."""
+        while True:
+            await self._link.wait_up()
+            try:
+                revived, unreadable = await self._schedulers.revive()
+            except BrokerError as error:
+                self._bus.emit(Problem(WORKER_ERRORS.MAINTENANCE_FAILED, self._queue, f"job schedulers: {error}"))
+            else:
+                if revived:
+                    self._bus.emit(SchedulersRevived(self._queue, tuple(revived)))
+                self._name(unreadable)
+            await asyncio.sleep(self._interval)
+
+    def _name(self, unreadable: list[str]) -> None:
+        if unreadable and (unreadable != self._named or time.monotonic() - self._named_at >= REMIND_S):
+            self._named_at = time.monotonic()
+            detail = f"{'; '.join(unreadable)}. No iteration follows until that is mended: {REMEDY}"
+            self._bus.emit(Problem(WORKER_ERRORS.SCHEDULER_STOPPED, self._queue, detail))
+        self._named = unreadable

@@ -29,7 +29,7 @@ from auth_worker.intake import Intake
 from auth_worker.job import Job
 from auth_worker.lease import Tenancy
 from auth_worker.logs import open_log
-from auth_worker.maintenance import DeadLetterCare, StalledCheck
+from auth_worker.maintenance import DeadLetterCare, SchedulerCare, StalledCheck
 from auth_worker.names import check_queue_name
 from auth_worker.observers.logs import LogObserver
 from auth_worker.outcome import Cause
@@ -257,7 +257,8 @@ class QueueProcessorService:
         check = StalledCheck(
             connections.watch_link, runtime.settings.prefix, self.queue_name, self.config, runtime.bus
         )
-        self._stop_watching = [runtime.watch.keep_going(check.run, runtime.report)]
+        care = SchedulerCare(self.connections.watch_link, runtime.settings, self.queue_name, runtime.bus)
+        self._stop_watching = [runtime.watch.keep_going(part.run, runtime.report) for part in (check, care)]
         if self.dead_letter_queue_name is not None:
             self._stop_watching.append(runtime.watch.keep_going(self._dead_letter_care().run, runtime.report))
 

@@ -200,6 +200,22 @@ async def test_failed_jobs_without_a_letter_are_found(desk: Desk, operations: Op
     assert f"{QUEUE} (1)" in letters.detail
 
 
+async def test_schedulers_that_cannot_be_read_or_have_stopped_are_found(
+    desk: Desk, operations: Operations
+) -> None:
+    await desk.jobs.upsert_job_scheduler("hourly", name="n", every=3_600_000, limit=9)
+    await desk.jobs.upsert_job_scheduler("nightly", name="n", pattern="0 3 * * *", tz="europe/berlin")
+    schedulers = finding(await operations.doctor.examine(), "schedulers")
+    assert (schedulers.level, schedulers.detail) == ("ok", "2 found, each with its next iteration")
+    await desk.redis.hset(f"bull:{QUEUE}:repeat:nightly", "tz", "Mars/Base")
+    await desk.redis.zadd(f"bull:{QUEUE}:repeat", {"hourly": int(time.time() * 1000) - 300_000})
+    found = [each for each in (await operations.doctor.examine()).findings if each.name == "schedulers"]
+    assert [each.level for each in found] == ["fail", "fail"]
+    assert f"{QUEUE}: 'nightly': tz: time zone 'Mars/Base' is not known" in found[0].detail
+    assert "upsert" in found[0].remedy
+    assert f"have no next iteration: {QUEUE}: 'hourly'" in found[1].detail
+
+
 async def test_the_printed_permissions_are_enough() -> None:
     """A worker, a producer and an operator do their work as a user who may do no more, and nothing is refused."""
     with Server() as server:

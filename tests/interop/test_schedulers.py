@@ -72,6 +72,27 @@ async def test_a_cron_scheduler_goes_on(node: NodeSide, queue: str, start_worker
     assert (found["pattern"], found["tz"], found["name"]) == ("* * * * * *", "Europe/Berlin", "tick")
 
 
+@pytest.mark.parametrize("tz", ["utc", "europe/berlin", "UTC+3", "utc-05:30", "local", "PST", 60])
+async def test_a_scheduler_in_any_zone_that_node_takes_goes_on(
+    node: NodeSide, queue: str, start_worker: StartWorker, tz: str | int
+) -> None:
+    consumer = Iterations()
+    await start_worker(queue, consumer)
+    await node.queue(
+        queue, "upsertJobScheduler", "nightly", {"pattern": "* * * * * *", "tz": tz}, {"name": "tick"}
+    )
+    await consumer.reach(2)
+
+
+async def test_numbers_that_node_was_given_as_texts_count(
+    node: NodeSide, queue: str, start_worker: StartWorker
+) -> None:
+    consumer = Iterations()
+    await start_worker(queue, consumer)
+    await node.queue(queue, "upsertJobScheduler", "nightly", {"every": "50", "limit": "3"}, {"name": "tick"})
+    await node.until_counts(queue, completed=3)
+
+
 async def test_a_scheduler_with_a_limit_ends_there(node: NodeSide, queue: str, start_worker: StartWorker) -> None:
     consumer = Iterations()
     await start_worker(queue, consumer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from auth_worker.admin.doctor_queues import queue_findings
+from auth_worker.admin.doctor_schedulers import scheduler_findings
 from auth_worker.admin.models import Diagnosis, Finding
 from auth_worker.admin.queues import QueueOperations
 from auth_worker.broker.link import Link
@@ -104,7 +105,12 @@ class Doctor:
         return [_ok("clock", detail)]
 
     async def _look_at_queues(self) -> list[Finding]:
-        return await queue_findings(self._link, self._prefix, await self._queues.overview())
+        found = await self._queues.overview()
+        names = [queue.name for queue in found.queues]
+        return [
+            *await queue_findings(self._link, self._prefix, found),
+            *await scheduler_findings(self._link, self._prefix, names),
+        ]
 
 
 ACL_REMEDY = "give the user what `auth-worker doctor --acl` prints"

@@ -12,10 +12,11 @@ import calendar
 import re
 import time
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta, timezone, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
+
+from auth_worker.broker.zones import find_zone
 
 ALIASES = {
     "@yearly": "0 0 0 1 1 *",
@@ -39,7 +40,6 @@ SEARCHED_DAYS = 41 * 366
 """How far to look for a day: the rarest ones, as a fifth Monday of February, come back within 40 years."""
 _ATOM = re.compile(r"(\d+)(?:-(\d+))?(?:/(\d+))?", re.ASCII)
 _HASH = re.compile(r"H(?:\((\d+)-(\d+)\))?(?:/(\d+))?", re.ASCII)
-_OFFSET = re.compile(r"utc([+-]\d{1,2})(?::(\d\d))?", re.ASCII | re.IGNORECASE)
 
 
 class Cron(NamedTuple):
@@ -97,13 +97,15 @@ class RepeatStrategy:
         return None if end is not None and due > int(end) else due
 
 
-def next_time(pattern: str, after: int, tz: str | None = None, seed: str = "") -> int:
+def next_time(pattern: str, after: int, tz: Any = None, seed: str = "") -> int:
     """When ``pattern`` fires first after ``after``; both epoch ms.
 
-    ``tz`` is an IANA name or ``UTC+3``; without it the machine's own zone counts, as in Node. ``seed`` decides
-    what each ``H`` stands for. Raises ``ValueError`` when pattern or zone cannot be read, or no time can come.
+    ``tz`` is a zone as ``find_zone`` reads it; without it the machine's own zone counts, as in Node. ``seed``
+    decides what each ``H`` stands for. Raises ``ValueError`` when pattern or zone cannot be read, or no time can
+    come.
     """
-    cron, zone, since = read_pattern(pattern, seed), _zone(tz), after // 1000
+    cron, (zone, days_s), since = read_pattern(pattern, seed), find_zone(tz), after // 1000
+    since += days_s
     day = datetime.fromtimestamp(since, zone).date() - timedelta(days=1)  # a skipped 23:30 is due a day later
     last = day + timedelta(days=SEARCHED_DAYS)
     while day < last:
@@ -114,7 +116,7 @@ def next_time(pattern: str, after: int, tz: str | None = None, seed: str = "") -
         if cron.falls_on(day) and (due := _first_of(cron, day, zone, since, None)) is not None:
             if cron.falls_on(following):  # its first minutes can come before a time that was skipped
                 due = _first_of(cron, following, zone, since, due) or due
-            return due * 1000
+            return (due - days_s) * 1000
         day = following
     raise ValueError(f"pattern {pattern!r} never fires")
 
@@ -230,15 +232,3 @@ def _random_numbers(seed: str) -> Iterator[float]:
         mixed = (state ^ state >> 15) * (state | 1) & _MASK
         mixed ^= (mixed + (mixed ^ mixed >> 7) * (mixed | 61)) & _MASK
         yield (mixed ^ mixed >> 14) / 2**32
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    if not name:
-        return None
-    try:
-        if offset := _OFFSET.fullmatch(name):
-            hours, minutes = int(offset[1]), int(offset[2] or 0)
-            return timezone(timedelta(hours=hours, minutes=-minutes if offset[1][0] == "-" else minutes))
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"time zone {name!r} is not known") from None

@@ -10,14 +10,15 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from bullmq.job_scheduler import JobScheduler
 
 from auth_worker.broker.cron import RepeatStrategy
 from auth_worker.broker.link import Link
+from auth_worker.broker.repetition import read_repetition
 from auth_worker.broker.scripts import builders
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 from auth_worker.run import Run
@@ -27,6 +28,42 @@ _OLD_KEY = re.compile(r"[^:]*:[^:]*:\d*:[^:]*:(?:\d+|.* .*)", re.ASCII | re.DOTA
 
 A job scheduler may have an id like it.
 """
+MOST_SCHEDULERS = 1000
+"""How many schedulers of a queue are looked at in one pass."""
+REMEDY = "correct it with JobQueue.upsert_job_scheduler or Node's upsertJobScheduler"
+
+
+class StoredScheduler(NamedTuple):
+    """A scheduler as Redis keeps it: its fields, and when its current iteration is due (epoch ms)."""
+
+    scheduler_id: str
+    due: int
+    fields: Mapping[str, str]
+
+    def repetition(self, hash_seed: str | None = None) -> dict[str, Any]:
+        """Its repeat options, with the number of its iterations so far. Raises ``ValueError`` naming the field."""
+        names = ("pattern", "every", "tz", "limit", "offset", "startDate", "endDate")
+        given: dict[str, Any] = {name: self.fields[name] for name in names if name in self.fields}
+        count = {"count": self.fields.get("ic"), "hashSeed": hash_seed}
+        return read_repetition({**given, **{name: value for name, value in count.items() if value is not None}})
+
+    def ended(self) -> bool:
+        """Whether no iteration is to follow: its limit or its end is reached. Raises ``ValueError``."""
+        repeat = self.repetition()
+        limit, end = repeat.get("limit"), repeat.get("endDate")
+        if end is not None and time.time() * 1000 > end:
+            return True
+        if limit is not None and repeat.get("count", 0) >= limit:
+            return True
+        return "pattern" in repeat and RepeatStrategy(self.scheduler_id)(self.due, repeat) is None
+
+    def check(self) -> None:
+        """Raise ``ValueError`` naming the field that cannot be read."""
+        repeat = self.repetition()
+        if "pattern" in repeat:
+            RepeatStrategy(self.scheduler_id)(self.due, repeat)
+        elif not repeat.get("every"):
+            raise ValueError("it has neither a pattern nor every")
 
 
 class Schedulers:
@@ -73,15 +110,72 @@ class Schedulers:
 
     async def _advance(self, scheduler_id: str, run: Run) -> None:
         options = _options_of(run)
-        await self._official(scheduler_id).upsertJobScheduler(
-            scheduler_id,
-            dict(options.get("repeat") or {}),
-            run.job.name,
-            run.job.data,
-            options,
-            override=False,
-            producer_id=run.job.id,
+        try:
+            await self._official(scheduler_id).upsertJobScheduler(
+                scheduler_id,
+                read_repetition(options.get("repeat") or {}),
+                run.job.name,
+                run.job.data,
+                options,
+                override=False,
+                producer_id=run.job.id,
+            )
+        except ValueError as error:
+            raise ValueError(f"job scheduler {scheduler_id!r}: {error}; {REMEDY}") from error
+
+    async def stored(self, latest: int | None = None) -> AsyncIterator[StoredScheduler]:
+        """The schedulers whose current iteration is due by ``latest`` (epoch ms; None: all), in that order.
+
+        Those of BullMQ up to version 5 are left out. Raises ``BrokerError``.
+        """
+        key, most = f"{self._queue.qualifiedName}:repeat", "+inf" if latest is None else str(latest)
+        found = await self._link.execute(
+            "ZRANGEBYSCORE", key, "-inf", most, "WITHSCORES", "LIMIT", "0", str(MOST_SCHEDULERS)
         )
+        for scheduler_id, due in zip(found[::2], found[1::2], strict=True):
+            values = await self._link.execute("HGETALL", key.encode() + b":" + scheduler_id)
+            fields = {_text(name): _text(value) for name, value in zip(values[::2], values[1::2], strict=True)}
+            if "ic" in fields:
+                yield StoredScheduler(_text(scheduler_id), int(float(due)), fields)
+
+    async def stopped(self) -> AsyncIterator[tuple[StoredScheduler, dict[str, Any]]]:
+        """The schedulers that have lost their chain: the current iteration is over, or gone, and there is no next.
+
+        Each with its last iteration's repeat options, as far as they are left. An iteration creates the next one
+        before it ends, so this is none that is about to. Raises ``BrokerError``.
+        """
+        async for found in self.stored(latest=round(time.time() * 1000)):
+            job = f"{self._queue.qualifiedName}:repeat:{found.scheduler_id}:{found.due}"
+            name, finished, options = await self._link.execute("HMGET", job, "name", "finishedOn", "opts")
+            if name is None or finished is not None:
+                yield found, _repeat_in(options)
+
+    async def revive(self) -> tuple[list[str], list[str]]:
+        """Create the next iteration of each stopped scheduler, unless it has reached its limit or end.
+
+        The script takes the current iteration for the producer, and does nothing once the scheduler has gone on:
+        of several workers one creates it. Returns the ids of the revived, and what is wrong with those that cannot
+        be read. Raises ``BrokerError``. Source: updateJobScheduler-12.lua.
+        """
+        revived: list[str] = []
+        unreadable: list[str] = []
+        async for found, last in self.stopped():
+            scheduler_id = found.scheduler_id
+            try:
+                job = await self._official(scheduler_id).upsertJobScheduler(
+                    scheduler_id,
+                    found.repetition(last.get("hashSeed")),
+                    found.fields.get("name", ""),
+                    None,  # the script takes the data that the scheduler keeps
+                    {**json.loads(found.fields.get("opts") or "{}"), "prevMillis": found.due},
+                    override=False,
+                    producer_id=f"repeat:{scheduler_id}:{found.due}",
+                )
+            except ValueError as error:
+                unreadable.append(f"job scheduler {scheduler_id!r}: {error}")
+            else:
+                revived += [] if job is None else [scheduler_id]
+        return revived, unreadable
 
     async def upsert(
         self,
@@ -97,7 +191,7 @@ class Schedulers:
         """
         try:
             job = await self._official(scheduler_id).upsertJobScheduler(
-                scheduler_id, dict(repeat), name, data, dict(options), override=True
+                scheduler_id, read_repetition(repeat), name, data, dict(options), override=True
             )
         except ValueError as error:
             raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}") from error
@@ -116,5 +210,14 @@ def _options_of(run: Run) -> dict[str, Any]:
     return options
 
 
+def _repeat_in(options: bytes | None) -> dict[str, Any]:
+    """The repeat options in a job's ``opts``, as far as they can be read."""
+    try:
+        repeat = json.loads(options or b"{}").get("repeat")
+    except (ValueError, AttributeError):
+        return {}
+    return repeat if isinstance(repeat, dict) else {}
+
+
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

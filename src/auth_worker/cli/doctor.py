@@ -31,7 +31,8 @@ def doctor(
     """Examine Redis and the queues, and say what to do about what is wrong.
 
     Looked at: version, role, eviction policy, memory, persistence, permissions, scripts, latency, clock; queues
-    nobody works on or that are paused, active jobs whose worker is dead, failed jobs without their dead letter.
+    nobody works on or that are paused, active jobs whose worker is dead, failed jobs without their dead letter;
+    job schedulers that cannot be read or have stopped.
 
     Exit codes: 0 fit, 1 error, 2 usage, 3 something must be mended, 4 broker unreachable.
 

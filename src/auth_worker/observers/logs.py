@@ -29,6 +29,7 @@ from auth_worker.events import (
     OperatorChange,
     Problem,
     ProcessorChanged,
+    SchedulersRevived,
 )
 from auth_worker.logs import LineSink, Log, set_queue_level
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
@@ -122,6 +123,7 @@ class LogObserver:
         bus.subscribe(BrokerChanged, self._broker_changed)
         bus.subscribe(LoopBlocked, self._loop_blocked)
         bus.subscribe(DeadLettersReconciled, self._reconciled)
+        bus.subscribe(SchedulersRevived, self._revived)
         bus.subscribe(OperatorChange, self._operator_change)
         bus.subscribe(Problem, self._problem)
 
@@ -235,6 +237,14 @@ class LogObserver:
 
     def _reconciled(self, event: DeadLettersReconciled) -> None:
         self._of(event.queue).info(WORKER_MESSAGES.DEAD_LETTERS_RECONCILED, queue=event.queue, added=event.added)
+
+    def _revived(self, event: SchedulersRevived) -> None:
+        self._of(event.queue).warning(
+            WORKER_MESSAGES.SCHEDULERS_REVIVED,
+            queue=event.queue,
+            count=len(event.scheduler_ids),
+            scheduler_ids=event.scheduler_ids[:20],
+        )
 
     def _operator_change(self, event: OperatorChange) -> None:
         self._log.logger.info(
