@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 from auth_worker.broker.connection import Connection
 from auth_worker.broker.remedies import tls_error, with_remedy
 from auth_worker.errors import BrokerError
+from auth_worker.happy_eyeballs import connect
+
+SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
 
 
 class Credentials(NamedTuple):
@@ -24,14 +27,13 @@ class Credentials(NamedTuple):
 
 async def dial(connection: Connection, host: str, port: int, tls: ssl.SSLContext | None) -> None:
     """Connect to ``host``. Raises ``OSError``, or ``BrokerError`` where TLS fails for good."""
+    opened = await connect(host, port, SOCKET_OPTIONS)
+    name = host if tls is not None else None
     loop = asyncio.get_running_loop()
-    # uvloop, which is no BaseEventLoop, knows no happy eyeballs.
-    options: Any = {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
     try:
-        transport, _ = await loop.create_connection(lambda: connection, host, port, ssl=tls, **options)
+        await loop.create_connection(lambda: connection, sock=opened, ssl=tls, server_hostname=name)
     except ssl.SSLError as error:
         raise tls_error(error) from error
-    _tune(transport.get_extra_info("socket"))
 
 
 @contextlib.contextmanager
@@ -61,13 +63,6 @@ async def ask(host: str, port: int, credentials: Credentials, *command: str | in
         answer = await connection.execute(*command)
     connection.close("the question is answered")
     return answer
-
-
-def _tune(sock: socket.socket | None) -> None:
-    if sock is None or sock.family == socket.AF_UNIX:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def _ignore_loss(connection: Connection, error: BrokerError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from email.message import EmailMessage
@@ -16,6 +17,7 @@ from auth_worker.email.connections import Lease, SmtpConnections
 from auth_worker.email.message import serialized
 from auth_worker.email.replies import outcome_of
 from auth_worker.errors import ConfigurationError, InvalidJobDataError
+from auth_worker.happy_eyeballs import connect
 
 Security = Literal["starttls", "tls", "none"]
 
@@ -113,27 +115,27 @@ class SmtpEmailService:
         await self._connections.close()
 
     async def _connect(self) -> aiosmtplib.SMTP:
-        client = aiosmtplib.SMTP(
-            hostname=self._host,
-            port=self._port,
-            username=self._username,
-            password=self._password,
-            local_hostname=self._local_hostname,
-            timeout=self._timeout,
-            use_tls=self._security == "tls",
-            start_tls=self._security == "starttls",
-            tls_context=self._tls,
-        )
-        try:
-            async with asyncio.timeout(self._timeout):
-                await client.connect()
+        async with asyncio.timeout(self._timeout):
+            if self._local_hostname is None:  # a look-up that may take seconds
+                self._local_hostname = await asyncio.to_thread(socket.getfqdn)
+            client = aiosmtplib.SMTP(
+                hostname=self._host,
+                username=self._username,
+                password=self._password,
+                local_hostname=self._local_hostname,
+                timeout=self._timeout,
+                use_tls=self._security == "tls",
+                start_tls=self._security == "starttls",
+                tls_context=self._tls,
+            )
+            try:
+                # Left to itself, aiosmtplib on uvloop waits for each address of the host in turn.
+                await client.connect(sock=await connect(self._host, self._port))
                 if client.is_ehlo_or_helo_needed:
                     await client.ehlo()
-        except BaseException:
-            client.close()
-            raise
-        # Found once by a look-up that may take seconds; the same for every connection.
-        self._local_hostname = client.local_hostname
+            except BaseException:
+                client.close()
+                raise
         return client
 
 
