@@ -93,6 +93,10 @@ def test_every_setting_that_is_named_exists(path: Path) -> None:
         assert name.lower() in Settings.model_fields
 
 
+def test_the_pod_gets_no_variables_of_services() -> None:
+    assert "      enableServiceLinks: false" in (DEPLOY / "kubernetes" / "deployment.yaml").read_text()
+
+
 def test_the_probes_of_the_deployment_are_ours_and_the_grace_outlasts_the_drain() -> None:
     text = (DEPLOY / "kubernetes" / "deployment.yaml").read_text()
     assert re.findall(r"httpGet: \{path: (/\w+)", text) == ["/startupz", "/livez", "/readyz"]

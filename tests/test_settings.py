@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import traceback
 from collections.abc import Callable
@@ -164,7 +165,7 @@ def test_tokens_have_names_and_roles(monkeypatch: pytest.MonkeyPatch, toml: Writ
         ({"http_tokens": {"a": {"token": ""}}}, r"http_tokens\.a\.token"),
         ({"http_tokens": {"a": {"token": CANARY, "role": "god"}}}, r"http_tokens\.a\.role"),
         ({"http_tokens": {"": {"token": CANARY}}}, "http_tokens"),
-        ({"http_tokens": {"a": CANARY}}, r"http_tokens\.a"),
+        ({"http_tokens": {"a": CANARY}}, r"http_tokens: an entry is a name and a table"),
     ],
 )
 def test_tokens_that_cannot_be_told_apart_are_refused(values: dict[str, Any], named: str) -> None:
@@ -201,5 +202,39 @@ def test_a_refused_value_is_in_no_error_or_traceback(line: str, toml: Write) -> 
 def test_a_refused_variable_does_not_tell_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTH_WORKER_SMTP_PASSWRD", CANARY)
     with pytest.raises(ConfigurationError) as refusal:
+        Settings()
+    assert CANARY not in whole_text(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        {CANARY: "admin"},
+        {CANARY: {"role": "admin"}},
+        {CANARY: {}},
+        {CANARY: {"role": "god"}},
+        {CANARY: {"tok": "x"}},
+        {f"{CANARY} !": {"token": "x"}},
+        {CANARY * 9: {"token": "x"}},
+        {f"{CANARY}=": "admin", "ops": {"token": ""}},
+    ],
+)
+def test_a_token_that_was_written_as_a_key_is_not_quoted(
+    tokens: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for values in ({"http_tokens": tokens}, {}):
+        with pytest.raises(ConfigurationError, match="http_tokens: ") as refusal:
+            Settings(**values)
+        assert CANARY not in whole_text(refusal.value)
+        monkeypatch.setenv("AUTH_WORKER_HTTP_TOKENS", json.dumps(tokens))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [f'[http_tokens."{CANARY}"]\n' * 2, f'a = "{CANARY}\n', f"{CANARY} = 1\n{CANARY} = 2", f"a = {CANARY}"],
+)
+def test_a_file_that_is_no_toml_is_not_quoted(content: str, toml: Write) -> None:
+    toml(content)
+    with pytest.raises(ConfigurationError, match=r"cannot be read as TOML \(at ") as refusal:
         Settings()
     assert CANARY not in whole_text(refusal.value)

@@ -7,14 +7,16 @@ write them.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -22,7 +24,7 @@ from pydantic_settings import (
 )
 
 from auth_worker.config_errors import configuration_error
-from auth_worker.environment import config_file, refuse_unknown_environment
+from auth_worker.environment import config_file, is_service_link, refuse_unknown_environment
 from auth_worker.errors import ConfigurationError
 from auth_worker.worker_config import (
     WORKER_CONFIG,
@@ -82,14 +84,45 @@ EMAIL_JOB_TYPES = EmailJobType
 SMS_JOB_TYPES = SmsJobType
 
 
+def strip_secret(value: Any) -> Any:
+    """Strip white space and a byte order mark around ``value``: files of mounted secrets end in a line end.
+
+    Raises ``ValueError``, without the value, where nothing is left, and for a control character within.
+    """
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if not isinstance(value, str):
+        return value
+    value = value.strip().removeprefix("\ufeff").strip()
+    if not value:
+        raise ValueError("must not be blank")
+    if _CONTROL.search(value):
+        raise ValueError("must be one line of text, without control characters")
+    return value
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+Secret = Annotated[SecretStr, BeforeValidator(strip_secret)]
+Stripped = Annotated[str, BeforeValidator(strip_secret)]
+"""Not secret by itself, but mounted from the same files."""
+
+
 class HttpToken(FrozenModel):
     """A token of the HTTP port: an ``admin`` may do all, a ``reader`` may look at all and change nothing."""
 
-    token: SecretStr = Field(min_length=1)
+    token: Secret
     role: Literal["admin", "reader"] = "admin"
 
 
 TokenName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+
+
+class _Environment(EnvSettingsSource):
+    """The environment without what Kubernetes injects for Services."""
+
+    def __call__(self) -> dict[str, Any]:
+        self.env_vars = {name: value for name, value in self.env_vars.items() if not is_service_link(name, value)}
+        return super().__call__()
 
 
 class Settings(BaseSettings):
@@ -107,15 +140,15 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # a traceback shows the cause of an error too, and the input may be a secret
     )
 
-    redis_url: SecretStr | None = None
+    redis_url: Secret | None = None
     prefix: str = Field(default="bull", pattern=r"^[A-Za-z0-9_.{}-]+$")
     state_dir: Path = Path(".auth-worker")
     name: str | None = Field(default=None, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
-    http_host: str = "127.0.0.1"
+    http_host: Stripped = "127.0.0.1"
     http_port: int | None = Field(default=9464, ge=0, le=65535)
-    http_token: SecretStr | None = Field(default=None, min_length=1)
-    http_read_token: SecretStr | None = Field(default=None, min_length=1)
+    http_token: Secret | None = None
+    http_read_token: Secret | None = None
     http_tokens: dict[TokenName, HttpToken] = Field(default_factory=dict)
 
     shutdown_timeout: float = Field(default=25, ge=0)
@@ -131,10 +164,10 @@ class Settings(BaseSettings):
     dead_letter_max_age: float = Field(default=90 * 86400, gt=0)
     reconcile_interval: float = Field(default=30, gt=0)
 
-    smtp_host: str | None = None
+    smtp_host: Stripped | None = None
     smtp_port: int | None = Field(default=None, ge=1, le=65535)
-    smtp_username: str | None = None
-    smtp_password: SecretStr | None = None
+    smtp_username: Stripped | None = None
+    smtp_password: Secret | None = None
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     smtp_ca_file: Path | None = None
     smtp_timeout: float = Field(default=30, gt=0)
@@ -148,11 +181,17 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise configuration_error("settings", error, type(self)) from error
+            raise configuration_error("settings", error, type(self)) from None  # it quotes keys, see there
         except SettingsError as error:  # its cause quotes the value, which may be secret
             raise ConfigurationError(f"settings: {error}; write it as JSON") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigurationError(f"settings: {config_file()} cannot be read as TOML: {error}") from error
+        except tomllib.TOMLDecodeError as error:  # it may quote a key or a value
+            where = "".join(re.findall(r"\(at [^()]*\)", str(error))[-1:])
+            raise ConfigurationError(
+                f"settings: {config_file()} cannot be read as TOML {where}".rstrip()
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ConfigurationError(f"settings: {config_file()} cannot be read as TOML: {reason}") from None
 
     @field_validator("http_port", mode="before")
     @classmethod
@@ -193,4 +232,4 @@ class Settings(BaseSettings):
         file = config_file()
         if os.environ.get("AUTH_WORKER_CONFIG") and not file.is_file():
             raise ConfigurationError(f"environment: AUTH_WORKER_CONFIG names {file}, and there is no such file")
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+        return init_settings, _Environment(settings_cls), TomlConfigSettingsSource(settings_cls, file)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -11,21 +12,47 @@ from auth_worker.errors import ConfigurationError
 
 UNION_MEMBERS = frozenset(("int", "float", "str", "bool", "Backoff", "Retention"))
 """What pydantic adds to the name of a field that may be of several types."""
+_NAMED = "http_tokens"
+"""The setting whose keys a user may confuse with its values."""
 
 
 def configuration_error(what: str, error: ValidationError, model: type[BaseModel]) -> ConfigurationError:
     """Turn pydantic's report into one sentence a field; values are left out, since they may be secret."""
+    problems = error.errors(include_url=False, include_input=False)
+    nameless = {problem["loc"][1] for problem in problems if _may_quote_a_token(problem)}
     sentences = []
-    for problem in error.errors(include_url=False, include_input=False):
-        field = ".".join(str(part) for part in problem["loc"] if part not in UNION_MEMBERS) or what
+    for problem in problems:
+        loc = problem["loc"]
+        if len(loc) > 1 and loc[0] == _NAMED and loc[1] in nameless:
+            sentences.append(_token_sentence(loc, problem["msg"]))
+            continue
+        field = ".".join(str(part) for part in loc if part not in UNION_MEMBERS) or what
         if problem["type"] == "extra_forbidden":
             sentences.append(f"{field} is not known{nearest(field, model.model_fields)}")
         else:
             sentences.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}")
-    return ConfigurationError(f"{what}: " + "; ".join(sentences))
+    return ConfigurationError(f"{what}: " + "; ".join(dict.fromkeys(sentences)))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean ...?`` with the likeliest of the ``known``, or nothing."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def _may_quote_a_token(problem: Mapping[str, Any]) -> bool:
+    """Whether the key in the problem's place is perhaps no name: its entry has no token, or is none at all."""
+    loc = problem["loc"]
+    if len(loc) < 2 or loc[0] != _NAMED:
+        return False
+    return len(loc) == 2 or loc[2] == "[key]" or problem["type"] in ("missing", "extra_forbidden")
+
+
+def _token_sentence(loc: Sequence[int | str], message: str) -> str:
+    if loc[-1] == "[key]":
+        return f"{_NAMED}: a key is the name of a token, 1 to 64 letters, digits or . _ @ -, and not the token"
+    field = f" {loc[2]}: {message};" if loc[2:] in (("token",), ("role",)) else ""
+    return (
+        f"{_NAMED}:{field} an entry is a name and a table with token and role; which one is wrong is not shown, "
+        "since its key may be the token"
+    )

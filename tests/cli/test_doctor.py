@@ -79,6 +79,22 @@ def test_a_running_service_is_asked(folder: Path, worker: Callable[..., Worker])
     assert started.end() == 0
 
 
+def test_a_service_whose_token_was_mounted_with_a_line_end_takes_it(
+    folder: Path, worker: Callable[..., Worker]
+) -> None:
+    settings = {"state_dir": "state", "http_port": str(free_port()), "http_token": "s3crét\n"}
+    started = worker(**settings)
+    for token in ("s3crét\r\n", "s3crét"):
+        health = run_program(folder, "health", **{**settings, "http_token": token})
+        assert (health.returncode, health.stderr) == (0, "")
+    for token in ("s3cr\né", "s3cr\x01é"):
+        health = run_program(folder, "health", **{**settings, "http_token": token})
+        assert health.returncode != 0
+        assert "http_token: must be one line" in health.stderr
+        assert "s3cr" not in health.stderr + health.stdout
+    assert started.end() == 0
+
+
 def test_no_service_exits_with_3_and_says_where_it_looked(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

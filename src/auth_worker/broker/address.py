@@ -64,7 +64,7 @@ class Address:
         if isinstance(connection, Address):
             return connection
         if isinstance(connection, str):
-            return _from_url(connection)
+            return _from_url(connection.strip())  # mounted secrets end in a line end
         if isinstance(connection, Mapping):
             return _from_options(connection)
         if isinstance(connection, Redis):

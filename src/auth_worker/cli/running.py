@@ -15,6 +15,7 @@ from auth_worker.cli import flags, operator
 from auth_worker.cli.console import CLEAN, FAILED, USAGE, fail
 from auth_worker.cli.tables import console, count, duration, notes, table, text
 from auth_worker.config import Settings
+from auth_worker.redaction import redact
 
 PATIENCE_S = 5.0
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - asked, not bound
@@ -102,24 +103,24 @@ def _ask(parameters: dict[str, Any], path: str) -> Answer:
     settings = flags.settings_of(parameters)
     base = parameters.get("url") or _base_of(settings)
     if urlsplit(base).scheme not in ("http", "https"):
-        fail(f"--url {base} must begin with http:// or https://", USAGE)
+        fail(f"--url {redact(base)} must begin with http:// or https://", USAGE)
     request = Request(base.rstrip("/") + path)  # noqa: S310 - http or https, see above
     token = settings.http_token or settings.http_read_token
     if token is not None:
-        request.add_header("Authorization", f"Bearer {token.get_secret_value()}")
+        request.add_header("Authorization", f"Bearer {token.get_secret_value()}".encode().decode("latin-1"))
     given = parameters.get("timeout")
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=given / 1000 if given else PATIENCE_S) as reply:
             return Answer(reply.status, reply.read())
     except HTTPError as error:
         if error.code == 401:
-            fail(f"{base} wants a token: set AUTH_WORKER_HTTP_TOKEN to the one of the service")
+            fail(f"{redact(base)} wants a token: set AUTH_WORKER_HTTP_TOKEN to the one of the service")
         return Answer(error.code, error.read())
     except (URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         fail(
-            f"no service answers at {base}: {reason}; is one running there, with an HTTP port "
-            "(AUTH_WORKER_HTTP_PORT)? --url names another",
+            f"no service answers at {redact(base)}: {redact(str(reason))}; is one running there, with an HTTP "
+            "port (AUTH_WORKER_HTTP_PORT)? --url names another",
             operator.UNHEALTHY,
         )
 
