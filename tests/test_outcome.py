@@ -12,6 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from auth_worker.backoff import LONGEST_DELAY, backoff_ms
+from auth_worker.config import WorkerConfig
 from auth_worker.errors import (
     ConfigurationError,
     Delay,
@@ -24,7 +26,6 @@ from auth_worker.errors import (
     WorkerCrashedError,
 )
 from auth_worker.outcome import (
-    LONGEST_DELAY,
     MAX_REASON,
     MAX_TRACE,
     AwaitChildren,
@@ -174,7 +175,7 @@ def test_a_mail_that_was_not_sent_is_retried() -> None:
 
 @given(seconds=st.floats(0, 1e300) | st.integers(0, 10**400))
 @example(seconds=10**400)
-def test_a_consumer_can_ask_for_any_delay_up_to_a_year(seconds: float) -> None:
+def test_a_consumer_can_ask_for_any_delay_up_to_the_longest(seconds: float) -> None:
     for steering, kind in ((Delay(seconds), Postpone), (RateLimited(seconds), Throttle)):
         outcome = decide(steering, attempt=99, attempts=1)
         if isinstance(seconds, int) and seconds > 10**308:
@@ -218,14 +219,19 @@ def test_a_timed_out_job_without_attempts_left_fails() -> None:
     assert outcome.reason_class == ReasonClass.EXHAUSTED
 
 
-@pytest.mark.parametrize(
-    "backoff", [{"type": "magic"}, {"delay": -1}, {"delay": 10**400}, {"jitter": 2}, "soon", [1]]
-)
-def test_a_backoff_nobody_understands_fails_for_good_and_says_so(backoff: Any) -> None:
+@pytest.mark.parametrize("backoff", [{"type": "magic"}, {"delay": "soon"}, "soon", [1], True])
+def test_a_backoff_nobody_understands_is_replaced_by_the_workers_and_named(backoff: Any) -> None:
+    outcome = decide(ValueError("boom"), attempts=3, backoff=backoff)
+    assert isinstance(outcome, Retry)
+    assert outcome.delay_ms == backoff_ms(WorkerConfig().backoff.model_dump(), 1)
+    assert outcome.reason.startswith("boom (retried after the worker's backoff: backoff")
+
+
+@pytest.mark.parametrize("backoff", [-1, "-1", {"type": "fixed", "delay": -1}])
+def test_a_delay_of_minus_one_asks_for_no_retry(backoff: Any) -> None:
     outcome = decide(ValueError("boom"), attempts=3, backoff=backoff)
     assert isinstance(outcome, Fail)
-    assert outcome.reason_class == ReasonClass.UNRECOVERABLE
-    assert outcome.reason.startswith("boom (not retried: backoff")
+    assert (outcome.reason, outcome.reason_class) == ("boom", ReasonClass.EXHAUSTED)
 
 
 @pytest.mark.parametrize(

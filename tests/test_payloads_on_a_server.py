@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from auth_worker import Job
-from workers import DEAD, QUEUE, Desk, eventually
+from auth_worker.events import JobRetried
+from workers import DEAD, QUEUE, Desk, collect, eventually
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 POISON: dict[str, dict[str, bytes]] = {
@@ -21,14 +22,14 @@ POISON: dict[str, dict[str, bytes]] = {
     "more than the limit": {"data": b'"' + b"x" * 2_000_000 + b'"'},
     "options that are null": {"opts": b"null"},
     "options that are no JSON": {"opts": b"{,}"},
-    "attempts that are no number": {"opts": b'{"attempts": "many"}'},
     "a junk counter of attempts": {"atm": b"x"},
     "a junk counter of starts": {"ats": b"x"},
     "a parent that is no JSON": {"parent": b"{", "parentKey": b"bull:x:1"},
-    "retention that makes no sense": {"opts": b'{"removeOnComplete": "yes"}'},
 }
 HARMLESS: dict[str, dict[str, bytes]] = {
     "attempts written as text": {"opts": b'{"attempts": "2"}'},
+    "attempts that are no number": {"opts": b'{"attempts": "many"}'},
+    "retention that makes no sense": {"opts": b'{"removeOnComplete": "yes"}'},
     "absurd attempts": {"opts": b'{"attempts": 1e18}'},
     "negative attempts": {"opts": b'{"attempts": -1}'},
     "a junk time stamp": {"timestamp": b"yesterday"},
@@ -86,43 +87,45 @@ async def test_what_is_odd_but_harmless_runs(desk: Desk, kind: str) -> None:
     assert seen == [json.loads((await desk.job(job_id))["returnvalue"])]
 
 
-async def test_absurd_attempts_do_not_run_hot(desk: Desk) -> None:
+@pytest.mark.parametrize("attempts", [b"1100", b'"1100"'])
+async def test_as_many_attempts_are_made_as_the_producer_asked_for(desk: Desk, attempts: bytes) -> None:
     runs: list[int] = []
 
     async def consumer(job: Job) -> None:
         runs.append(job.attempt)
         raise ValueError
 
-    job_id = await add_raw(desk, {"opts": b'{"attempts": 1e18}'})
+    await add_raw(desk, {"opts": b'{"attempts": %b}' % attempts})
     await desk.processor(consumer)
-    await eventually(lambda: len(runs) == 10)
-
-    async def waits() -> bool:
-        return bool(await desk.redis.zscore(f"bull:{QUEUE}:delayed", job_id))
-
-    await eventually(waits, "the tenth attempt is followed by a pause")
+    await desk.settled(1)
+    assert runs == list(range(1, 1101))
 
 
 @pytest.mark.parametrize(
     "backoff",
     [
-        {"type": "fixed", "delay": -5},
         {"type": "fixed", "delay": "soon"},
         {"type": "someday", "delay": 1},
-        {"type": "exponential", "delay": 1, "jitter": 2},
         "often",
+        [1],
+        True,
     ],
 )
-async def test_a_backoff_that_makes_no_sense_fails_for_good(desk: Desk, backoff: Any) -> None:
+async def test_a_backoff_that_makes_no_sense_is_replaced_by_the_workers_and_named(
+    desk: Desk, backoff: Any
+) -> None:
     async def consumer(job: Job) -> None:
         raise ValueError("the first failure")
 
-    await add_raw(desk, {"opts": json.dumps({"attempts": 5, "backoff": backoff}).encode()})
-    await desk.processor(consumer)
+    await add_raw(desk, {"opts": json.dumps({"attempts": 3, "backoff": backoff}).encode()})
+    processor = await desk.processor(consumer, start=False)
+    retried = collect(processor.runtime.bus, JobRetried)
+    await processor.initialize()
     await desk.settled(1)
     (letter,) = await desk.letters()
-    assert letter["failedReason"].startswith("the first failure (not retried: backoff")
-    assert letter["attemptsMade"] == 1
+    assert (letter["failedReason"], letter["attemptsMade"]) == ("the first failure", 3)
+    assert [event.delay_ms for event in retried] == [10, 10]
+    assert all("(retried after the worker's backoff: backoff" in event.reason for event in retried)
 
 
 async def test_an_id_without_a_job_is_dropped(desk: Desk) -> None:

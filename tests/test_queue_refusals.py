@@ -18,7 +18,7 @@ from workers import QUEUE, Desk
     [
         ({"attempst": 1}, "attempst is not known; did you mean attempts"),
         ({"delay": -1}, "delay"),
-        ({"delay": 10**15}, "delay"),
+        ({"delay": 10**16}, "delay"),
         ({"attempts": "many"}, "attempts"),
         ({"priority": 2**21}, "priority"),
         ({"backoff": {"type": "magic"}}, "backoff"),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from auth_worker.backoff import LONGEST_DELAY
+from auth_worker.coercion import MAX_NUMBER
 from auth_worker.config_errors import configuration_error
 from auth_worker.worker_config import Backoff, Retention
 
 MAX_PRIORITY = 2**21 - 1
-LONGEST_DELAY = 10 * 365 * 86_400_000
+Count = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
+Kept = bool | Annotated[int, Field(ge=-1, le=MAX_NUMBER)] | Retention
 
 
 class JobOptions(BaseModel):
@@ -26,15 +29,15 @@ class JobOptions(BaseModel):
 
     job_id: str | None = None
     delay: int | None = Field(default=None, ge=0, le=LONGEST_DELAY)
-    attempts: int | None = Field(default=None, ge=0, le=1000)
-    backoff: int | Backoff | None = None
+    attempts: Count | None = None
+    backoff: Annotated[int, Field(ge=-1, le=LONGEST_DELAY)] | Backoff | None = None
     priority: int | None = Field(default=None, ge=0, le=MAX_PRIORITY)
     lifo: bool | None = None
-    timestamp: int | None = Field(default=None, ge=0)
-    remove_on_complete: bool | int | Retention | None = None
-    remove_on_fail: bool | int | Retention | None = None
-    keep_logs: int | None = Field(default=None, ge=0)
-    stack_trace_limit: int | None = Field(default=None, ge=0)
+    timestamp: Count | None = None
+    remove_on_complete: Kept | None = None
+    remove_on_fail: Kept | None = None
+    keep_logs: Count | None = None
+    stack_trace_limit: Count | None = None
     size_limit: int | None = Field(default=None, ge=1, exclude=True)
     deduplication: dict[str, Any] | None = None
     parent: dict[str, str] | None = None

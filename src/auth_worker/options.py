@@ -1,4 +1,4 @@
-"""What a producer asked of one job: BullMQ's job options, read defensively and clamped to sense.
+"""What a producer asked of one job: BullMQ's job options, read defensively and as Node's workers coerce them.
 
 Producers write the same few options again and again, so each distinct text is parsed once and kept.
 Sources: BullMQ's ``JobsOptions`` (Node) and ``optsDecodeMap`` for the short keys.
@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from auth_worker.coercion import MAX_NUMBER, is_truthy, number_of, whole
 from auth_worker.config import WorkerConfig
 from auth_worker.errors import InvalidPayloadError
 
@@ -24,9 +25,6 @@ SHORT_KEYS = {
     "tm": "telemetryMetadata",
     "omc": "omitContext",
 }
-MAX_ATTEMPTS = 1000
-MAX_NUMBER = 2**53 - 1
-"""The largest number that JavaScript, Lua and msgpack all take for a whole one."""
 LEAST_KEPT = {"count": -1, "age": 0, "limit": 1}
 Keep = Mapping[str, int]
 
@@ -71,7 +69,8 @@ class JobOptions:
 
     ``attempts`` and ``backoff`` are those to use: the job's own, or the worker's where the job says nothing of
     attempts (a producer who sets attempts has decided how to retry). ``backoff`` is kept as it was written; it is
-    judged when it is needed. ``wire`` is for the broker, which keeps there what it derives from these options.
+    read when it is needed, and ``worker_backoff`` serves where it cannot be. ``wire`` is for the broker, which
+    keeps there what it derives from these options.
     """
 
     __slots__ = (
@@ -86,22 +85,24 @@ class JobOptions:
         "remove_dependency",
         "stack_trace_limit",
         "wire",
+        "worker_backoff",
     )
 
     def __init__(self, given: Mapping[str, Any], config: WorkerConfig) -> None:
         own_attempts = _attempts(given.get("attempts"))
         self.attempts: int = own_attempts or config.attempts
         self.backoff: Any = given.get("backoff")
+        self.worker_backoff: Any = config.backoff.model_dump()
         if self.backoff is None and not own_attempts:
-            self.backoff = config.backoff.model_dump()
+            self.backoff = self.worker_backoff
         self.keep_complete: Keep = _keep(given.get("removeOnComplete"), config.remove_on_complete)
         self.keep_fail: Keep = _keep(given.get("removeOnFail"), config.remove_on_fail)
-        self.lifo = given.get("lifo") is True
+        self.lifo = is_truthy(given.get("lifo"))
         self.stack_trace_limit = natural(given.get("stackTraceLimit"))
-        self.fail_parent = bool(given.get("failParentOnFailure"))
-        self.continue_parent = bool(given.get("continueParentOnFailure"))
-        self.ignore_dependency = bool(given.get("ignoreDependencyOnFailure"))
-        self.remove_dependency = bool(given.get("removeDependencyOnFailure"))
+        self.fail_parent = is_truthy(given.get("failParentOnFailure"))
+        self.continue_parent = is_truthy(given.get("continueParentOnFailure"))
+        self.ignore_dependency = is_truthy(given.get("ignoreDependencyOnFailure"))
+        self.remove_dependency = is_truthy(given.get("removeDependencyOnFailure"))
         self.wire: dict[Any, Any] = {}
 
 
@@ -158,49 +159,47 @@ def read_options(text: bytes) -> dict[str, Any]:
 
 
 def _attempts(value: Any) -> int | None:
-    """How many attempts the producer asked for, within 1..1000; None where it asked for none in particular."""
-    if value is None or value == 0 or isinstance(value, bool):
+    """How many attempts the producer asked for; None where it asked for none in particular.
+
+    What is no number allows one, as Node's comparison ``attemptsMade + 1 < attempts`` does.
+    """
+    number = number_of(value)
+    if number == 0:
         return None
-    number = value
-    if not isinstance(value, int):
-        try:
-            number = float(value)
-        except (TypeError, ValueError) as error:
-            raise InvalidPayloadError(f"opts.attempts is {type(value).__name__}, not a number") from error
-        if math.isnan(number):
-            raise InvalidPayloadError("opts.attempts is not a number")
-    return int(min(max(number, 1), MAX_ATTEMPTS))
+    return 1 if math.isnan(number) or number < 1 else math.ceil(min(number, MAX_NUMBER))
 
 
 def _keep(value: Any, default: Any) -> Keep:
-    """BullMQ's ``removeOnComplete`` / ``removeOnFail``: true, false, a count, or {count, age, limit}."""
-    if value is None:
+    """BullMQ's ``removeOnComplete`` / ``removeOnFail``: true, false, a count, or {count, age, limit}.
+
+    A text means what it says: Node takes every text for true, also "false" and "5", and would remove the job.
+    """
+    if isinstance(value, str):
+        value = {"true": True, "false": False, "": False}.get(value.strip().lower(), number_of(value))
+    if value is None or value != value:  # noqa: PLR0124 - NaN
         chosen: Keep = default.model_dump(exclude_none=True)
         return chosen or {"count": -1}
     if isinstance(value, bool):
         return {"count": 0 if value else -1}
     if isinstance(value, int | float):
-        return {"count": _within(value, -1)}
-    if isinstance(value, dict):
-        numbers: dict[str, Any] = {key: value.get(key) for key in LEAST_KEPT}
-        keep: Keep = {
-            key: _within(number, LEAST_KEPT[key])
-            for key, number in numbers.items()
-            if isinstance(number, int | float)
-        }
-        return keep or {"count": -1}
-    raise InvalidPayloadError(f"opts.removeOnComplete or removeOnFail is {type(value).__name__}")
+        return {"count": whole(value, -1)}
+    keep = {}
+    for name, least in LEAST_KEPT.items():
+        number = _plain_number(value.get(name)) if isinstance(value, dict) else None
+        if number is not None:
+            keep[name] = whole(number, least)
+    return keep or {"count": -1}
 
 
 def natural(value: Any) -> int | None:
-    """A whole number >= 0, or None for anything else."""
-    return (
-        _within(value, 0)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-        else None
-    )
+    """A whole number >= 0, also one that came as a text; None for anything else."""
+    number = _plain_number(value)
+    return None if number is None or number < 0 else whole(number, 0)
 
 
-def _within(number: float, least: int) -> int:
-    """``number`` as a whole one that every party takes; JSON may hold larger ones, and 1e999 is infinite."""
-    return int(min(max(number, least), MAX_NUMBER))
+def _plain_number(value: Any) -> float | None:
+    """A number, or a text that is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
+        return None
+    number = number_of(value)
+    return None if math.isnan(number) else number

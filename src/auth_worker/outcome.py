@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import traceback
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from auth_worker.backoff import LONGEST_DELAY, NO_RETRY, backoff_ms
 from auth_worker.errors import (
     ConfigurationError,
     Delay,
@@ -27,9 +27,6 @@ from auth_worker.options import JobOptions
 
 MAX_REASON = 8_192
 MAX_TRACE = 32_768
-LONGEST_DELAY = 365 * 86_400_000
-CALM_AFTER, CALM_DELAY = 10, 1000
-"""After so many attempts, wait at least so many ms: a hot loop of retries helps nobody."""
 
 
 class Cause(StrEnum):
@@ -159,9 +156,13 @@ def _decide_error(error: BaseException, job: Job, options: JobOptions, cause: Ca
         crashed = isinstance(error, WorkerCrashedError)
         return Fail(reason, ReasonClass.CRASHED_WORKER if crashed else ReasonClass.EXHAUSTED, trace)
     try:
-        return Retry(backoff_ms(options.backoff, job.attempt), reason, trace)
+        delay = backoff_ms(options.backoff, job.attempt)
     except ValueError as bad:
-        return Fail(f"{reason} (not retried: {bad})", ReasonClass.UNRECOVERABLE, trace)
+        delay = backoff_ms(options.worker_backoff, job.attempt)
+        reason = f"{reason} (retried after the worker's backoff: {bad})"
+    if delay == NO_RETRY:
+        return Fail(reason, ReasonClass.EXHAUSTED, trace)
+    return Retry(delay, reason, trace)
 
 
 def blame(error: BaseException, cause: Cause | None) -> BaseException:
@@ -181,42 +182,12 @@ def decide_stalled(reason: str) -> Fail:
     return Fail(reason, ReasonClass.STALLED if stalled else ReasonClass.UNRECOVERABLE, reason)
 
 
-def backoff_ms(backoff: Any, attempt: int) -> int:
-    """How long to wait after the failed ``attempt`` (1-based), in ms.
-
-    As BullMQ's ``Backoffs``: a number is a fixed delay; jitter 0..1 spreads the delay down to (1 - jitter) of
-    it. Raises ``ValueError`` for what is no backoff.
-    """
-    if backoff is None or backoff is False or backoff == 0:
-        return _calm(0, attempt)
-    if isinstance(backoff, int | float) and not isinstance(backoff, bool):
-        backoff = {"type": "fixed", "delay": backoff}
-    if not isinstance(backoff, dict):
-        raise ValueError(f"backoff is a {type(backoff).__name__}, not a number or an object")
-    kind = backoff.get("type", "fixed")
-    delay = _finite(backoff.get("delay", 0), "backoff.delay")
-    jitter = _finite(backoff.get("jitter", 0) or 0, "backoff.jitter")
-    if jitter > 1:
-        raise ValueError("backoff.jitter is above 1")
-    if kind == "exponential":
-        delay = min(delay * 2.0 ** min(attempt - 1, 60), LONGEST_DELAY)
-    elif kind != "fixed":
-        raise ValueError(f"backoff.type {str(kind)[:40]!r} is not fixed or exponential")
-    if jitter:
-        delay = random.uniform(delay * (1 - jitter), delay)  # noqa: S311 - spreads load, guards nothing
-    return _calm(min(round(delay), LONGEST_DELAY), attempt)
-
-
 def encode_json(value: Any) -> str:
     """``value`` as JSON text. Raises ``TypeError``, ``ValueError`` or ``RecursionError`` for what is not JSON."""
     return "null" if value is None else _encode(value)
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-
-def _calm(delay: int, attempt: int) -> int:
-    return max(delay, CALM_DELAY) if attempt >= CALM_AFTER else delay
 
 
 def _finite(value: Any, field: str) -> float:

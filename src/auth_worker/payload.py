@@ -10,12 +10,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from auth_worker.coercion import MAX_NUMBER
 from auth_worker.errors import InvalidPayloadError
 from auth_worker.job import Job, JobActions
-from auth_worker.options import MAX_NUMBER, JobOptions, decode_json
+from auth_worker.options import JobOptions, decode_json
 
 _INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,17}")
 """What HINCRBY takes, and can add to."""
+_LEADING_INTEGER = re.compile(rb"\s*([+-]?[0-9]{1,20})")
+"""What JavaScript's parseInt reads of a text."""
 RawJob = dict[bytes, bytes]
 """A job's hash as Redis keeps it."""
 _RARE = frozenset((b"atm", b"attemptsMade", b"stc", b"parent", b"progress"))
@@ -140,7 +143,8 @@ def _number(raw: RawJob, field: bytes) -> int:
     try:
         number = int(text)
     except ValueError:
-        return 0
+        leading = _LEADING_INTEGER.match(text)
+        number = int(leading[1]) if leading else 0
     return number if -MAX_NUMBER <= number <= MAX_NUMBER else MAX_NUMBER if number > 0 else -MAX_NUMBER
 
 

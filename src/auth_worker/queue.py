@@ -16,14 +16,14 @@ from auth_worker.broker.producer import Producer
 from auth_worker.broker.schedulers import Schedulers
 from auth_worker.config import Settings
 from auth_worker.job_encoder import JobEncoder, parts_of
-from auth_worker.job_options import LONGEST_DELAY, MAX_PRIORITY, JobOptions, job_options
+from auth_worker.job_options import MAX_PRIORITY, JobOptions, job_options
 from auth_worker.names import check_queue_name
 from auth_worker.telemetry import open_telemetry
 
 if TYPE_CHECKING:
     from auth_worker.telemetry.tracing import Telemetry
 
-__all__ = ["ADD_TIMEOUT", "LONGEST_DELAY", "MAX_PRIORITY", "JobOptions", "JobQueue", "job_options"]
+__all__ = ["ADD_TIMEOUT", "MAX_PRIORITY", "JobOptions", "JobQueue", "job_options"]
 
 ADD_TIMEOUT = 10.0
 

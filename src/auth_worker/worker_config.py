@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from auth_worker.backoff import LONGEST_DELAY
+from auth_worker.coercion import MAX_NUMBER
 from auth_worker.config_errors import configuration_error
 from auth_worker.errors import ConfigurationError
 
@@ -30,7 +32,7 @@ class Backoff(FrozenModel):
     """How long a failed job waits before its next attempt (ms), as BullMQ's ``backoff`` option."""
 
     type: Literal["fixed", "exponential"] = "exponential"
-    delay: int = Field(default=1000, ge=0)
+    delay: int = Field(default=1000, ge=0, le=LONGEST_DELAY)
     jitter: float = Field(default=0, ge=0, le=1)
 
 
@@ -40,9 +42,9 @@ class Retention(FrozenModel):
     A ``count`` of -1 keeps all, 0 none. ``limit`` bounds how many are removed at a time.
     """
 
-    count: int | None = Field(default=None, ge=-1)
-    age: int | None = Field(default=None, ge=0)
-    limit: int | None = Field(default=None, ge=1)
+    count: int | None = Field(default=None, ge=-1, le=MAX_NUMBER)
+    age: int | None = Field(default=None, ge=0, le=MAX_NUMBER)
+    limit: int | None = Field(default=None, ge=1, le=MAX_NUMBER)
 
 
 class Limiter(FrozenModel):

@@ -86,12 +86,14 @@ async def test_a_failed_job_waits_as_long_as_node_said(
         assert least - 2 <= waited < most + LATE
 
 
-async def test_a_backoff_only_the_producer_knows_fails_the_job_instead_of_losing_it(
+async def test_a_backoff_only_the_producer_knows_is_replaced_by_the_workers(
     node: NodeSide, queue: str, start_worker: StartWorker
 ) -> None:
     job_id = await node.add(queue, "job", {}, attempts=3, backoff={"type": "fibonacci", "delay": 5})
-    await start_worker(queue, Failing())
-    assert "fibonacci" in (await node.finished(queue, job_id))["failedReason"]
+    consumer = Failing()
+    await start_worker(queue, consumer, backoff={"type": "fixed", "delay": 20})
+    assert (await node.finished(queue, job_id))["attemptsMade"] == 3
+    assert all(15 <= waited < 20 + LATE for waited in consumer.waits)
 
 
 async def test_a_delayed_job_starts_when_it_is_due_and_not_with_the_next_look_at_the_queue(

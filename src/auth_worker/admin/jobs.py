@@ -12,16 +12,18 @@ from auth_worker.admin.errors import RefusedError
 from auth_worker.admin.jobs_read import JobReading, checked_state
 from auth_worker.admin.letters_read import LetterReading
 from auth_worker.admin.models import BulkStep, Change
+from auth_worker.backoff import LONGEST_DELAY
 from auth_worker.broker.job_changes import ELSEWHERE, GONE, LOCKED, OK, SCHEDULED, JobChanges
 from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
 from auth_worker.broker.producer import NOT_ADDED
 from auth_worker.broker.queue_view import QueueView
+from auth_worker.coercion import is_truthy
 from auth_worker.config import Settings
 from auth_worker.dead_letter import MARK
 from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.options import decode_json
-from auth_worker.queue import LONGEST_DELAY, MAX_PRIORITY, JobQueue
+from auth_worker.queue import MAX_PRIORITY, JobQueue
 
 PROBLEMS = {
     GONE: "there is no such job",
@@ -227,7 +229,7 @@ def _is_lifo(raw: Mapping[bytes, bytes]) -> bool:
         opts = decode_json(raw.get(b"opts", b"{}").decode())
     except (ValueError, RecursionError):
         return False
-    return isinstance(opts, dict) and opts.get("lifo") is True
+    return isinstance(opts, dict) and is_truthy(opts.get("lifo"))
 
 
 def _before(older_than: float) -> int:

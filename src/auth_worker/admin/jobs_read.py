@@ -17,7 +17,7 @@ from auth_worker.broker.queue_finder import find_queues
 from auth_worker.broker.queue_view import STATES, QueueView
 from auth_worker.dead_letter import MARK
 from auth_worker.errors import ConfigurationError
-from auth_worker.options import decode_json
+from auth_worker.options import decode_json, natural
 from auth_worker.payload import RawJob
 
 PAGE = 100
@@ -166,14 +166,14 @@ class JobReading:
         began, ended = _number(raw, b"processedOn"), _number(raw, b"finishedOn")
         reason = _optional(raw, b"failedReason")
         opts = _json(raw.get(b"opts"), {})
-        attempts = opts.get("attempts") if isinstance(opts, dict) else None
+        attempts = natural(opts.get("attempts")) if isinstance(opts, dict) else None
         return JobRow(
             id=job_id,
             name=_text(raw.get(b"name", b"")),
             state=state,
             timestamp=_number(raw, b"timestamp") or 0,
             attempts_made=_number(raw, b"atm") or 0,
-            max_attempts=attempts if isinstance(attempts, int) and attempts > 0 else None,
+            max_attempts=attempts or None,
             stalled=_number(raw, b"stc") or 0,
             priority=_number(raw, b"priority") or 0,
             due=await jobs.due(job_id) if state == "delayed" else None,

@@ -21,6 +21,7 @@ from auth_worker.errors import AuthWorkerError, ConfigurationError, EmailDispatc
 from auth_worker.job import Job
 from auth_worker.logs import logger_of
 from auth_worker.messages import WORKER_MESSAGES
+from auth_worker.options import natural
 
 EmailJobConsumer = Callable[[Job], Awaitable[dict[str, Any]]]
 
@@ -126,11 +127,11 @@ def _rendered(payload: EmailJobData, job: Job, product: str) -> RenderedEmail:
 
 def _produced_at(job: Job, now: datetime) -> datetime:
     """When the job was to run at first: a link's minutes count from there, not from a late attempt."""
-    delay = job.opts.get("delay", 0)
+    delay = natural(job.opts.get("delay")) or 0
     if not 0 < job.timestamp < _LATEST_TIMESTAMP:
         return now
     produced_at = datetime.fromtimestamp(job.timestamp / 1000, UTC)
-    if isinstance(delay, int | float) and 0 < delay < _LATEST_TIMESTAMP:
+    if 0 < delay < _LATEST_TIMESTAMP:
         produced_at += timedelta(milliseconds=delay)
     return produced_at
 

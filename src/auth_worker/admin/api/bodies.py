@@ -10,9 +10,10 @@ from pydantic.alias_generators import to_camel
 from auth_worker.admin.api.parameters import Age, Id, Name, State, Text, Where, conditions_of
 from auth_worker.admin.letters_read import LetterFilter
 from auth_worker.admin.search import JobFilter
+from auth_worker.backoff import LONGEST_DELAY
 from auth_worker.config import Backoff, Retention
 from auth_worker.outcome import ReasonClass
-from auth_worker.queue import LONGEST_DELAY, MAX_PRIORITY, JobOptions
+from auth_worker.queue import MAX_PRIORITY, JobOptions
 
 MOST_IDS = 10_000
 LARGEST = 2**53 - 1
