@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,12 +10,14 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import SSLConnection, parse_url
-from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.asyncio.connection import parse_url
 
-from auth_worker.broker.dialing import Credentials
+from auth_worker.broker.client_options import check_options, options_of, tls_of
+from auth_worker.broker.credentials import CredentialSource, Login
+from auth_worker.broker.dialing import Access
 from auth_worker.broker.discovery import node_of, primary_of, shared_tag
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+from auth_worker.happy_eyeballs import SocketOption
 
 URL_FORMS = (
     "redis://, rediss://, unix://, redis+sentinel://host:26379,host:26379/service-name or "
@@ -24,6 +27,11 @@ _HOST_LISTS = {
     "sentinel": "redis+sentinel://[user:password@]host:port,host:port/service[/db]",
     "cluster": "redis+cluster://[user:password@]host:port,host:port",
 }
+_HOST_LIST_OPTIONS = (
+    *("ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+    *("ssl_cert_reqs", "ssl_check_hostname", "ssl_min_version", "ssl_ciphers"),
+    *("sentinel_username", "sentinel_password"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,9 @@ class Address:
     sentinel_username: str | None = None
     sentinel_password: str | None = field(default=None, repr=False)
     cluster: tuple[tuple[str, int], ...] = ()
+    credentials: CredentialSource | None = field(default=None, repr=False, compare=False)
+    """Gives user and password instead of ``username`` and ``password``."""
+    socket_options: tuple[SocketOption, ...] = ()
     tag: str = ""
     """The hash tag, of all tags in a cluster, that the connection is for."""
 
@@ -68,10 +79,10 @@ class Address:
         if isinstance(connection, Mapping):
             return _from_options(connection)
         if isinstance(connection, Redis):
-            return _from_client(connection)
+            return _from_options(options_of(connection))
+        kind = f"{type(connection).__module__}.{type(connection).__qualname__}".removeprefix("builtins.")
         raise ConfigurationError(
-            f"redis_connection must be a URL ({URL_FORMS}), a mapping or a redis.asyncio.Redis, "
-            f"not {type(connection).__name__}"
+            f"redis_connection must be a URL ({URL_FORMS}), a mapping or a redis.asyncio.Redis, not {kind}"
         )
 
     def serving(self, prefix: str, *queues: str) -> Address:
@@ -81,25 +92,39 @@ class Address:
         """
         return replace(self, tag=shared_tag(prefix, queues)) if self.cluster else self
 
-    async def resolve(self) -> tuple[str, int]:
+    async def login(self) -> Login:
+        """What to log in with now. Raises ``BrokerUnavailableError`` of the credential_provider."""
+        if self.credentials is not None:
+            return await self.credentials.get()
+        return _login(self.username, self.password)
+
+    async def resolve(self, login: Login | None = None) -> tuple[str, int]:
         """The host and port to dial now: asks the sentinels for the primary, or the cluster for the prefix's node.
+
+        ``login`` is for the nodes of a cluster; None means ``login()``.
 
         Raises ``BrokerUnavailableError`` when none of them knows.
         """
         if self.cluster:
             try:
-                return await node_of(self.tag, self.cluster, Credentials(self.username, self.password, self.tls))
+                return await node_of(self.tag, self.cluster, Access(login or await self.login(), self.tls))
             except BrokerUnavailableError as error:
                 raise BrokerUnavailableError(f"no node of {self} knows who has {{{self.tag}}}: {error}") from error
         if self.sentinels:
-            credentials = Credentials(self.sentinel_username, self.sentinel_password, self.tls)
+            access = Access(_login(self.sentinel_username, self.sentinel_password), self.tls)
             try:
-                return await primary_of(self.sentinel_service, self.sentinels, credentials)
+                return await primary_of(self.sentinel_service, self.sentinels, access)
             except BrokerUnavailableError as error:
                 raise BrokerUnavailableError(
                     f"no sentinel of {self} knows the primary of {self.sentinel_service!r}: {error}"
                 ) from error
         return self.host, self.port
+
+
+def _login(username: str | None, password: str | None) -> Login:
+    if password is None:
+        return ()
+    return (username, password) if username else (password,)
 
 
 def _from_url(url: str) -> Address:
@@ -111,24 +136,15 @@ def _from_url(url: str) -> Address:
     if scheme not in ("redis", "rediss", "unix"):
         raise ConfigurationError(f"redis_connection: {scheme}:// is not a Redis URL; use {URL_FORMS}")
     try:
-        options = parse_url(url)
+        options: dict[str, Any] = {**parse_url(url)}
     except ValueError:  # its text may quote a part of the password
         raise ConfigurationError(
             f"redis_connection: the {scheme}:// URL cannot be read: a port or database is no number, or a special "
             "character of the password is not percent-encoded"
         ) from None
-    return _from_options({**options, "ssl": scheme == "rediss"})
-
-
-def _from_client(client: Redis) -> Address:
-    pool = client.connection_pool
-    if isinstance(pool, SentinelConnectionPool):
-        raise ConfigurationError(
-            "redis_connection: a client made by Sentinel.master_for cannot be taken over; give the URL "
-            "redis+sentinel://host:26379,host:26379/service-name"
-        )
-    options = pool.connection_kwargs
-    return _from_options({**options, "ssl": issubclass(pool.connection_class, SSLConnection)})
+    if not isinstance(kind := options.pop("connection_class", None), type | None):
+        options["connection_class"] = kind  # from the query
+    return _from_options({**options, "ssl": scheme == "rediss" or None})
 
 
 def _from_host_list(url: str) -> Address:
@@ -145,16 +161,16 @@ def _from_host_list(url: str) -> Address:
             f"redis_connection: a URL of that kind reads {_HOST_LISTS[scheme.partition('+')[2]]}"
         ) from None
     options = dict(parse_qsl(parts.query))
-    if unknown := [name for name in options if not name.startswith(("ssl_", "sentinel_"))]:
+    if unknown := [name for name in options if name not in _HOST_LIST_OPTIONS]:
         raise ConfigurationError(
-            f"redis_connection: {unknown[0]!r} is no option of a {scheme}:// URL; there are ssl_ca_certs, "
-            "ssl_certfile, ssl_keyfile, sentinel_username and sentinel_password"
+            f"redis_connection: {unknown[0]!r} is no option of a {scheme}:// URL; there are "
+            f"{', '.join(_HOST_LIST_OPTIONS)}"
         )
     username, _, password = credentials.partition(":")
     address = Address(
         username=unquote(username) or None,
         password=unquote(password) or None,
-        tls=_tls_of({**options, "ssl": scheme.startswith("rediss")}),
+        tls=tls_of({**options, "ssl": scheme.startswith("rediss")}),
     )
     if scheme.endswith("cluster"):
         return replace(address, cluster=places)
@@ -180,44 +196,50 @@ def _place(text: str) -> tuple[str, int]:
 
 
 def _from_options(options: Mapping[str, Any]) -> Address:
-    known = {"host", "port", "path", "unix_socket_path", "db", "username", "password", "ssl"}
+    if not options:
+        raise ConfigurationError(
+            "redis_connection: the mapping is empty; give redis-py's connection options, such as host and port"
+        )
+    check_options(options)
+    provider = options.get("credential_provider")
+    if provider is not None and (options.get("username") or options.get("password")):
+        raise ConfigurationError(
+            "redis_connection: credential_provider goes without username and password, which it gives"
+        )
     try:
-        address = Address(
+        return Address(
             host=str(options.get("host") or "localhost"),
-            port=int(options.get("port") or 6379),
+            port=_port(options.get("port") or 6379),
             path=options.get("path") or options.get("unix_socket_path"),
             db=int(options.get("db") or 0),
-            username=options.get("username"),
-            password=options.get("password"),
-            tls=_tls_of(options),
+            username=_text(options.get("username")),
+            password=_text(options.get("password")),
+            tls=tls_of(options),
+            credentials=None if provider is None else CredentialSource(provider),
+            socket_options=_keepalive(options.get("socket_keepalive_options")),
         )
     except (TypeError, ValueError, OSError) as error:
         raise ConfigurationError(f"redis_connection: {error}") from error
-    if not known & set(options):
-        raise ConfigurationError(
-            f"redis_connection: the mapping has none of {', '.join(sorted(known))}; "
-            "give redis-py's connection arguments"
-        )
-    return address
 
 
-def _tls_of(options: Mapping[str, Any]) -> ssl.SSLContext | None:
-    wanted = options.get("ssl") or any(key.startswith("ssl_") for key in options)
-    if not wanted:
-        return None
-    context = ssl.create_default_context(
-        cafile=options.get("ssl_ca_certs"),
-        capath=options.get("ssl_ca_path"),
-        cadata=options.get("ssl_ca_data"),
-    )
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if options.get("ssl_certfile"):
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"), options.get("ssl_password"))
-    if options.get("ssl_check_hostname") in (False, "False", "false", "no", "0"):
-        context.check_hostname = False
-    if str(options.get("ssl_cert_reqs", "required")).lower() in ("none", "optional"):
-        raise ConfigurationError(
-            "redis_connection: ssl_cert_reqs other than 'required' lets anyone answer for Redis; give "
-            "ssl_ca_certs with the CA that signed its certificate instead"
-        )
-    return context
+def _port(value: Any) -> int:
+    port = int(value)
+    if not 0 < port < 65536:
+        raise ValueError(f"port must be from 1 to 65535, not {port}")
+    return port
+
+
+def _text(value: Any) -> str | None:
+    """redis-py takes numbers and UTF-8 bytes too."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:  # its text quotes a byte of the password
+            raise ConfigurationError("redis_connection: username and password must be UTF-8") from None
+    return None if value is None else str(value)
+
+
+def _keepalive(options: Any) -> tuple[SocketOption, ...]:
+    if not isinstance(options, Mapping):  # redis-py's mark for "not said"
+        return ()
+    return tuple((socket.IPPROTO_TCP, int(name), int(value)) for name, value in options.items())

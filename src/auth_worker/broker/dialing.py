@@ -10,24 +10,33 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from auth_worker.broker.connection import Connection
+from auth_worker.broker.credentials import CredentialSource, Login
 from auth_worker.broker.remedies import tls_error, with_remedy
 from auth_worker.errors import BrokerError
-from auth_worker.happy_eyeballs import connect
+from auth_worker.happy_eyeballs import SocketOption, connect
 
 SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
 
+RENEWAL_INTERVAL = 60.0
+"""How often (s) a provider is asked for the credentials of an open connection; tokens live for minutes."""
 
-class Credentials(NamedTuple):
+
+class Access(NamedTuple):
     """What a server wants to see. Not for logs."""
 
-    username: str | None = None
-    password: str | None = None
+    login: Login = ()
     tls: ssl.SSLContext | None = None
 
 
-async def dial(connection: Connection, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+async def dial(
+    connection: Connection,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    options: tuple[SocketOption, ...] = (),
+) -> None:
     """Connect to ``host``. Raises ``OSError``, or ``BrokerError`` where TLS fails for good."""
-    opened = await connect(host, port, SOCKET_OPTIONS)
+    opened = await connect(host, port, (*SOCKET_OPTIONS, *options))
     name = host if tls is not None else None
     loop = asyncio.get_running_loop()
     try:
@@ -37,29 +46,44 @@ async def dial(connection: Connection, host: str, port: int, tls: ssl.SSLContext
 
 
 @contextlib.contextmanager
-def greeting(connection: Connection, tls: ssl.SSLContext | None) -> Iterator[None]:
+def greeting(connection: Connection, tls: ssl.SSLContext | None, *, provided: bool = False) -> Iterator[None]:
     """While the first words are exchanged: what goes wrong then is told with its remedy."""
     try:
         yield
     except BaseException as error:
         connection.close("the greeting failed")
         if isinstance(error, BrokerError):
-            raise with_remedy(error, tls=tls is not None, answered=connection.answered > 0) from error
+            answered = connection.answered > 0
+            raise with_remedy(error, tls=tls is not None, answered=answered, provided=provided) from error
         raise
 
 
-async def log_in(connection: Connection, username: str | None, password: str | None) -> None:
+async def log_in(connection: Connection, login: Login) -> None:
     """Say who we are, where there is a password. Raises ``BrokerError``."""
-    if password is not None:
-        await connection.execute("AUTH", *((username, password) if username else (password,)))
+    if login:
+        await connection.execute("AUTH", *login)
 
 
-async def ask(host: str, port: int, credentials: Credentials, *command: str | int) -> Any:
+async def keep_logged_in(connection: Connection, source: CredentialSource, login: Login) -> None:
+    """Log in again whenever the provider's credentials have changed, as servers end a log-in with its token.
+
+    Where that fails, the connection stays what it is: if the server ends it, the next one logs in anew.
+    """
+    while True:
+        await asyncio.sleep(RENEWAL_INTERVAL)
+        with contextlib.suppress(BrokerError):
+            renewed = await source.get(RENEWAL_INTERVAL / 2)
+            if renewed != login:
+                await log_in(connection, renewed)
+                login = renewed
+
+
+async def ask(host: str, port: int, access: Access, *command: str | int) -> Any:
     """Connect, put one question, and disconnect. Raises ``OSError`` and ``BrokerError``."""
     connection = Connection(_ignore_loss)
-    await dial(connection, host, port, credentials.tls)
-    with greeting(connection, credentials.tls):
-        await log_in(connection, credentials.username, credentials.password)
+    await dial(connection, host, port, access.tls)
+    with greeting(connection, access.tls):
+        await log_in(connection, access.login)
         answer = await connection.execute(*command)
     connection.close("the question is answered")
     return answer

@@ -18,7 +18,7 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from auth_worker.broker.dialing import Credentials, ask
+from auth_worker.broker.dialing import Access, ask
 from auth_worker.errors import BrokerError, BrokerUnavailableError, ConfigurationError
 
 PATIENCE_S = 1.0
@@ -52,11 +52,11 @@ def _tag_of(key: str) -> str:
     return found[1] if found else ""
 
 
-async def primary_of(service: str, sentinels: Sequence[Place], credentials: Credentials) -> Place:
+async def primary_of(service: str, sentinels: Sequence[Place], access: Access) -> Place:
     """The host and port of the primary of ``service``. Raises ``BrokerUnavailableError`` when nobody knows."""
 
     async def question(sentinel: Place) -> Place:
-        answer = await ask(*sentinel, credentials, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
+        answer = await ask(*sentinel, access, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
         if answer is None:
             raise BrokerUnavailableError(f"it watches no {service!r}")
         return answer[0].decode(), int(answer[1])
@@ -64,7 +64,7 @@ async def primary_of(service: str, sentinels: Sequence[Place], credentials: Cred
     return await _majority(question, sentinels)
 
 
-async def node_of(tag: str, nodes: Sequence[Place], credentials: Credentials) -> Place:
+async def node_of(tag: str, nodes: Sequence[Place], access: Access) -> Place:
     """The host and port of the primary that has the slot of ``tag``.
 
     Raises ``BrokerUnavailableError`` when nobody knows.
@@ -72,7 +72,7 @@ async def node_of(tag: str, nodes: Sequence[Place], credentials: Credentials) ->
     slot = key_slot(tag.encode())
 
     async def question(node: Place) -> Place:
-        for first, last, primary, *_ in await ask(*node, credentials, "CLUSTER", "SLOTS"):
+        for first, last, primary, *_ in await ask(*node, access, "CLUSTER", "SLOTS"):
             if first <= slot <= last:
                 return (primary[0] or b"").decode() or node[0], int(primary[1])
         raise BrokerUnavailableError(f"nobody has slot {slot}")

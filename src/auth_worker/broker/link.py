@@ -16,7 +16,8 @@ from typing import Any
 
 from auth_worker.broker.address import Address
 from auth_worker.broker.connection import Call, Connection, OnReply
-from auth_worker.broker.dialing import dial, greeting, log_in
+from auth_worker.broker.credentials import Login
+from auth_worker.broker.dialing import dial, greeting, keep_logged_in, log_in
 from auth_worker.broker.remedies import no_answer
 from auth_worker.broker.scripts import Script
 from auth_worker.broker.wire import ELSEWHERE_CODES, pack
@@ -65,6 +66,8 @@ class Link:
         self._keeping: asyncio.Task[None] | None = None
         self._down_since = time.monotonic()
         self._was_up = False
+        self._asking = False
+        """Whether it waits for the credential_provider."""
 
     @property
     def is_up(self) -> bool:
@@ -75,6 +78,14 @@ class Link:
     def down_s(self) -> float:
         """For how long there has been no connection, in s; 0 while there is one."""
         return 0.0 if self.is_up else time.monotonic() - self._down_since
+
+    def why_down(self) -> BrokerError:
+        """What the last attempt to connect failed of, or what the present one waits for."""
+        if self.last_error is not None:
+            return self.last_error
+        if self._asking and self.address.credentials is not None:
+            return self.address.credentials.silence()
+        return no_answer(tls=self.address.tls is not None)
 
     async def start(self, timeout: float) -> None:
         """Connect, and keep connected from now on.
@@ -89,7 +100,7 @@ class Link:
         finally:
             up.cancel()
         if not self.is_up:
-            error = self.last_error or no_answer(tls=self.address.tls is not None)
+            error = self.why_down()
             await self.stop()
             waited = f" within {timeout:g} s" if _may_pass(error) else ""
             raise type(error)(f"cannot connect to {self.address}{waited}: {error}", error.code)
@@ -163,8 +174,9 @@ class Link:
         while True:
             self._broken.clear()
             try:
+                login = await self._login()
                 async with asyncio.timeout(CONNECT_TIMEOUT):
-                    connection = await self._connect()
+                    connection = await self._connect(login)
             except (OSError, BrokerError, ValueError, TimeoutError) as error:
                 self.last_error = self._connect_error(error)
                 if _may_pass(self.last_error) or self._was_up:
@@ -174,11 +186,14 @@ class Link:
                 return
             delay = FIRST_RETRY
             self._mark_up(connection)
-            watching = asyncio.create_task(self._watch(connection))
+            watching = [asyncio.create_task(self._watch(connection))]
+            if self.address.credentials is not None:
+                watching.append(asyncio.create_task(keep_logged_in(connection, self.address.credentials, login)))
             try:
                 await self._broken.wait()
             finally:
-                watching.cancel()
+                for task in watching:
+                    task.cancel()
 
     def _connect_error(self, error: Exception) -> BrokerError:
         if isinstance(error, BrokerError):
@@ -205,22 +220,29 @@ class Link:
         self._broken.set()
         self._on_change(BrokerChanged(self.name, False, str(error), 0.0))
 
-    async def _connect(self) -> Connection:
+    async def _login(self) -> Login:
+        self._asking = True
+        try:
+            return await self.address.login()
+        finally:
+            self._asking = False
+
+    async def _connect(self, login: Login) -> Connection:
         loop = asyncio.get_running_loop()
-        connection = Connection(self._lost, ELSEWHERE_CODES if self._writes else frozenset(("MOVED",)))
+        connection = Connection(self._lost, ELSEWHERE_CODES if self._writes else ELSEWHERE_CODES - {"READONLY"})
         if self.address.path:
             await loop.create_unix_connection(lambda: connection, self.address.path)
         else:
-            self.place = await self.address.resolve()
-            await dial(connection, *self.place, self.address.tls)
-        with greeting(connection, self.address.tls):
-            await self._greet(connection)
+            self.place = await self.address.resolve(login)
+            await dial(connection, *self.place, self.address.tls, self.address.socket_options)
+        with greeting(connection, self.address.tls, provided=self.address.credentials is not None):
+            await self._greet(connection, login)
             if connection.lost is not None:  # by what came with the last reply
                 raise connection.lost
         return connection
 
-    async def _greet(self, connection: Connection) -> None:
-        await log_in(connection, self.address.username, self.address.password)
+    async def _greet(self, connection: Connection, login: Login) -> None:
+        await log_in(connection, login)
         if self.address.db:
             await connection.execute("SELECT", self.address.db)
         await connection.execute("PING")

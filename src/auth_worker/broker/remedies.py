@@ -16,14 +16,19 @@ _BY_REFUSAL = {
     "ERR SELECT": "in a cluster there is database 0 alone",
     "ERR max number of clients": "raise its maxclients, or run fewer workers",
 }
-_TEMPORARY = ("ERR max number of clients",)
+_KINDS: dict[str, type[BrokerError]] = {"ERR max number of clients": BrokerBusyError, "NOAUTH": BrokerError}
+_STALE_LOGIN = (
+    "the credential_provider gives what the server does not take: check the user it names, and that its token is "
+    "for this server and still valid"
+)
 CLIENT_CERTIFICATE = "does the server want a client certificate (ssl_certfile, ssl_keyfile)?"
 
 
-def with_remedy(error: BrokerError, *, tls: bool, answered: bool) -> BrokerError:
+def with_remedy(error: BrokerError, *, tls: bool, answered: bool, provided: bool = False) -> BrokerError:
     """The same error with its remedy, where we know one.
 
-    ``tls``: whether we speak TLS; ``answered``: whether the server has answered anything before.
+    ``tls``: whether we speak TLS; ``answered``: whether the server has answered anything before; ``provided``:
+    whether a credential_provider gave the credentials, which may be others the next time.
     """
     if isinstance(error.__cause__, ssl.SSLError):
         return tls_error(error.__cause__)
@@ -31,9 +36,11 @@ def with_remedy(error: BrokerError, *, tls: bool, answered: bool) -> BrokerError
         question = CLIENT_CERTIFICATE if tls else "is that Redis? if that port speaks TLS: rediss://"
         return type(error)(f"{error}; {question}", error.code)
     refusal = str(error).removeprefix("Redis refused: ")
+    if provided and error.code in ("WRONGPASS", "NOAUTH"):
+        return BrokerBusyError(f"{str(error).rstrip('.')}; {_STALE_LOGIN}", error.code)
     for beginning, remedy in _BY_REFUSAL.items():
         if refusal.startswith(beginning):
-            kind = BrokerBusyError if beginning in _TEMPORARY else type(error)
+            kind = _KINDS.get(beginning, type(error))
             return kind(f"{str(error).rstrip('.')}; {remedy}", error.code)
     return error
 

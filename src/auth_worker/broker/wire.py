@@ -11,8 +11,8 @@ from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableEr
 BUSY_CODES = frozenset(
     ("OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "ASK", "BUSY", "NOREPLICAS", "MISCONF")
 )
-ELSEWHERE_CODES = frozenset(("MOVED", "READONLY"))
-"""What a server answers that once was the right one: the next connection finds the one that is."""
+ELSEWHERE_CODES = frozenset(("MOVED", "READONLY", "NOAUTH"))
+"""What a server answers that was the right one, or knew us, once: the next connection finds it, and logs in."""
 
 
 def pack(*args: Any) -> bytes:
@@ -29,5 +29,9 @@ def error_of(reply: hiredis.ReplyError) -> BrokerError:
     """The error of ours for an error reply of Redis; its code says which."""
     text = str(reply).partition(", with args beginning")[0]  # what follows may be a password
     code = text.partition(" ")[0]
-    kind = BrokerBusyError if code in BUSY_CODES else BrokerUnavailableError if code == "MOVED" else BrokerError
+    kind: type[BrokerError] = BrokerError
+    if code in BUSY_CODES:
+        kind = BrokerBusyError
+    elif code in ("MOVED", "NOAUTH"):
+        kind = BrokerUnavailableError
     return kind(f"Redis refused: {text}", code)
