@@ -20,6 +20,7 @@ from auth_worker import (
     WorkerService,
 )
 from auth_worker.errors import ShutdownError
+from auth_worker.handled_signals import MOMENT_S
 from workers import QUEUE, Desk, eventually
 
 QUIET = Settings(http_port=None, log_level="ERROR")
@@ -191,6 +192,7 @@ async def test_a_second_signal_hands_back_at_once(desk: Desk) -> None:
     await started.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     await eventually(lambda: str(service.state) == "stopping")
+    await asyncio.sleep(MOMENT_S)
     os.kill(os.getpid(), signal.SIGTERM)
     assert await asyncio.wait_for(running, 5) == 3
     assert (await desk.counts())["wait"] == 1

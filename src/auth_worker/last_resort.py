@@ -13,10 +13,11 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from types import FrameType
 from typing import Protocol
 
+from auth_worker.handled_signals import SignalCounter
 from auth_worker.logs import Log
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.watch import WatchLoop
@@ -53,18 +54,20 @@ class LastResort:
         self._code = code
         self._orders: queue.SimpleQueue[float | None] = queue.SimpleQueue()  # also safe in a signal handler
         self._patience = 0.0
-        self._signals = 0
+        self._signals = SignalCounter()
+        self._notify: Callable[[signal.Signals], object] = signal.Signals
         self._thread: threading.Thread | None = None
 
-    def guard(self, numbers: Iterable[signal.Signals], patience: float) -> None:
+    def guard(
+        self, numbers: Iterable[signal.Signals], patience: float, on_signal: Callable[[signal.Signals], object]
+    ) -> None:
         """Count down from each of these signals, ``patience`` s from the first one, none from the third.
 
-        From the main thread.
-
-        The loop's own handlers of the signals stay as they are: Python's come beside them, and they are called
-        also while the loop is blocked.
+        From the main thread. Python's handlers are called also while the loop is blocked; they call ``on_signal``,
+        but for a signal that is only the repetition of the last one.
         """
         self._patience = patience
+        self._notify = on_signal
         if self._thread is None:
             self._thread = threading.Thread(target=self._count_down, name="auth-worker-last-resort", daemon=True)
             self._thread.start()
@@ -73,7 +76,7 @@ class LastResort:
 
     def noticed(self, patience: float) -> None:
         """The loop has noticed a signal and stops within ``patience`` s."""
-        if self._signals < AT_ONCE:
+        if self._signals.count < AT_ONCE:
             self._end_in(patience + LATEST)
 
     def stand_down(self) -> None:
@@ -84,9 +87,10 @@ class LastResort:
             self._orders.put(None)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signals += 1
-        self._end_in(self._patience + NOTICE if self._signals < AT_ONCE else 0)
-        self._patience = 0.0
+        if self._signals.take():
+            self._end_in(self._patience + NOTICE if self._signals.count < AT_ONCE else 0)
+            self._patience = 0.0
+            self._notify(signal.Signals(number))
 
     def _end_in(self, seconds: float) -> None:
         self._orders.put(time.monotonic() + seconds)
@@ -97,7 +101,7 @@ class LastResort:
             while True:
                 due = self._orders.get(timeout=None if due is None else max(due - time.monotonic(), 0))
         try:
-            hurried = self._signals >= AT_ONCE
+            hurried = self._signals.count >= AT_ONCE
             why = "ended at the third signal" if hurried else "a consumer cannot be stopped, left behind"
             self._log.logger.error(WORKER_ERRORS.SHUTDOWN_FAILED, error=why)
             self._rescue()

@@ -24,11 +24,12 @@ from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.connections import Connections
 from auth_worker.errors import ConfigurationError
 from auth_worker.events import ProcessorChanged
-from auth_worker.executors import Execution, executor_for
+from auth_worker.executors import Execution, executor_for, started
 from auth_worker.intake import Intake
 from auth_worker.job import Job
 from auth_worker.lease import Tenancy
 from auth_worker.logs import open_log
+from auth_worker.main_reimport import refuse_reimported_main
 from auth_worker.maintenance import DeadLetterCare, SchedulerCare, StalledCheck
 from auth_worker.names import check_queue_name
 from auth_worker.observers.logs import LogObserver
@@ -128,19 +129,21 @@ class QueueProcessorService:
     async def initialize(self) -> None:
         """Connect and start processing.
 
-        Raises ``BrokerError`` when Redis cannot be reached, ``ConfigurationError`` when called twice.
+        Raises ``BrokerError``; ``ConfigurationError`` when called twice, or if no process can import the consumer.
         """
         if self._initialized:
             raise ConfigurationError(f"the processor of {self.queue_name} is initialized already; it is so once")
         runtime = self.runtime
         if not self._owns_runtime and not runtime.started:
             raise ConfigurationError(f"the processor of {self.queue_name} is started by its service")
+        refuse_reimported_main()
         self._initialized = True
-        if self._owns_runtime:
-            await runtime.start()
-        self._assemble()
-        await self.connections.presence.announce(self.queue_name, self.worker_name)
-        await self._watch_over()
+        async with started(self._executor):
+            if self._owns_runtime:
+                await runtime.start()
+            self._assemble()
+            await self.connections.presence.announce(self.queue_name, self.worker_name)
+            await self._watch_over()
         self._running = True
         runtime.bus.emit(ProcessorChanged(self.queue_name, "ready"))
         if not self._runs.paused:
@@ -254,10 +257,9 @@ class QueueProcessorService:
         runtime.add_runs(self._runs.held)
         connections.on_up(self._intake.recover)
         runtime.quarantine.subscribe(self._intake.look)
-        check = StalledCheck(
-            connections.watch_link, runtime.settings.prefix, self.queue_name, self.config, runtime.bus
-        )
-        care = SchedulerCare(self.connections.watch_link, runtime.settings, self.queue_name, runtime.bus)
+        link, settings = connections.watch_link, runtime.settings
+        check = StalledCheck(link, settings.prefix, self.queue_name, self.config, runtime.bus)
+        care = SchedulerCare(link, settings, self.queue_name, runtime.bus)
         self._stop_watching = [runtime.watch.keep_going(part.run, runtime.report) for part in (check, care)]
         if self.dead_letter_queue_name is not None:
             self._stop_watching.append(runtime.watch.keep_going(self._dead_letter_care().run, runtime.report))

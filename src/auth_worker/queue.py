@@ -17,6 +17,7 @@ from auth_worker.broker.schedulers import Schedulers
 from auth_worker.config import Settings
 from auth_worker.job_encoder import JobEncoder, parts_of
 from auth_worker.job_options import MAX_PRIORITY, JobOptions, job_options
+from auth_worker.main_reimport import stop_reimported_main
 from auth_worker.names import check_queue_name
 from auth_worker.telemetry import open_telemetry
 
@@ -156,6 +157,7 @@ class JobQueue:
     async def _connect(self) -> Producer:
         if self._producer is not None:
             return self._producer
+        stop_reimported_main()
         async with self._connecting:
             if self._producer is None:
                 if self._embedded is not None:

@@ -19,6 +19,7 @@ from auth_worker.job import Job
 from auth_worker.last_resort import LastResort
 from auth_worker.lifecycle import BROKER_UNREACHABLE, CLEAN, FAILED_TO_START, HANDED_BACK, State
 from auth_worker.logs import open_log
+from auth_worker.main_reimport import refuse_reimported_main
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.names import check_queue_name
 from auth_worker.observers.logs import LogObserver
@@ -141,6 +142,7 @@ class WorkerService:
 
         Raises ``ConfigurationError``, ``BrokerError``, or what ``init_services`` raised.
         """
+        refuse_reimported_main()
         if self.state is not State.NEW:
             raise ConfigurationError(f"the service is {self.state}: a service is started once")
         self.state = State.STARTING
@@ -198,11 +200,12 @@ class WorkerService:
         await self.stop()
 
     async def run(self) -> int:
-        """Start unless started, wait for SIGTERM or SIGINT, stop; returns the exit code.
+        """Start unless started, wait for SIGTERM, SIGINT or SIGHUP, stop; returns the exit code.
 
         0 clean, 1 failed to start, 3 stopped with work handed back, 4 broker unreachable. A signal while starting
         stops at once.
         """
+        refuse_reimported_main()
         self.setup_graceful_shutdown()
         started = self.state is State.RUNNING
         starting = asyncio.ensure_future(asyncio.sleep(0) if started else self.start())
@@ -226,7 +229,10 @@ class WorkerService:
             self._signals.leave()
 
     def setup_graceful_shutdown(self) -> None:
-        """Stop gracefully on SIGTERM and SIGINT; a second signal cancels and hands back what still runs."""
+        """Stop gracefully on SIGTERM, SIGINT and SIGHUP; a second one, 0.5 s later or more, hands back what runs.
+
+        SIGHUP stays ignored where it is (``nohup``). From the main thread.
+        """
         self._signals.handle()
 
     async def get_health(self) -> ServiceHealth:

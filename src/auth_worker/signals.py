@@ -1,16 +1,16 @@
-"""SIGTERM and SIGINT: the first one asks for a stop, the second one to hurry, the third is the last resort's."""
+"""SIGTERM, SIGINT and SIGHUP: the first asks for a stop, the second to hurry, the third is the last resort's."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from typing import Any
 
+from auth_worker.handled_signals import remember_handlers, restore_handlers, signals_to_handle
 from auth_worker.last_resort import LastResort
 from auth_worker.messages import WORKER_MESSAGES
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
@@ -21,7 +21,7 @@ class StopSignals:
         self._log = log
         self._timeout = timeout
         self._on_first = on_first
-        self._handling = False
+        self._handled: list[signal.Signals] = []
         self.first = asyncio.Event()
         """Set once a signal has come."""
         self.second = asyncio.Event()
@@ -30,18 +30,26 @@ class StopSignals:
     def handle(self) -> None:
         """Handle them from now on; from the main thread, with its loop running."""
         loop = asyncio.get_running_loop()
-        for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, self._on_signal, number)
-        self._handling = True
-        self._last_resort.guard(STOP_SIGNALS, self._timeout)
+        self._handled = self._handled or signals_to_handle()
+        remember_handlers(self._handled)
+        with contextlib.suppress(NotImplementedError):  # Windows: signals wake the loop anyway
+            for number in self._handled:
+                loop.add_signal_handler(number, int)  # only to wake the loop: the last resort handles them
+
+        def notify(number: signal.Signals) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._on_signal, number)
+
+        self._last_resort.guard(self._handled, self._timeout, notify)
 
     def leave(self) -> None:
         """Handle them no longer: the stop is over."""
-        if self._handling:
-            self._handling = False
-            loop = asyncio.get_running_loop()
-            for number in STOP_SIGNALS:
-                loop.remove_signal_handler(number)
+        with contextlib.suppress(NotImplementedError):
+            for number in self._handled:
+                asyncio.get_running_loop().remove_signal_handler(number)
+        if self._handled:
+            self._handled = []
+            restore_handlers()
         self._last_resort.stand_down()
 
     def _on_signal(self, number: signal.Signals) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from auth_worker.broker.doorbell import BLOCK_S
+from auth_worker.handled_signals import MOMENT_S
 from chaos.deploys import roll
 from chaos.faults import HAND_BACK_POINTS
 from chaos.stage import Stage
@@ -39,6 +41,7 @@ async def test_deadline_is_kept_by_a_job_that_hangs(stage: Stage, stop: str) -> 
     worker.signal(signal.SIGTERM)
     if stop == "a second signal":
         await stage.logged("Shutdown signal received")
+        await asyncio.sleep(MOMENT_S)
         worker.signal(signal.SIGTERM)
     assert await worker.gone() == 3
     assert time.monotonic() - before < QUICK_S

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
+from auth_worker.handled_signals import MOMENT_S
+from auth_worker.supervisor.processes import LATER_S
 from cli.commands import Worker, run_here, run_program
 from embedded_users import eventually
 from servers import free_port
@@ -195,8 +198,10 @@ def test_the_second_signal_hands_back_and_the_third_kills(
         eventually(lambda: len(family.told("Worker service stopping")) == 2, "they do not stop")
         assert family.ask("/readyz")[0] == 503
         assert family.parent.process.poll() is None
+        time.sleep(MOMENT_S + LATER_S)
         family.parent.process.send_signal(signal.SIGTERM)
         eventually(lambda: client.llen("bull:work:wait") == 2, "the jobs were not handed back")
+        time.sleep(MOMENT_S + LATER_S)
         assert family.parent.end() == 3
     assert not any(map(runs, family.pids))
 

@@ -13,6 +13,7 @@ import pytest
 from redis import Redis
 
 from auth_worker import JobQueue
+from auth_worker.handled_signals import MOMENT_S
 from cli.commands import Worker, run_program
 from embedded_users import eventually
 from impostors import Answer, impostor, redis_of_old, silence, web_server
@@ -174,8 +175,10 @@ def test_the_third_signal_ends_it_at_once_and_the_job_is_handed_back(
         eventually(lambda: client.llen("bull:work:active") == 1, "the job was not taken")
         running.process.send_signal(signal.SIGTERM)
         eventually(lambda: "Shutdown signal received" in running.said, "the first signal goes unnoticed")
+        time.sleep(MOMENT_S)
         running.process.send_signal(signal.SIGTERM)
         eventually(lambda: "Second shutdown signal received" in running.said, "the second signal goes unnoticed")
+        time.sleep(MOMENT_S)
         before = time.monotonic()
         assert running.end() == 3
         assert time.monotonic() - before < 2.5

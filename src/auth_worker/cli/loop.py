@@ -1,11 +1,12 @@
-"""Running a command's coroutine: on uvloop where it is installed, ended in order by Ctrl-C and SIGTERM."""
+"""Running a command's coroutine: on uvloop where it is installed, ended in order by Ctrl-C, SIGTERM and SIGHUP."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from auth_worker.handled_signals import signals_to_handle
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 async def interruptible(coroutine: Coroutine[Any, Any, int], code: int) -> int:
-    """Run ``coroutine``; SIGINT or SIGTERM cancels it, which lets it clean up, and gives ``code``."""
+    """Run ``coroutine``; SIGINT, SIGTERM or SIGHUP cancels it, which lets it clean up, and gives ``code``."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(coroutine)
     interrupted = False
@@ -74,7 +75,8 @@ async def interruptible(coroutine: Coroutine[Any, Any, int], code: int) -> int:
         interrupted = True
         task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = signals_to_handle()
+    for number in numbers:
         loop.add_signal_handler(number, interrupt)
     try:
         return await task
@@ -83,5 +85,5 @@ async def interruptible(coroutine: Coroutine[Any, Any, int], code: int) -> int:
             raise
         return code
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from auth_worker.handled_signals import MOMENT_S, STOP_SIGNALS, SignalCounter, signals_to_handle
 from auth_worker.lifecycle import BROKER_UNREACHABLE, CLEAN, FAILED_TO_START, HANDED_BACK
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.supervisor.child import Child
@@ -18,6 +19,8 @@ USAGE = 2
 SEVERITY = (CLEAN, HANDED_BACK, BROKER_UNREACHABLE, FAILED_TO_START)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """How long to wait before a process that died is started again; twice as long each time."""
+LATER_S = 0.25
+"""How much later (s) a signal that is passed on may arrive: it must count in the children if it does here."""
 STEADY_S = 60.0
 """A process that has run for so long was well: its next end is a first one."""
 
@@ -43,17 +46,17 @@ class Supervisor:
         self.stopping = False
         self._log = log
         self._reload = reload
-        self._signals = 0
+        self._signals = SignalCounter(MOMENT_S + LATER_S)
         self._codes: list[int] = []
         self._anew = [asyncio.Event() for _ in self.children]
 
     async def run(self) -> int:
         """Run until a signal, or until a child cannot start; returns the worst exit code of the children.
 
-        SIGTERM and SIGINT drain them, the second one makes them hand back what runs, the third one kills them.
+        SIGTERM, SIGINT and SIGHUP drain them, the second makes them hand back what runs, the third kills them.
         """
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGTERM, signal.SIGINT)
+        numbers = signals_to_handle()
         for number in numbers:
             loop.add_signal_handler(number, self._on_signal, number)
         theirs, ours = os.pipe()
@@ -124,14 +127,16 @@ class Supervisor:
                     child.send(signal.SIGTERM)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        self._signals += 1
-        if self._signals == 1:
+        if not self._signals.take():
+            return
+        count = self._signals.count
+        if count == 1:
             self._log.info(WORKER_MESSAGES.SHUTDOWN_SIGNAL, signal=number.name)
-        elif self._signals == 2:
+        elif count == 2:
             self._log.warning(WORKER_MESSAGES.SECOND_SIGNAL, signal=number.name)
         else:
             self._log.warning(WORKER_MESSAGES.THIRD_SIGNAL, signal=number.name)
-        self._stop(signal.SIGTERM if self._signals < 3 else signal.SIGKILL)
+        self._stop(signal.SIGTERM if count < 3 else signal.SIGKILL)
 
     def _stop(self, number: signal.Signals) -> None:
         self.stopping = True
@@ -143,8 +148,8 @@ class Supervisor:
 def worst(codes: Sequence[int]) -> int:
     """The exit code for several: the worst of 0, 3, 4 and 1.
 
-    A process that was killed left work behind (3); one that SIGTERM ended had not begun.
+    A process that was killed left work behind (3); one that a stop signal ended had not begun.
     """
-    seen = [CLEAN if code == -signal.SIGTERM else HANDED_BACK if code < 0 else code for code in codes]
+    seen = [CLEAN if -code in STOP_SIGNALS else HANDED_BACK if code < 0 else code for code in codes]
     unknown = next((code for code in seen if code not in SEVERITY), None)
     return unknown if unknown is not None else max(seen, key=SEVERITY.index, default=CLEAN)

@@ -1,12 +1,13 @@
-"""Where a consumer runs: on the loop, in a thread, in a process."""
+"""Where a consumer runs is decided from the callable itself."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -18,9 +19,7 @@ from auth_worker.executors import (
     executor_for,
 )
 from auth_worker.job import Job
-from auth_worker.outcome import Cause, Retry
-from auth_worker.run import perform
-from factories import PATIENT, a_job, a_run, some_options
+from factories import a_job
 
 Make = Callable[..., Executor]
 
@@ -56,10 +55,16 @@ class Consumers:
     def plain_method(self, job: Job) -> str:
         return plain(job)
 
+    partial_method = functools.partialmethod(method)
+
+    @staticmethod
+    async def static(job: Job) -> str:
+        return await coroutine(job)
+
 
 class AsyncCallable:
-    async def __call__(self, job: Job) -> str:
-        return await coroutine(job)
+    async def __call__(self, job: Job, greeting: str = "hello") -> str:
+        return await coroutine(job, greeting)
 
 
 class PlainCallable:
@@ -75,6 +80,24 @@ def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def awaited_in_wrapper(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **values: Any) -> Any:
+        return await function(*args, **values)
+
+    return wrapper
+
+
+def run_in_wrapper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As ``asgiref.sync.async_to_sync`` and its like: the wrapper is a plain function, whatever it wraps."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **values: Any) -> Any:
+        return asyncio.run(function(*args, **values))
+
+    return wrapper
+
+
 @pytest.mark.parametrize(
     "consumer",
     [
@@ -82,9 +105,23 @@ def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
         functools.partial(coroutine, greeting="hi"),
         Consumers().method,
         AsyncCallable(),
-        decorated(coroutine),
+        functools.partial(AsyncCallable(), greeting="hi"),
+        Consumers().partial_method,
+        Consumers.static,
+        Consumers.__dict__["static"],
+        awaited_in_wrapper(coroutine),
     ],
-    ids=["function", "partial", "method", "object", "decorated"],
+    ids=[
+        "function",
+        "partial",
+        "method",
+        "object",
+        "partial object",
+        "partial method",
+        "static",
+        "bare",
+        "wrapper",
+    ],
 )
 async def test_an_async_consumer_runs_on_the_loop(consumer: Any, make: Make) -> None:
     executor = make(consumer)
@@ -101,14 +138,54 @@ async def test_an_async_consumer_runs_on_the_loop(consumer: Any, make: Make) -> 
         PlainCallable(),
         decorated(plain),
         lambda job: plain(job, "hi"),
+        run_in_wrapper(coroutine),
+        functools.partial(run_in_wrapper(coroutine), greeting="hi"),
     ],
-    ids=["function", "partial", "method", "object", "decorated", "lambda"],
+    ids=["function", "partial", "method", "object", "decorated", "lambda", "runs a coroutine", "partial of it"],
 )
 @pytest.mark.parametrize("execution", ["auto", "thread"])
 async def test_a_plain_consumer_runs_in_a_thread(consumer: Any, execution: str, make: Make) -> None:
     executor = make(consumer, execution)
     assert isinstance(executor, ThreadExecutor)
     assert "job-1 in auth-worker-job" in await executor(a_job())
+
+
+async def test_a_coroutine_that_a_plain_function_returns_is_awaited_on_the_loop(make: Make) -> None:
+    loop = asyncio.get_running_loop()
+
+    @functools.wraps(coroutine)
+    def consumer(job: Job) -> Any:
+        async def rest() -> bool:
+            return asyncio.get_running_loop() is loop
+
+        return rest()
+
+    for execution in ("auto", "thread"):
+        assert await make(consumer, execution)(a_job()) is True
+
+
+async def test_a_mock_of_a_coroutine_function_runs(make: Make) -> None:
+    assert await make(AsyncMock(return_value="done"))(a_job()) == "done"
+
+
+async def test_a_plain_value_of_an_async_callable_is_the_result(make: Make) -> None:
+    executor = LoopExecutor(lambda job: job.id)
+    assert await executor(a_job()) == "job-1"
+
+
+async def generated(job: Job) -> AsyncIterator[int]:
+    yield 1
+
+
+def generated_plainly(job: Job) -> Iterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("execution", ["auto", "thread", "process"])
+@pytest.mark.parametrize("consumer", [generated, generated_plainly, functools.partial(generated)])
+def test_a_generator_is_refused_when_it_is_registered(consumer: Any, execution: Any) -> None:
+    with pytest.raises(ConfigurationError, match="has a yield"):
+        executor_for(consumer, execution, 1)
 
 
 @pytest.mark.parametrize("execution", ["thread", "process"])
@@ -147,96 +224,3 @@ def test_a_consumer_that_takes_no_job_is_refused_when_it_is_registered(consumer:
 def test_a_consumer_another_process_cannot_import_is_refused(consumer: Any) -> None:
     with pytest.raises(ConfigurationError, match="top of a module"):
         executor_for(consumer, "process", 1)
-
-
-@pytest.mark.parametrize(
-    "error", [ValueError("boom"), SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()]
-)
-async def test_what_a_thread_raises_comes_back(error: BaseException, make: Make) -> None:
-    def consumer(job: Job) -> None:
-        raise error
-
-    with pytest.raises(type(error)):
-        await make(consumer)(a_job())
-
-
-async def test_a_thread_that_raises_stop_iteration_ends(make: Make) -> None:
-    def consumer(job: Job) -> Any:
-        return next(iter([]))
-
-    with pytest.raises(RuntimeError, match="StopIteration"):
-        await asyncio.wait_for(make(consumer)(a_job()), 5)
-
-
-async def test_as_many_threads_run_as_jobs_may(make: Make) -> None:
-    met = threading.Barrier(3)
-
-    def consumer(job: Job) -> int:
-        return met.wait(5)
-
-    executor = make(consumer, concurrency=3)
-    assert sorted(await asyncio.gather(*(executor(a_job()) for _ in range(3)))) == [0, 1, 2]
-
-
-async def test_a_cancelled_thread_is_told_and_waited_for(make: Make) -> None:
-    started, ended = threading.Event(), threading.Event()
-
-    def consumer(job: Job) -> str:
-        started.set()
-        assert job.cancelled.wait(5)
-        ended.set()
-        return "partly"
-
-    run = a_run(options=some_options({"attempts": 2}))
-    task = asyncio.create_task(perform(run, make(consumer), timeout=None, max_result_bytes=PATIENT))
-    run.task = task  # type: ignore[assignment]
-    assert await asyncio.to_thread(started.wait, 5)
-    run.cancel(Cause.TIMEOUT)
-    outcome = await asyncio.wait_for(task, 5)
-    assert ended.is_set()
-    assert isinstance(outcome, Retry)
-    assert "time-out" in outcome.reason
-
-
-async def test_a_cancelled_thread_that_fails_says_why(make: Make) -> None:
-    started, go_on = threading.Event(), threading.Event()
-
-    def consumer(job: Job) -> None:
-        started.set()
-        go_on.wait(5)
-        raise ValueError("half done")
-
-    executor = make(consumer)
-
-    async def work() -> None:
-        await executor(a_job())
-
-    task = asyncio.create_task(work())
-    assert await asyncio.to_thread(started.wait, 5)
-    for _ in range(2):
-        task.cancel()
-        await asyncio.sleep(0)
-        assert not task.done()
-    go_on.set()
-    with pytest.raises(ValueError, match="half done"):
-        await asyncio.wait_for(task, 5)
-
-
-async def test_a_closed_thread_executor_leaves_what_runs_and_drops_what_waits() -> None:
-    started, go_on = threading.Event(), threading.Event()
-
-    def consumer(job: Job) -> str:
-        started.set()
-        go_on.wait(5)
-        return job.id
-
-    executor = ThreadExecutor(consumer, 1)
-    running = asyncio.create_task(executor(a_job()))
-    assert await asyncio.to_thread(started.wait, 5)
-    waiting = asyncio.create_task(executor(a_job()))
-    await asyncio.sleep(0)
-    executor.close()
-    go_on.set()
-    assert await asyncio.wait_for(running, 5) == "job-1"
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(waiting, 5)

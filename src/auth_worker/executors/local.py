@@ -1,0 +1,99 @@
+"""The executors of this process: the event loop, and threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import CoroutineType
+from typing import Any, Protocol
+
+from auth_worker.job import Job
+
+
+class Executor(Protocol):
+    """Runs a consumer for a job and gives its result; cancelling the call stops it as far as that can be."""
+
+    async def start(self) -> None:
+        """Get ready for the first job. Raises ``ConfigurationError`` where the consumer cannot run here."""
+
+    def __call__(self, job: Job) -> Awaitable[Any]:
+        """Run the consumer."""
+
+    def close(self) -> None:
+        """Give up threads and processes, without waiting for what still runs in them."""
+
+
+@contextlib.asynccontextmanager
+async def started(executor: Executor) -> AsyncIterator[None]:
+    """Start ``executor``; close it where the block raises."""
+    await executor.start()
+    try:
+        yield
+    except BaseException:
+        executor.close()
+        raise
+
+
+class LoopExecutor:
+    """An ``async def`` consumer: it is awaited where it is."""
+
+    def __init__(self, consumer: Callable[[Job], Any]) -> None:
+        self._consumer = consumer
+
+    async def start(self) -> None:
+        """Nothing to prepare."""
+
+    def __call__(self, job: Job) -> Awaitable[Any]:
+        """Call the consumer; the caller awaits its coroutine, so that there is only one for each job."""
+        awaitable: Awaitable[Any] = self._consumer(job)
+        if type(awaitable) is CoroutineType or inspect.isawaitable(awaitable):
+            return awaitable
+        return _already(awaitable)
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+
+class ThreadExecutor:
+    """A plain ``def`` consumer, in one of as many threads as jobs may run at a time."""
+
+    def __init__(self, consumer: Callable[[Job], Any], concurrency: int) -> None:
+        self._consumer = consumer
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="auth-worker-job")
+
+    async def start(self) -> None:
+        """Nothing to prepare: threads start with their first job."""
+
+    async def __call__(self, job: Job) -> Any:
+        """Run the function in a thread, with the context of the run; wait for it even when cancelled.
+
+        An awaitable that it returns is awaited here, on the loop.
+        """
+        context = contextvars.copy_context()
+        running = asyncio.get_running_loop().run_in_executor(self._pool, context.run, call, self._consumer, job)
+        while not running.done():
+            with contextlib.suppress(BaseException):  # result() raises it; our own cancellation has to wait
+                await asyncio.shield(running)
+        result = running.result()
+        return await result if inspect.isawaitable(result) else result
+
+    def close(self) -> None:
+        """Stop taking work; a thread that still runs ends with its function."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def call(consumer: Callable[[Job], Any], job: Job) -> Any:
+    """Call the consumer; ``StopIteration`` becomes ``RuntimeError``, since no future can carry it."""
+    try:
+        return consumer(job)
+    except StopIteration as error:
+        raise RuntimeError("the consumer raised StopIteration") from error
+
+
+async def _already(value: Any) -> Any:
+    """The result of a callable that is marked async and returned a plain value."""
+    return value

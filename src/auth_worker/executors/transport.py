@@ -1,0 +1,156 @@
+"""What goes between the service and a worker process: frames with pickles of our own.
+
+An exception goes as it is where it arrives unchanged. Otherwise its nearest ancestor in ``auth_worker.errors``
+goes in its place, with the values that decide what becomes of the job: a subclass of ``Delay`` stays a ``Delay``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import struct
+from typing import Any, NamedTuple
+
+from auth_worker import errors
+from auth_worker.errors import AuthWorkerError, JobError, UnrecoverableError
+
+LENGTH = struct.Struct(">Q")
+DECISIVE = ("seconds", "reason_class", "retryable", "message", "fields", "code")
+"""Attributes of our exceptions that decide what becomes of a job, or say why."""
+
+
+class Ready(NamedTuple):
+    """The worker process takes jobs."""
+
+
+class Unfit(NamedTuple):
+    """The worker process cannot run the consumer, and why."""
+
+    reason: str
+
+
+class Returned(NamedTuple):
+    """The consumer returned; the pickle of its value."""
+
+    value: bytes
+
+
+class Raised(NamedTuple):
+    """The consumer raised: the exact exception if it can be pickled, one that is sure to arrive, its traceback."""
+
+    exact: bytes | None
+    certain: bytes
+    trace: str
+
+
+class ProcessTraceback(Exception):  # noqa: N818 - a cause to show, never raised
+    """The traceback of an exception in its worker process, shown as the exception's cause."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._text = text
+
+    def __str__(self) -> str:
+        return f"\n{self._text}"
+
+
+def framed(message: object) -> bytes:
+    """``message`` as a frame."""
+    body = pickle.dumps(message)
+    return LENGTH.pack(len(body)) + body
+
+
+def returned(value: object) -> Returned:
+    """The answer for a value. Raises ``UnrecoverableError`` for what cannot go back, which is no JSON either."""
+    try:
+        body = pickle.dumps(value)
+        pickle.loads(body)  # noqa: S301 - our own bytes
+    except Exception:
+        raise UnrecoverableError(
+            f"the consumer's return value is not JSON: it is a {type(value).__name__}"
+        ) from None
+    return Returned(body)
+
+
+def raised(error: BaseException, trace: str) -> Raised:
+    """The answer for an exception."""
+    return Raised(pickle.dumps(error) if survives(error) else None, pickle.dumps(certain(error)), trace)
+
+
+def value_of(answer: Returned | Raised) -> Any:
+    """The consumer's value; raises what it raised."""
+    if isinstance(answer, Returned):
+        try:
+            return pickle.loads(answer.value)  # noqa: S301 - our own bytes
+        except Exception as error:
+            raise UnrecoverableError(
+                f"the consumer's return value is not JSON, and cannot be read here: {type(error).__name__}"
+            ) from None
+    raise _error_of(answer) from ProcessTraceback(answer.trace)
+
+
+def _error_of(answer: Raised) -> BaseException:
+    with contextlib.suppress(Exception):  # its module may exist in the worker process alone
+        if answer.exact is not None:
+            return _unpickled(answer.exact)
+    return _unpickled(answer.certain)
+
+
+def _unpickled(body: bytes) -> BaseException:
+    error: BaseException = pickle.loads(body)  # noqa: S301 - our own bytes
+    return error
+
+
+def survives(error: BaseException) -> bool:
+    """Whether a pickle gives back the same exception. One whose constructor takes other arguments may differ."""
+    try:
+        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        return (
+            type(copy) is type(error)
+            and str(copy) == str(error)
+            and all(_attribute(copy, name) == _attribute(error, name) for name in DECISIVE)
+            and (not isinstance(error, BaseExceptionGroup) or all(map(survives, error.exceptions)))
+        )
+    except Exception:
+        return False
+
+
+def certain(error: BaseException) -> BaseException:
+    """An exception that can be pickled, of a class that both processes have, and means the same for the job."""
+    if isinstance(error, BaseExceptionGroup):
+        return BaseExceptionGroup(_text_of(error.message), [certain(each) for each in error.exceptions])
+    if type(error).__module__ in ("builtins", errors.__name__) and survives(error):
+        return error
+    kind = _ancestor(error)
+    text = f"{type(error).__name__}: {_text_of(error)}"
+    copy: BaseException = kind.__new__(kind, text)
+    for name in DECISIVE:
+        if (value := _attribute(error, name)) is not _MISSING:
+            setattr(copy, name, value)
+    return copy
+
+
+_MISSING = object()
+
+
+def _attribute(error: BaseException, name: str) -> Any:
+    try:
+        value = getattr(error, name, _MISSING)
+        return value if value is _MISSING or pickle.loads(pickle.dumps(value)) == value else _MISSING  # noqa: S301
+    except Exception:
+        return _MISSING
+
+
+def _ancestor(error: BaseException) -> type[BaseException]:
+    """The nearest class of ``error`` among ours."""
+    for kind in type(error).__mro__:
+        if kind.__module__ == errors.__name__ and kind is not AuthWorkerError:
+            return kind
+    return JobError if getattr(error, "retryable", True) else UnrecoverableError
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return "(its message cannot be read)"

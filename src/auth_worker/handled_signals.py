@@ -1,0 +1,87 @@
+"""Signal handlers that a forked child does not inherit.
+
+After a fork, the child has the parent's handlers and shares the descriptor that wakes the parent's event loop
+(``signal.set_wakeup_fd``): a signal to the child would arrive in the parent. So the child gets back the handlers
+that were there before ours. Signals that come in between wait until it has them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+STOP_SIGNALS: tuple[signal.Signals, ...] = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+)
+MOMENT_S = 0.5
+"""Signals within so many seconds are one."""
+_before_ours: dict[signal.Signals, Any] = {}
+_held = threading.local()
+
+
+def signals_to_handle() -> list[signal.Signals]:
+    """The stop signals; without SIGHUP where it is ignored, as ``nohup`` asks."""
+    return [
+        number
+        for number in STOP_SIGNALS
+        if number in (signal.SIGTERM, signal.SIGINT) or signal.getsignal(number) is not signal.SIG_IGN
+    ]
+
+
+def remember_handlers(numbers: Iterable[signal.Signals]) -> None:
+    """Keep the present handlers of ``numbers`` for forked children; call it before installing one's own."""
+    for number in numbers:
+        handler = signal.getsignal(number)
+        _before_ours.setdefault(number, signal.SIG_DFL if handler is None else handler)
+
+
+def restore_handlers() -> None:
+    """Put back the handlers that were there before ours."""
+    while _before_ours:
+        signal.signal(*_before_ours.popitem())
+
+
+class SignalCounter:
+    """Counts the signals that are meant: those within ``moment`` s of the last one that counted are the same one.
+
+    A signal to a process group, or to all processes of a container, comes a second time from whoever passes it on.
+    """
+
+    def __init__(self, moment: float = MOMENT_S) -> None:
+        self.count = 0
+        self._moment = moment
+        self._last = -math.inf
+
+    def take(self) -> bool:
+        """A signal has come; returns whether it counts."""
+        now = time.monotonic()
+        if now - self._last < self._moment:
+            return False
+        self._last = now
+        self.count += 1
+        return True
+
+
+def _hold_signals() -> None:
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS) if _before_ours else None
+
+
+def _let_signals_in() -> None:
+    if _held.mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+
+
+def _restore_in_child() -> None:
+    if _before_ours:
+        signal.set_wakeup_fd(-1)
+        restore_handlers()
+    _let_signals_in()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals_in, after_in_child=_restore_in_child)
