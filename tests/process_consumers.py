@@ -47,6 +47,10 @@ def anything(job: Job) -> Any:
             raise Delay(5)
         case "invalid":
             raise InvalidJobDataError("no", [{"field": "email", "message": "is required"}])
+        case "group":
+            raise ExceptionGroup("two", [ValueError("boom"), Delay(5)])
+        case "unpicklable group":
+            raise ExceptionGroup("two", [UnpicklableError(1, 2), HopelessError(1, 2)])
         case "unpicklable":
             raise UnpicklableError(1, 2)
         case "hopeless":

@@ -17,6 +17,8 @@ import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from auth_worker.exception_groups import deciding
+
 CHECK_TIMEOUT_S = 3.0
 QUESTION = "SELECT 1"
 VERDICTS = ("healthy", "ok", "status", "state")
@@ -74,8 +76,8 @@ async def check_database(service: Any) -> dict[str, Any]:
         answer = await _in_time(_ask(service))
     except TimeoutError:
         return {"healthy": False, "reason": f"no answer within {CHECK_TIMEOUT_S:g} s"}
-    except Exception as error:
-        return {"healthy": False, "reason": type(error).__name__}
+    except (Exception, BaseExceptionGroup) as error:
+        return {"healthy": False, "reason": type(deciding(error)).__name__}
     if isinstance(answer, Mapping):
         verdict = next((answer[name] for name in VERDICTS if name in answer), True)
         return {**answer, "healthy": is_well(verdict)}

@@ -3,7 +3,8 @@
 Events are hints for people and dashboards; Redis is the truth. Nothing that must be right hangs on an event.
 They are named tuples because one or two are made for every job: a named tuple costs a third of a frozen
 dataclass. ``trace_id`` is that of the run's span in hexadecimal, empty without telemetry. ``error`` is what the
-consumer raised, None where none did; its traceback holds what the consumer had in hand, so let go of it soon.
+consumer raised, of an exception group the member that decides; None where it raised nothing. Its traceback holds
+what the consumer had in hand, so let go of it soon.
 """
 
 from __future__ import annotations

@@ -14,19 +14,20 @@ from typing import Any, NamedTuple
 
 from auth_worker.backoff import LONGEST_DELAY, NO_RETRY, backoff_ms
 from auth_worker.errors import (
-    ConfigurationError,
     Delay,
     JobTimeoutError,
     RateLimited,
-    UnrecoverableError,
     WaitForChildren,
     WorkerCrashedError,
 )
+from auth_worker.exception_groups import deciding, ends_for_good, flattened
 from auth_worker.job import Job
 from auth_worker.options import JobOptions
 
 MAX_REASON = 8_192
 MAX_TRACE = 32_768
+MOST_MEMBERS = 10
+"""A group of more exceptions, nested groups counted, is not shown whole: ``traceback`` leaves some out then."""
 
 
 class Cause(StrEnum):
@@ -124,7 +125,10 @@ def decide_result(value: Any, max_bytes: int) -> Outcome:
 
 
 def decide_error(error: BaseException, job: Job, options: JobOptions, cause: Cause | None = None) -> Outcome:
-    """The consumer raised ``error``; ``cause`` says why we had cancelled it, if we had."""
+    """The consumer raised ``error``; ``cause`` says why we had cancelled it, if we had.
+
+    Of an exception group, one member decides: see ``exception_groups``.
+    """
     try:
         return _decide_error(error, job, options, cause)
     except Exception as bad:
@@ -140,6 +144,7 @@ def _decide_error(error: BaseException, job: Job, options: JobOptions, cause: Ca
             return HandBack()
         case Cause.TIMEOUT:
             error = blame(error, cause)
+    raised, error = error, deciding(error)
     match error:
         case Delay():
             return _steered(error.seconds, Postpone)
@@ -147,11 +152,9 @@ def _decide_error(error: BaseException, job: Job, options: JobOptions, cause: Ca
             return _steered(error.seconds, Throttle)
         case WaitForChildren():
             return AwaitChildren()
-    reason, trace = _reason_of(error), _trace_of(error)
-    if isinstance(error, UnrecoverableError):
-        return Fail(reason, error.reason_class, trace)
-    if isinstance(error, ConfigurationError):
-        return Fail(reason, ReasonClass.UNRECOVERABLE, trace)
+    reason, trace = _reason_of(error), _trace_of(raised, error)
+    if ends_for_good(error):
+        return Fail(reason, getattr(error, "reason_class", ReasonClass.UNRECOVERABLE), trace)
     if job.attempt >= options.attempts:
         crashed = isinstance(error, WorkerCrashedError)
         return Fail(reason, ReasonClass.CRASHED_WORKER if crashed else ReasonClass.EXHAUSTED, trace)
@@ -218,9 +221,17 @@ def _reason_of(error: BaseException) -> str:
     return (text or type(error).__name__)[:MAX_REASON]
 
 
-def _trace_of(error: BaseException) -> str:
+def _trace_of(raised: BaseException, error: BaseException) -> str:
+    """The stack trace of ``raised``, a group; of the member ``error`` alone where all of it would be too long."""
+    if raised is not error and len(flattened(raised)) <= MOST_MEMBERS:
+        text = _formatted(raised)
+        if len(text) <= MAX_TRACE:
+            return text
+    return _formatted(error)[-MAX_TRACE:]
+
+
+def _formatted(error: BaseException) -> str:
     try:
-        text = "".join(traceback.format_exception(error))
+        return "".join(traceback.format_exception(error))
     except Exception:
-        text = f"{type(error).__name__} (its traceback cannot be read)"
-    return text[-MAX_TRACE:]
+        return f"{type(error).__name__} (its traceback cannot be read)"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from auth_worker.exception_groups import deciding
 from auth_worker.job import Job
 from auth_worker.options import JobOptions
 from auth_worker.outcome import Cause, Complete, Lost, Outcome, blame, decide_error, decide_result
@@ -34,8 +35,9 @@ class Run:
     renewed the lock. ``began`` turns true when the consumer is called: before, a cancellation is only noted, since
     a task that is cancelled before its first step decides nothing. ``ended`` turns true with the decision; a lease
     lost after that is no matter. ``settling`` turns true when an outcome is on its way to Redis; there is never a
-    second one. ``error`` is what the consumer raised, until the outcome is written: its traceback holds the
-    consumer's variables. ``trace_id`` is that of the run's span, empty without telemetry.
+    second one. ``error`` is what the consumer raised (of an exception group the member that decides), until the
+    outcome is written: its traceback holds the consumer's variables. ``trace_id`` is that of the run's span, empty
+    without telemetry.
     """
 
     __slots__ = (
@@ -112,8 +114,9 @@ async def perform(run: Run, execute: Execute, *, timeout: float | None, max_resu
         run.began = True
         value = await execute(run.job)
     except BaseException as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
-        run.error = blame(error, run.cause)
-        outcome = decide_error(run.error, run.job, run.options, run.cause)
+        error = blame(error, run.cause)
+        outcome = decide_error(error, run.job, run.options, run.cause)
+        run.error = deciding(error)
     else:
         outcome = decide_result(value, max_result_bytes)
         if run.cause is Cause.TIMEOUT and isinstance(outcome, Complete):

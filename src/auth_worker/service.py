@@ -13,6 +13,7 @@ from auth_worker.collector import spare_the_collector
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.databases import check_database, checker_of
 from auth_worker.errors import BrokerError, ConfigurationError, ShutdownError
+from auth_worker.exception_groups import deciding
 from auth_worker.executors import Execution
 from auth_worker.failures import FailureHook
 from auth_worker.job import Job
@@ -57,8 +58,8 @@ class WorkerService:
         self.runtime = Runtime(redis_connection, settings)
         self.settings = self.runtime.settings
         self.state = State.NEW
-        self.start_error: Exception | None = None
-        """What ``run`` could not start for, when it has returned 1 or 4."""
+        self.start_error: BaseException | None = None
+        """Why ``run`` could not start, when it has returned 1 or 4; of a group the member that counts."""
         self.http_port: int | None = None
         """The port with the probes and metrics, once it is open; None without one."""
         self._opened_log = open_log(logger, self.settings)
@@ -161,11 +162,11 @@ class WorkerService:
             for processor in self._processors.values():
                 await processor.initialize()
         except BaseException as error:
-            why = ShutdownError("the service was stopped while it started") if self._unwanted else error
+            why = ShutdownError("the service was stopped while it started") if self._unwanted else deciding(error)
             self._log.error(WORKER_ERRORS.STARTUP_FAILED, error=redact(str(why)), error_type=type(why).__name__)
             await self._close_all(0)
             self.state = State.STOPPED
-            if why is not error:
+            if self._unwanted:
                 raise why from None
             raise
         self.state = State.RUNNING
@@ -218,9 +219,9 @@ class WorkerService:
                 return CLEAN
             try:
                 starting.result()
-            except Exception as error:
-                self.start_error = error
-                return BROKER_UNREACHABLE if isinstance(error, BrokerError) else FAILED_TO_START
+            except (Exception, BaseExceptionGroup) as error:
+                self.start_error = deciding(error)
+                return BROKER_UNREACHABLE if isinstance(self.start_error, BrokerError) else FAILED_TO_START
             spare_the_collector()
             await signalled
             return CLEAN if await self.stop() else HANDED_BACK

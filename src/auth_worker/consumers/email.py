@@ -18,6 +18,7 @@ from auth_worker.email.payload import EMAIL_JOB_DATA, EmailJobData
 from auth_worker.email.rendering import RenderedEmail, render
 from auth_worker.email.service import EmailSender
 from auth_worker.errors import AuthWorkerError, ConfigurationError, EmailDispatchError
+from auth_worker.exception_groups import deciding
 from auth_worker.job import Job
 from auth_worker.logs import logger_of
 from auth_worker.messages import WORKER_MESSAGES
@@ -90,10 +91,11 @@ def _checked_service(email_service: EmailSender | None) -> EmailSender:
 async def _send(service: EmailSender, message: EmailMessage) -> None:
     try:
         await service.send(message)
-    except AuthWorkerError:
-        raise
     except Exception as error:
-        raise EmailDispatchError(f"The mail service failed with {type(error).__name__}", error) from error
+        member = deciding(error)
+        if isinstance(member, AuthWorkerError):
+            raise
+        raise EmailDispatchError(f"The mail service failed with {type(member).__name__}", error) from error
 
 
 def _checked_product(product_name: str) -> str:
