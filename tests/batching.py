@@ -60,7 +60,7 @@ class Bench:
         """Add so many and fetch the first; returns their ids."""
         frame = Additions("bull", self.queue).frame({})
         ids = [f"job-{number}" for number in range(active + waiting)]
-        calls = [frame.call(("mail", "{}", job_id, self.now)) for job_id in ids]
+        calls = [frame.call(("mail", b"{}", job_id, self.now)) for job_id in ids]
         await make_all(self.redis, calls, batched=True)
         for job_id in ids[:active]:
             assert await self.fetch(job_id) == job_id

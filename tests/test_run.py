@@ -23,7 +23,7 @@ async def test_what_a_consumer_returns_completes_the_job() -> None:
     async def consumer(job: Job) -> Any:
         return {"status": "OK", "to": job.data["to"]}
 
-    assert await outcome_of(consumer, a_run(a_job({"to": "ann"}))) == Complete('{"status":"OK","to":"ann"}')
+    assert await outcome_of(consumer, a_run(a_job({"to": "ann"}))) == Complete(b'{"status":"OK","to":"ann"}')
 
 
 @pytest.mark.parametrize(

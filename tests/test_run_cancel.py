@@ -34,7 +34,7 @@ async def test_a_run_in_time_is_not_disturbed_afterwards() -> None:
         return "done"
 
     run = a_run()
-    assert await outcome_of(consumer, run, timeout=0.02) == Complete('"done"')
+    assert await outcome_of(consumer, run, timeout=0.02) == Complete(b'"done"')
     await asyncio.sleep(0.05)
     assert run.cause is None
     assert not run.job.cancelled.is_set()
@@ -102,7 +102,7 @@ async def test_at_shutdown_a_job_goes_back_unless_it_finishes(result: str) -> No
     task = begin(run, consumer)
     await asyncio.sleep(0)
     run.cancel(Cause.SHUTDOWN)
-    expected: Outcome = HandBack() if result == "raises" else Complete('"done"')
+    expected: Outcome = HandBack() if result == "raises" else Complete(b'"done"')
     assert await asyncio.wait_for(task, 5) == expected
 
 
@@ -166,7 +166,7 @@ async def test_after_the_end_nothing_can_be_cancelled() -> None:
         return None
 
     run = a_run()
-    assert await outcome_of(consumer, run) == Complete("null")
+    assert await outcome_of(consumer, run) == Complete(b"null")
     run.cancel(Cause.LEASE_LOST)
     assert run.cause is None
     assert not run.job.cancelled.is_set()

@@ -38,7 +38,7 @@ class Producer:
     def add(self, data: Mapping[str, Any]) -> None:
         """Add a job."""
         self._added += 1
-        values = self._frame.values("noop", json.dumps(data), f"bare-{self._added}", _now())
+        values = self._frame.values("noop", json.dumps(data).encode(), f"bare-{self._added}", _now())
         self._wire.ask(self._frame.fill(*values))
 
 

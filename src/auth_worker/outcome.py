@@ -51,9 +51,9 @@ class ReasonClass(StrEnum):
 
 
 class Complete(NamedTuple):
-    """Done; ``value`` is the return value as JSON text."""
+    """Done; ``value`` is the return value as JSON."""
 
-    value: str
+    value: bytes
 
 
 class Retry(NamedTuple):
@@ -185,12 +185,15 @@ def decide_stalled(reason: str) -> Fail:
     return Fail(reason, ReasonClass.STALLED if stalled else ReasonClass.UNRECOVERABLE, reason)
 
 
-def encode_json(value: Any) -> str:
-    """``value`` as JSON text. Raises ``TypeError``, ``ValueError`` or ``RecursionError`` for what is not JSON."""
-    return "null" if value is None else _encode(value)
+def encode_json(value: Any) -> bytes:
+    """``value`` as JSON in UTF-8, lone surrogates escaped, as JavaScript's ``JSON.stringify`` writes it.
+
+    Raises ``TypeError``, ``ValueError`` or ``RecursionError`` for what is not JSON.
+    """
+    return b"null" if value is None else _encode(value).encode(errors="backslashreplace")
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
 
 
 def _finite(value: Any, field: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from auth_worker.broker.additions import Additions
 from auth_worker.errors import ConfigurationError
+from auth_worker.outcome import encode_json
 
 OPTIONS = st.fixed_dictionaries(
     {},
@@ -40,7 +40,7 @@ def additions() -> Additions:
 def test_a_frame_gives_the_builders_own_call(
     additions: Additions, options: dict[str, Any], name: str, data: dict[str, Any], timestamp: int
 ) -> None:
-    job = name, json.dumps(data), "a-1", timestamp
+    job = name, encode_json(data), "a-1", timestamp
     kind, content = additions.frame(options).call(job)
     command = content if kind is None else kind.alone(content)
     assert (None, command) == additions.call(job, options)

@@ -39,7 +39,9 @@ async def test_jobs_added_in_a_batch_are_those_added_one_by_one(redis: Redis) ->
         await redis.flushdb()
         for options in ({}, {"priority": 3}, {"lifo": True}, {"delay": 60_000}, {"delay": 5, "priority": 1}):
             frame = additions.frame(options)
-            jobs = [(f"job {n}", f'{{"n":{n}}}', f"{options}-{n % 4}", now + n) for n in range(6)]  # two ids twice
+            jobs = [
+                (f"job {n}", b'{"n":%d}' % n, f"{options}-{n % 4}", now + n) for n in range(6)
+            ]  # two ids twice
             answers = await make_all(redis, [frame.call(job) for job in jobs], batched=batched)
             assert answers == [job_id.encode() for _, _, job_id, _ in jobs]
         pictures.append(await take(redis))

@@ -44,7 +44,7 @@ async def test_a_batch_heeds_the_settings_of_its_queue_as_its_calls_do_one_by_on
         calls = [bench.completion(job_id, {}) for job_id in ids[:4]]
         answers = [next_of(answer) for answer in await make_all(redis, calls, batched=batched)]
         frame = Additions("bull", "mail").frame({"priority": 2})
-        added = [frame.call(("mail", "{}", f"new-{number}", bench.now)) for number in range(3)]
+        added = [frame.call(("mail", b"{}", f"new-{number}", bench.now)) for number in range(3)]
         answers += await make_all(redis, added, batched=batched)
         left.append((await take(redis), answers))
     assert left[0] == left[1]
@@ -58,7 +58,7 @@ async def test_delayed_jobs_that_are_due_are_promoted_once_by_a_batch(redis: Red
         ids = await bench.take_up(4, 1)
         additions = Additions("bull", "mail")
         for number in range(3):
-            _, command = additions.call(("mail", "{}", f"due-{number}", bench.now - 9), {"delay": 1 + number})
+            _, command = additions.call(("mail", b"{}", f"due-{number}", bench.now - 9), {"delay": 1 + number})
             await make(redis, command)
         calls = [bench.completion(job_id, {}) for job_id in ids[:4]]
         answers = await make_all(redis, calls, batched=batched)
@@ -72,7 +72,7 @@ async def test_delayed_jobs_that_become_due_between_the_calls_of_a_batch_are_pro
 ) -> None:
     bench = Bench(redis)
     ids = await bench.take_up(3, 0)
-    _, command = Additions("bull", "mail").call(("mail", "{}", "due", bench.now), {"delay": 2})
+    _, command = Additions("bull", "mail").call(("mail", b"{}", "due", bench.now), {"delay": 2})
     await make(redis, command)
     calls = [
         bench.completion(job_id, {}, at=bench.now + later) for job_id, later in zip(ids, (0, 1, 2), strict=True)
@@ -105,7 +105,7 @@ async def test_queues_that_share_a_batch_are_left_as_by_calls_one_by_one(redis: 
         for number, queue in enumerate(("mail", "sms", "push", "scan")):
             bench = Bench(redis, queue)
             ids = await bench.take_up(4, 2 + number)
-            _, command = Additions("bull", queue).call(("mail", "{}", "due", bench.now - 9), {"delay": 1})
+            _, command = Additions("bull", queue).call(("mail", b"{}", "due", bench.now - 9), {"delay": 1})
             await make(redis, command)
             await redis.delete(f"bull:{queue}:marker")
             keep = {"removeOnComplete": number + 1}
@@ -144,7 +144,7 @@ async def test_jobs_added_with_different_options_share_a_batch(redis: Redis) -> 
     for batched in (False, True):
         await redis.flushdb()
         calls = [
-            additions.frame(options).call(("mail", "{}", f"job-{number}", 1))
+            additions.frame(options).call(("mail", b"{}", f"job-{number}", 1))
             for number, options in enumerate(kinds)
         ]
         answers = await make_all(redis, calls, batched=batched)

@@ -32,7 +32,7 @@ async def store(desk: Desk) -> AsyncIterator[Store]:
     await link.stop()
 
 
-@pytest.mark.parametrize("outcome", [Complete("null"), Fail("no", "exhausted", "trace")])
+@pytest.mark.parametrize("outcome", [Complete(b"null"), Fail("no", "exhausted", "trace")])
 async def test_a_job_that_is_removed_at_its_end_has_ended_only_once_it_is_gone(
     desk: Desk, store: Store, outcome: Outcome
 ) -> None:

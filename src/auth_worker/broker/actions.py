@@ -16,6 +16,8 @@ from auth_worker.options import natural
 from auth_worker.outcome import encode_json
 from auth_worker.run import current_run
 
+UPDATE_PROGRESS = script("updateProgress")
+
 
 class QueueActions:
     """The actions of one queue's jobs. ``loop`` is the work loop, from which this is made."""
@@ -39,11 +41,8 @@ class QueueActions:
 
     async def update_progress(self, job: Job, value: Any) -> None:
         """Source: updateProgress-3.lua. Raises ``BrokerError``; ``TypeError`` or ``ValueError`` for no JSON."""
-        encode_json(value)
-        try:
-            await self._scripts.updateProgress(job.id, value)
-        except TypeError as error:
-            raise BrokerError(f"job {job.id} does not exist any more") from error
+        keys = [self._key_prefix + job.id, f"{self._key_prefix}events", f"{self._key_prefix}meta"]
+        _checked(job, await self._link.call(UPDATE_PROGRESS, keys, [job.id, encode_json(value)]) or 0)
 
     async def extend_lease(self, job: Job) -> None:
         """Source: extendLock-2.lua. Raises ``LeaseLostError`` or ``BrokerError``."""

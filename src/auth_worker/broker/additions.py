@@ -17,8 +17,8 @@ from auth_worker.errors import ConfigurationError
 
 HEAD, DATA, STAMP = (f"\0{mark}\0" for mark in ("head", "data", "stamp"))
 ADD_SCRIPTS = ("addStandardJob", "addDelayedJob", "addPrioritizedJob", "addParentJob")
-NewJob = tuple[str, str, str, int]
-"""A job's name, its data as JSON, its id and its time (epoch ms)."""
+NewJob = tuple[str, bytes, str, int]
+"""A job's name, its data as JSON in UTF-8, its id and its time (epoch ms)."""
 
 
 class Additions:
@@ -34,7 +34,7 @@ class Additions:
 
     def frame(self, options: Mapping[str, Any]) -> AddFrame:
         """``call`` for many jobs with the same ``options``. Raises as it does."""
-        return AddFrame(*self.build(("name", "", "id", 1), options))
+        return AddFrame(*self.build(("name", b"", "id", 1), options))
 
     def build(self, job: NewJob, options: Mapping[str, Any]) -> tuple[Script, list[Any], list[Any]]:
         """The official builder's call. ``options`` are BullMQ's, and are stored as they are.
@@ -89,18 +89,17 @@ class AddFrame(BatchFrame):
         """What adds ``job``, in a batch with those beside it unless it is large.
 
         Raises ``UnicodeEncodeError`` for a name that UTF-8 has no bytes for, which would fail too late in a batch.
-        An id is checked by whoever makes it, and JSON is ASCII.
+        An id is checked by whoever makes it.
         """
         name, data, _, _ = job
-        name.encode()
-        if len(name) + len(data) > MOST_BATCHED:
+        if len(name.encode()) + len(data) > MOST_BATCHED:
             return None, self.fill(*self.values(*job))
         return self.batch, (self, job)
 
-    def values(self, name: str, data: str, job_id: str, timestamp: int) -> tuple[bytes, ...]:
+    def values(self, name: str, data: bytes, job_id: str, timestamp: int) -> tuple[bytes, ...]:
         """What ``fill`` takes to add a job."""
         head = self._head((self._key_prefix, job_id, name, timestamp, None, None, None, None, None))
-        return (head, data.encode(), b"%d" % timestamp) if self._stamped else (head, data.encode())
+        return (head, data, b"%d" % timestamp) if self._stamped else (head, data)
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any
 from auth_worker.broker.scripts import Script, builders, script
 from auth_worker.broker.wire import pack
 from auth_worker.dead_letter import Letter
+from auth_worker.outcome import encode_json
 
 ADD_LETTER = script("addStandardJob", "lock")
 Guard = tuple[bytes, str]
@@ -31,8 +32,8 @@ class LetterBox:
         An id that exists already is left alone.
         """
         names = ["wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker"]
-        args = [*self._builders.addJobArgs(_job_of(letter)), letter.timestamp]
-        return self._builders.getKeys(names), args
+        packed, _, options = self._builders.addJobArgs(_job_of(letter))
+        return self._builders.getKeys(names), [packed, encode_json(letter.data), options, letter.timestamp]
 
     def add_command(self, letter: Letter, guard: Guard) -> bytes:
         """The command that adds ``letter`` if the guard's lock holds its token."""
@@ -46,7 +47,7 @@ def _job_of(letter: Letter) -> SimpleNamespace:
     return SimpleNamespace(
         id=letter.id,
         name=letter.name,
-        data=letter.data,
+        data=None,
         opts={"jobId": letter.id, "attempts": 0, "delay": 0},
         timestamp=letter.timestamp,
         parent=None,

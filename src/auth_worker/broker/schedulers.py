@@ -21,6 +21,7 @@ from auth_worker.broker.link import Link
 from auth_worker.broker.repetition import read_repetition
 from auth_worker.broker.scripts import builders
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+from auth_worker.outcome import encode_json
 from auth_worker.run import Run
 
 _OLD_KEY = re.compile(r"[^:]*:[^:]*:\d*:[^:]*:(?:\d+|.* .*)", re.ASCII | re.DOTALL)
@@ -73,8 +74,8 @@ class Schedulers:
         """``lease_s``: how long a job is ours after its lock was renewed, for ``advance``."""
         self._link = link
         self._lease_s = lease_s
-        backend: Any = builders(prefix, queue, link.call)
-        self._queue = SimpleNamespace(backend=backend, qualifiedName=f"{prefix}:{queue}", name=queue)
+        self._builders: Any = builders(prefix, queue, link.call)
+        self._queue = SimpleNamespace(qualifiedName=f"{prefix}:{queue}", name=queue)
 
     async def advance(self, run: Run) -> None:
         """Create the iteration after the run's job, if its scheduler still stands and is not at its end.
@@ -105,8 +106,10 @@ class Schedulers:
                 "(JobQueue.upsert_job_scheduler, or Node's upsertJobScheduler)"
             )
 
-    def _official(self, scheduler_id: str) -> JobScheduler:
-        return JobScheduler(self._queue, RepeatStrategy(scheduler_id))
+    def _official(self, scheduler_id: str, data: bytes = b"{}") -> JobScheduler:
+        """The official scheduler, which takes the data of a new one as JSON of ours."""
+        queue = SimpleNamespace(**{**vars(self._queue), "backend": _Backend(self._builders, data)})
+        return JobScheduler(queue, RepeatStrategy(scheduler_id))
 
     async def _advance(self, scheduler_id: str, run: Run) -> None:
         options = _options_of(run)
@@ -115,7 +118,7 @@ class Schedulers:
                 scheduler_id,
                 read_repetition(options.get("repeat") or {}),
                 run.job.name,
-                run.job.data,
+                None,  # the script takes the data that the scheduler keeps
                 options,
                 override=False,
                 producer_id=run.job.id,
@@ -190,16 +193,31 @@ class Schedulers:
         Raises ``ConfigurationError`` when the repeat options make no sense, and ``BrokerError``.
         """
         try:
-            job = await self._official(scheduler_id).upsertJobScheduler(
-                scheduler_id, read_repetition(repeat), name, data, dict(options), override=True
+            text = encode_json({} if data is None else data)
+            job = await self._official(scheduler_id, text).upsertJobScheduler(
+                scheduler_id, read_repetition(repeat), name, None, dict(options), override=True
             )
-        except ValueError as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}") from error
         return None if job is None else _text(job.id)
 
     async def remove(self, scheduler_id: str) -> bool:
         """Remove a scheduler and its next job; returns whether there was one. Raises ``BrokerError``."""
         return int(await self._official(scheduler_id).removeJobScheduler(scheduler_id)) == 0
+
+
+class _Backend:
+    """The official builders; ``data`` is what a new scheduler's jobs get, whatever text is given."""
+
+    def __init__(self, official: Any, data: bytes) -> None:
+        self._official = official
+        self._data = data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._official, name)
+
+    def addJobScheduler(self, scheduler_id: str, due: int, _: str, *options: Any) -> Any:  # noqa: N802 - theirs
+        return self._official.addJobScheduler(scheduler_id, due, self._data, *options)
 
 
 def _options_of(run: Run) -> dict[str, Any]:

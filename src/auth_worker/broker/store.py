@@ -221,7 +221,7 @@ class Store:
         """What completes a job, in a batch with those beside it unless it is large."""
         job_id, frame = _bytes(run.job.id), self._frames.complete[fetch_next]
         options = self._options_of_finish(run, "completed")
-        content = frame, (self._key_prefix + job_id, job_id, b"%d" % now, outcome.value.encode(), options)
+        content = frame, (self._key_prefix + job_id, job_id, b"%d" % now, outcome.value, options)
         return (frame.batch, content) if _is_small(run, outcome) else (None, frame.batch.alone(content))
 
     def _delay(
