@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from auth_worker.broker.additions import Additions, add_scripts
-from auth_worker.broker.connection import Call
+from auth_worker.broker.calls import Call
 from auth_worker.broker.frames import WorkerFrames, frame_scripts
 from auth_worker.config import WorkerConfig
 from auth_worker.options import JobOptions

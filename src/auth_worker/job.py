@@ -7,14 +7,25 @@ import threading
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
+from auth_worker.forks import call_in_child
+
 T = TypeVar("T")
 _making_event = threading.Lock()
+
+
+@call_in_child
+def _renew_lock() -> None:
+    """Another thread of the parent may hold it for ever."""
+    global _making_event  # noqa: PLW0603 - one for the whole process
+    _making_event = threading.Lock()
 
 
 class JobActions(Protocol):
     """What a running job may ask of its queue; the processor's store provides it, in its ``loop``."""
 
-    loop: asyncio.AbstractEventLoop
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The work loop; None in a forked child, where it does not run."""
 
     async def add_log(self, job: Job, row: str) -> int:
         """Append a row to the job's BullMQ log."""
@@ -173,21 +184,27 @@ class Job:
         return await self._require_actions().children_failures(self)
 
     def _require_actions(self) -> JobActions:
-        actions = self._attached()
-        if _running_loop() is not actions.loop:
+        actions, loop = self._attached()
+        if _running_loop() is not loop:
             raise RuntimeError(
                 "the job's coroutines are for the service's event loop: in a plain def consumer call "
                 "job.sync.log(...), job.sync.update_progress(...) and so on"
             )
         return actions
 
-    def _attached(self) -> JobActions:
+    def _attached(self) -> tuple[JobActions, asyncio.AbstractEventLoop]:
         if self._actions is None:
             raise RuntimeError(
                 f"{self!r} is not attached to a queue, so it has no log, progress or lease: jobs in a process of "
                 "their own (execution='process') and those that were made by hand are not"
             )
-        return self._actions
+        loop = self._actions.loop
+        if loop is None:
+            raise RuntimeError(
+                f"{self!r} runs in the parent process: a forked child has no connection to Redis, and so cannot "
+                "reach the job's log, progress or lease"
+            )
+        return self._actions, loop
 
 
 class SyncJob:
@@ -224,7 +241,7 @@ class SyncJob:
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
-            loop = self._job._attached().loop
+            _, loop = self._job._attached()
             if _running_loop() is loop:
                 raise RuntimeError(
                     "job.sync would block the event loop: in an async def, await job.log(...) instead"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from auth_worker.broker.additions import AddFrame, Additions
-from auth_worker.broker.connection import Call
+from auth_worker.broker.calls import Call
 from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
 from auth_worker.job_options import JobOptions, job_options

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from auth_worker.broker.additions import add_scripts
-from auth_worker.broker.address import Address
-from auth_worker.broker.embedded import EmbeddedBroker
-from auth_worker.broker.link import Link
 from auth_worker.broker.producer import Producer
+from auth_worker.broker.producer_links import ProducerLinks
 from auth_worker.broker.schedulers import Schedulers
 from auth_worker.config import Settings
 from auth_worker.job_encoder import JobEncoder, parts_of
 from auth_worker.job_options import MAX_PRIORITY, JobOptions, job_options
+from auth_worker.loops import PerLoop
 from auth_worker.main_reimport import stop_reimported_main
 from auth_worker.names import check_queue_name
 from auth_worker.telemetry import open_telemetry
@@ -31,6 +29,9 @@ ADD_TIMEOUT = 10.0
 
 class JobQueue:
     """Adds jobs to the queue ``name``. Connects with the first job.
+
+    One object serves any number of event loops, threads and forked children, one after another or at once. Each
+    loop of each process has a connection of its own, which ends with it.
 
     ``connection``: a URL, a mapping, a redis.asyncio.Redis; None means the settings, and without any the embedded
     broker. ``default_options`` are given to every job that does not say otherwise.
@@ -50,15 +51,16 @@ class JobQueue:
         self.settings = settings or Settings()
         if connection is None and self.settings.redis_url is not None:
             connection = self.settings.redis_url.get_secret_value()
-        self._embedded = EmbeddedBroker(self.settings.state_dir) if connection is None else None
-        self._address = (
-            Address.of(connection).serving(self.settings.prefix, name) if connection is not None else None
+        self._links = ProducerLinks(
+            connection,
+            prefix=self.settings.prefix,
+            queue=name,
+            state_dir=self.settings.state_dir,
+            timeout=timeout,
         )
+        self._producers = PerLoop(partial(Producer, self._links.open))
         self._encoder = JobEncoder(name, self.settings, default_options or {})
         self._timeout = timeout
-        self._connecting = asyncio.Lock()
-        self._link: Link | None = None
-        self._producer: Producer | None = None
         self._telemetry: Telemetry | None = None
 
     async def add(self, name: str, data: Any, **options: Any) -> str:
@@ -67,7 +69,9 @@ class JobQueue:
         Raises ``ConfigurationError`` for a wrong option or data that is not JSON, naming it, and ``BrokerError``
         when Redis refuses or cannot be reached.
         """
-        producer = self._producer or await self._connect()
+        producer = self._producers.get()
+        if not producer.is_connected:
+            await self._connect()
         if self._telemetry is not None:
             return (await self.add_bulk([{"name": name, "data": data, "opts": options}]))[0]
         now = round(time.time() * 1000)
@@ -115,7 +119,7 @@ class JobQueue:
         ``limit`` bounds the number of jobs; dates are epoch ms. A scheduler of that id is replaced. Returns the
         id of the next job, None if none is left to come. Raises ``ConfigurationError`` and ``BrokerError``.
         """
-        await self._connect()
+        producer = await self._connect()
         repeat = {
             "every": every,
             "pattern": pattern,
@@ -126,51 +130,46 @@ class JobQueue:
         }
         given = {key: value for key, value in repeat.items() if value is not None}
         wire = self._encoder.options(options).wire()
-        return await self._schedulers().upsert(scheduler_id, given, name, data, wire)
+        return await self._schedulers(producer).upsert(scheduler_id, given, name, data, wire)
 
     async def remove_job_scheduler(self, scheduler_id: str) -> bool:
         """Remove a job scheduler and its next job; returns whether there was one. Raises ``BrokerError``."""
-        await self._connect()
-        return await self._schedulers().remove(scheduler_id)
+        return await self._schedulers(await self._connect()).remove(scheduler_id)
 
-    def _schedulers(self) -> Schedulers:
-        assert self._link is not None  # noqa: S101 - connected by the caller
-        return Schedulers(self._link, self.settings.prefix, self.name)
+    def _schedulers(self, producer: Producer) -> Schedulers:
+        return Schedulers(producer.link, self.settings.prefix, self.name)
 
     async def close(self) -> None:
-        """Disconnect."""
-        link, self._link, self._producer = self._link, None, None
-        if link is not None:
-            await link.stop()
-            if self._embedded is not None:
-                await asyncio.to_thread(self._embedded.stop)
+        """Disconnect, in every event loop; the next job that is added connects anew.
+
+        Jobs that are being added meanwhile are waited for, 2 s at most. Other running loops disconnect within 2 s
+        too, those that do not run now as soon as they do.
+        """
+        await self._producers.close()
+        await self._links.release(self._is_unused)
 
     async def __aenter__(self) -> Self:
-        await self._connect()
+        (await self._connect()).users += 1
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        """Disconnect in this event loop, once every task of it has left."""
+        producer = self._producers.find()
+        if producer is not None:
+            producer.users -= 1
+            if producer.users <= 0:
+                await self._producers.close_own()
+                await self._links.release(self._is_unused)
 
     async def _connect(self) -> Producer:
-        if self._producer is not None:
-            return self._producer
-        stop_reimported_main()
-        async with self._connecting:
-            if self._producer is None:
-                if self._embedded is not None:
-                    self._address = Address.of(await asyncio.to_thread(self._embedded.start))
-                assert self._address is not None  # noqa: S101 - set here or by the constructor
-                link = Link(
-                    self._address,
-                    name=f"producer {self.name}",
-                    client_name=f"auth-worker:producer:{self.name}",
-                    scripts=add_scripts(),
-                )
-                await link.start(self._timeout)
-                self._telemetry = open_telemetry(self.settings, self.settings.name or "")
-                self._link = link
-                self._producer = Producer(link)
-        return self._producer
+        producer = self._producers.get()
+        if not producer.is_connected:
+            stop_reimported_main()
+            await producer.connect()
+            self._telemetry = open_telemetry(self.settings, self.settings.name or "")
+        return producer
+
+    def _is_unused(self) -> bool:
+        return not self._producers

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from auth_worker.broker.additions import Additions
-from auth_worker.broker.connection import Call
+from auth_worker.broker.calls import Call
 from batching import Bench, make, make_all, next_of, scripted
 from conformance.picture import Picture, take
 

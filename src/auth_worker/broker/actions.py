@@ -11,6 +11,7 @@ from auth_worker.broker.scripts import ADD_LOG, builders, script
 from auth_worker.config import WorkerConfig
 from auth_worker.errors import BrokerError, LeaseLostError
 from auth_worker.events import EventBus, JobLogged
+from auth_worker.forks import renew
 from auth_worker.job import Job
 from auth_worker.options import natural
 from auth_worker.outcome import encode_json
@@ -23,12 +24,17 @@ class QueueActions:
     """The actions of one queue's jobs. ``loop`` is the work loop, from which this is made."""
 
     def __init__(self, link: Link, prefix: str, queue: str, config: WorkerConfig, bus: EventBus) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         self._bus = bus
         self._link = link
         self._key_prefix = f"{prefix}:{queue}:"
         self._config = config
         self._scripts: Any = builders(prefix, queue, link.call)
+        renew(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: the work loop runs in the parent."""
+        self.loop = None
 
     async def add_log(self, job: Job, row: str) -> int:
         """Source: addLog-2.lua. Raises ``BrokerError``; the service's log has the row all the same."""

@@ -11,7 +11,7 @@ import msgpack
 from bullmq.job import Job as WireJob
 
 from auth_worker.broker.batches import MOST_BATCHED, Batch, BatchFrame
-from auth_worker.broker.connection import Call
+from auth_worker.broker.calls import Call
 from auth_worker.broker.scripts import Script, builders, script, short_call, take_call
 from auth_worker.errors import ConfigurationError
 

@@ -15,33 +15,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any
 
 import hiredis
 
+from auth_worker.broker.calls import Batchable, Call, OnReply
 from auth_worker.broker.wire import ELSEWHERE_CODES, error_of, is_error, pack
 from auth_worker.errors import BrokerError, BrokerUnavailableError
+from auth_worker.forks import withhold
+from auth_worker.loops import discard_transport
 
 FLUSH_AFTER = READ_AT_ONCE = 12
-OnReply = Callable[[Any], None]
 _KIND = itemgetter(0)
-
-
-class Batchable(Protocol):
-    """A kind of call. Making its commands must not raise: who made a call has gone on long ago."""
-
-    def alone(self, call: Any) -> bytes:
-        """The command for one call with this content."""
-
-    def join(self, calls: Sequence[Any]) -> bytes:
-        """One command for several calls with these contents; it answers with a list."""
-
-
-Call = tuple[Batchable | None, Any]
-"""The kind of a call, and what it says; without a kind that is a command in wire format."""
 
 
 class Connection(asyncio.Protocol):
@@ -67,6 +55,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
         self._fd: int | None = None
+        """Where bytes can be written past the transport."""
+        self._descriptor = -1
         self._lost: BrokerError | None = None
         self.answered = 0
         """How many replies came so far."""
@@ -129,6 +119,18 @@ class Connection(asyncio.Protocol):
         """Drop the socket; every waiting callback gets ``BrokerUnavailableError``."""
         self._drop(BrokerUnavailableError(reason))
 
+    def discard(self) -> None:
+        """Drop the socket without the event loop, if that is closed; nobody is called back."""
+        if self._loop.is_closed():
+            self._lost = BrokerUnavailableError("its event loop is closed")
+            self._outgoing.clear()
+            self._waiting.clear()
+            discard_transport(self._transport)
+
+    def fileno(self) -> int:
+        """The socket's descriptor; -1 while there is none."""
+        return self._descriptor
+
     def _flush_at_turn(self) -> None:
         self._flush_due = False
         self._flush()
@@ -172,8 +174,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio's protocol."""
         self._transport = transport  # type: ignore[assignment]
+        self._descriptor = transport.get_extra_info("socket").fileno()
         if transport.get_extra_info("sslcontext") is None:
-            self._fd = transport.get_extra_info("socket").fileno()
+            self._fd = self._descriptor
+        withhold(self)
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio's protocol."""
@@ -243,7 +247,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio's protocol."""
         self._read(len(self._waiting))
-        self._fd = None
+        self._fd, self._descriptor = None, -1
         lost = BrokerUnavailableError(f"the connection broke: {error or 'closed by Redis'}")
         lost.__cause__ = error
         self._lose(lost)

@@ -13,6 +13,7 @@ from typing import Any
 from redis.credentials import CredentialProvider
 
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+from auth_worker.forks import renew
 
 Login = tuple[str, ...]
 """The arguments of AUTH: user and password, a password alone, or nothing. Not for logs."""
@@ -39,11 +40,16 @@ class CredentialSource:
                 f"redis.CredentialProvider has; {type(provider).__name__} has neither"
             )
         self._provider = provider
+        self._last: Login = ()
+        self._asked = float("-inf")
+        self.after_fork()
+        renew(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: neither the loop nor the thread that asks is here."""
         self._lock = threading.Lock()
         self._home: asyncio.AbstractEventLoop | None = None
         self._answer: concurrent.futures.Future[Any] | None = None
-        self._last: Login = ()
-        self._asked = float("-inf")
 
     async def get(self, max_age: float = 0.0) -> Login:
         """The provider's credentials, or those it gave less than ``max_age`` s ago.

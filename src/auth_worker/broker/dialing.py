@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from auth_worker.broker.connection import Connection
 from auth_worker.broker.credentials import CredentialSource, Login
 from auth_worker.broker.remedies import tls_error, with_remedy
-from auth_worker.errors import BrokerError
+from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 from auth_worker.happy_eyeballs import SocketOption, connect
 
 SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
@@ -76,6 +76,22 @@ async def keep_logged_in(connection: Connection, source: CredentialSource, login
             if renewed != login:
                 await log_in(connection, renewed)
                 login = renewed
+
+
+async def refuse_replica(connection: Connection) -> None:
+    """Raise ``BrokerBusyError`` where nothing can be written: at a replica, or a primary of before."""
+    try:
+        about = await connection.execute("INFO", "replication")
+    except BrokerUnavailableError:
+        raise
+    except BrokerError:  # an ACL may refuse it; a write will tell
+        return
+    if b"role:slave" in about:
+        raise BrokerBusyError(
+            "that server is a replica, which cannot be written to: give the primary's address, or "
+            "redis+sentinel://, which finds it",
+            "READONLY",
+        )
 
 
 async def ask(host: str, port: int, access: Access, *command: str | int) -> Any:

@@ -19,7 +19,6 @@ Works on Linux and macOS; importing it elsewhere raises ``ImportError``.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import subprocess
 import sys
@@ -39,6 +38,7 @@ from auth_worker.broker.embedded_files import (
 )
 from auth_worker.broker.keeper import STOP_TIMEOUT, FileLock, Place
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+from auth_worker.forks import call_in_child, renew
 
 STARTUP_TIMEOUT = 30.0
 _POLL = 0.01
@@ -47,7 +47,7 @@ _WATCH_MAX_INTERVAL = 30.0
 _MAX_LOG_BYTES = 1024 * 1024
 _QUOTED_LINES = 12
 
-os.register_at_fork(after_in_child=FileLock.close_all)
+call_in_child(FileLock.close_all)  # also those that no EmbeddedBroker holds yet
 
 
 class EmbeddedBroker:
@@ -73,6 +73,14 @@ class EmbeddedBroker:
         self._users: FileLock | None = None
         self._leaving = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._mutex = threading.Lock()
+        renew(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: the share, the thread that watches and whoever holds the mutex are the parent's."""
+        if self._users is not None:
+            self._users.close()
+        self._users = self._watcher = None
         self._mutex = threading.Lock()
 
     @property

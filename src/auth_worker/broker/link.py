@@ -15,14 +15,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from auth_worker.broker.address import Address
-from auth_worker.broker.connection import Call, Connection, OnReply
+from auth_worker.broker.calls import Call, OnReply
+from auth_worker.broker.connection import Connection
 from auth_worker.broker.credentials import Login
-from auth_worker.broker.dialing import dial, greeting, keep_logged_in, log_in
+from auth_worker.broker.dialing import dial, greeting, keep_logged_in, log_in, refuse_replica
 from auth_worker.broker.remedies import no_answer
 from auth_worker.broker.scripts import Script
 from auth_worker.broker.wire import ELSEWHERE_CODES, pack
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 from auth_worker.events import BrokerChanged
+from auth_worker.loops import discard_task
 
 CONNECT_TIMEOUT = 5.0
 SILENCE_LIMIT = 6.0
@@ -30,7 +32,7 @@ FIRST_RETRY, LONGEST_RETRY = 0.05, 1.0
 
 
 class Link:
-    """One lasting connection, used from the event loop that started it.
+    """One lasting connection, used from the event loop that started it. Once stopped, another may start it.
 
     ``silence_limit`` (s): with commands waiting and no reply for so long, the connection is given up; a blocking
     command's link must allow for the blocking time. ``writes``: a replica will not do, nor a primary that has
@@ -64,6 +66,7 @@ class Link:
         self._up = asyncio.Event()
         self._broken = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self._down_since = time.monotonic()
         self._was_up = False
         self._asking = False
@@ -73,6 +76,11 @@ class Link:
     def is_up(self) -> bool:
         """Whether commands can be sent now."""
         return self._connection is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many replies are still to come."""
+        return 0 if self._connection is None else self._connection.waiting
 
     @property
     def down_s(self) -> float:
@@ -93,6 +101,7 @@ class Link:
         Raises ``BrokerError`` when no connection was made within ``timeout`` s; the link is stopped then. A
         refused password or an unknown database is reported at once.
         """
+        self._up, self._broken = asyncio.Event(), asyncio.Event()
         self._keeping = asyncio.create_task(self._keep_connected(), name=f"link {self.name}")
         up = asyncio.create_task(self._up.wait())
         try:
@@ -116,6 +125,14 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close("the link was stopped")
+            await asyncio.sleep(0)  # the socket is closed in the next turn of the loop
+
+    def discard(self) -> None:
+        """Give everything up without the event loop, which is closed or belongs to the parent process."""
+        for task in (self._keeping, *self._watching):
+            discard_task(task)
+        if self._connection is not None:
+            self._connection.discard()
 
     def leave_unless_at(self, place: tuple[str, int] | None) -> None:
         """Connect anew if connected elsewhere: another link has found the server at ``place``."""
@@ -186,13 +203,14 @@ class Link:
                 return
             delay = FIRST_RETRY
             self._mark_up(connection)
-            watching = [asyncio.create_task(self._watch(connection))]
+            self._watching = [asyncio.create_task(self._watch(connection))]
             if self.address.credentials is not None:
-                watching.append(asyncio.create_task(keep_logged_in(connection, self.address.credentials, login)))
+                renewing = keep_logged_in(connection, self.address.credentials, login)
+                self._watching.append(asyncio.create_task(renewing))
             try:
                 await self._broken.wait()
             finally:
-                for task in watching:
+                for task in self._watching:
                     task.cancel()
 
     def _connect_error(self, error: Exception) -> BrokerError:
@@ -247,7 +265,7 @@ class Link:
             await connection.execute("SELECT", self.address.db)
         await connection.execute("PING")
         if self._writes:
-            await self._refuse_replica(connection)
+            await refuse_replica(connection)
         if self.client_name:
             with contextlib.suppress(BrokerError):  # an ACL may refuse it; only the worker list needs it
                 await connection.execute("CLIENT", "SETNAME", self.client_name)
@@ -255,21 +273,6 @@ class Link:
             self.client_id = int(await connection.execute("CLIENT", "ID"))
         for script in self._scripts:
             await connection.execute("SCRIPT", "LOAD", script.text)
-
-    async def _refuse_replica(self, connection: Connection) -> None:
-        """Raise ``BrokerBusyError`` where nothing can be written: at a replica, or a primary of before."""
-        try:
-            about = await connection.execute("INFO", "replication")
-        except BrokerUnavailableError:
-            raise
-        except BrokerError:  # an ACL may refuse it; a write will tell
-            return
-        if b"role:slave" in about:
-            raise BrokerBusyError(
-                "that server is a replica, which cannot be written to: give the primary's address, or "
-                "redis+sentinel://, which finds it",
-                "READONLY",
-            )
 
     async def _watch(self, connection: Connection) -> None:
         """Give the connection up when commands wait and nothing moves: its other end may be gone."""

@@ -3,39 +3,99 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from auth_worker.broker.connection import Call
+from auth_worker.broker.calls import Call
 from auth_worker.broker.link import Link
 from auth_worker.errors import BrokerError, BrokerUnavailableError
+from auth_worker.loops import discard_task
 
 WINDOW = 1000
 """How many jobs may wait for their reply at a time, so that a large bulk does not fill the memory."""
 REPEAT_PAUSE = 0.05
 """How long (s) to wait before what Redis would not take now is sent again."""
+CLOSE_TIMEOUT = 2.0
+CLOSED = (
+    "the queue was closed while jobs were being added; whether they were added is unknown, adding them again with "
+    "the same job_id is safe"
+)
 NOT_ADDED = "NOTADDED"
 """The code of the error where Redis is well, and the script would not add the job."""
 REFUSALS = {-5: "its parent job does not exist", -7: "its parent job cannot be replaced"}
 
 
 class Producer:
-    """Makes the calls that add jobs, over one connection."""
+    """Makes the calls that add jobs, over a connection of its own, in the event loop it was made in."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, open_link: Callable[[], Coroutine[Any, Any, Link]]) -> None:
+        self.is_connected = False
+        self.users = 0
+        """How many have entered the queue in this loop with ``async with``."""
+        self._open_link = open_link
+        self._opening: asyncio.Task[None] | None = None
+        self._link: Link
+        self._loop = asyncio.get_running_loop()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._discarded = False
         self._id, self._added = uuid.uuid4().hex, 0
+
+    @property
+    def link(self) -> Link:
+        """The connection, once it is connected."""
+        return self._link
+
+    async def connect(self) -> None:
+        """Connect; all who call meanwhile share the attempt. Raises ``BrokerError`` and ``ConfigurationError``."""
+        if self._opening is None:
+            self._opening = self._loop.create_task(self._connect(), name="producer connects")
+        try:
+            await asyncio.shield(self._opening)
+        except asyncio.CancelledError:
+            if self._closed.done():
+                raise BrokerUnavailableError(CLOSED) from None
+            raise
+
+    async def close(self) -> None:
+        """Disconnect, once Redis has answered what it was sent, or after 2 s."""
+        if self._discarded or self._closed.done():
+            return
+        self._closed.set_result(None)
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+        if self.is_connected:
+            with contextlib.suppress(BrokerError, TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    if self._link.waiting:
+                        await self._link.execute("PING")  # replies come in order, so this one comes last
+            await self._link.stop()
+
+    def discard(self) -> None:
+        """Give up the connection without the event loop, which is closed or belongs to the parent process."""
+        self._discarded = self._loop.is_closed()
+        discard_task(self._opening)
+        if self.is_connected:
+            self._link.discard()
 
     def new_id(self) -> str:
         """An id that no other job has: a random one for this connection, and a number."""
         self._added += 1
         return f"{self._id}-{self._added}"
 
+    async def _connect(self) -> None:
+        try:
+            self._link = await self._open_link()
+            self.is_connected = True
+        finally:
+            self._opening = None
+
     async def add_one(self, call: Call, timeout: float) -> str:
         """``add`` for a single job, at less cost."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         replied: asyncio.Future[Any] = loop.create_future()
         started = loop.time()
         timer = loop.call_later(timeout, _tell, replied, None)
@@ -68,7 +128,7 @@ class Producer:
                 replies = await self._send(calls)
                 while missing := [index for index in missing if _is_to_repeat(replies[index])]:
                     await asyncio.sleep(REPEAT_PAUSE)
-                    await self._link.wait_up()
+                    await self._wait_up()
                     if any(replies[index].code == "NOSCRIPT" for index in missing):
                         await self._link.load_scripts()
                     again = await self._send([calls[index] for index in missing])
@@ -81,7 +141,7 @@ class Producer:
     async def _send(self, calls: Sequence[Call]) -> list[Any]:
         """The replies, which come in the order of the calls."""
         replies: list[Any] = []
-        done: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[list[Any]] = self._loop.create_future()
 
         def receive(reply: Any) -> None:
             replies.append(reply)
@@ -91,6 +151,15 @@ class Producer:
         for call in calls:
             self._link.send_call(call, receive)
         return await done
+
+    async def _wait_up(self) -> None:
+        up = asyncio.ensure_future(self._link.wait_up())
+        try:
+            await asyncio.wait({up, self._closed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            up.cancel()
+        if self._closed.done():
+            raise BrokerUnavailableError(CLOSED)
 
     def _late(self, timeout: float) -> BrokerUnavailableError:
         return BrokerUnavailableError(

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgpack
 
 from auth_worker.broker.batches import MOST_BATCHED
-from auth_worker.broker.connection import Call
+from auth_worker.broker.calls import Call
 from auth_worker.broker.frames import FinishOptions, WorkerFrames, frame_scripts
 from auth_worker.broker.job_view import JobView
 from auth_worker.broker.letters import ADD_LETTER, LetterBox
