@@ -1,8 +1,8 @@
 """Signal handlers that a forked child does not inherit.
 
 After a fork, the child has the parent's handlers and shares the descriptor that wakes the parent's event loop
-(``signal.set_wakeup_fd``): a signal to the child would arrive in the parent. So the child gets back the handlers
-that were there before ours. Signals that come in between wait until it has them.
+(``signal.set_wakeup_fd``): a signal to the child would arrive in the parent. So the child gets Python's own
+handlers back. Signals that come in between wait until it has them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def signals_to_handle() -> list[signal.Signals]:
 
 
 def remember_handlers(numbers: Iterable[signal.Signals]) -> None:
-    """Keep the present handlers of ``numbers`` for forked children; call it before installing one's own."""
+    """Keep the present handlers of ``numbers``, and take care of forked children; before installing one's own."""
     for number in numbers:
         handler = signal.getsignal(number)
         _before_ours.setdefault(number, signal.SIG_DFL if handler is None else handler)
@@ -79,7 +79,10 @@ def _let_signals_in() -> None:
 def _restore_in_child() -> None:
     if _before_ours:
         signal.set_wakeup_fd(-1)
-        restore_handlers()
+        for number, handler in _before_ours.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        _before_ours.clear()
     _let_signals_in()
 
 

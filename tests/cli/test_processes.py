@@ -35,6 +35,8 @@ from auth_worker import WorkerService
 service = WorkerService()
 @service.processor("work", worker_config={"concurrency": 1})
 async def consume(job):
+    if job.name == "moment":
+        await asyncio.sleep(1)
     if job.name == "wait":
         await asyncio.sleep(3600)
     while job.name == "ignore":
@@ -204,6 +206,22 @@ def test_the_second_signal_hands_back_and_the_third_kills(
         time.sleep(MOMENT_S + LATER_S)
         assert family.parent.end() == 3
     assert not any(map(runs, family.pids))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_all_processes_and_passed_on_by_the_parent_is_one(
+    folder: Path, worker: StartWorker, redis_url: str, add: Callable[..., None], number: signal.Signals
+) -> None:
+    """As systemd and some container runtimes send it: to each process, and the parent passes it on."""
+    family = Family(folder, worker, "--redis", redis_url)
+    add("moment", "moment")
+    with redis.Redis.from_url(redis_url) as client:
+        eventually(lambda: client.llen("bull:work:active") == 2, "the jobs were not taken")
+        for pid in (*family.pids, family.parent.process.pid):
+            os.kill(pid, number)
+        assert family.parent.process.wait(30) == 0
+        assert client.zcard("bull:work:completed") == 2
+    assert family.told("Second shutdown signal received, stopping now") == []
 
 
 @pytest.mark.parametrize(
