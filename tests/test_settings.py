@@ -117,7 +117,7 @@ def test_an_unknown_key_of_the_file_is_refused_and_names_the_nearest(toml: Write
         ("shutdown_timeout", "nan"),
         ("startup_timeout", 0),
         ("log_level", "LOUD"),
-        ("prefix", "a:b"),
+        ("prefix", "a\x1b"),
         ("prefix", "bull\n"),
         ("smtp_security", "ssl"),
         ("max_payload_bytes", 1),

@@ -26,6 +26,7 @@ from pydantic_settings import (
 from auth_worker.config_errors import configuration_error
 from auth_worker.environment import config_file, is_service_link, refuse_unknown_environment
 from auth_worker.errors import ConfigurationError
+from auth_worker.names import PREFIX
 from auth_worker.worker_config import (
     WORKER_CONFIG,
     Backoff,
@@ -141,7 +142,7 @@ class Settings(BaseSettings):
     )
 
     redis_url: Secret | None = None
-    prefix: str = Field(default="bull", pattern=r"^[A-Za-z0-9_.{}-]+$")
+    prefix: str = Field(default="bull", pattern=f"^{PREFIX}$")
     state_dir: Path = Path(".auth-worker")
     name: str | None = Field(default=None, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 

@@ -121,8 +121,9 @@ def make_letter(
 
 
 def _plain(text: str) -> str:
+    """``text`` with each byte of what is no letter, digit, _ or - as ``.`` and two hexadecimal digits."""
     return re.sub(
         r"[^A-Za-z0-9_-]",
-        lambda match: "." + match.group().encode(errors="surrogateescape").hex(),
+        lambda match: "".join(f".{byte:02x}" for byte in match.group().encode(errors="surrogateescape")),
         text,
     )

@@ -29,34 +29,56 @@ RESERVED_IDS = frozenset(
         *("metrics", "dead-letter-lease"),
     )
 )
-QUEUE = r"[A-Za-z0-9_{][A-Za-z0-9._{}@ -]{0,199}"
-"""What a queue's name looks like, as a regular expression."""
+RESERVED_ROOTS = frozenset(("repeat", "metrics", "de"))
+"""What the first part of an id with colons may not be: the queue keeps keys of its own under it."""
+LONGEST_NAME = 1000
+_PLAIN = r"\x00-\x1f\x7f-\x9f"
+QUEUE = rf"[^:{_PLAIN}]{{1,{LONGEST_NAME}}}"
+"""What a queue's name looks like, as a regular expression: anything but a colon and control characters."""
+PREFIX = rf"[^{_PLAIN}]{{1,{LONGEST_NAME}}}"
 _QUEUE = re.compile(QUEUE)
-_JOB = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+=-]{0,199}")
+_JOB = re.compile(PREFIX)
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
+_PARTS = 3
 
 
 def check_queue_name(argument: str, name: object) -> str:
-    """Return ``name`` if a queue may be called so. Raises ``ConfigurationError`` naming ``argument``."""
-    if not isinstance(name, str) or not _QUEUE.fullmatch(name):
+    """Return ``name`` if a queue may be called so. Raises ``ConfigurationError`` naming ``argument``.
+
+    Node takes any text without a colon; control characters and lone surrogates are refused here.
+    """
+    if not isinstance(name, str) or not _QUEUE.fullmatch(name) or not _is_utf8(name):
         raise ConfigurationError(
-            f"{argument} must be 1 to 200 ASCII letters, digits, blanks or . _ - @ {{ }}, "
-            f"starting with a letter, a digit, _ or {{; "
+            f"{argument} must be 1 to {LONGEST_NAME} characters, none of them a colon or a control character; "
             f"got {name!r:.80}"
         )
     return str(name)
 
 
 def check_job_id(job_id: object) -> str:
-    """Return ``job_id`` if a producer may choose it. Raises ``ConfigurationError`` saying why not."""
-    if not isinstance(job_id, str) or not _JOB.fullmatch(job_id):
+    """Return ``job_id`` if a producer may choose it. Raises ``ConfigurationError`` saying why not.
+
+    Source: Job.validateOptions of Node BullMQ, which refuses whole numbers, and colons unless there are two.
+    """
+    if not isinstance(job_id, str) or not _JOB.fullmatch(job_id) or not _is_utf8(job_id):
         raise ConfigurationError(
-            f"job_id must be 1 to 200 letters, digits or . _ @ + = -, starting with a letter or digit; "
-            f"got {job_id!r:.80}"
+            f"job_id must be 1 to {LONGEST_NAME} characters, none of them a control character; got {job_id!r:.80}"
         )
-    if job_id.isdigit():
+    if _INTEGER.fullmatch(job_id):
         raise ConfigurationError(
-            f"job_id {job_id!r} is all digits: such ids are BullMQ's own; put a letter before it"
+            f"job_id {job_id!r:.80} is a whole number: such ids are BullMQ's own; put a letter before it"
         )
-    if job_id in RESERVED_IDS:
-        raise ConfigurationError(f"job_id {job_id!r} is a key of the queue itself; choose another")
+    root, *others = job_id.split(":")
+    if others and len(others) + 1 != _PARTS:
+        raise ConfigurationError(f"job_id {job_id!r:.80} has a colon: an id has none, or two")
+    if job_id in RESERVED_IDS or (others and root in RESERVED_ROOTS):
+        raise ConfigurationError(f"job_id {job_id!r:.80} is a key of the queue itself; choose another")
     return job_id
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -230,7 +230,7 @@ WRONG = {
     "no JSON": (["tasks", "x", "--data", "{"], "--data is not JSON"),
     "NaN": (["tasks", "x", "--data", "NaN"], "--data is not JSON"),
     "a missing file": (["tasks", "x", "--data", "@missing.json"], "missing.json cannot be read: No such file"),
-    "an id of digits": (["tasks", "x", "--job-id", "12"], "is all digits"),
+    "an id of digits": (["tasks", "x", "--job-id", "12"], "is a whole number"),
     "a wrong delay": (["tasks", "x", "--delay", "soon"], "'soon' is not a duration"),
     "a wrong backoff": (["tasks", "x", "--backoff", "never:1s"], "'never' is not fixed or exponential"),
     "a wrong jitter": (["tasks", "x", "--backoff", "fixed:1s:lots"], "the jitter 'lots' is not a number"),

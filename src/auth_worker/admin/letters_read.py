@@ -232,4 +232,8 @@ def _number(value: Any) -> int:
 
 def _unescaped(name: str) -> str:
     """A queue's name from the first part of a letter's id: the inverse of what ``letter_id`` does to it."""
-    return re.sub(r"\.([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), name)
+    return re.sub(
+        r"(?:\.[0-9a-f]{2})+",
+        lambda match: bytes.fromhex(match[0].replace(".", "")).decode(errors="replace"),
+        name,
+    )

@@ -21,7 +21,7 @@ from auth_worker.broker.credentials import Login
 from auth_worker.broker.dialing import dial, greeting, keep_logged_in, log_in, refuse_replica
 from auth_worker.broker.remedies import no_answer
 from auth_worker.broker.scripts import Script
-from auth_worker.broker.wire import ELSEWHERE_CODES, pack
+from auth_worker.broker.wire import ELSEWHERE_CODES, client_name_of, pack
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 from auth_worker.events import BrokerChanged
 from auth_worker.loops import discard_task
@@ -52,7 +52,7 @@ class Link:
     ) -> None:
         self.address = address
         self.name = name
-        self.client_name = client_name
+        self.client_name = client_name_of(client_name)
         self.client_id = 0
         self.place: tuple[str, int] | None = None
         """The host and port it is, or was last, connected to; None for a unix socket."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from auth_worker.broker.link import Link
+from auth_worker.broker.queue_finder import glob_escaped
 from auth_worker.broker.scripts import Script
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
@@ -62,7 +63,8 @@ def acl_rule(prefix: str, user: str = "auth-worker", *, cluster: bool = False) -
     """The least that a user must be allowed, as a command for redis-cli; the password is left to fill in."""
     needed = sorted([*needed_commands(), *(["cluster|slots"] if cluster else [])])
     commands = " ".join(f"+{name}" for name in needed)
-    return f"ACL SETUSER {user} on >PASSWORD resetkeys ~{prefix}:* resetchannels -@all {commands}"
+    keys = glob_escaped(prefix).replace(" ", "?")  # a pattern may not have blanks
+    return f"ACL SETUSER {user} on >PASSWORD resetkeys ~{keys}:* resetchannels -@all {commands}"
 
 
 def sentinel_acl_rule(user: str = "auth-worker") -> str:

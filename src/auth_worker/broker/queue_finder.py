@@ -8,6 +8,7 @@ import time
 from typing import NamedTuple
 
 from auth_worker.broker.link import Link
+from auth_worker.broker.wire import client_name_of
 
 PAGE = 1000
 BUDGET_S = 5.0
@@ -25,6 +26,11 @@ class WorkerConnection(NamedTuple):
     idle_s: int
 
 
+def glob_escaped(text: str) -> str:
+    """``text`` for a pattern of Redis (SCAN MATCH, ACL) in which it stands for itself."""
+    return re.sub(r"[*?\[\]\\]", r"\\\g<0>", text)
+
+
 async def find_queues(link: Link, prefix: str, budget: float = BUDGET_S) -> tuple[list[str], bool]:
     """The queues under ``prefix`` by name, and whether all keys were looked at within ``budget`` s.
 
@@ -33,7 +39,7 @@ async def find_queues(link: Link, prefix: str, budget: float = BUDGET_S) -> tupl
     names: set[str] = set()
     cursor, deadline = b"0", time.monotonic() + budget
     while True:
-        cursor, keys = await link.execute("SCAN", cursor, "MATCH", f"{prefix}:*:meta", "COUNT", PAGE)
+        cursor, keys = await link.execute("SCAN", cursor, "MATCH", f"{glob_escaped(prefix)}:*:meta", "COUNT", PAGE)
         for key in keys:
             name = key.decode(errors="replace")[len(prefix) + 1 : -len(":meta")]
             if ":" not in name:
@@ -50,7 +56,8 @@ async def find_workers(link: Link, prefix: str) -> list[WorkerConnection]:
     Source: Queue.getWorkers; a worker names its connection ``prefix:base64(queue)[:w:name]``.
     """
     listing = await link.execute("CLIENT", "LIST", "TYPE", "normal")
-    found = (_worker_of(line, f"{prefix}:") for line in listing.decode(errors="replace").splitlines())
+    start = client_name_of(f"{prefix}:")
+    found = (_worker_of(line, start) for line in listing.decode(errors="replace").splitlines())
     return sorted(worker for worker in found if worker is not None)
 
 

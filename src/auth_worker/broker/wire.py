@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any
+from urllib.parse import quote
 
 import hiredis
 
@@ -18,6 +20,11 @@ ELSEWHERE_CODES = frozenset(("MOVED", "READONLY", "NOAUTH"))
 def pack(*args: Any) -> bytes:
     """One command, of str, bytes, int and float, in Redis's wire format."""
     return bytes(hiredis.pack_command(args))
+
+
+def client_name_of(text: str) -> str:
+    """``text`` as CLIENT SETNAME takes it, which knows printable ASCII alone: the rest is percent-encoded."""
+    return quote(text, safe=string.punctuation)
 
 
 def is_error(reply: Any) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from auth_worker.cli import dead
 from auth_worker.cli.add import add
@@ -60,6 +61,20 @@ def _unwrapped(function: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
+class Command(TyperCommand):
+    """A command that says what to do about a name or an id which looks like a flag."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As usual, with that remedy where a flag is not known."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "option_name", None) is None or not hasattr(error, "possibilities"):
+                raise
+            remedy = "A name or an id that begins with - goes behind the flags, after --"
+            raise typer.BadParameter(f"{error.format_message()} {remedy}", ctx) from error  # type: ignore[attr-defined]
+
+
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Work": (demo, run, add),
     "Look": (queues, jobs, job, workers, health, metrics, doctor),
@@ -68,7 +83,8 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 }
 for _panel, _commands in PANELS.items():
     for _command in _commands:
-        app.command(help=_unwrapped(_command), rich_help_panel=_panel)(_command)
+        app.command(cls=Command, help=_unwrapped(_command), rich_help_panel=_panel)(_command)
 for _info in dead.app.registered_commands:
     _info.help = _unwrapped(_info.callback) if _info.callback else None
+    _info.cls = Command
 app.add_typer(dead.app, name="dead", rich_help_panel="Act")

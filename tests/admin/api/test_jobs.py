@@ -101,7 +101,7 @@ async def test_a_job_that_a_worker_has_is_not_removed(api: Api) -> None:
         ({"name": "n", "opts": {"delai": 5}}, "body.opts.delai"),
         ({"name": "n", "opts": {"attempts": 10**40}}, "body.opts.attempts"),
         ({"name": "n", "opts": {"timestamp": 2**70}}, "body.opts.timestamp"),
-        ({"name": "n", "opts": {"jobId": "123"}}, "all digits"),
+        ({"name": "n", "opts": {"jobId": "123"}}, "whole number"),
         ({"name": "n", "opts": {"jobId": "meta"}}, "a key of the queue itself"),
         (b'{"name": "n", "data": NaN}', "data"),
         (b'{"name": "\\ud800"}', "name"),

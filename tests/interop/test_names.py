@@ -1,0 +1,136 @@
+"""Queues, prefixes and ids as Node takes them: worked, shown, dead-lettered and redriven here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from auth_worker import Job, JobQueue, Settings, UnrecoverableError, WorkerService
+from auth_worker.admin.operations import Operations
+from auth_worker.errors import ConfigurationError
+from auth_worker.names import check_job_id, check_queue_name
+from cli.commands import run_program
+from http_asks import Api
+from interop.node_side import NodeError, NodeSide
+
+TOKEN = "the token of the operator"
+IDS = [
+    "-1wQ_x",
+    "--",
+    "a b",
+    "a:b:c",
+    "é/#+,?",
+    "名前 🚀",
+    "*",
+    "[x]\\",
+    "007",
+    "%2F",
+    "..",
+    "x" * 700,
+    "{tag}",
+    "$(id)",
+]
+PLACES = [
+    ("app:jobs", "mail"),
+    ("bull", "mail/in #1 + 2, 3"),
+    ("bull", "-mail"),
+    ("[b*?]\\", "почта 🚀"),
+    ("my prefix", "a%2Fb"),
+    ("{app:x}", "q"),
+]
+
+
+class Failing:
+    """A consumer that fails for good the first time, and counts the runs of each job."""
+
+    def __init__(self) -> None:
+        self.runs: Counter[str] = Counter()
+
+    async def __call__(self, job: Job) -> str:
+        self.runs[job.id] += 1
+        if self.runs[job.id] == 1:
+            raise UnrecoverableError("no")
+        return job.id
+
+
+@pytest.mark.parametrize(("prefix", "queue"), PLACES)
+async def test_what_node_names_is_worked_shown_buried_and_redriven(
+    node: NodeSide, redis_url: str, tmp_path: Path, prefix: str, queue: str
+) -> None:
+    dead = f"{queue} dead"
+    await node.open_queue(queue, prefix=prefix)
+    for job_id in IDS:
+        assert await node.add(queue, "n", {}, jobId=job_id) == job_id
+    consumer = Failing()
+    settings = Settings(prefix=prefix, http_port=0, http_token=TOKEN, name="pod-7", log_level="ERROR")
+    service = WorkerService(redis_url, settings=settings)
+    service.register_processor(queue_name=queue, processor=consumer, dead_letter_queue_name=dead)
+    async with service:
+        await node.until_counts(queue, failed=len(IDS))
+        api = Api(service.http_port, TOKEN)
+        shown = {each["name"]: each for each in (await api.get("/queues")).json["queues"]}
+        assert shown.keys() == {queue, dead}
+        assert shown[queue]["workers"] == 1
+        for job_id in IDS:
+            found = await api.get(f"/queues/{quote(queue, safe='')}/jobs/{quote(job_id, safe='')}")
+            assert (found.status, found.json["id"], found.json["state"]) == (200, job_id, "failed")
+        letters = (await api.get(f"/dead-letters/{quote(dead, safe='')}", limit=100)).json["letters"]
+        assert sorted(letter["jobId"] for letter in letters) == sorted(IDS)
+        for letter in letters:
+            path = f"/dead-letters/{quote(dead, safe='')}/{quote(letter['id'], safe='')}/redrive"
+            assert (await api.post(path)).json["jobId"] == letter["jobId"]
+        await node.until_counts(queue, completed=len(IDS))
+    assert dict(consumer.runs) == dict.fromkeys(IDS, 2)
+    for job_id in (IDS[0], IDS[5]):
+        done = await asyncio.to_thread(
+            run_program, tmp_path, "job", "--json", "--", queue, job_id, redis_url=redis_url, prefix=prefix
+        )
+        assert json.loads(done.stdout)["id"] == job_id, done.stderr
+
+
+@pytest.mark.parametrize(("prefix", "queue"), PLACES)
+async def test_what_we_add_under_such_a_name_is_nodes_too(
+    node: NodeSide, redis_url: str, prefix: str, queue: str
+) -> None:
+    async with JobQueue(queue, redis_url, settings=Settings(prefix=prefix, http_port=None)) as jobs:
+        assert [await jobs.add("n", {}, job_id=job_id) for job_id in IDS] == IDS
+    await node.open_queue(queue, prefix=prefix)
+    await node.start_worker(queue, prefix=prefix)
+    assert sorted(run["id"] for run in await node.runs(queue, len(IDS))) == sorted(IDS)
+
+
+@pytest.mark.parametrize("job_id", ["0", "17", "-5", "a:b", "a:b:c:d", "1:x"])
+async def test_an_id_that_node_refuses_is_refused(node: NodeSide, queue: str, job_id: str) -> None:
+    with pytest.raises(NodeError):
+        await node.add(queue, "n", {}, jobId=job_id)
+    with pytest.raises(ConfigurationError):
+        check_job_id(job_id)
+
+
+@pytest.mark.parametrize("name", ["", "a:b"])
+async def test_a_queue_name_that_node_refuses_is_refused(node: NodeSide, name: str) -> None:
+    with pytest.raises(NodeError):
+        await node.open_queue(name)
+    with pytest.raises(ConfigurationError):
+        check_queue_name("name", name)
+
+
+async def test_a_prefix_finds_its_own_queues_alone(node: NodeSide, redis_url: str) -> None:
+    for prefix, queue in (("a", "one"), ("a:b", "two"), ("a*", "three"), ("ab", "four")):
+        await node.open_queue(queue, prefix=prefix)
+        await node.add(queue, "n", {})
+    for prefix, queue in (("a", "one"), ("a:b", "two"), ("a*", "three")):
+        async with Operations(redis_url, prefix) as operations:
+            assert [each.name for each in (await operations.queues.overview()).queues] == [queue]
+
+
+async def test_a_name_with_a_dash_is_explained(tmp_path: Path, redis_url: str) -> None:
+    done = await asyncio.to_thread(run_program, tmp_path, "job", "mail", "-1wQ", redis_url=redis_url)
+    assert done.returncode == 2
+    assert "--" in done.stderr
+    assert "begins with" in " ".join(done.stderr.split())
