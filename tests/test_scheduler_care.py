@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from auth_worker import Job
+from auth_worker.broker.cron import RepeatStrategy
 from auth_worker.broker.schedulers import Schedulers
 from auth_worker.events import Problem, SchedulersRevived
 from auth_worker.messages import WORKER_ERRORS
@@ -81,6 +82,18 @@ async def test_a_stopped_scheduler_goes_on_once_it_can_be_read(desk: Desk) -> No
     assert revived == [SchedulersRevived(QUEUE, ("nightly",))]
     job = await desk.job(ticks.ids[0])
     assert (job["name"], json.loads(job["data"]), job["priority"]) == ("tick", {"x": "Zoë"}, "3")
+
+
+@pytest.mark.parametrize("tz", ["europe/berlin", "UTC+3", 60, -330, 90.5])
+async def test_a_zone_is_the_same_in_what_redis_keeps_of_a_scheduler(desk: Desk, tz: Any) -> None:
+    job_id = await desk.jobs.upsert_job_scheduler("nightly", name="n", pattern="0 8 * * *", tz=tz)
+    processor = await desk.processor(Ticks())
+    schedulers = Schedulers(processor.connections.commands, "bull", QUEUE)
+    (found,) = [found async for found in schedulers.stored()]
+    found.check()
+    repeat = found.repetition()
+    assert RepeatStrategy("nightly")(found.due - 1000, repeat) == found.due
+    assert job_id == f"repeat:nightly:{found.due}"
 
 
 async def test_a_stopped_scheduler_goes_on_when_it_is_corrected(desk: Desk) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from auth_worker.errors import ConfigurationError
 
-UNION_MEMBERS = frozenset(("int", "float", "str", "bool", "Backoff", "Retention"))
+UNION_MEMBERS = frozenset(("int", "constrained-int", "float", "str", "bool", "Backoff", "Retention"))
 """What pydantic adds to the name of a field that may be of several types."""
 _NAMED = "http_tokens"
 """The setting whose keys a user may confuse with its values."""
@@ -28,10 +28,20 @@ def configuration_error(what: str, error: ValidationError, model: type[BaseModel
             continue
         field = ".".join(str(part) for part in loc if part not in UNION_MEMBERS) or what
         if problem["type"] == "extra_forbidden":
-            sentences.append(f"{field} is not known{nearest(field, model.model_fields)}")
+            sentences.append(f"{field} is not known{nearest(str(loc[-1]), _fields_at(model, loc[:-1]))}")
         else:
             sentences.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}")
     return ConfigurationError(f"{what}: " + "; ".join(dict.fromkeys(sentences)))
+
+
+def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """The fields of the model at that place of ``model``, whose name stands in it or which is the field's type."""
+    for part in loc:
+        field = next((each for name, each in model.model_fields.items() if part in (name, each.alias)), None)
+        members = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        models = [each for each in members if isinstance(each, type) and issubclass(each, BaseModel)]
+        model = models[0] if models else model
+    return list(model.model_fields)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -3,19 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from auth_worker.backoff import LONGEST_DELAY
 from auth_worker.coercion import MAX_NUMBER
 from auth_worker.config_errors import configuration_error
-from auth_worker.worker_config import Backoff, Retention
+from auth_worker.names import LONGEST_NAME
+from auth_worker.worker_config import Backoff, FrozenModel, Retention
 
 MAX_PRIORITY = 2**21 - 1
+OF_SCHEDULERS = frozenset(("job_id", "delay"))
+"""What a job scheduler decides itself for each of its jobs."""
 Count = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 Kept = bool | Annotated[int, Field(ge=-1, le=MAX_NUMBER)] | Retention
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)]
+
+
+class Deduplication(FrozenModel):
+    """While a job of this ``id`` is there, or for ``ttl`` ms, others are not added.
+
+    Source: BullMQ's ``DeduplicationOptions``.
+    """
+
+    id: Text
+    ttl: Count | None = None
+    extend: bool | None = None
+    replace: bool | None = None
+    keep_last_if_active: bool | None = None
+    reschedule: bool | None = Field(default=None, exclude=True)
+
+    @field_validator("reschedule")
+    @classmethod
+    def _is_not_known(cls, value: bool | None) -> bool | None:
+        if value:
+            raise ValueError("the scripts of the installed bullmq package cannot do that yet; use replace")
+        return value
+
+
+class Parent(FrozenModel):
+    """The job that waits for this one: its id, and its ``queue`` with the prefix, as ``bull:emailQueue``."""
+
+    id: Text
+    queue: Text
 
 
 class JobOptions(BaseModel):
@@ -25,7 +67,9 @@ class JobOptions(BaseModel):
     belongs to, a carrier as JSON; without it, and without ``omit_context``, that is the caller's.
     """
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        extra="forbid", populate_by_name=True, alias_generator=to_camel, hide_input_in_errors=True
+    )
 
     job_id: str | None = None
     delay: int | None = Field(default=None, ge=0, le=LONGEST_DELAY)
@@ -38,9 +82,9 @@ class JobOptions(BaseModel):
     remove_on_fail: Kept | None = None
     keep_logs: Count | None = None
     stack_trace_limit: Count | None = None
-    size_limit: int | None = Field(default=None, ge=1, exclude=True)
-    deduplication: dict[str, Any] | None = None
-    parent: dict[str, str] | None = None
+    size_limit: int | None = Field(default=None, ge=1, le=MAX_NUMBER, exclude=True)
+    deduplication: Deduplication | None = None
+    parent: Parent | None = None
     fail_parent_on_failure: bool | None = None
     continue_parent_on_failure: bool | None = None
     ignore_dependency_on_failure: bool | None = None
@@ -51,6 +95,12 @@ class JobOptions(BaseModel):
     omit_context: bool | None = Field(
         default=None, validation_alias=AliasChoices("omitContext", "omc"), serialization_alias="omc"
     )
+
+    @model_validator(mode="after")
+    def _exclude_each_other(self) -> Self:
+        if self.deduplication is not None and self.parent is not None:
+            raise ValueError("deduplication and parent cannot be used together")
+        return self
 
     def wire(self) -> dict[str, Any]:
         """What goes into Redis: BullMQ's names, without what was not said."""

@@ -12,8 +12,9 @@ from auth_worker.broker.producer import Producer
 from auth_worker.broker.producer_links import ProducerLinks
 from auth_worker.broker.schedulers import Schedulers
 from auth_worker.config import Settings
+from auth_worker.errors import ConfigurationError
 from auth_worker.job_encoder import JobEncoder, parts_of
-from auth_worker.job_options import MAX_PRIORITY, JobOptions, job_options
+from auth_worker.job_options import MAX_PRIORITY, OF_SCHEDULERS, JobOptions, job_options
 from auth_worker.loops import PerLoop
 from auth_worker.main_reimport import stop_reimported_main
 from auth_worker.names import check_queue_name
@@ -108,17 +109,22 @@ class JobQueue:
         data: Any = None,
         every: int | None = None,
         pattern: str | None = None,
-        tz: str | None = None,
+        tz: str | float | None = None,
         limit: int | None = None,
-        start_date: int | None = None,
-        end_date: int | None = None,
+        start_date: int | str | None = None,
+        end_date: int | str | None = None,
         **options: Any,
     ) -> str | None:
         """Add a job again and again: ``every`` ms, or by a cron ``pattern`` in the time zone ``tz``.
 
-        ``limit`` bounds the number of jobs; dates are epoch ms. A scheduler of that id is replaced. Returns the
+        ``limit`` bounds the number of jobs; dates are epoch ms or ISO 8601. ``tz`` is any that Node takes, as
+        ``europe/berlin`` or ``UTC+3``; a number is minutes. A scheduler of that id is replaced. Returns the
         id of the next job, None if none is left to come. Raises ``ConfigurationError`` and ``BrokerError``.
         """
+        if own := sorted(job_options(options).model_fields_set & OF_SCHEDULERS):
+            raise ConfigurationError(
+                f"job scheduler {scheduler_id!r}: {own[0]} is decided by the scheduler itself"
+            )
         producer = await self._connect()
         repeat = {
             "every": every,

@@ -54,6 +54,12 @@ class Additions:
         else:
             called, keys, args = self._builders.addStandardJob(wire, wire.timestamp)
         args[1] = data
+        if wire.parentKey:
+            return (
+                script(called.name, "parent"),
+                [*keys, f"{self._queue.qualifiedName}:{job_id}"],
+                [*args, wire.parentKey],
+            )
         return called, keys, args
 
 
@@ -107,4 +113,5 @@ def add_scripts() -> list[Script]:
     """The scripts a producer's connection must have loaded; they are the same for every queue."""
     additions = Additions("", "")
     frames = [additions.frame(options) for options in ({}, {"delay": 1}, {"priority": 1})]
-    return [*map(script, ADD_SCRIPTS), *(frame.batch.script for frame in frames)]
+    children = [script(name, "parent") for name in ADD_SCRIPTS[:3]]
+    return [*map(script, ADD_SCRIPTS), *children, *(frame.batch.script for frame in frames)]

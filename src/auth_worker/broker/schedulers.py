@@ -29,6 +29,7 @@ _OLD_KEY = re.compile(r"[^:]*:[^:]*:\d*:[^:]*:(?:\d+|.* .*)", re.ASCII | re.DOTA
 
 A job scheduler may have an id like it.
 """
+_NUMBER = re.compile(r"-?\d{1,6}(?:\.\d+)?", re.ASCII)
 MOST_SCHEDULERS = 1000
 """How many schedulers of a queue are looked at in one pass."""
 REMEDY = "correct it with JobQueue.upsert_job_scheduler or Node's upsertJobScheduler"
@@ -45,6 +46,8 @@ class StoredScheduler(NamedTuple):
         """Its repeat options, with the number of its iterations so far. Raises ``ValueError`` naming the field."""
         names = ("pattern", "every", "tz", "limit", "offset", "startDate", "endDate")
         given: dict[str, Any] = {name: self.fields[name] for name in names if name in self.fields}
+        if _NUMBER.fullmatch(str(given.get("tz"))):  # the hash does not tell a number from a text
+            given["tz"] = float(given["tz"])
         count = {"count": self.fields.get("ic"), "hashSeed": hash_seed}
         return read_repetition({**given, **{name: value for name, value in count.items() if value is not None}})
 

@@ -45,6 +45,15 @@ if ARGV[8] == "1" and redis.call("GET", KEYS[10]) == "9007199254740991" then ARG
     "letter": """
 if redis.call("EXISTS", table.remove(KEYS)) == 0 then return -20 end
 """,
+    "parent": """
+local auth_worker_parent = table.remove(ARGV)
+local auth_worker_job = table.remove(KEYS)
+local auth_worker_former = redis.call("HGET", auth_worker_job, "parentKey")
+if auth_worker_former and redis.call("EXISTS", auth_worker_former) == 0
+and redis.call("EXISTS", auth_worker_parent) == 1 then
+  redis.call("HDEL", auth_worker_job, "parentKey", "parent")
+end
+""",
     "death": """
 local auth_worker_letter = table.remove(ARGV)
 local auth_worker_finished = table.remove(ARGV)
@@ -60,8 +69,9 @@ redis.call("HSET", auth_worker_job, "dlq", auth_worker_letter)
 at that only where a limiter is configured. ``lock``: the lock (last KEYS) holds the token (last ARGV).
 ``letter``: the letter (last KEYS) is there. With these two a dead letter is added and its job moved to failed in
 one MULTI/EXEC, both or neither; also where Redis has forgotten one of the scripts, since nobody else knows the
-guarded ones. ``death``: the job (last KEYS) died at the time (last ARGV but one) and is not marked with the letter
-(last ARGV) yet; it is then.
+guarded ones. ``parent``: the job (last KEYS) that is added again forgets a parent that is gone, for the new one
+(last ARGV), as in Node's handleDuplicatedJob. ``death``: the job (last KEYS) died at the time (last ARGV but one)
+and is not marked with the letter (last ARGV) yet; it is then.
 """
 
 

@@ -11,15 +11,11 @@ from auth_worker.admin.api.parameters import Age, Id, Name, State, Text, Where, 
 from auth_worker.admin.letters_read import LetterFilter
 from auth_worker.admin.search import JobFilter
 from auth_worker.backoff import LONGEST_DELAY
-from auth_worker.config import Backoff, Retention
+from auth_worker.coercion import MAX_NUMBER
 from auth_worker.outcome import ReasonClass
 from auth_worker.queue import MAX_PRIORITY, JobOptions
 
 MOST_IDS = 10_000
-LARGEST = 2**53 - 1
-"""The largest number that JSON carries everywhere."""
-Count = Annotated[int, Field(ge=0, le=LARGEST)]
-Kept = Annotated[int, Field(ge=-1, le=LARGEST)]
 
 
 class Body(BaseModel):
@@ -30,43 +26,12 @@ class Body(BaseModel):
     )
 
 
-class Deduplication(Body):
-    """While a job of this id is there, others are not added. ``ttl`` is ms."""
-
-    id: Id
-    ttl: Count | None = None
-    extend: bool | None = None
-    replace: bool | None = None
-    keep_last_if_active: bool | None = None
-
-
-class Parent(Body):
-    """The parent of a job; ``queue`` with its prefix, ``bull:emailQueue``."""
-
-    id: Id
-    queue: Id
-
-
-class NewJobOptions(JobOptions):
-    """BullMQ's options, each within the bounds that its scripts take."""
-
-    timestamp: Count | None = None
-    backoff: Count | Backoff | None = None
-    remove_on_complete: bool | Kept | Retention | None = None
-    remove_on_fail: bool | Kept | Retention | None = None
-    keep_logs: Count | None = None
-    stack_trace_limit: Count | None = None
-    size_limit: Annotated[int, Field(ge=1, le=LARGEST)] | None = Field(default=None, exclude=True)
-    deduplication: Deduplication | None = None  # type: ignore[assignment] # narrower on purpose
-    parent: Parent | None = None  # type: ignore[assignment]
-
-
 class NewJob(Body):
     """A job to add. ``data`` is any JSON."""
 
     name: Text
     data: Any = None
-    opts: NewJobOptions = NewJobOptions()
+    opts: JobOptions = JobOptions()
 
 
 class JobChange(Body):
@@ -216,7 +181,7 @@ class PurgeLetters(LetterSelection):
     """Throw dead letters away, but for the newest ``keep`` of each dead-letter queue."""
 
     action: Literal["purge"]
-    keep: int | None = Field(default=None, ge=0, le=LARGEST)
+    keep: int | None = Field(default=None, ge=0, le=MAX_NUMBER)
 
     @property
     def selective(self) -> bool:

@@ -119,7 +119,7 @@ async def list_jobs(
 @act.post("/queues/{queue}/jobs", tags=["jobs"], status_code=201)
 async def add_job(queue: QueuePart, job: NewJob, operations: TheOperations) -> AddedJob:
     """Add a job. Adding an id that exists already adds nothing."""
-    options = job.opts.model_dump(exclude_none=True, exclude={"size_limit"}, by_alias=True)
+    options = job.opts.wire()
     if job.opts.size_limit is not None:
         options["size_limit"] = job.opts.size_limit
     return AddedJob(queue=queue, name=job.name, id=await operations.jobs.add(queue, job.name, job.data, options))
