@@ -160,6 +160,14 @@ async def test_a_repetition_that_makes_no_sense_is_refused(desk: Desk, repeat: d
     assert sum((await desk.counts()).values()) == 0
 
 
+@pytest.mark.parametrize(("data", "complaint"), [("x" * 17_000_000, "max_payload_bytes"), ({1, 2}, "not JSON")])
+async def test_data_that_no_job_may_have_is_refused(desk: Desk, data: object, complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint):
+        await desk.jobs.upsert_job_scheduler("daily", name="n", data=data, every=5000)
+    with pytest.raises(ConfigurationError, match="name must be"):
+        await desk.jobs.upsert_job_scheduler("daily", name="", every=5000)
+
+
 @pytest.mark.parametrize(
     ("pattern", "tz"), [("61 * * * *", "UTC"), ("0 0 31 2 *", "UTC"), ("0 8 * * *", "Mars/Base")]
 )

@@ -45,9 +45,10 @@ class JobEncoder:
         self._kinds: dict[str, _Kind | None] = {}
         """By the options as they are given; None for those that one job had so far."""
 
-    def options(self, given: Mapping[str, Any]) -> JobOptions:
-        """The options of a job with these: what they leave out is the queue's. Raises ``ConfigurationError``."""
-        return job_options({**self._defaults, **given})
+    def template(self, name: Any, data: Any, given: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        """Data and options of the jobs of a scheduler, as they are stored. Raises ``ConfigurationError``."""
+        kind = self._check(given)
+        return self._data(name, {} if data is None else data, kind.longest), kind.wire
 
     def encode(
         self,
@@ -64,17 +65,10 @@ class JobEncoder:
         ``metadata`` is its trace, unless the job has its own or wants none. ``now`` is epoch ms.
         Raises ``ConfigurationError`` for what cannot be added, naming it.
         """
-        if not isinstance(name, str) or not name:
-            raise ConfigurationError(f"name must be a text that is not empty, not {name!r:.80}")
         options, wire, longest, frame = self._kinds.get(repr(given)) or self._check(given)
         if metadata is not None and not options.omit_context:
             wire, frame = {"tm": metadata, **wire}, None
-        try:
-            text = encode_json(data)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"data of job {name!r} is not JSON: {error}") from error
-        if len(text) > longest:
-            raise self._too_long(name, len(text), longest)
+        text = self._data(name, data, longest)
         job_id = check_job_id(options.job_id) if options.job_id is not None else new_id()
         try:
             if frame is not None:
@@ -85,7 +79,7 @@ class JobEncoder:
 
     def _check(self, given: Mapping[str, Any]) -> _Kind:
         """Check a job's options; the result serves for every job with the same ones, from the second on."""
-        options = self.options(given)
+        options = job_options({**self._defaults, **given})
         wire = options.wire()
         most = self._settings.max_payload_bytes
         unframed = _Kind(options, wire, min(options.size_limit or most, most), None)
@@ -99,6 +93,18 @@ class JobEncoder:
             return unframed
         kind = self._kinds[key] = unframed._replace(frame=self._additions.frame(wire))
         return kind
+
+    def _data(self, name: Any, data: Any, longest: int) -> bytes:
+        """The data of a job ``name`` as JSON of at most ``longest`` bytes."""
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"name must be a text that is not empty, not {name!r:.80}")
+        try:
+            text = encode_json(data)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"data of job {name!r} is not JSON: {error}") from error
+        if len(text) > longest:
+            raise self._too_long(name, len(text), longest)
+        return text
 
     def _too_long(self, name: str, length: int, longest: int) -> ConfigurationError:
         what = "max_payload_bytes" if longest == self._settings.max_payload_bytes else "size_limit"

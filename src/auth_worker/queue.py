@@ -125,6 +125,7 @@ class JobQueue:
             raise ConfigurationError(
                 f"job scheduler {scheduler_id!r}: {own[0]} is decided by the scheduler itself"
             )
+        text, wire = self._encoder.template(name, data, options)
         producer = await self._connect()
         repeat = {
             "every": every,
@@ -135,8 +136,7 @@ class JobQueue:
             "endDate": end_date,
         }
         given = {key: value for key, value in repeat.items() if value is not None}
-        wire = self._encoder.options(options).wire()
-        return await self._schedulers(producer).upsert(scheduler_id, given, name, data, wire)
+        return await self._schedulers(producer).upsert(scheduler_id, given, name, text, wire)
 
     async def remove_job_scheduler(self, scheduler_id: str) -> bool:
         """Remove a job scheduler and its next job; returns whether there was one. Raises ``BrokerError``."""

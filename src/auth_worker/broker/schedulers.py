@@ -21,7 +21,6 @@ from auth_worker.broker.link import Link
 from auth_worker.broker.repetition import read_repetition
 from auth_worker.broker.scripts import builders
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
-from auth_worker.outcome import encode_json
 from auth_worker.run import Run
 
 _OLD_KEY = re.compile(r"[^:]*:[^:]*:\d*:[^:]*:(?:\d+|.* .*)", re.ASCII | re.DOTALL)
@@ -188,19 +187,18 @@ class Schedulers:
         scheduler_id: str,
         repeat: Mapping[str, Any],
         name: str,
-        data: Any,
+        data: bytes,
         options: Mapping[str, Any],
     ) -> str | None:
         """Create or change a scheduler; returns the id of its next job, None if there is none left to come.
 
-        Raises ``ConfigurationError`` when the repeat options make no sense, and ``BrokerError``.
+        ``data`` is JSON. Raises ``ConfigurationError`` when the repeat options make no sense, and ``BrokerError``.
         """
         try:
-            text = encode_json({} if data is None else data)
-            job = await self._official(scheduler_id, text).upsertJobScheduler(
+            job = await self._official(scheduler_id, data).upsertJobScheduler(
                 scheduler_id, read_repetition(repeat), name, None, dict(options), override=True
             )
-        except (TypeError, ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}") from error
         return None if job is None else _text(job.id)
 
