@@ -9,13 +9,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from auth_worker import Job, JobQueue, Settings, UnrecoverableError, WorkerService
 from auth_worker.admin.operations import Operations
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import check_job_id, check_queue_name
 from cli.commands import run_program
-from http_asks import Api
+from http_asks import Api, asked
 from interop.node_side import NodeError, NodeSide
 
 TOKEN = "the token of the operator"
@@ -42,7 +43,16 @@ PLACES = [
     ("[b*?]\\", "почта 🚀"),
     ("my prefix", "a%2Fb"),
     ("{app:x}", "q"),
+    ("bull", 'a"b\\c'),
 ]
+OF_NODE_ALONE = ["a\nb", "a\0b", "\x1b[2J", "\x9b", "wait\t"]
+"""Ids that our producer refuses, and Node does not."""
+
+
+def parsed(metrics: str) -> set[str]:
+    """The values of the label ``queue``."""
+    families = text_string_to_metric_families(metrics)
+    return {sample.labels["queue"] for family in families for sample in family.samples if "queue" in sample.labels}
 
 
 class Failing:
@@ -64,29 +74,32 @@ async def test_what_node_names_is_worked_shown_buried_and_redriven(
 ) -> None:
     dead = f"{queue} dead"
     await node.open_queue(queue, prefix=prefix)
-    for job_id in IDS:
+    ids = [*IDS, *OF_NODE_ALONE]
+    for job_id in ids:
         assert await node.add(queue, "n", {}, jobId=job_id) == job_id
     consumer = Failing()
     settings = Settings(prefix=prefix, http_port=0, http_token=TOKEN, name="pod-7", log_level="ERROR")
     service = WorkerService(redis_url, settings=settings)
     service.register_processor(queue_name=queue, processor=consumer, dead_letter_queue_name=dead)
     async with service:
-        await node.until_counts(queue, failed=len(IDS))
+        await node.until_counts(queue, failed=len(ids))
         api = Api(service.http_port, TOKEN)
         shown = {each["name"]: each for each in (await api.get("/queues")).json["queues"]}
         assert shown.keys() == {queue, dead}
         assert shown[queue]["workers"] == 1
-        for job_id in IDS:
+        for job_id in ids:
             found = await api.get(f"/queues/{quote(queue, safe='')}/jobs/{quote(job_id, safe='')}")
             assert (found.status, found.json["id"], found.json["state"]) == (200, job_id, "failed")
         letters = (await api.get(f"/dead-letters/{quote(dead, safe='')}", limit=100)).json["letters"]
-        assert sorted(letter["jobId"] for letter in letters) == sorted(IDS)
+        assert sorted(letter["jobId"] for letter in letters) == sorted(ids)
         for letter in letters:
             path = f"/dead-letters/{quote(dead, safe='')}/{quote(letter['id'], safe='')}/redrive"
             assert (await api.post(path)).json["jobId"] == letter["jobId"]
-        await node.until_counts(queue, completed=len(IDS))
-    assert dict(consumer.runs) == dict.fromkeys(IDS, 2)
-    for job_id in (IDS[0], IDS[5]):
+        await node.until_counts(queue, completed=len(ids))
+        shown_labels = parsed((await asked(service.http_port, "/metrics", Authorization=f"Bearer {TOKEN}")).text)
+        assert queue in shown_labels
+    assert dict(consumer.runs) == dict.fromkeys(ids, 2)
+    for job_id in (IDS[0], IDS[5], OF_NODE_ALONE[2]):
         done = await asyncio.to_thread(
             run_program, tmp_path, "job", "--json", "--", queue, job_id, redis_url=redis_url, prefix=prefix
         )

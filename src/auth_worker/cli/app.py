@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand
@@ -69,10 +69,10 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            if getattr(error, "option_name", None) is None or not hasattr(error, "possibilities"):
+            if getattr(error, "option_name", None) is None or getattr(error, "possibilities", None):
                 raise
-            remedy = "A name or an id that begins with - goes behind the flags, after --"
-            raise typer.BadParameter(f"{error.format_message()} {remedy}", ctx) from error  # type: ignore[attr-defined]
+            fail: Callable[[str], NoReturn] = ctx.fail
+            fail(f"{error}; a name or an id that begins with - goes behind the flags, after --")
 
 
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
