@@ -224,3 +224,12 @@ async def test_without_any_address_the_embedded_broker_serves(tmp_path: Path) ->
     settings = Settings(state_dir=tmp_path / "state", http_port=None)
     async with JobQueue("work", settings=settings) as queue:
         assert await queue.add("send", 1, job_id="a") == "a"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("1", 1), ("0", 0), (1.0, 1), ("5", 5), ("false", False), ("TRUE", True), (True, True), (1, 1)],
+)
+def test_a_count_to_keep_is_not_taken_for_true(given: object, kept: object) -> None:
+    stored = job_options({"removeOnFail": given}).wire()["removeOnFail"]
+    assert (stored, type(stored)) == (kept, type(kept))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -38,10 +38,15 @@ def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
     """The fields of the model at that place of ``model``, whose name stands in it or which is the field's type."""
     for part in loc:
         field = next((each for name, each in model.model_fields.items() if part in (name, each.alias)), None)
-        members = [] if field is None else [field.annotation, *get_args(field.annotation)]
-        models = [each for each in members if isinstance(each, type) and issubclass(each, BaseModel)]
-        model = models[0] if models else model
+        model = next(_models_in(field.annotation), model) if field is not None else model
     return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

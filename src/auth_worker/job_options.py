@@ -8,8 +8,10 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -27,7 +29,16 @@ MAX_PRIORITY = 2**21 - 1
 OF_SCHEDULERS = frozenset(("job_id", "delay"))
 """What a job scheduler decides itself for each of its jobs."""
 Count = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
-Kept = bool | Annotated[int, Field(ge=-1, le=MAX_NUMBER)] | Retention
+
+
+def _spelled_bool(value: Any) -> Any:
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
+Kept = Annotated[
+    StrictBool | Annotated[int, Field(ge=-1, le=MAX_NUMBER)] | Retention, BeforeValidator(_spelled_bool)
+]
+"""True, a count or more; "1" and 1.0 are counts, and not true."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)]
 
