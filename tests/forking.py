@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -51,13 +52,23 @@ class Child:
         return json.loads(text)
 
 
-def program(path: Path, *arguments: str, timeout: float = 50) -> subprocess.CompletedProcess[str]:
-    """Run ``path`` in a process of its own; fails unless it ends well and says nothing on stderr.
+def program(
+    path: Path, *arguments: str, timeout: float = 50, quiet: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run ``path`` in a process of its own; fails unless it ends well and, if ``quiet``, says nothing on stderr.
 
     A socket or task that is left behind would be told of there.
     """
     command = [sys.executable, "-W", "always::ResourceWarning", str(path), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
-    assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
-    return ended
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # its children too, which hold the pipes
+        raise
+    assert process.returncode == 0, errors
+    assert not quiet or errors == ""
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from auth_worker.errors import ConfigurationError
 from auth_worker.forks import renew
 
 OTHERS_S = 2.0
@@ -153,6 +154,31 @@ def _discard_dead(held: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerato
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+async def first_of(timeout: float, *awaitables: Any) -> None:
+    """Wait for one of them, but not longer than ``timeout`` s."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def check_loop(home: asyncio.AbstractEventLoop, what: str) -> None:
+    """Raise ``ConfigurationError`` unless ``home``, in which ``what`` was started, is the running loop."""
+    if asyncio.get_running_loop() is home:
+        return
+    if home.is_closed():
+        raise ConfigurationError(
+            f"{what} was started in an event loop that is closed: start, use and stop it within one asyncio.run"
+        )
+    raise ConfigurationError(
+        f"{what} was started in another event loop, and can only be used there: call it in that loop, or with "
+        "asyncio.run_coroutine_threadsafe"
+    )
 
 
 def discard_task(task: asyncio.Task[Any] | None) -> None:

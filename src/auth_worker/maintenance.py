@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from auth_worker.broker.dead_letters import DeadLetters
+from auth_worker.broker.letters import LetterBox
 from auth_worker.broker.link import Link
 from auth_worker.broker.reconciliation import Reconciliation
 from auth_worker.broker.schedulers import REMEDY, Schedulers
@@ -60,15 +61,18 @@ class DeadLetterCare:
         self,
         link: Link,
         queue: str,
-        reconciliation: Reconciliation,
-        letters: DeadLetters,
+        letter_queue: str,
+        config: WorkerConfig,
         settings: Settings,
         bus: EventBus,
+        worker: str,
     ) -> None:
+        prefix = settings.prefix
+        box = LetterBox(prefix, letter_queue)
         self._link = link
         self._queue = queue
-        self._reconciliation = reconciliation
-        self._letters = letters
+        self._reconciliation = Reconciliation(link, prefix, queue, box, config, worker)
+        self._letters = DeadLetters(link, prefix, letter_queue)
         self._settings = settings
         self._bus = bus
 

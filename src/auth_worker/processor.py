@@ -15,9 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from auth_worker.broker.actions import QueueActions
-from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.letters import LetterBox
-from auth_worker.broker.reconciliation import Reconciliation
 from auth_worker.broker.schedulers import Schedulers
 from auth_worker.broker.store import Store
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
@@ -25,10 +23,12 @@ from auth_worker.connections import Connections
 from auth_worker.errors import ConfigurationError
 from auth_worker.events import ProcessorChanged
 from auth_worker.executors import Execution, executor_for, started
+from auth_worker.forks import renew
 from auth_worker.intake import Intake
 from auth_worker.job import Job
 from auth_worker.lease import Tenancy
 from auth_worker.logs import open_log
+from auth_worker.loops import first_of
 from auth_worker.main_reimport import refuse_reimported_main
 from auth_worker.maintenance import DeadLetterCare, SchedulerCare, StalledCheck
 from auth_worker.names import check_queue_name
@@ -89,7 +89,16 @@ class QueueProcessorService:
         self._running = self._initialized = False
         self._tenancy: Tenancy | None = None
         self._stop_watching: list[Callable[[], None]] = []
-        self.worker_name = self.config.name or self.runtime.worker_name
+        renew(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: a processor that was started runs in the parent."""
+        self._running = False
+
+    @property
+    def worker_name(self) -> str:
+        """The name that jobs and worker lists show."""
+        return self.config.name or self.runtime.worker_name
 
     @property
     def is_running(self) -> bool:
@@ -151,6 +160,7 @@ class QueueProcessorService:
 
     async def pause(self) -> None:
         """Take no more jobs; returns once none can start any more. Running jobs go on."""
+        self.runtime.check_loop(f"the processor of {self.queue_name}")
         self._runs.paused = True
         if self._running:
             await self._intake.close()
@@ -160,6 +170,7 @@ class QueueProcessorService:
 
     async def resume(self) -> None:
         """Take jobs again, unless it is being closed."""
+        self.runtime.check_loop(f"the processor of {self.queue_name}")
         self._runs.paused = False
         if self._running and not self._runs.draining:
             self._intake.open()
@@ -173,6 +184,7 @@ class QueueProcessorService:
         """
         if not self._running:
             return True
+        self.runtime.check_loop(f"the processor of {self.queue_name}")
         limit = self.runtime.settings.shutdown_timeout if timeout is None else timeout
         clean = await self._drain(limit, hurry or asyncio.Event())
         self._running = False
@@ -261,17 +273,10 @@ class QueueProcessorService:
         check = StalledCheck(link, settings.prefix, self.queue_name, self.config, runtime.bus)
         care = SchedulerCare(link, settings, self.queue_name, runtime.bus)
         self._stop_watching = [runtime.watch.keep_going(part.run, runtime.report) for part in (check, care)]
-        if self.dead_letter_queue_name is not None:
-            self._stop_watching.append(runtime.watch.keep_going(self._dead_letter_care().run, runtime.report))
-
-    def _dead_letter_care(self) -> DeadLetterCare:
-        runtime, prefix = self.runtime, self.runtime.settings.prefix
-        link, queue = self.connections.watch_link, str(self.dead_letter_queue_name)
-        reconciliation = Reconciliation(
-            link, prefix, self.queue_name, LetterBox(prefix, queue), self.config, self.worker_name
-        )
-        letters = DeadLetters(link, prefix, queue)
-        return DeadLetterCare(link, self.queue_name, reconciliation, letters, runtime.settings, runtime.bus)
+        letters, worker = self.dead_letter_queue_name, self.worker_name
+        if letters is not None:
+            upkeep = DeadLetterCare(link, self.queue_name, letters, self.config, settings, runtime.bus, worker)
+            self._stop_watching.append(runtime.watch.keep_going(upkeep.run, runtime.report))
 
     async def _drain(self, timeout: float, hurry: asyncio.Event) -> bool:
         """Wait ``timeout`` s for the running jobs, then hand them back. Bounded also while Redis is away."""
@@ -279,21 +284,10 @@ class QueueProcessorService:
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "draining"))
         unfinished = self._runs.tally.unfinished
         quiet = asyncio.gather(self._intake.close(), self._runs.idle.wait())
-        await _either(timeout, quiet, hurry.wait())
+        await first_of(timeout, quiet, hurry.wait())
         if self._runs:
             self._runs.cancel(Cause.SHUTDOWN)
-            await _either(CANCEL_GRACE, self._runs.idle.wait())
+            await first_of(CANCEL_GRACE, self._runs.idle.wait())
             self._runs.hand_back_all()
-            await _either(CANCEL_GRACE, self._runs.idle.wait())
+            await first_of(CANCEL_GRACE, self._runs.idle.wait())
         return not self._runs and self._runs.tally.unfinished == unfinished
-
-
-async def _either(timeout: float, *awaitables: Any) -> None:
-    """Wait for one of them, but not longer than ``timeout`` s."""
-    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
-    try:
-        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from auth_worker.lifecycle import State
 
 
 class Report(BaseModel):
@@ -62,6 +64,15 @@ class ServiceHealth(Report):
     processors: list[ProcessorHealth]
     database: dict[str, Any] | None = None
     reasons: list[str] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, state: State, processors: list[ProcessorHealth], database: dict[str, Any] | None) -> Self:
+        """The report on a service in ``state``, with what its parts report."""
+        reasons = [] if state is State.RUNNING else [f"the service is {state}"]
+        reasons += [f"{each.queue_name}: {reason}" for each in processors for reason in each.reasons]
+        if database is not None and not database["healthy"]:
+            reasons.append(f"database: {database.get('reason', 'not healthy')}")
+        return cls(healthy=not reasons, processors=processors, database=database, reasons=reasons)
 
 
 class Tally:

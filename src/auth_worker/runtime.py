@@ -16,6 +16,8 @@ from auth_worker.connections import Connections
 from auth_worker.errors import ConfigurationError
 from auth_worker.events import EventBus, Problem
 from auth_worker.failures import FailureHooks
+from auth_worker.forks import renew
+from auth_worker.loops import check_loop
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.observers.sentry import open_sentry
 from auth_worker.quarantine import Quarantine
@@ -40,7 +42,6 @@ class Runtime:
         self._connection = connection
         self.address = Address.of(connection) if connection is not None else Address()
         self.bus = EventBus()
-        self.worker_name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self.quarantine = Quarantine()
         self.failures = FailureHooks(self.bus)
         self.watch = WatchLoop()
@@ -50,6 +51,23 @@ class Runtime:
         self._served: dict[str, list[str]] = {}
         self._connections: dict[str, Connections] = {}
         self.lag: LagWatch
+        self._loop: asyncio.AbstractEventLoop | None = None
+        renew(self)
+
+    @property
+    def worker_name(self) -> str:
+        """The setting's, or one of this process."""
+        return self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
+
+    def after_fork(self) -> None:
+        """In a forked child: what is started runs in the parent."""
+        self.started = False
+        self._loop = None
+
+    def check_loop(self, what: str) -> None:
+        """Raise ``ConfigurationError`` where ``what`` runs in another event loop than that of the caller."""
+        if self._loop is not None:
+            check_loop(self._loop, what)
 
     def serve(self, queue: str, dead_letter_queue: str | None) -> None:
         """Have connections for ``queue`` and its dead letters. Before ``start``.
@@ -78,7 +96,8 @@ class Runtime:
         """Start the watch loop, and have it watch the loop of the caller. ``start`` does so if nobody has."""
         if not self.watch.is_running:
             self.watch.start()
-            self.lag = LagWatch(asyncio.get_running_loop(), self.bus, self._running_ids)
+            self._loop = asyncio.get_running_loop()
+            self.lag = LagWatch(self._loop, self.bus, self._running_ids)
             self.watch.keep_going(self.lag.run, self.report)
             self._observe()
 
@@ -99,6 +118,7 @@ class Runtime:
     async def stop(self) -> None:
         """Close every connection, give up the embedded broker, and last end the watch loop."""
         self.started = False
+        self._loop = None
         await asyncio.gather(*(connections.stop() for connections in self._connections.values()))
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)

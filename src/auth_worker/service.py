@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from auth_worker.admin.port import open_http_port
@@ -16,6 +15,7 @@ from auth_worker.errors import BrokerError, ConfigurationError, ShutdownError
 from auth_worker.exception_groups import deciding
 from auth_worker.executors import Execution
 from auth_worker.failures import FailureHook
+from auth_worker.forks import renew
 from auth_worker.job import Job
 from auth_worker.last_resort import LastResort
 from auth_worker.lifecycle import BROKER_UNREACHABLE, CLEAN, FAILED_TO_START, HANDED_BACK, State
@@ -74,6 +74,11 @@ class WorkerService:
         last_resort = LastResort(self._processors.values(), self.runtime.watch, self._opened_log, HANDED_BACK)
         self._signals = StopSignals(last_resort, self._log, self.settings.shutdown_timeout, self._stop_if_running)
         self._observer.attach(self.runtime.bus)
+        renew(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: a service that was started runs in the parent."""
+        self.state = self.state if self.state is State.NEW else State.STOPPED
 
     def register_processor(
         self,
@@ -178,11 +183,13 @@ class WorkerService:
         """Stop taking jobs, wait up to ``timeout`` s (None: shutdown_timeout) for those running, disconnect.
 
         What still runs then is cancelled and handed back to its queue. Returns whether every job ended by
-        itself. Called again while it stops, it waits for the same stop.
+        itself. Called again while it stops, it waits for the same stop. Raises ``ConfigurationError`` in another
+        event loop than ``start`` was called in; in a forked child it does nothing.
         """
         if self.state in (State.NEW, State.STOPPED):
             self.state = State.STOPPED
             return True
+        self.runtime.check_loop("the service")
         if self.state is State.STARTING and self._starting is not None:
             self._unwanted = True
             self._starting.cancel()
@@ -195,9 +202,7 @@ class WorkerService:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
 
     async def run(self) -> int:
@@ -207,6 +212,7 @@ class WorkerService:
         stops at once.
         """
         refuse_reimported_main()
+        self.runtime.check_loop("the service")
         self.setup_graceful_shutdown()
         started = self.state is State.RUNNING
         starting = asyncio.ensure_future(asyncio.sleep(0) if started else self.start())
@@ -240,17 +246,12 @@ class WorkerService:
         """The reference's health report, with reasons."""
         processors = [await processor.get_health() for processor in self._processors.values()]
         database = await check_database(self._database) if self._database is not None else None
-        reasons = [] if self.state is State.RUNNING else [f"the service is {self.state}"]
-        reasons += [f"{each.queue_name}: {reason}" for each in processors for reason in each.reasons]
-        if database is not None and not database["healthy"]:
-            reasons.append(f"database: {database.get('reason', 'not healthy')}")
-        return ServiceHealth(healthy=not reasons, processors=processors, database=database, reasons=reasons)
+        return ServiceHealth.of(self.state, processors, database)
 
     def get_metrics(self) -> list[QueueMetrics]:
         """The metrics of every processor."""
         return [
-            QueueMetrics(queue_name=name, metrics=processor.get_metrics())
-            for name, processor in self._processors.items()
+            QueueMetrics(queue_name=name, metrics=each.get_metrics()) for name, each in self._processors.items()
         ]
 
     async def pause_all(self) -> None:

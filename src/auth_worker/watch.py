@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from auth_worker.events import EventBus, LoopBlocked
+from auth_worker.forks import renew
 
 T = TypeVar("T")
 End = Callable[[], None]
@@ -31,6 +32,11 @@ class WatchLoop:
         self._thread: threading.Thread | None = None
         self._submitted: set[concurrent.futures.Future[Any]] = set()
         """Held until they are done: a loop keeps no task alive, and one that only waits may be collected."""
+        renew(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: the thread is the parent's."""
+        self._loop = self._thread = None
 
     @property
     def is_running(self) -> bool:

@@ -17,6 +17,7 @@ from auth_worker.admin.http import build_app
 from auth_worker.admin.subject import Subject
 from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
+from auth_worker.forks import withhold
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 
 NEIGHBOURS = 10
@@ -58,6 +59,7 @@ def serve(subject: Subject, listener: socket.socket) -> None:
 
     A unix socket is the parent's own: what that says of where a request comes from is believed.
     """
+    withhold(listener)
     work_loop = asyncio.get_running_loop()
     api = Door(subject, work_loop)
     behind_parent = listener.family == socket.AF_UNIX

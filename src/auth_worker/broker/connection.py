@@ -26,7 +26,7 @@ from auth_worker.broker.calls import Batchable, Call, OnReply
 from auth_worker.broker.wire import ELSEWHERE_CODES, error_of, is_error, pack
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 from auth_worker.forks import withhold
-from auth_worker.loops import discard_transport
+from auth_worker.loops import check_loop, discard_transport
 
 FLUSH_AFTER = READ_AT_ONCE = 12
 _KIND = itemgetter(0)
@@ -110,7 +110,11 @@ class Connection(asyncio.Protocol):
         return await self.request(pack(*args))
 
     async def request(self, command: bytes) -> Any:
-        """Send one packed command and wait for its reply. Raises ``BrokerError``."""
+        """Send one packed command and wait for its reply.
+
+        Raises ``BrokerError``, and ``ConfigurationError`` in another event loop than the connection's.
+        """
+        check_loop(self._loop, "this connection to Redis")
         future: asyncio.Future[Any] = self._loop.create_future()
         self.send(command, _resolver(future))
         return await future

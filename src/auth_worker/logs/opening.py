@@ -76,6 +76,18 @@ def renderer(console: bool) -> Any:
     return structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
 
 
+class _SinkLogger:
+    """What structlog writes to. Its own ``WriteLogger`` has a lock, which a forked child may inherit locked."""
+
+    def __init__(self, sink: LineSink) -> None:
+        self._write = sink.write
+
+    def msg(self, message: str) -> None:
+        self._write(message + "\n")
+
+    log = debug = info = warning = error = critical = exception = msg
+
+
 def _own(sink: LineSink, console: bool, level: int, context: Sequence[Any] = ()) -> Log:
     """Without ``context``: what the service tells, it tells of any job in the midst of any other."""
     processors = [
@@ -85,7 +97,7 @@ def _own(sink: LineSink, console: bool, level: int, context: Sequence[Any] = ())
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         renderer(console),
     ]
-    own = _filtered(structlog.WriteLogger(sink), level, processors)  # type: ignore[arg-type] # it writes and flushes
+    own = _filtered(_SinkLogger(sink), level, processors)
     fast = None if console or level > logging.INFO else sink
     return Log(own, fast, sink, lambda level: _own(sink, console, level))
 

@@ -7,31 +7,50 @@ dropped.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import os
 import select
+import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 LINES_HELD = 50_000
 GATHER_S = 0.02
 """How long the writer waits for more lines to write at once."""
 
 
+HOLD_S = 0.2
+"""How long (s) a fork waits for the writer, so that the child can use the stream."""
+LAST = -100
+"""The priority of what ``multiprocessing`` is to do last."""
+_all_sinks: weakref.WeakSet[LineSink] = weakref.WeakSet()
+_forking = threading.local()
+
+
 class LineSink:
-    """A text stream that never blocks and never raises: a thread writes to ``stream`` what it is given."""
+    """A text stream that never blocks and never raises: a thread writes to ``stream`` what it is given.
+
+    The thread starts with the first line, in a forked child too.
+    """
 
     def __init__(self, stream: TextIO, lines_held: int = LINES_HELD) -> None:
         self._stream = stream
-        self._lines: deque[str] = deque()
         self._lines_held = lines_held
+        self._begin()
+        _all_sinks.add(self)
+        atexit.register(self.drain)
+
+    def _begin(self) -> None:
+        self._lines: deque[str] = deque()
         self._pending = threading.Event()
         self._writing = threading.Lock()
+        self._writer: threading.Thread | None = None
         self.dropped = 0
         """How many lines were lost, because the stream was too slow or broken."""
-        threading.Thread(target=self._run, name="auth-worker-log", daemon=True).start()
-        atexit.register(self.drain)
 
     def write(self, line: str) -> None:
         """Take a line, with its line end."""
@@ -40,6 +59,8 @@ class LineSink:
             return
         self._lines.append(line)
         if not self._pending.is_set():
+            if self._writer is None:
+                self._start_writer()
             self._pending.set()
 
     def flush(self) -> None:
@@ -54,6 +75,36 @@ class LineSink:
             self._write_all()
         else:
             writer.join(timeout)
+
+    def hold(self, timeout: float) -> bool:
+        """Let nothing be written until ``let_go``; whether what was being written came to its end in time (s)."""
+        return self._writing.acquire(timeout=timeout)
+
+    def let_go(self) -> None:
+        """The end of ``hold``."""
+        self._writing.release()
+
+    def begin_in_child(self, *, was_held: bool) -> None:
+        """Begin anew in a forked child: the lines that are held are the parent's.
+
+        Unless the parent held the sink, its thread may have been writing when it forked: then the stream may be
+        locked, or have lines in its buffer, and another one takes its place.
+        """
+        self._begin()
+        if not was_held:
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # no stream of the operating system
+                stream = self._stream
+                options: dict[str, Any] = {"encoding": stream.encoding, "errors": stream.errors}
+                self._stream = open(stream.fileno(), "w", closefd=False, **options)  # noqa: SIM115
+
+    def _start_writer(self) -> None:
+        """Two threads that come here at once start two, which take turns."""
+        self._writer = threading.Thread(target=self._run, name="auth-worker-log", daemon=True)
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending: ``drain`` writes what is held
+            self._writer.start()
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:  # its processes end without ``atexit``
+            util.Finalize(None, self.drain, exitpriority=LAST)
 
     def _run(self) -> None:
         while True:
@@ -99,6 +150,26 @@ def _whole_lines(lines: Iterable[str]) -> Iterator[str]:
         length += len(line)
     yield "".join(part)
 
+
+def _hold_sinks() -> None:
+    """Before a fork: have no thread in the midst of writing, unless its stream takes nothing."""
+    _forking.held = [sink for sink in list(_all_sinks) if sink.hold(HOLD_S)]
+
+
+def _let_sinks_go() -> None:
+    for sink in _forking.held:
+        sink.let_go()
+    share_streams()
+
+
+def _begin_sinks_in_child() -> None:
+    for sink in list(_all_sinks):
+        sink.begin_in_child(was_held=sink in _forking.held)
+    share_streams()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_sinks, after_in_parent=_let_sinks_go, after_in_child=_begin_sinks_in_child)
 
 _shared = False
 _sinks: dict[int, LineSink] = {}
