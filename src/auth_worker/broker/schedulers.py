@@ -7,6 +7,7 @@ patterns (``cron.py``); the scripts see to it that of several workers one create
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import time
@@ -29,8 +30,7 @@ _OLD_KEY = re.compile(r"[^:]*:[^:]*:\d*:[^:]*:(?:\d+|.* .*)", re.ASCII | re.DOTA
 A job scheduler may have an id like it.
 """
 _NUMBER = re.compile(r"-?\d{1,6}(?:\.\d+)?", re.ASCII)
-MOST_SCHEDULERS = 1000
-"""How many schedulers of a queue are looked at in one pass."""
+PAGE = 500
 REMEDY = "correct it with JobQueue.upsert_job_scheduler or Node's upsertJobScheduler"
 
 
@@ -133,15 +133,18 @@ class Schedulers:
 
         Those of BullMQ up to version 5 are left out. Raises ``BrokerError``.
         """
-        key, most = f"{self._queue.qualifiedName}:repeat", "+inf" if latest is None else str(latest)
-        found = await self._link.execute(
-            "ZRANGEBYSCORE", key, "-inf", most, "WITHSCORES", "LIMIT", "0", str(MOST_SCHEDULERS)
-        )
-        for scheduler_id, due in zip(found[::2], found[1::2], strict=True):
-            values = await self._link.execute("HGETALL", key.encode() + b":" + scheduler_id)
-            fields = {_text(name): _text(value) for name, value in zip(values[::2], values[1::2], strict=True)}
-            if "ic" in fields:
-                yield StoredScheduler(_text(scheduler_id), int(float(due)), fields)
+        key, most = f"{self._queue.qualifiedName}:repeat", "+inf" if latest is None else latest
+        for offset in itertools.count(0, PAGE):
+            found = await self._link.execute(
+                "ZRANGEBYSCORE", key, "-inf", most, "WITHSCORES", "LIMIT", offset, PAGE
+            )
+            for scheduler_id, due in zip(found[::2], found[1::2], strict=True):
+                values = await self._link.execute("HGETALL", key.encode() + b":" + scheduler_id)
+                fields = {_text(name): _text(value) for name, value in zip(values[::2], values[1::2], strict=True)}
+                if "ic" in fields:
+                    yield StoredScheduler(_text(scheduler_id), int(float(due)), fields)
+            if len(found) < 2 * PAGE:
+                return
 
     async def stopped(self) -> AsyncIterator[tuple[StoredScheduler, dict[str, Any]]]:
         """The schedulers that have lost their chain: the current iteration is over, or gone, and there is no next.
