@@ -10,12 +10,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import aiosmtplib
 
 from auth_worker.errors import EmailDispatchError
+from auth_worker.loops import discard_transport
 
 Connect = Callable[[], Awaitable[aiosmtplib.SMTP]]
 
 _LONGEST_GOODBYE = 2.0
 _LOWEST_CODE = 200
 """Below it the reply was not SMTP, and the replies to come may belong to other commands."""
+
+
+class MailConnection(aiosmtplib.SMTP):
+    """A connection that forked children do not share."""
+
+    def fileno(self) -> int:
+        """The socket's descriptor; -1 once it is closed."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return -1
+        return int(transport.get_extra_info("socket").fileno())
 
 
 class Lease:
@@ -34,13 +46,14 @@ class Lease:
 
 
 class SmtpConnections:
-    """At most ``limit`` connections at a time; who finds none free waits its turn.
+    """At most ``limit`` connections of one event loop at a time; who finds none free waits its turn.
 
     A connection idle for more than ``max_idle`` seconds is not used again: middleboxes forget it silently.
     """
 
     def __init__(self, connect: Connect, *, limit: int, max_idle: float = 30.0) -> None:
         self._connect = connect
+        self._loop = asyncio.get_running_loop()
         self._turns = asyncio.Semaphore(limit)
         self._max_idle = max_idle
         self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
@@ -72,6 +85,14 @@ class SmtpConnections:
         self._closed = True
         idle, self._idle = self._idle, []
         await asyncio.gather(*(self._quit(client) for client, _ in idle))
+
+    def discard(self) -> None:
+        """Close idle connections without the event loop, if that is closed."""
+        if self._loop.is_closed():
+            self._closed = True
+            idle, self._idle = self._idle, []
+            for client, _ in idle:
+                discard_transport(client.transport)
 
     def _take_idle(self) -> aiosmtplib.SMTP | None:
         while self._idle:

@@ -7,17 +7,20 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import aiosmtplib
 
 from auth_worker.email.addresses import recipient_address
-from auth_worker.email.connections import Lease, SmtpConnections
+from auth_worker.email.connections import Lease, MailConnection, SmtpConnections
 from auth_worker.email.message import serialized
 from auth_worker.email.replies import outcome_of
-from auth_worker.errors import ConfigurationError, InvalidJobDataError
+from auth_worker.errors import ConfigurationError, EmailDispatchError, InvalidJobDataError
+from auth_worker.forks import withhold
 from auth_worker.happy_eyeballs import connect
+from auth_worker.loops import PerLoop
 
 Security = Literal["starttls", "tls", "none"]
 
@@ -44,7 +47,7 @@ class _Envelope(NamedTuple):
 
 
 class SmtpEmailService:
-    """Sends over at most ``connections`` reused connections.
+    """Sends over at most ``connections`` reused connections for each event loop that it is used in.
 
     ``security`` is ``starttls`` (required: a server that does not offer it gets neither login nor mail),
     ``tls`` (from the first byte) or ``none``; the first two verify the certificate, against ``ca_file`` (PEM)
@@ -79,7 +82,8 @@ class SmtpEmailService:
         self._local_hostname: str | None = None
         self._tls = None if security == "none" else _tls_context(ca_file)
         self._server = f"{host}:{self._port}"
-        self._connections = SmtpConnections(self._connect, limit=connections)
+        self._pools = PerLoop(partial(SmtpConnections, self._connect, limit=connections))
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<SmtpEmailService {self._server} {self._security}>"
@@ -93,7 +97,7 @@ class SmtpEmailService:
         """
         envelope = _envelope(message)
         try:
-            async with self._connections.lease() as lease:
+            async with self._pool().lease() as lease:
                 await _anew_if_stale(lease, envelope.announce)
                 # From here on a lost reply may hide that the mail was accepted: nothing is repeated.
                 await lease.client.data(envelope.content)
@@ -104,7 +108,7 @@ class SmtpEmailService:
     async def check(self) -> None:
         """Connect, encrypt and log in, without sending. Raises ``EmailDispatchError``, naming the remedy."""
         try:
-            async with self._connections.lease() as lease:
+            async with self._pool().lease() as lease:
                 await _anew_if_stale(lease, _ask_nothing)
         except (aiosmtplib.SMTPException, OSError) as error:
             outcome = outcome_of(error, self._server)
@@ -112,13 +116,19 @@ class SmtpEmailService:
 
     async def close(self) -> None:
         """Close idle connections, within 2 s; one in use closes after its mail."""
-        await self._connections.close()
+        self._closed = True
+        await self._pools.close()
+
+    def _pool(self) -> SmtpConnections:
+        if self._closed:
+            raise EmailDispatchError("The mail service is closed")
+        return self._pools.get()
 
     async def _connect(self) -> aiosmtplib.SMTP:
         async with asyncio.timeout(self._timeout):
             if self._local_hostname is None:  # a look-up that may take seconds
                 self._local_hostname = await asyncio.to_thread(socket.getfqdn)
-            client = aiosmtplib.SMTP(
+            client = MailConnection(
                 hostname=self._host,
                 username=self._username,
                 password=self._password,
@@ -136,6 +146,7 @@ class SmtpEmailService:
             except BaseException:
                 client.close()
                 raise
+        withhold(client)
         return client
 
 
