@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from embedded_users import eventually, nothing_runs
 from forking import program
 from producer_clients import until_connected, waiting
 
@@ -43,3 +44,10 @@ def test_every_job_that_was_accepted_is_there(
     assert len(ids) == len(set(ids)), "no id was given twice"
     assert sorted(waiting(redis)) == sorted(ids)
     until_connected(redis, 0)
+
+
+def test_the_embedded_broker_lives_as_long_as_parent_or_child_uses_it(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    ids = json.loads(program(Path(__file__).with_name("forked_embedded.py"), str(state_dir)).stdout)
+    assert len(set(ids)) == 6
+    eventually(lambda: nothing_runs(state_dir), "the broker has outlived its users")
