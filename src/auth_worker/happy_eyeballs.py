@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections import deque
 from collections.abc import Iterable
@@ -75,10 +76,18 @@ async def _attempt(target: Target, options: Iterable[SocketOption]) -> socket.so
         for option in options:
             connection.setsockopt(*option)
         await asyncio.get_running_loop().sock_connect(connection, address)
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        if isinstance(error, OSError) and error.errno:  # each loop has a text of its own for this
+            place = host_and_port(*address[:2])
+            raise OSError(error.errno, f"{place}: {os.strerror(error.errno)}") from error
         raise
     return connection
+
+
+def host_and_port(host: str, port: int) -> str:
+    """``host:port``, as in a URL: with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _close(task: asyncio.Task[socket.socket]) -> None:

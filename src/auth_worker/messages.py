@@ -26,6 +26,7 @@ class WorkerMessage(StrEnum):
     PROCESSOR_PAUSED = "Processor paused"
     PROCESSOR_RESUMED = "Processor resumed"
     PROCESSOR_CLOSED = "Processor closed"
+    START_STOPPED = "Worker service stopped before it was ready"
     QUEUE_DRAINED = "Queue drained"
     JOB_COMPLETED = "Job completed"
     JOB_RETRIED = "Job failed and will be retried"

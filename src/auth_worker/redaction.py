@@ -16,13 +16,15 @@ from typing import Any
 
 LONGEST = 2000
 _READ = 4 * LONGEST
-_HOST = r"(?:[\w.-]*|\[[0-9a-fA-F:.]+\])(?::\d+)?"
+_HOST = r"(?:[\w.-]*|\[[0-9a-fA-F:.]+(?:%\w+)?\])(?::\d+)?"
 _HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
 _KEY = (
     r"(?:pass(?:word|wd|phrase|code|key|wort)?s?(?-i:(?![a-z]))|pwd|(?<!uni)(?<!en)(?<!de)code(?-i:(?![a-z]))|(?-i:(?<![A-Za-z])pin|"
     r"PIN|Pin)(?-i:(?![a-z]))|secret|token|otp|authorization|api[_-]?key|private[_-]?key|session|signature)"
 )
 _VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s\"',;}&]+)"
+_PORT = r"(?P<port>\('[0-9a-fA-F.:]{3,45}', \d{1,5}(?=[,)])|\bport[ =:]{1,2}\d{1,5}(?!\w))"
+"""The port of an address, as asyncio and database drivers write it."""
 
 
 def _url(match: re.Match[str]) -> str:
@@ -57,7 +59,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         ),
         "***",
     ),
-    (re.compile(r"(?<![\w.:-])\d{4,8}(?!\w|[.:-]\w)"), "***"),
+    (re.compile(rf"{_PORT}|(?<![\w.:-])\d{{4,8}}(?!\w|[.:-]\w)"), lambda match: match["port"] or "***"),
 )
 MOST_CAUSES, MOST_FRAMES = 5, 50
 DEEPEST, MOST_ITEMS = 6, 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self, TypeVar
 
@@ -29,6 +28,7 @@ from auth_worker.redaction import redact
 from auth_worker.report import QueueMetrics, ServiceHealth
 from auth_worker.runtime import Runtime
 from auth_worker.signals import StopSignals
+from auth_worker.startup import initialize, report_failure, report_waiting
 
 Consumer = TypeVar("Consumer", bound=Callable[[Job], Any])
 
@@ -153,27 +153,26 @@ class WorkerService:
             raise ConfigurationError(f"the service is {self.state}: a service is started once")
         self.state = State.STARTING
         self._starting = asyncio.current_task()
-        self._log.info(
-            WORKER_MESSAGES.WORKER_STARTING, worker=self.runtime.worker_name, queues=list(self._processors)
-        )
+        queues = list(self._processors)
+        self._log.info(WORKER_MESSAGES.WORKER_STARTING, worker=self.runtime.worker_name, queues=queues)
+        waiting = asyncio.create_task(report_waiting(self.runtime, self._log))
         try:
             self.runtime.open()
             self.http_port = open_http_port(self, self._log)  # first, so that the probes tell of a slow start
             await self.runtime.start()
-            if self._init_services is not None:
-                done = self._init_services()
-                if inspect.isawaitable(done):
-                    await done
+            await initialize(self._init_services)
             for processor in self._processors.values():
                 await processor.initialize()
         except BaseException as error:
-            why = ShutdownError("the service was stopped while it started") if self._unwanted else deciding(error)
-            self._log.error(WORKER_ERRORS.STARTUP_FAILED, error=redact(str(why)), error_type=type(why).__name__)
+            stopped = self._unwanted or self._signals.first.is_set()
+            report_failure(error, self.runtime, self._log, stopped=stopped)
             await self._close_all(0)
             self.state = State.STOPPED
-            if self._unwanted:
-                raise why from None
+            if stopped:
+                raise ShutdownError("the service was stopped while it started") from None
             raise
+        finally:
+            waiting.cancel()
         self.state = State.RUNNING
         self._log.info(WORKER_MESSAGES.WORKER_READY, broker=str(self.runtime.address))
         if self._signals.first.is_set():
@@ -222,7 +221,7 @@ class WorkerService:
             if not starting.done():
                 starting.cancel()
                 await asyncio.gather(starting, return_exceptions=True)
-                return CLEAN
+                return CLEAN if await self.stop() else HANDED_BACK
             try:
                 starting.result()
             except (Exception, BaseExceptionGroup) as error:
@@ -233,6 +232,7 @@ class WorkerService:
             return CLEAN if await self.stop() else HANDED_BACK
         finally:
             signalled.cancel()
+            starting.cancel()
             self._signals.leave()
 
     def setup_graceful_shutdown(self) -> None:

@@ -17,7 +17,7 @@ from auth_worker.broker.credentials import CredentialSource, Login
 from auth_worker.broker.dialing import Access
 from auth_worker.broker.discovery import node_of, primary_of, shared_tag
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
-from auth_worker.happy_eyeballs import SocketOption
+from auth_worker.happy_eyeballs import SocketOption, host_and_port
 
 URL_FORMS = (
     "redis://, rediss://, unix://, redis+sentinel://host:26379,host:26379/service-name or "
@@ -60,11 +60,10 @@ class Address:
         if self.path:
             return f"unix://{self.path}?db={self.db}"
         if self.sentinels:
-            hosts = ",".join(f"{host}:{port}" for host, port in self.sentinels)
-            return f"redis+sentinel://{hosts}/{self.sentinel_service}/{self.db}"
+            return f"redis+sentinel://{_hosts(self.sentinels)}/{self.sentinel_service}/{self.db}"
         if self.cluster:
-            return f"redis+cluster://{','.join(f'{host}:{port}' for host, port in self.cluster)}"
-        return f"{'rediss' if self.tls else 'redis'}://{self.host}:{self.port}/{self.db}"
+            return f"redis+cluster://{_hosts(self.cluster)}"
+        return f"{'rediss' if self.tls else 'redis'}://{host_and_port(self.host, self.port)}/{self.db}"
 
     @classmethod
     def of(cls, connection: Any) -> Address:
@@ -119,6 +118,10 @@ class Address:
                     f"no sentinel of {self} knows the primary of {self.sentinel_service!r}: {error}"
                 ) from error
         return self.host, self.port
+
+
+def _hosts(places: tuple[tuple[str, int], ...]) -> str:
+    return ",".join(host_and_port(*place) for place in places)
 
 
 def _login(username: str | None, password: str | None) -> Login:

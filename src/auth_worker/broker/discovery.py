@@ -20,6 +20,7 @@ from redis.crc import key_slot
 
 from auth_worker.broker.dialing import Access, ask
 from auth_worker.errors import BrokerError, BrokerUnavailableError, ConfigurationError
+from auth_worker.happy_eyeballs import host_and_port
 
 PATIENCE_S = 1.0
 """How long to wait for those that do not answer, where the others do not agree without them."""
@@ -94,7 +95,7 @@ async def _majority(question: Callable[[Place], Awaitable[Place]], places: Seque
                     try:
                         votes[task.result()] += 1
                     except (OSError, BrokerError) as error:
-                        failures.append("{}:{}: {}".format(*asked[task], error))
+                        failures.append(f"{host_and_port(*asked[task])}: {error}")
     except TimeoutError:
         failures.append(f"no answer within {PATIENCE_S:g} s from the others")
     finally:

@@ -106,6 +106,9 @@ class Link:
         up = asyncio.create_task(self._up.wait())
         try:
             await asyncio.wait({up, self._keeping}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
         finally:
             up.cancel()
         if not self.is_up:

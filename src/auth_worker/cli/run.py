@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +19,6 @@ from auth_worker.config import QUEUE_NAMES, Settings
 from auth_worker.consumers.email import create_email_job_consumer
 from auth_worker.email import email_service_from
 from auth_worker.errors import BrokerUnavailableError
-from auth_worker.lifecycle import State
 from auth_worker.logs import configure_logging, logger_of
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.redaction import redact
@@ -32,8 +30,6 @@ BROKER_REMEDY = (
     "Is Redis running there, and does it let this host in? --redis or AUTH_WORKER_REDIS_URL names another one; "
     "auth-worker doctor looks closer"
 )
-PATIENCE_S = 2.0
-"""How long (s) a start may take before we say what it waits for."""
 
 
 def run(
@@ -130,27 +126,11 @@ async def _work_on_emails(settings: Settings, concurrency: int | None) -> int:
 async def _work(service: WorkerService) -> int:
     """Run the service; returns the exit code, having said on stderr what it could not start for."""
     start_reporting(service.settings)
-    impatient = asyncio.create_task(_tell_what_it_waits_for(service))
-    try:
-        code = await service.run()
-    finally:
-        impatient.cancel()
+    code = await service.run()
     if service.start_error is not None:
         remedy = f". {BROKER_REMEDY}" if isinstance(service.start_error, BrokerUnavailableError) else ""
         say_error((str(service.start_error) or type(service.start_error).__name__) + remedy)
     return code
-
-
-async def _tell_what_it_waits_for(service: WorkerService) -> None:
-    await asyncio.sleep(PATIENCE_S)
-    link = next((link for link in service.runtime.links if not link.is_up), None)
-    if service.state is State.STARTING and link is not None:
-        logger_of(None, service.settings).warning(
-            WORKER_ERRORS.BROKER_AWAITED,
-            broker=str(service.runtime.address),
-            error=str(link.last_error or "no answer"),
-            gives_up_after_s=service.settings.startup_timeout,
-        )
 
 
 def _introduce(settings: Settings) -> None:
