@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
+import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -68,3 +71,28 @@ def anything(job: Job) -> Any:
             Path(path + ".part").rename(path)
             time.sleep(60)
     return "still here"
+
+
+def start_programs(job: Job) -> str:
+    """Start a pipeline of programs, write all process ids into files of ``folder``, then do what the data says."""
+    folder, then = Path(job.data["folder"]), job.data["then"]
+    (folder / "process").write_text(str(os.getpid()))
+    atexit.register((folder / "ended").write_text, "in order")
+    script = (
+        f"echo $$ > {folder}/shell; "
+        f"sh -c 'echo $$ > {folder}/left; exec sleep 600' | sh -c 'echo $$ > {folder}/right; exec cat'; true"
+    )
+    shell = subprocess.Popen(["sh", "-c", script])
+    while not all((folder / name).exists() and (folder / name).read_text() for name in ("shell", "left", "right")):
+        time.sleep(0.01)
+    match then:
+        case "exit":
+            os._exit(7)
+        case "abort":
+            os.abort()
+        case "wait":
+            shell.wait()
+        case "hold the interpreter":
+            re.match(r"(a+)+$", "a" * 60 + "b")
+    shell.returncode = 0  # left behind on purpose
+    return "done"
