@@ -54,6 +54,38 @@ async def test_what_a_job_asks_for_goes_to_its_queue() -> None:
     assert job.progress == {"step": 2}
 
 
+class Unshowable:
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    ("value", "row"),
+    [
+        (42, "42"),
+        (None, "None"),
+        (True, "True"),
+        ({"a": 1}, "{'a': 1}"),
+        (b"caf\xc3\xa9 \xff", "café \ufffd"),
+        (bytearray(b"raw"), "raw"),
+        ("lone \ud83d here", "lone \ufffd here"),
+        ("\udc00\ud800", "\ufffd\ufffd"),
+        ("pair \ud83d\ude00", "pair \U0001f600"),
+        ("\x00 кириллица", "\x00 кириллица"),
+        ("", ""),
+        (Unshowable(), "(a Unshowable that cannot be shown)"),
+        ("é" * 1_000_001, "é" * 1_000_000 + "... (cut, of 1,000,001 characters)"),
+    ],
+)
+@pytest.mark.parametrize("sync", [False, True])
+async def test_whatever_is_logged_becomes_a_row_that_redis_can_store(value: object, row: str, sync: bool) -> None:
+    actions = Actions()
+    job = a_job(actions=actions)
+    await (asyncio.to_thread(job.sync.log, value) if sync else job.log(value))
+    assert actions.asked == [("log", "job-1", row)]
+    row.encode()
+
+
 async def test_a_progress_that_was_not_stored_is_not_the_jobs() -> None:
     job = a_job(actions=Actions(TypeError("no JSON")), progress=1)
     with pytest.raises(TypeError, match="no JSON"):

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 from auth_worker.forks import call_in_child
 
 T = TypeVar("T")
+LONGEST_ROW = 1_000_000
+"""Characters of a row of a job's log that are kept."""
 _making_event = threading.Lock()
 
 
@@ -148,12 +150,14 @@ class Job:
         """
         return SyncJob(self)
 
-    async def log(self, text: str) -> int:
+    async def log(self, text: object) -> int:
         """Append a row to the job's BullMQ log; returns how many rows it has. The option keepLogs trims it.
 
-        Source: addLog-2.lua. Raises ``BrokerError`` when Redis cannot be reached.
+        What is no text becomes what ``str`` makes of it, bytes are read as UTF-8, and what UTF-8 cannot store
+        becomes U+FFFD, as with Node. A row longer than 1,000,000 characters is cut. Source: addLog-2.lua. Raises
+        ``BrokerError`` when Redis cannot be reached.
         """
-        return await self._require_actions().add_log(self, text)
+        return await self._require_actions().add_log(self, _row_of(text))
 
     async def update_progress(self, value: Any) -> None:
         """Store a JSON value as the job's progress; QueueEvents tells it to whoever listens.
@@ -219,7 +223,7 @@ class SyncJob:
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    def log(self, text: str) -> int:
+    def log(self, text: object) -> int:
         """As ``Job.log``."""
         return self._wait_for(self._job.log(text))
 
@@ -251,6 +255,18 @@ class SyncJob:
             coroutine.close()
             raise
         return future.result()
+
+
+def _row_of(value: object) -> str:
+    try:
+        row = bytes(value).decode(errors="replace") if isinstance(value, bytes | bytearray) else str(value)
+    except Exception:
+        row = f"(a {type(value).__name__} that cannot be shown)"
+    if len(row) > LONGEST_ROW:
+        row = f"{row[:LONGEST_ROW]}... (cut, of {len(row):,} characters)"
+    if row.isascii():
+        return row
+    return row.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins surrogates that are a pair
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
