@@ -109,10 +109,13 @@ Stripped = Annotated[str, BeforeValidator(strip_secret)]
 
 
 class HttpToken(FrozenModel):
-    """A token of the HTTP port: an ``admin`` may do all, a ``reader`` may look at all and change nothing."""
+    """A token of the HTTP port: an ``admin`` may do all, a ``reader`` may look at all and change nothing.
+
+    One of the role ``metrics`` may look at ``/metrics`` and nothing else.
+    """
 
     token: Secret
-    role: Literal["admin", "reader"] = "admin"
+    role: Literal["admin", "reader", "metrics"] = "admin"
 
 
 TokenName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
@@ -150,6 +153,7 @@ class Settings(BaseSettings):
     http_port: int | None = Field(default=9464, ge=0, le=65535)
     http_token: Secret | None = None
     http_read_token: Secret | None = None
+    http_metrics_token: Secret | None = None
     http_tokens: dict[TokenName, HttpToken] = Field(default_factory=dict)
 
     shutdown_timeout: float = Field(default=25, ge=0)
@@ -158,6 +162,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     log_jobs: bool = True
     telemetry: bool | None = None
+    metrics_registry: Literal["own", "application"] = "own"
     sentry: Literal["off", "failed", "attempts"] = "failed"
     max_payload_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     max_result_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
@@ -202,23 +207,28 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _tokens_are_told_apart(self) -> Self:
-        for name, token in (("admin", self.http_token), ("reader", self.http_read_token)):
-            if token is not None and name in self.http_tokens:
-                raise ValueError(f"http_tokens has a {name!r} beside http_token or http_read_token: rename it")
+        for name in self._short_tokens():
+            if name in self.http_tokens:
+                raise ValueError(
+                    f"http_tokens has {name!r} beside http_token, http_read_token or http_metrics_token: rename it"
+                )
         texts = [entry.token.get_secret_value() for entry in self.access_tokens.values()]
         if len(set(texts)) < len(texts):
-            raise ValueError("http_tokens, http_token and http_read_token must all differ")
+            raise ValueError("http_tokens, http_token, http_read_token and http_metrics_token must all differ")
         return self
+
+    def _short_tokens(self) -> dict[str, HttpToken]:
+        given = {
+            "admin": self.http_token,
+            "reader": self.http_read_token,
+            "metrics": self.http_metrics_token,
+        }
+        return {name: HttpToken(token=token, role=name) for name, token in given.items() if token is not None}
 
     @property
     def access_tokens(self) -> dict[str, HttpToken]:
-        """The tokens of the HTTP port by name: ``http_token`` is admin, ``http_read_token`` reader."""
-        found = dict(self.http_tokens)
-        if self.http_token is not None:
-            found["admin"] = HttpToken(token=self.http_token, role="admin")
-        if self.http_read_token is not None:
-            found["reader"] = HttpToken(token=self.http_read_token, role="reader")
-        return found
+        """The tokens of the HTTP port by name; ``http_token`` and its like are named for their roles."""
+        return {**self.http_tokens, **self._short_tokens()}
 
     @classmethod
     def settings_customise_sources(

@@ -68,6 +68,7 @@ class WorkerError(StrEnum):
     HTTP_PORT_TAKEN = "HTTP port not opened: it and the next ones are taken"
     HTTP_LOGIN_FAILED = "A request to the HTTP port had a wrong token"
     HTTP_REQUEST_FAILED = "A request to the HTTP port failed"
+    HTTP_DESCRIPTORS_EXHAUSTED = "No file descriptor is left for a connection to the HTTP port"
     DEAD_LETTER_FAILED = "Dead letters could not be reconciled"
     SCHEDULER_STOPPED = "Job schedulers have stopped: what they are to do cannot be read"
     SCHEDULE_FAILED = "The next iteration of a job scheduler could not be created"

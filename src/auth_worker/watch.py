@@ -126,7 +126,7 @@ class LagWatch:
         self._bus = bus
         self._running = running
         self._limit = limit
-        self.ticked = self._asked = time.monotonic()
+        self.ticked = self._asked = self._looked = time.monotonic()
 
     @property
     def lag_s(self) -> float:
@@ -134,10 +134,16 @@ class LagWatch:
         asked, ticked = self._asked, self.ticked
         return (ticked if ticked >= asked else time.monotonic()) - asked
 
+    @property
+    def watch_lag_s(self) -> float:
+        """For how long (s) the watch loop itself has not looked, beyond its usual pause."""
+        return max(time.monotonic() - self._looked - LAG_TICK, 0.0)
+
     async def run(self) -> None:
         """Watch for ever."""
         reported = False
         while True:
+            self._looked = time.monotonic()
             if self.ticked >= self._asked:
                 self._asked = time.monotonic()
                 with contextlib.suppress(RuntimeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auth_worker.admin.logins import LIMIT, MOST_SOURCES, WINDOW_S, FailedLogins
+from auth_worker.admin.logins import LIMIT, MOST_SOURCES, WINDOW_S, FailedLogins, source_of
 
 
 @pytest.fixture
@@ -35,16 +35,22 @@ def test_after_the_last_attempt_an_address_waits_until_the_window_ends(clock: li
     assert found.wait_s("10.0.0.1") == 0, "it counts from the beginning"
 
 
-def test_the_addresses_of_one_network_count_as_one(clock: list[float]) -> None:
-    found = FailedLogins()
-    for number in range(LIMIT):
-        found.add(f"2001:db8::{number:x}")
-    assert found.wait_s("2001:db8::ffff")
-    assert not found.wait_s("2001:db8:0:1::1")
-    fail(found, "fe80::1%eth0", LIMIT)
-    assert found.wait_s("fe80::2%eth0")
-    fail(found, "", LIMIT)
-    assert found.wait_s("")
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("::FFFF:0a00:0001", "10.0.0.1"),
+        ("64:ff9b::10.0.0.1", "10.0.0.1"),
+        ("2001:db8::ffff", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("", ""),
+    ],
+)
+def test_a_host_counts_as_one_however_its_address_is_written(address: str, source: str) -> None:
+    assert source_of(address) == source
 
 
 def test_the_memory_is_bounded(clock: list[float]) -> None:

@@ -268,7 +268,7 @@ def test_a_pause_of_the_service_is_told_to_every_process(
     assert family.send("POST", "/api/v1/service/processors/none/pause", **{"X-Auth-Worker": "1"})[0] == 404
 
 
-def test_wrong_tokens_lock_out_the_address_they_come_from_and_no_other(
+def test_wrong_tokens_are_counted_by_the_address_they_really_come_from(
     folder: Path, worker: StartWorker, redis_url: str
 ) -> None:
     (folder / "auth-worker.toml").write_text('http_token = "canary"\n')
@@ -280,7 +280,7 @@ def test_wrong_tokens_lock_out_the_address_they_come_from_and_no_other(
         for _ in range(11)
     ]
     assert tries == [401] * 10 + [429]
-    assert family.send("GET", "/api/v1/queues", stranger, **right)[0] == 429
+    assert family.send("GET", "/api/v1/queues", stranger, **right)[0] == 200, "a right token is always heard"
     assert family.send("GET", "/api/v1/queues", **right)[0] == 200
 
 

@@ -1,19 +1,17 @@
 """The HTTP application: ``/livez /readyz /startupz /health /metrics``, and ``/api`` behind its door.
 
 Each answer but that of ``/metrics`` is JSON with ``reasons``: 200 where there are none, 503 otherwise. Everything
-here runs in the watch loop.
+here runs in the loop of the port; what must ask Redis is asked in the watch loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.openmetrics import exposition as openmetrics
 from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,10 +20,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from auth_worker.admin.access import Guard, refusal
+from auth_worker.admin.access import Guard
 from auth_worker.admin.gauges import Gauges
+from auth_worker.admin.hosts import HostGuard, refusal
+from auth_worker.admin.metrics_page import MetricsPage, open_registry
 from auth_worker.admin.probes import Probes
-from auth_worker.admin.subject import Remembered, Subject
+from auth_worker.admin.subject import Remembered, Shared, Subject
 from auth_worker.events import Problem
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.observers.health import HealthObserver
@@ -37,45 +37,45 @@ HEALTH_TIMEOUT_S = 5.0
 HEALTH_LIFETIME_S = 1.0
 BLOCKED_S = 1.0
 """After how long a work loop that stands still is not asked for a report."""
-OPENMETRICS = "application/openmetrics-text"
+READY_TIMEOUT_S = 0.75
+GAUGES_TIMEOUT_S = 2.0
 Reasons = Callable[[], list[str] | Awaitable[list[str]]]
 
 
-def build_app(subject: Subject, work_loop: asyncio.AbstractEventLoop, api: ASGIApp) -> Guard:
+def build_app(subject: Subject, work_loop: asyncio.AbstractEventLoop, api: ASGIApp) -> HostGuard:
     """The application that shows ``subject``, whose reports are asked for in ``work_loop``."""
     broker_health, metrics = HealthObserver(), MetricsObserver()
     broker_health.attach(subject.runtime.bus)
     metrics.attach(subject.runtime.bus)
     probes = Probes(subject, broker_health)
+    ready = Shared(partial(_ask_readiness, subject, probes))
     health = Remembered(partial(_ask_health, subject, probes, work_loop), HEALTH_LIFETIME_S)
     gauges = Gauges(subject)
-    registry = CollectorRegistry()
-    for collector in (metrics, gauges):
-        registry.register(collector)
-    ProcessCollector(registry=registry)
+    page = MetricsPage(open_registry(subject, (metrics, gauges)), partial(_refresh, subject, gauges))
     app = Starlette(
         routes=[
-            Route("/livez", _probe(probes.live)),
-            Route("/readyz", _probe(probes.ready)),
-            Route("/startupz", _probe(probes.started)),
+            *_probe("/livez", probes.live),
+            *_probe("/readyz", ready.get),
+            *_probe("/startupz", probes.started),
             Route("/health", partial(_show_health, health)),
-            Route("/metrics", partial(_show_metrics, registry, gauges)),
+            Route("/metrics", page.show),
+            Route("/metrics/", page.show),
             Mount("/api", api),
         ],
-        exception_handlers={HTTPException: _refuse, Exception: partial(_fail, subject)},
+        exception_handlers={HTTPException: refuse, Exception: partial(_fail, subject)},
     )
     app.router.redirect_slashes = False
-    return Guard(app, subject.settings, subject.runtime.bus)
+    return HostGuard(Guard(app, subject.settings, subject.runtime.bus), subject.settings)
 
 
-def _probe(ask: Reasons) -> Callable[[Request], Awaitable[Response]]:
+def _probe(path: str, ask: Reasons) -> list[Route]:
     async def answer(request: Request) -> Response:
         reasons = ask()
         if not isinstance(reasons, list):
             reasons = await reasons
         return JSONResponse({"healthy": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
-    return answer
+    return [Route(path, answer), Route(f"{path}/", answer)]
 
 
 async def _show_health(health: Remembered[ServiceHealth], request: Request) -> Response:
@@ -98,21 +98,22 @@ async def _ask_health(subject: Subject, probes: Probes, work_loop: asyncio.Abstr
     return ServiceHealth(healthy=False, processors=processors, reasons=reasons)
 
 
-async def _show_metrics(registry: CollectorRegistry, gauges: Gauges, request: Request) -> Response:
-    await gauges.refresh()
-    wanted = OPENMETRICS in request.headers.get("accept", "")
-    # Hundreds of queues take tenths of a second to write down; leases and probes must not wait for it.
-    body = await asyncio.to_thread(_as_openmetrics if wanted else generate_latest, registry)
-    kind = openmetrics.CONTENT_TYPE_LATEST if wanted else CONTENT_TYPE_PLAIN_0_0_4
-    return Response(body, headers={"content-type": kind})
+async def _ask_readiness(subject: Subject, probes: Probes) -> list[str]:
+    """Asked in the watch loop, which has the connections; where that stands still, the process is not ready."""
+    asked = subject.runtime.watch.call(probes.ready())
+    try:
+        return await asyncio.wait_for(asked, READY_TIMEOUT_S)
+    except TimeoutError:
+        return ["the thread that keeps the leases does not answer"]
 
 
-def _as_openmetrics(registry: CollectorRegistry) -> bytes:
-    written: bytes = openmetrics.generate_latest(registry, version="1.0.0")  # type: ignore[no-untyped-call]
-    return written
+async def _refresh(subject: Subject, gauges: Gauges) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(subject.runtime.watch.call(gauges.refresh()), GAUGES_TIMEOUT_S)
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def refuse(request: Request, error: Exception) -> Response:
+    """Answer an ``HTTPException`` of the framework as JSON with reasons."""
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for nothing else
     return refusal(error.status_code, error.detail, dict(error.headers or {}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from auth_worker.errors import ConfigurationError
 if TYPE_CHECKING:
     from auth_worker.admin.subject import Subject
 
-LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 _given: list[socket.socket] = []
 
 
@@ -52,8 +52,20 @@ def serve_on(listener: socket.socket) -> None:
 
 
 def _check_reach(settings: Settings) -> None:
-    if settings.http_host not in LOOPBACK and not settings.access_tokens:
+    if not is_loopback(settings.http_host) and not settings.access_tokens:
         raise ConfigurationError(
             f"http_host {settings.http_host!r} can be reached from other machines: set http_token "
             "(AUTH_WORKER_HTTP_TOKEN), or bind to 127.0.0.1"
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``, a name or an address without brackets."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -1,7 +1,7 @@
 """The probes: why the process should be restarted, why it is not ready, whether it has started.
 
-They are answered in the watch loop, so that a consumer that blocks the work loop cannot silence them, and from
-what the process knows. Only readiness asks Redis, for a sign of life, and waits for it but a moment.
+They are answered in the loop of the port, so that a consumer that blocks the work loop cannot silence them, and
+from what the process knows. Only readiness asks Redis, for a sign of life, and waits for it but a moment.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PATIENCE_S = 0.5
 
 
 class Probes:
-    """Each gives reasons, one sentence each; none is a yes. Belongs to the watch loop."""
+    """Each gives reasons, one sentence each; none is a yes. ``ready`` belongs to the watch loop."""
 
     def __init__(self, subject: Subject, broker_health: HealthObserver) -> None:
         self._subject = subject
@@ -36,6 +36,8 @@ class Probes:
     def live(self) -> list[str]:
         """Why a restart would help. "Redis is down" is no such reason, nor is a drain."""
         reasons = self.stuck(LOOP_LIMIT_S)
+        if (still := self._subject.runtime.lag.watch_lag_s) > LOOP_LIMIT_S:
+            reasons.append(f"the thread that keeps the leases has stood still for {still:.0f} s")
         for processor in self._subject.get_processors():
             if (overdue := processor.overdue_s) > FETCH_LIMIT_S:
                 reasons.append(f"{processor.queue_name}: nobody has looked for jobs for {overdue:.0f} s")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from asyncio import Lock
-from collections.abc import Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, Protocol, TypeVar
 
 from auth_worker.config import Settings
 from auth_worker.processor import QueueProcessorService
@@ -38,7 +38,7 @@ class Remembered(Generic[T]):
     def __init__(self, ask: Callable[[], Awaitable[T]], lifetime: float) -> None:
         self._ask = ask
         self._lifetime = lifetime
-        self._turn = Lock()
+        self._turn = asyncio.Lock()
         self._known: tuple[float, T] | None = None
 
     async def get(self) -> T:
@@ -48,3 +48,20 @@ class Remembered(Generic[T]):
                 self._known = None
                 self._known = (time.monotonic(), await self._ask())
             return self._known[1]
+
+
+class Shared(Generic[T]):
+    """What ``ask`` returns; those who want to know while it is being asked share one answer.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._ask = ask
+        self._asked: asyncio.Task[T] | None = None
+
+    async def get(self) -> T:
+        """The value. Raises what ``ask`` raises."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asked)  # who goes away takes the answer from nobody

@@ -39,7 +39,7 @@ async def _supervise(supervisor: Any, settings: Settings, log: Any) -> int:
 
     serving = None
     if (listener := listen(settings, log)) is not None:
-        serving = asyncio.create_task(serve(supervisor, settings, listener))
+        serving = asyncio.create_task(serve(supervisor, settings, listener, log))
         host, port, *_ = listener.getsockname()
         log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=host, port=port)
     try:

@@ -105,7 +105,7 @@ def _ask(parameters: dict[str, Any], path: str) -> Answer:
     if urlsplit(base).scheme not in ("http", "https"):
         fail(f"--url {redact(base)} must begin with http:// or https://", USAGE)
     request = Request(base.rstrip("/") + path)  # noqa: S310 - http or https, see above
-    token = settings.http_token or settings.http_read_token
+    token = settings.http_token or settings.http_read_token or settings.http_metrics_token
     if token is not None:
         request.add_header("Authorization", f"Bearer {token.get_secret_value()}".encode().decode("latin-1"))
     given = parameters.get("timeout")

@@ -7,17 +7,24 @@ import http.client
 import json
 import socket
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from auth_worker.admin.access import OPEN_PATHS
 from auth_worker.supervisor.child import Child
 
 PATIENCE_S = 6.0
 """How long a process may take; it has 5 s for its own report."""
-PROBES, PROBE_PATIENCE_S = frozenset(("/livez", "/readyz", "/startupz")), 0.8
-"""Kubernetes waits 1 s for a probe; a process needs 0.5 s at most."""
+PROBE_PATIENCE_S = 0.8
+"""Kubernetes waits 1 s for a probe; a process needs 0.75 s at most."""
+MOST_EXCHANGES = 16
+"""How many requests are with the processes at a time; each takes a thread and a file descriptor."""
+_exchanges = ThreadPoolExecutor(MOST_EXCHANGES, "auth-worker-exchange")
+_probes = ThreadPoolExecutor(MOST_EXCHANGES, "auth-worker-probe")
+"""Apart, so that no probe waits for the end of a long answer."""
 HOPS = frozenset(("connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"))
 """Headers that are between two neighbours."""
 
@@ -60,9 +67,12 @@ async def ask(
     given = {name: value for name, value in request.headers.items() if name not in HOPS} | dict(headers or {})
     given["x-forwarded-for"] = request.client.host if request.client else ""
     path = request.scope["raw_path"].decode("ascii") + (f"?{request.url.query}" if request.url.query else "")
-    patience = PROBE_PATIENCE_S if request.url.path in PROBES else PATIENCE_S
+    is_probe = request.scope["path"] in OPEN_PATHS
+    threads, patience = (_probes, PROBE_PATIENCE_S) if is_probe else (_exchanges, PATIENCE_S)
     connection = _UnixConnection(child.address, patience)
-    return await asyncio.to_thread(_exchange, child, connection, request.method, path, given, body)
+    return await asyncio.get_running_loop().run_in_executor(
+        threads, _exchange, child, connection, request.method, path, given, body
+    )
 
 
 def _exchange(

@@ -43,6 +43,7 @@ class Child:
         self._environment = environment
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.address)
+        os.chmod(self.address, 0o600)  # nobody can connect before it listens
         self._listener.listen()
         self._process: subprocess.Popen[bytes] | None = None
         self._since = 0.0

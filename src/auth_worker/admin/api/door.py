@@ -1,7 +1,7 @@
 """Where a request for the API comes in: it is carried over into a thread and event loop of the API's own.
 
-What comes in over HTTP comes in in the watch loop, which keeps the leases of running jobs. Reading, checking and
-writing down large jobs takes time, so nothing of it is done there. The thread begins with the first request, and
+What comes in over HTTP comes in in the loop of the port, which answers the probes. Reading, checking and writing
+down large jobs takes time, so nothing of it is done there. The thread begins with the first request, and
 so does the web framework of the API: who never asks pays for neither.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from auth_worker.admin.access import refusal
+from auth_worker.admin.hosts import refusal
 from auth_worker.admin.subject import Subject
 from auth_worker.config import Settings
 from auth_worker.watch import WatchLoop
@@ -26,7 +26,7 @@ ROOM = 1024 * 1024
 
 
 class Door:
-    """An ASGI application; ``stop`` ends what it has begun. Belongs to the watch loop."""
+    """An ASGI application; ``stop`` ends what it has begun. Belongs to the loop of the port."""
 
     def __init__(self, subject: Subject, work_loop: asyncio.AbstractEventLoop) -> None:
         self._subject = subject
