@@ -132,7 +132,9 @@ class _Environment(EnvSettingsSource):
 class Settings(BaseSettings):
     """What an operator sets: flags > environment ``AUTH_WORKER_*`` > ``auth-worker.toml`` > defaults.
 
-    Times are seconds. Raises ``ConfigurationError`` when a value is wrong or a key is unknown.
+    Times are seconds. They are read when a ``Settings`` is made and do not change afterwards: a variable that the
+    application sets later, such as in ``init_services``, counts for what is made after that, not for the service.
+    Raises ``ConfigurationError`` when a value is wrong or a key is unknown.
     """
 
     model_config = SettingsConfigDict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -15,12 +16,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     from auth_worker.cli.app import app
     from auth_worker.cli.console import FAILED, UNREACHABLE, say_error
+    from auth_worker.cli.streams import give_up_stdout, open_streams
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    open_streams()
     try:
-        app(arguments)
+        try:
+            app(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has seen enough
+        give_up_stdout()
+        sys.exit(FAILED)
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            raise
+        give_up_stdout()
+        say_error(f"stdout cannot be written: {error.strerror}")
+        sys.exit(FAILED)
     except AuthWorkerError as error:
         say_error(str(error))
         sys.exit(UNREACHABLE if isinstance(error, BrokerError) else FAILED)

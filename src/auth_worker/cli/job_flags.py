@@ -72,6 +72,8 @@ def data_of(argument: str | None) -> Any:
     try:
         if text == "-":
             where = "stdin"
+            if sys.stdin is None:
+                fail("--data -: stdin is closed", USAGE)
             text = sys.stdin.buffer.read().decode()
         elif text.startswith("@"):
             where = text[1:]

@@ -60,6 +60,8 @@ def add_lines(
 
 
 def _open(source: str) -> BinaryIO:
+    if source == "-" and sys.stdin is None:
+        raise ConfigurationError("stdin is closed: there are no lines to read")
     if source == "-":
         return cast(BinaryIO, os.fdopen(os.dup(sys.stdin.fileno()), "rb"))
     try:

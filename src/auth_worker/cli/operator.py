@@ -124,7 +124,7 @@ def _confirm(parameters: Mapping[str, Any], question: str) -> None:
     """Ask before what cannot be undone, unless told not to; exits where the answer is no or nobody is there."""
     if parameters.get("yes"):
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         fail(f"{question} Give --yes to do it without a question.", USAGE)
     if not typer.confirm(question, err=True):
         notes().print("Nothing was done.")

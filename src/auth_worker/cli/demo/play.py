@@ -40,7 +40,7 @@ async def play(console: Console, *, serve: bool = False) -> int:
     try:
         with (folder / "demo.log").open("w", encoding="utf-8") as log:
             code = await _play_in(folder, console, log, serve=serve)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, SystemExit, OSError):  # rich exits where nobody reads; nothing is to be kept
         code = CLEAN
         raise
     finally:
