@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from auth_worker.errors import Delay, InvalidJobDataError, UnrecoverableError
 from auth_worker.job import Job
 
@@ -96,3 +98,14 @@ def start_programs(job: Job) -> str:
             re.match(r"(a+)+$", "a" * 60 + "b")
     shell.returncode = 0  # left behind on purpose
     return "done"
+
+
+class Customer(BaseModel):
+    """What ``validate_customer`` reads its job's data as."""
+
+    customer_id: int
+
+
+def validate_customer(job: Job) -> None:
+    """Read the job's data as a customer."""
+    Customer.model_validate(job.data)

@@ -14,6 +14,7 @@ import process_consumers
 from auth_worker import Job
 from auth_worker.databases import check_database
 from auth_worker.email.errors import EmailRefusedError
+from auth_worker.error_text import MAX_TRACE
 from auth_worker.errors import (
     BrokerUnavailableError,
     ConfigurationError,
@@ -30,7 +31,6 @@ from auth_worker.exception_groups import deciding
 from auth_worker.executors import executor_for
 from auth_worker.lifecycle import BROKER_UNREACHABLE, FAILED_TO_START
 from auth_worker.outcome import (
-    MAX_TRACE,
     AwaitChildren,
     Cause,
     Fail,

@@ -5,6 +5,7 @@ They are named tuples because one or two are made for every job: a named tuple c
 dataclass. ``trace_id`` is that of the run's span in hexadecimal, empty without telemetry. ``error`` is what the
 consumer raised, of an exception group the member that decides; None where it raised nothing. Its traceback holds
 what the consumer had in hand, so let go of it soon.
+``stack`` is its stack trace, with values masked as in ``reason``; ``str(error)`` is not masked.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class JobRetried(NamedTuple):
     reason: str
     trace_id: str = ""
     error: BaseException | None = None
+    stack: str = ""
 
 
 class JobFailed(NamedTuple):
@@ -68,6 +70,7 @@ class JobFailed(NamedTuple):
     dead_letter_id: str
     trace_id: str = ""
     error: BaseException | None = None
+    stack: str = ""
 
 
 class JobMoved(NamedTuple):

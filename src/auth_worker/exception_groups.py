@@ -19,21 +19,23 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any
 
 from auth_worker.errors import ConfigurationError, Delay, RateLimited, Steering, UnrecoverableError
+from auth_worker.validation_errors import is_about
 
 
-def ends_for_good(error: BaseException) -> bool:
-    """Whether ``error``, which is no group, fails the job whatever attempts are left."""
-    return isinstance(error, UnrecoverableError | ConfigurationError)
+def ends_for_good(error: BaseException, data: Any = None) -> bool:
+    """Whether ``error``, which is no group, fails the job with this ``data`` whatever attempts are left."""
+    return isinstance(error, UnrecoverableError | ConfigurationError) or is_about(error, data)
 
 
-def deciding(error: BaseException) -> BaseException:
+def deciding(error: BaseException, data: Any = None) -> BaseException:
     """The member that decides, where ``error`` is a group; else ``error`` itself."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     leaves = [each for each in flattened(error) if not isinstance(each, BaseExceptionGroup)]
-    return max(leaves, key=_gravity)
+    return max(leaves, key=lambda leaf: _gravity(leaf, data))
 
 
 def flattened(error: BaseException) -> list[BaseException]:
@@ -49,7 +51,7 @@ def flattened(error: BaseException) -> list[BaseException]:
     return list(found.values())
 
 
-def _gravity(error: BaseException) -> tuple[int, float]:
+def _gravity(error: BaseException, data: Any) -> tuple[int, float]:
     match error:
         case RateLimited():
             return 6, _seconds_of(error)
@@ -59,7 +61,7 @@ def _gravity(error: BaseException) -> tuple[int, float]:
             return 4, 0
         case asyncio.CancelledError():
             return 0, 0
-    if ends_for_good(error):
+    if ends_for_good(error, data):
         return 3, 0
     return (2 if isinstance(error, Exception) else 1), 0
 

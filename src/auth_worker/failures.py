@@ -14,6 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from auth_worker.error_text import error_text
 from auth_worker.errors import ConfigurationError
 from auth_worker.events import EventBus, JobFailed, JobRetried, Problem
 from auth_worker.messages import WORKER_ERRORS
@@ -84,7 +85,7 @@ class FailureHooks:
             if inspect.isawaitable(told):
                 asyncio.run_coroutine_threadsafe(_finish(told), self._loop).result()
         except BaseException as error:  # also SystemExit: a hook cannot end the others
-            self._complain(failure, repr(error))
+            self._complain(failure, f"{type(error).__name__}: {error_text(error)}")
 
     def _complain(self, failure: Failure, why: str) -> None:
         self._bus.emit(Problem(WORKER_ERRORS.FAILURE_HOOK_FAILED, failure.queue, why))

@@ -13,6 +13,7 @@ from auth_worker.broker.reconciliation import Reconciliation
 from auth_worker.broker.schedulers import REMEDY, Schedulers
 from auth_worker.broker.scripts import builders
 from auth_worker.config import Settings, WorkerConfig
+from auth_worker.error_text import error_text
 from auth_worker.errors import BrokerError
 from auth_worker.events import DeadLettersReconciled, EventBus, JobsRecovered, Problem, SchedulersRevived
 from auth_worker.messages import WORKER_ERRORS
@@ -43,7 +44,9 @@ class StalledCheck:
             try:
                 ids = await self._scripts.moveStalledJobsToWait(self._config.max_stalled_count, interval)
             except BrokerError as error:
-                self._bus.emit(Problem(WORKER_ERRORS.MAINTENANCE_FAILED, self._queue, f"stalled check: {error}"))
+                self._bus.emit(
+                    Problem(WORKER_ERRORS.MAINTENANCE_FAILED, self._queue, f"stalled check: {error_text(error)}")
+                )
             else:
                 if ids:
                     names = tuple(job_id.decode(errors="replace") for job_id in ids)

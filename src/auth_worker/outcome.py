@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import traceback
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from auth_worker.backoff import LONGEST_DELAY, NO_RETRY, backoff_ms
+from auth_worker.error_text import MAX_TRACE, error_text, error_trace
 from auth_worker.errors import (
     Delay,
     JobTimeoutError,
@@ -23,9 +23,8 @@ from auth_worker.errors import (
 from auth_worker.exception_groups import deciding, ends_for_good, flattened
 from auth_worker.job import Job
 from auth_worker.options import JobOptions
+from auth_worker.validation_errors import is_about
 
-MAX_REASON = 8_192
-MAX_TRACE = 32_768
 MOST_MEMBERS = 10
 """A group of more exceptions, nested groups counted, is not shown whole: ``traceback`` leaves some out then."""
 
@@ -113,7 +112,7 @@ def decide_result(value: Any, max_bytes: int) -> Outcome:
     try:
         text = encode_json(value)
     except Exception as error:  # a mapping of the consumer's own may raise anything while it is read
-        reason = f"the consumer's return value is not JSON: {_reason_of(error)}"
+        reason = f"the consumer's return value is not JSON: {error_text(error)}"
         return Fail(reason, ReasonClass.UNRECOVERABLE, reason)
     if len(text) > max_bytes:
         reason = (
@@ -132,7 +131,7 @@ def decide_error(error: BaseException, job: Job, options: JobOptions, cause: Cau
     try:
         return _decide_error(error, job, options, cause)
     except Exception as bad:
-        reason = f"the consumer raised {type(error).__name__}, which cannot be read: {bad!r}"
+        reason = f"the consumer raised {type(error).__name__}, which cannot be read ({type(bad).__name__})"
         return Fail(reason, ReasonClass.UNRECOVERABLE, reason)
 
 
@@ -144,7 +143,7 @@ def _decide_error(error: BaseException, job: Job, options: JobOptions, cause: Ca
             return HandBack()
         case Cause.TIMEOUT:
             error = blame(error, cause)
-    raised, error = error, deciding(error)
+    raised, error = error, deciding(error, job.data)
     match error:
         case Delay():
             return _steered(error.seconds, Postpone)
@@ -152,7 +151,9 @@ def _decide_error(error: BaseException, job: Job, options: JobOptions, cause: Ca
             return _steered(error.seconds, Throttle)
         case WaitForChildren():
             return AwaitChildren()
-    reason, trace = _reason_of(error), _trace_of(raised, error)
+    reason, trace = error_text(error, job.data), _trace_of(raised, error, job.data)
+    if is_about(error, job.data):
+        return Fail(reason, ReasonClass.INVALID_PAYLOAD, trace)
     if ends_for_good(error):
         return Fail(reason, getattr(error, "reason_class", ReasonClass.UNRECOVERABLE), trace)
     if job.attempt >= options.attempts:
@@ -216,25 +217,10 @@ def _steered(seconds: Any, kind: type[Postpone] | type[Throttle]) -> Outcome:
     return kind(min(max(milliseconds, least), LONGEST_DELAY))
 
 
-def _reason_of(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:
-        text = "(its message cannot be read)"
-    return (text or type(error).__name__)[:MAX_REASON]
-
-
-def _trace_of(raised: BaseException, error: BaseException) -> str:
+def _trace_of(raised: BaseException, error: BaseException, data: Any) -> str:
     """The stack trace of ``raised``, a group; of the member ``error`` alone where all of it would be too long."""
     if raised is not error and len(flattened(raised)) <= MOST_MEMBERS:
-        text = _formatted(raised)
+        text = error_trace(raised, data, MAX_TRACE + 1)
         if len(text) <= MAX_TRACE:
             return text
-    return _formatted(error)[-MAX_TRACE:]
-
-
-def _formatted(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:
-        return f"{type(error).__name__} (its traceback cannot be read)"
+    return error_trace(error, data)

@@ -10,18 +10,18 @@ a run of characters that it would then read to the end.
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 LONGEST = 2000
-_READ = 4 * LONGEST
 _HOST = r"(?:[\w.-]*|\[[0-9a-fA-F:.]+(?:%\w+)?\])(?::\d+)?"
 _HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
 _KEY = (
     r"(?:pass(?:word|wd|phrase|code|key|wort)?s?(?-i:(?![a-z]))|pwd|(?<!uni)(?<!en)(?<!de)code(?-i:(?![a-z]))|(?-i:(?<![A-Za-z])pin|"
     r"PIN|Pin)(?-i:(?![a-z]))|secret|token|otp|authorization|api[_-]?key|private[_-]?key|session|signature)"
 )
+_PROBLEM = r" (?:is (?:required|not)|must (?:be|have|not)|(?:Input|String) should|Field required|Value error,)"
+"""What is wrong with a field that is named like a secret: no value of it."""
 _VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s\"',;}&]+)"
 _PORT = r"(?P<port>\('[0-9a-fA-F.:]{3,45}', \d{1,5}(?=[,)])|\bport[ =:]{1,2}\d{1,5}(?!\w))"
 """The port of an address, as asyncio and database drivers write it."""
@@ -40,12 +40,23 @@ def _url(match: re.Match[str]) -> str:
 
 
 _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"(input_value=)(?:(?!, input_type=)[^\n])*"), r"\1***"),  # pydantic's own text
+    (
+        re.compile(
+            r"(unconverted data remains: |unknown encoding: |with args beginning with: |"
+            r"No time zone found with key |invalid literal for int\(\) with base \d{1,2}: |"
+            r"could not convert string to float: |"
+            r"Invalid isoformat string: |DETAIL: {0,9}|LINE \d{1,9}: |\[parameters: |\[SQL: )[^\n]*"
+        ),
+        r"\1***",
+    ),
+    (re.compile(r"\)=\([^)\n]*\)"), ")=(***)"),  # the key of a row, as PostgreSQL quotes it
     (re.compile(r"(https?)?://([^\s\"'<>]+)", re.IGNORECASE), _url),
     (re.compile(r"(?<![\w-])eyJ[\w-]{5,}(?:\.[\w-]*){1,4}"), "***"),
     (re.compile(r"(?i)(cookie[\"']?\s{0,9}[:=])[^\r\n]+"), r"\1 ***"),
     (
         re.compile(
-            rf"(?i)({_KEY}[\w-]{{0,40}}[\"']?\s{{0,9}}[:=]\s{{0,9}}(?:(?:bearer|basic|digest)\s{{1,9}})?){_VALUE}"
+            rf"(?i)({_KEY}[\w-]{{0,40}}[\"']?\s{{0,9}}[:=](?!{_PROBLEM})\s{{0,9}}(?:(?:bearer|basic|digest)\s{{1,9}})?){_VALUE}"
         ),
         r"\1***",
     ),
@@ -61,31 +72,24 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     ),
     (re.compile(rf"{_PORT}|(?<![\w.:-])\d{{4,8}}(?!\w|[.:-]\w)"), lambda match: match["port"] or "***"),
 )
-MOST_CAUSES, MOST_FRAMES = 5, 50
 DEEPEST, MOST_ITEMS = 6, 100
 _SECRET_NAME = re.compile(rf"(?i){_KEY}|cookie")
 _HARMLESS_NAME = re.compile(r"(?i)(?:status|exit|return|error|response|reply)[_-]?code")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-def redact(text: str) -> str:
-    """``text`` with secrets masked, on one line of printable characters, and not longer than 2000 of them."""
-    if len(text) > _READ:
-        text = (text[:_READ].rsplit(None, 1) or [""])[0]  # without a last word that may be half a secret
+def mask(text: str, longest: int = LONGEST) -> str:
+    """``text`` with secrets masked, and not longer than ``longest`` characters. Line ends stay."""
+    if len(text) > 4 * longest:
+        text = (text[: 4 * longest].rsplit(None, 1) or [""])[0]  # without a last word that may be half a secret
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
-    return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], text)[:LONGEST]
+    return text[:longest]
 
 
-def redacted_trace(error: BaseException) -> str:
-    """Where ``error`` and its causes were raised, the first one on top, and what they say with secrets masked."""
-    parts: list[str] = []
-    each: BaseException | None = error
-    while each is not None and len(parts) < MOST_CAUSES:
-        frames = "".join(traceback.format_tb(each.__traceback__, -MOST_FRAMES))
-        parts.append(f"Traceback (most recent call last):\n{frames}{type(each).__qualname__}: {_says(each)}\n")
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
-    return "\nwhich led to:\n\n".join(reversed(parts))
+def redact(text: str) -> str:
+    """``text`` with secrets masked, on one line of printable characters, and not longer than 2000 of them."""
+    return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], mask(text, LONGEST))[:LONGEST]
 
 
 def masked_field(name: str, value: Any, depth: int = 0) -> Any:
@@ -108,10 +112,6 @@ def masked_field(name: str, value: Any, depth: int = 0) -> Any:
         case list() | tuple() | set() | frozenset():
             return [masked_field("", item, depth + 1) for item in list(value)[:MOST_ITEMS]]
     return redact(_text(value))
-
-
-def _says(error: BaseException) -> str:
-    return redact(_text(error))
 
 
 def _text(value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from auth_worker.broker.replies import Fetched
 from auth_worker.config import Settings, WorkerConfig
 from auth_worker.dead_letter import Letter
+from auth_worker.error_text import error_text
 from auth_worker.errors import InvalidPayloadError
 from auth_worker.events import (
     EventBus,
@@ -175,16 +176,16 @@ class Runs:
                 tally.completed += 1
                 tally.total_ms += took
                 return JobCompleted(job.queue_name, job.id, job.name, job.attempt, took, run.wait_ms, run.trace_id)
-            case Retry(delay_ms, reason):
+            case Retry(delay_ms, reason, trace):
                 tally.retried += 1
-                return JobRetried(*_about(run), run.wait_ms, delay_ms, reason, run.trace_id, run.error)
-            case Fail(reason, reason_class):
+                return JobRetried(*_about(run), run.wait_ms, delay_ms, reason, run.trace_id, run.error, trace)
+            case Fail(reason, reason_class, trace):
                 tally.failed += 1
                 tally.total_ms += took
                 tally.dead_lettered += letter is not None
                 dead_letter_id = letter.id if letter else ""
                 return JobFailed(
-                    *_about(run), run.wait_ms, reason, reason_class, dead_letter_id, run.trace_id, run.error
+                    *_about(run), run.wait_ms, reason, reason_class, dead_letter_id, run.trace_id, run.error, trace
                 )
             case Lost():
                 tally.leases_lost += 1
@@ -267,7 +268,8 @@ class Runs:
         try:
             await self.advance(run)
         except Exception as error:
-            self._bus.emit(Problem(WORKER_ERRORS.SCHEDULE_FAILED, self._queue, f"job {run.job.id}: {error!r}"))
+            detail = f"job {run.job.id}: {type(error).__name__}: {error_text(error)}"
+            self._bus.emit(Problem(WORKER_ERRORS.SCHEDULE_FAILED, self._queue, detail))
 
     def _leave(self, run: Run) -> None:
         run.error = None  # its traceback names the run: a circle, and holds what the consumer had in hand

@@ -13,6 +13,7 @@ from auth_worker.broker.embedded import EmbeddedBroker
 from auth_worker.broker.link import Link
 from auth_worker.config import Settings
 from auth_worker.connections import Connections
+from auth_worker.error_text import error_text
 from auth_worker.errors import ConfigurationError
 from auth_worker.events import EventBus, Problem
 from auth_worker.failures import FailureHooks
@@ -127,7 +128,9 @@ class Runtime:
 
     def report(self, error: Exception) -> None:
         """A part of the watch loop broke off, and begins anew."""
-        self.bus.emit(Problem(WORKER_ERRORS.MAINTENANCE_FAILED, "", repr(error)))
+        self.bus.emit(
+            Problem(WORKER_ERRORS.MAINTENANCE_FAILED, "", f"{type(error).__name__}: {error_text(error)}")
+        )
 
     def add_runs(self, runs: Callable[[], Iterable[Run]]) -> None:
         """Tell who runs, so that a blocked loop can be blamed on somebody."""

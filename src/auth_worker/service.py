@@ -10,6 +10,7 @@ from auth_worker.admin.port import open_http_port
 from auth_worker.collector import spare_the_collector
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.databases import check_database, checker_of
+from auth_worker.error_text import error_text
 from auth_worker.errors import BrokerError, ConfigurationError, ShutdownError
 from auth_worker.exception_groups import deciding
 from auth_worker.executors import Execution
@@ -24,7 +25,6 @@ from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.names import check_queue_name
 from auth_worker.observers.logs import LogObserver
 from auth_worker.processor import QueueProcessorService
-from auth_worker.redaction import redact
 from auth_worker.report import QueueMetrics, ServiceHealth
 from auth_worker.runtime import Runtime
 from auth_worker.signals import StopSignals
@@ -294,6 +294,6 @@ class WorkerService:
         )
         for result in results:
             if isinstance(result, BaseException):
-                self._log.error(WORKER_ERRORS.SHUTDOWN_FAILED, error=redact(str(result)))
+                self._log.error(WORKER_ERRORS.SHUTDOWN_FAILED, error=error_text(result))
         await self.runtime.stop()
         return all(result is True for result in results)

@@ -16,6 +16,7 @@ from auth_worker.broker.link import Link
 from auth_worker.broker.replies import Nothing, Settled
 from auth_worker.broker.store import Store
 from auth_worker.dead_letter import Letter, letter_of
+from auth_worker.error_text import error_text
 from auth_worker.errors import BrokerError
 from auth_worker.events import EventBus, Problem
 from auth_worker.intake import Intake
@@ -82,8 +83,8 @@ class Settlement:
         try:
             self._write(run, outcome)
         except Exception as error:  # it cannot be put into Redis's words, so nothing was sent
-            self._bus.emit(Problem(WORKER_ERRORS.OUTCOME_UNWRITABLE, run.job.queue_name, repr(error)))
-            reason = f"the outcome cannot be written: {error!r}"
+            self._bus.emit(Problem(WORKER_ERRORS.OUTCOME_UNWRITABLE, run.job.queue_name, error_text(error)))
+            reason = f"the outcome cannot be written: {type(error).__name__}: {error_text(error)}"
             self._write(run, Fail(reason, ReasonClass.UNRECOVERABLE, reason), readable=False)
 
     def _write(self, run: Run, outcome: Outcome, *, readable: bool = True) -> None:

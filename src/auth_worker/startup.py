@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from auth_worker.broker.link import Link
+from auth_worker.error_text import error_text
 from auth_worker.exception_groups import deciding
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.redaction import redact
@@ -59,7 +60,7 @@ def report_failure(error: BaseException, runtime: Runtime, log: Any, *, stopped:
         log.info(WORKER_MESSAGES.START_STOPPED, **({"reason": why} if why else {}))
     else:
         name = type(error).__name__
-        log.error(WORKER_ERRORS.STARTUP_FAILED, error=redact(str(error)) or name, error_type=name)
+        log.error(WORKER_ERRORS.STARTUP_FAILED, error=redact(error_text(error)), error_type=name)
 
 
 def _awaited(runtime: Runtime) -> Link | None:

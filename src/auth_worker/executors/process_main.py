@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, BinaryIO
 
+from auth_worker.error_text import error_text, error_trace
+from auth_worker.errors import InvalidJobDataError
 from auth_worker.executors.launch import MainModule, Setup
 from auth_worker.executors.local import call
 from auth_worker.executors.transport import LENGTH, Raised, Ready, Returned, Unfit, framed, raised, returned
@@ -28,6 +30,7 @@ from auth_worker.logs import drain_streams, repeat_setup
 from auth_worker.main_reimport import GUARD, loading_consumer
 from auth_worker.options import JobOptions
 from auth_worker.run import Run, current_run
+from auth_worker.validation_errors import is_about
 from auth_worker.worker_config import WORKER_CONFIG
 
 
@@ -142,7 +145,9 @@ def run_job(consumer: Callable[[Job], Any], job: Job, trace_id: str) -> Returned
         value = call(consumer, job)
         return returned(asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value)
     except BaseException as error:
-        trace = "".join(traceback.format_exception(error))
+        trace = error_trace(error, job.data)
+        if is_about(error, job.data):  # its inputs are copies in the service's process
+            error = InvalidJobDataError(error_text(error))
         return raised(error, trace)
     finally:
         drain_streams()  # this process may be killed as soon as nothing runs in it

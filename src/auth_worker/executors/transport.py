@@ -12,6 +12,7 @@ import struct
 from typing import Any, NamedTuple
 
 from auth_worker import errors
+from auth_worker.error_text import error_text
 from auth_worker.errors import AuthWorkerError, JobError, UnrecoverableError
 
 LENGTH = struct.Struct(">Q")
@@ -48,10 +49,10 @@ class ProcessTraceback(Exception):  # noqa: N818 - a cause to show, never raised
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self._text = text
+        self.masked_trace = text
 
     def __str__(self) -> str:
-        return f"\n{self._text}"
+        return f"\n{self.masked_trace}"
 
 
 def framed(message: object) -> bytes:
@@ -122,7 +123,7 @@ def certain(error: BaseException) -> BaseException:
     if type(error).__module__ in ("builtins", errors.__name__) and survives(error):
         return error
     kind = _ancestor(error)
-    text = f"{type(error).__name__}: {_text_of(error)}"
+    text = f"{type(error).__name__}: {error_text(error)}"
     copy: BaseException = kind.__new__(kind, text)
     for name in DECISIVE:
         if (value := _attribute(error, name)) is not _MISSING:

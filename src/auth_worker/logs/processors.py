@@ -15,7 +15,8 @@ from typing import Any
 
 from structlog.types import EventDict
 
-from auth_worker.redaction import masked_field, redacted_trace
+from auth_worker.error_text import error_trace
+from auth_worker.redaction import masked_field
 from auth_worker.run import current_run
 
 NAMES = frozenset(
@@ -34,6 +35,9 @@ NAMES = frozenset(
     )
 )
 """Fields of the service's own lines that hold names and ids: an operator needs them as they are."""
+
+
+OWN = NAMES | {"exception"}
 
 
 def job_context() -> dict[str, Any]:
@@ -83,14 +87,19 @@ def redact_fields(logger: Any, method: str, fields: EventDict) -> EventDict:
 
 
 def redact_own_fields(logger: Any, method: str, fields: EventDict) -> EventDict:
-    """``redact_fields`` for the service's own lines: ``NAMES`` stay."""
-    return _masked(fields, NAMES)
+    """``redact_fields`` for the service's own lines: ``NAMES`` stay, and so does a masked stack trace."""
+    return _masked(fields, OWN)
 
 
 def _masked(fields: EventDict, spared: AbstractSet[str]) -> EventDict:
     error = _error_of(fields.pop("exc_info", None))
     shown = {name: value if name in spared else masked_field(name, value) for name, value in fields.items()}
-    return shown if error is None else {**shown, "exception": redacted_trace(error)}
+    return shown if error is None else {**shown, "exception": error_trace(error, _data_of_run())}
+
+
+def _data_of_run() -> Any:
+    run = current_run.get()
+    return None if run is None else run.job.data
 
 
 def _error_of(

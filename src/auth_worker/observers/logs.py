@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from auth_worker.config import WorkerConfig
+from auth_worker.error_text import type_name
 from auth_worker.events import (
     BrokerChanged,
     DeadLettersReconciled,
@@ -37,6 +38,7 @@ from auth_worker.redaction import redact
 
 _quote = json.encoder.encode_basestring_ascii
 CALM_S = 1.0
+LONGEST_TRACE = 8_192
 MOST_HEADS = 1000
 MOVES = {
     "delayed": WORKER_MESSAGES.JOB_DELAYED,
@@ -176,6 +178,7 @@ class LogObserver:
             outcome="retried",
             delay_ms=event.delay_ms,
             error=redact(event.reason),
+            **_error_fields(event),
         )
 
     def _failed(self, event: JobFailed) -> None:
@@ -186,6 +189,7 @@ class LogObserver:
             reason_class=event.reason_class,
             error=redact(event.reason),
             dead_letter=event.dead_letter_id or None,
+            **_error_fields(event),
         )
 
     def _moved(self, event: JobMoved) -> None:
@@ -267,6 +271,13 @@ class LogObserver:
         self._of(event.queue).error(
             event.message, queue=event.queue, error=redact(event.detail), left_out=self._left_out.pop(kind, 0)
         )
+
+
+def _error_fields(event: JobRetried | JobFailed) -> dict[str, str]:
+    """The type of what the consumer raised, and the end of its stack trace, which ``error_text`` has masked."""
+    if event.error is None:
+        return {}
+    return {"error_type": type_name(event.error), "exception": event.stack[-LONGEST_TRACE:]}
 
 
 def _job_fields(event: Any) -> dict[str, Any]:

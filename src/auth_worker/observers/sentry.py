@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from auth_worker.config import Settings
+from auth_worker.error_text import error_text, related
 from auth_worker.events import JobFailed, JobRetried
 from auth_worker.redaction import redact
 
@@ -63,8 +64,12 @@ class SentryReporter:
         event, hint = self._sdk.utils.event_from_exception(
             failure.error, options, {"type": "auth_worker", "handled": True}
         )
+        texts = {
+            (type(error).__name__, self._sdk.utils.get_error_message(error)): redact(error_text(error))
+            for error in related(failure.error)
+        }
         for each in event["exception"]["values"]:
-            each["value"] = redact(str(each.get("value", "")))
+            each["value"] = texts.get((each.get("type"), each.get("value")), "***")
             for frame in (each.get("stacktrace") or {}).get("frames", ()):
                 frame.pop("vars", None)
         event["fingerprint"] = ["{{ default }}", failure.queue, failure.job_name]

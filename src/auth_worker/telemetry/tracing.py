@@ -23,6 +23,7 @@ from opentelemetry.semconv._incubating.attributes import messaging_attributes as
 from opentelemetry.semconv.attributes import error_attributes, exception_attributes
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
+from auth_worker.error_text import error_text, error_trace, type_name
 from auth_worker.events import EventBus
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.options import decode_json
@@ -37,7 +38,7 @@ from auth_worker.outcome import (
     Retry,
     Throttle,
 )
-from auth_worker.redaction import redact, redacted_trace
+from auth_worker.redaction import redact
 from auth_worker.run import Execute, Run, perform
 from auth_worker.telemetry.meters import Meters
 from auth_worker.version import __version__
@@ -93,7 +94,7 @@ class Telemetry:
             try:
                 yield Adding(span)
             except Exception as error:
-                _tell_of(span, error, str(error))
+                _tell_of(span, error, error_text(error), trace=error_trace(error))
                 raise
 
     def _added(self, operation: str, queue: str, jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -174,28 +175,28 @@ def _end(span: Span, run: Run, outcome: Outcome) -> None:
         if span.is_recording():
             span.set_attribute(OUTCOME, OUTCOMES[type(outcome)])
             match outcome:
-                case Retry(_, reason):
-                    _tell_of(span, run.error, reason)
-                case Fail(reason, reason_class):
-                    _tell_of(span, run.error, reason, reason_class)
+                case Retry(_, reason, stack):
+                    _tell_of(span, run.error, reason, trace=stack)
+                case Fail(reason, reason_class, stack):
+                    _tell_of(span, run.error, reason, reason_class, stack)
                 case Lost():
                     _tell_of(span, None, "the job's lease was lost", "lease_lost")
     finally:
         span.end()
 
 
-def _tell_of(span: Span, error: BaseException | None, reason: str, kind: str = "") -> None:
+def _tell_of(span: Span, error: BaseException | None, reason: str, kind: str = "", trace: str = "") -> None:
     """``kind`` names the error where there is no exception."""
     message = redact(reason)
     span.set_status(StatusCode.ERROR, message)
     if error is not None:
-        kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+        kind = type_name(error)
         span.add_event(
             "exception",
             {
                 exception_attributes.EXCEPTION_TYPE: kind,
                 exception_attributes.EXCEPTION_MESSAGE: message,
-                exception_attributes.EXCEPTION_STACKTRACE: redacted_trace(error),
+                exception_attributes.EXCEPTION_STACKTRACE: trace,
             },
         )
     span.set_attribute(error_attributes.ERROR_TYPE, kind)
