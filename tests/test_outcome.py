@@ -248,7 +248,7 @@ def test_an_error_whose_traceback_cannot_be_read_is_named(monkeypatch: pytest.Mo
         raise RuntimeError("no trace")
 
     error = raised(ValueError("boom"))
-    monkeypatch.setattr("traceback.format_tb", broken)
+    monkeypatch.setattr("traceback.extract_tb", broken)
     outcome = decide_error(error, a_job(), some_options({"attempts": 1}))
     assert isinstance(outcome, Fail)
     assert outcome.trace == "ValueError (its traceback cannot be read)"

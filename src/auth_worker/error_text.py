@@ -21,7 +21,7 @@ from auth_worker.validation_errors import is_validation_error, validation_text
 MAX_REASON, MAX_TRACE = 8_192, 32_768
 MOST_CAUSES, MOST_FRAMES, MOST_MEMBERS, MOST_NOTES = 5, 50, 10, 10
 UNREADABLE = "(its message cannot be read)"
-_QUOTED = re.compile(r"(?<!\w)[bru]?(['\"])(?:\\.|(?!\1(?!\w)).)*(?:\1|\Z)", re.DOTALL)
+_QUOTED = re.compile(r"(?<!\w)[bruf]?(['\"])(?:\\.|(?!\1(?!\w)).)*(?:\1|\Z)", re.DOTALL)
 _KEPT_BEFORE = re.compile(
     r"(?:<class |<enum |missing \d+ required [^\n:]*: (?:'\w+'(?:,? and |, ))*|for argument |for key |"
     r"\b(?:relation|constraint|column|table|index|schema|database|role|function|type|sequence|view|trigger|"
@@ -134,18 +134,19 @@ def _is_value(text: str, data: Any) -> bool:
     return False
 
 
-def _without_quotes(text: str) -> str:
+def _without_quotes(text: str, *, names: bool = False) -> str:
+    """``text`` with what stands in quotes masked; with ``names`` what looks like the name of a field stays."""
     text = text[: 4 * MAX_REASON]
 
     def masked(match: re.Match[str]) -> str:
         quoted, quote = match.group(), match.group(1)
-        inside = quoted.lstrip("bru")[1:].removesuffix(quote)
+        inside = quoted.lstrip("bruf")[1:].removesuffix(quote)
         before, after = text[max(match.start() - 120, 0) : match.start()], text[match.end() : match.end() + 20]
         if (
             inside in _KEPT_WORDS
             or _KEPT_INSIDE.fullmatch(inside)
             or _KEPT_BEFORE.search(before)
-            or (_FIELD.fullmatch(inside) and _KEPT_AFTER.match(after))
+            or (_FIELD.fullmatch(inside) and (names or _KEPT_AFTER.match(after)))
         ):
             return quoted
         return f"{quote}***{quote}"
@@ -173,12 +174,20 @@ def _trace(error: BaseException, data: Any, seen: set[int]) -> str:
 def _one(error: BaseException, data: Any, seen: set[int]) -> str:
     if isinstance(remote := getattr(error, "masked_trace", None), str):
         return remote if remote.endswith("\n") else f"{remote}\n"
-    frames = "".join(traceback.format_tb(error.__traceback__, -MOST_FRAMES))
+    frames = "".join(map(_frame, traceback.extract_tb(error.__traceback__, -MOST_FRAMES)))
     head = f"Traceback (most recent call last):\n{frames}" if frames else ""
     name = type_name(error).removeprefix("__main__.")
     text = one_line(error_text(error, data))
     last = name if text == type(error).__name__ else f"{name}: {text}"
     return "\n".join([f"{head}{last}", *_notes(error), *_members(error, data, seen)]) + "\n"
+
+
+def _frame(frame: traceback.FrameSummary) -> str:
+    """A place in the code and its line, in which a text that is no name of a field is masked too."""
+    source = mask(_without_quotes(frame.line or "", names=True))
+    return f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n' + (
+        f"    {source}\n" if source else ""
+    )
 
 
 def _notes(error: BaseException) -> Iterator[str]:

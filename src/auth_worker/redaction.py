@@ -22,7 +22,7 @@ _KEY = (
 )
 _PROBLEM = r" (?:is (?:required|not)|must (?:be|have|not)|(?:Input|String) should|Field required|Value error,)"
 """What is wrong with a field that is named like a secret: no value of it."""
-_VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s\"',;}&]+)"
+_VALUE = r"(?:\"(?:[^\"\\]|\\+.)*\"?|'(?:[^'\\]|\\+.)*'?|[^\s\"',;}&]+)"
 _PORT = r"(?P<port>\('[0-9a-fA-F.:]{3,45}', \d{1,5}(?=[,)])|\bport[ =:]{1,2}\d{1,5}(?!\w))"
 """The port of an address, as asyncio and database drivers write it."""
 
