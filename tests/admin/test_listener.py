@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from auth_worker.supervisor.child import Child
 from http_asks import asked, raw
 from serving import serving
 from workers import Desk, eventually
@@ -159,3 +161,11 @@ async def test_pipelined_requests_are_all_answered(desk: Desk) -> None:
         last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         answer = await asyncio.to_thread(raw, service.http_port, request * 50 + last)
         assert answer.count(b"HTTP/1.1 200") == 51
+
+
+def test_sockets_of_the_parent_are_its_users_alone(tmp_path: Path) -> None:
+    child = Child(1, [], {}, tmp_path)
+    try:
+        assert stat.S_IMODE(Path(child.address).stat().st_mode) == 0o600
+    finally:
+        child.close()

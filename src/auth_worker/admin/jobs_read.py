@@ -21,6 +21,8 @@ from auth_worker.options import decode_json, natural
 from auth_worker.payload import RawJob
 
 PAGE = 100
+SMALL_PAGE = 20
+"""Jobs read at a time where their data is: so that other threads have their turn between two pages."""
 SCAN = 10_000
 """How many jobs a search looks at before it says so and lets itself be continued."""
 MOST_SELECTED = 100_000
@@ -59,7 +61,7 @@ class JobReading:
         rows: list[JobRow] = []
         position, end = offset, min(total, offset + scan)
         while position < end and len(rows) < limit:
-            size = PAGE if wanted.asks else min(PAGE, limit - len(rows))
+            size = (SMALL_PAGE if wanted.fields else PAGE) if wanted.asks else min(PAGE, limit - len(rows))
             ids = await view.ids(state, position, min(size, end - position))
             if not ids:
                 position = total
@@ -124,7 +126,8 @@ class JobReading:
             time.time(),
         )
         chosen: list[str] = []
-        position, size = 0, PAGE if wanted.needs_hash else 10 * PAGE
+        size = SMALL_PAGE if wanted.fields else PAGE if wanted.needs_hash else 10 * PAGE
+        position = 0
         while len(chosen) < limit and (ids := await view.ids(state, position, size)):
             position += len(ids)
             meant = [job_id for job_id in ids if wanted.matches_id(_text(job_id))]

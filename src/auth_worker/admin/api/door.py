@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auth_worker.admin.access import CALLER
 from auth_worker.admin.hosts import refusal
+from auth_worker.admin.logins import source_of
 from auth_worker.admin.subject import Subject
+from auth_worker.admin.throttle import Throttle
 from auth_worker.config import Settings
 from auth_worker.watch import WatchLoop
 
 if TYPE_CHECKING:
     from auth_worker.admin.api.desk import Desk
 
+FILTERS = frozenset(("where", "name", "error", "id", "olderThan", "from", "jobId", "reason"))
+"""Parameters that make a list a search, which reads thousands of jobs."""
+BUSY = "too many requests or searches are under way: ask again when one of them has been answered"
 ROOM = 1024 * 1024
 """How much larger than the largest payload a request may be."""
 
@@ -35,9 +42,23 @@ class Door:
         self._turn = asyncio.Lock()
         self._app: ASGIApp
         self._desk: Desk | None = None
+        self._requests = Throttle(each=8, most=16)
+        self._searches = Throttle(each=1, most=2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Part of ASGI."""
+        asked = {name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)}
+        throttle = self._searches if asked & FILTERS else self._requests
+        caller = scope[CALLER].name, scope["client"] and source_of(scope["client"][0])
+        if status := await throttle.enter(caller):
+            await refusal(status, BUSY, {"retry-after": "1"})(scope, receive, send)
+            return
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            await throttle.leave(caller)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(receive, self._subject.settings)
         if isinstance(body, JSONResponse):
             await body(scope, receive, send)
