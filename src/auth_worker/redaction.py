@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from auth_worker.terminal_text import visible
+
 LONGEST = 2000
 _HOST = r"(?:[\w.-]*|\[[0-9a-fA-F:.]+(?:%\w+)?\])(?::\d+)?"
 _HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
@@ -75,7 +77,6 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 DEEPEST, MOST_ITEMS = 6, 100
 _SECRET_NAME = re.compile(rf"(?i){_KEY}|cookie")
 _HARMLESS_NAME = re.compile(r"(?i)(?:status|exit|return|error|response|reply)[_-]?code")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def mask(text: str, longest: int = LONGEST) -> str:
@@ -89,7 +90,7 @@ def mask(text: str, longest: int = LONGEST) -> str:
 
 def redact(text: str) -> str:
     """``text`` with secrets masked, on one line of printable characters, and not longer than 2000 of them."""
-    return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], mask(text, LONGEST))[:LONGEST]
+    return visible(mask(text))[:LONGEST]
 
 
 def masked_field(name: str, value: Any, depth: int = 0) -> Any:

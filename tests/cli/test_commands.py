@@ -56,3 +56,30 @@ async def test_a_cancellation_that_is_no_signal_goes_on() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await interruptible(cancelled(), 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("{}",),
+        ("jobs", "{}"),
+        ("jobs", "mail", "--state", "{}"),
+        ("jobs", "mail", "--where", "{}"),
+        ("jobs", "mail", "--{}"),
+        ("add", "{}", "x"),
+        ("add", "mail", "x", "--lines", "{}"),
+        ("add", "mail", "x", "--job-id", "{}"),
+        ("retry", "mail", "--older", "{}"),
+        ("dead", "list", "--reason", "{}"),
+        ("run", "{}"),
+        ("health", "--url", "{}"),
+        ("queues", "--config", "{}"),
+    ],
+)
+def test_what_an_error_quotes_gives_the_terminal_no_orders(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    hostile = "x\x1b]0;PWNED\x07\x9b2J\u202e\u2028\U000e0041[red]"
+    assert run_here(*(argument.format(hostile) for argument in arguments)) != 0
+    said = capsys.readouterr().err
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2028", "\U000e0041"} & set(said)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.markup import escape
 
 from auth_worker.broker.embedded_files import socket_path_in
 from auth_worker.broker.keeper import Place, answers
 from auth_worker.cli import flags, job_flags
-from auth_worker.cli.console import USAGE, err, fail
+from auth_worker.cli.console import USAGE, err, fail, text
 from auth_worker.cli.lines import add_lines
 from auth_worker.cli.loop import run_async
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import check_job_id, check_queue_name
 from auth_worker.queue import ADD_TIMEOUT, JobQueue, job_options
+from auth_worker.terminal_text import ascii_json, visible
 
 
 def add(
@@ -78,18 +77,19 @@ def _add(parameters: dict[str, Any]) -> None:
     def show(jobs: list[dict[str, Any]], ids: list[str]) -> None:
         if as_json:
             pairs = zip(jobs, ids, strict=True)
-            ids = [json.dumps({"queue": queue, "name": job["name"], "id": job_id}) for job, job_id in pairs]
+            ids = [ascii_json({"queue": queue, "name": job["name"], "id": job_id}) for job, job_id in pairs]
         if ids and (as_json or lines is None or not sys.stdout.isatty()):
-            sys.stdout.write("\n".join(ids) + "\n")
+            shown = map(visible, ids) if sys.stdout.isatty() else ids
+            sys.stdout.write("\n".join(shown) + "\n")
             sys.stdout.flush()
 
     if lines is None:
         entry = {"name": name, "data": job_flags.data_of(parameters["data"])}
         show([entry], run_async(_add_one(target, entry)))
     else:
-        err().print(f"Jobs added to {escape(queue)}: {add_lines(target, lines, name, show)}")
+        err().print(f"Jobs added to {text(queue)}: {add_lines(target, lines, name, show)}")
     if nobody_works:
-        folder = escape(str(settings.state_dir.absolute()))
+        folder = text(settings.state_dir.absolute())
         err().print(f"[dim]No worker runs on {folder} now: what waits there waits for the next one.[/]")
 
 

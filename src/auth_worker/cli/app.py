@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from auth_worker.cli import dead
 from auth_worker.cli.add import add
@@ -18,10 +19,37 @@ from auth_worker.cli.jobs import job, jobs
 from auth_worker.cli.queues import clean, drain, pause, queues, resume, workers
 from auth_worker.cli.run import run
 from auth_worker.cli.running import health, metrics
+from auth_worker.terminal_text import visible
 from auth_worker.version import __version__
+
+
+class Commands(TyperGroup):
+    """The commands; what a usage error quotes of the command line gives the terminal no orders."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """As usual, with such messages."""
+        with _visible_errors():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """As usual, with such messages."""
+        with _visible_errors():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _visible_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = visible(message)  # type: ignore[attr-defined] # an error of click
+        raise
+
 
 app = typer.Typer(
     name="auth-worker",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from auth_worker.cli.console import FAILED, USAGE, fail
 from auth_worker.errors import AuthWorkerError
 from auth_worker.service import WorkerService
+from auth_worker.terminal_text import visible_lines
 
 FORM = "APP must be package.module:service, such as myapp.worker:service"
 
@@ -81,7 +82,7 @@ def _module(name: str) -> ModuleType:
 def _fail_with_trace(what: str, error: BaseException) -> NoReturn:
     """Show where in the user's code ``error`` was raised, and exit."""
     for line in traceback.format_exception(error.with_traceback(_of_the_user(error.__traceback__))):
-        sys.stderr.write(line)
+        sys.stderr.write(visible_lines(line))
     fail(f"{what}: {type(error).__name__}: {error}", FAILED)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import filter_flags, flags, operator
-from auth_worker.cli.console import USAGE, fail
+from auth_worker.cli.console import USAGE, echo, fail
 from auth_worker.cli.job_flags import duration_ms
 from auth_worker.cli.jobs import ORDER
 from auth_worker.cli.operator import Verb
@@ -126,7 +126,7 @@ def change(
         if as_json:
             operator.print_json([found])
         else:
-            typer.echo(f"{job_id} is {found.state}, priority {found.priority}")
+            echo(f"{job_id} is {found.state}, priority {found.priority}")
 
     operator.operate(context.params, work)
 

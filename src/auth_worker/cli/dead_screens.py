@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from auth_worker.admin.models import LetterDetail, LetterPage
-from auth_worker.cli.tables import ago, console, moment, notes, pairs, pretty, table, text
+from auth_worker.cli.console import text, text_lines
+from auth_worker.cli.tables import ago, console, moment, notes, pairs, pretty, table
 
 
 def show_pages(pages: list[LetterPage]) -> None:
@@ -46,8 +47,8 @@ def show_letter_screen(letter: LetterDetail) -> None:
         )
     )
     screen.print(f"\n[bold]data[/]{'' if letter.revealed else ' [dim](its shape: --reveal shows it)[/]'}")
-    screen.print(text(pretty(letter.data)))
+    screen.print(text_lines(pretty(letter.data)))
     if letter.opts:
-        screen.print(f"\n[bold]options[/]\n{text(pretty(letter.opts))}")
+        screen.print(f"\n[bold]options[/]\n{text_lines(pretty(letter.opts))}")
     if letter.stacktrace:
-        screen.print(f"\n[bold]stack trace[/]\n{text(letter.stacktrace[-1])}")
+        screen.print(f"\n[bold]stack trace[/]\n{text_lines(letter.stacktrace[-1])}")

@@ -11,8 +11,8 @@ from auth_worker.admin.operations import Operations
 from auth_worker.broker.address import Address
 from auth_worker.broker.permissions import acl_rule, sentinel_acl_rule
 from auth_worker.cli import flags, operator
-from auth_worker.cli.console import CLEAN
-from auth_worker.cli.tables import console, notes, table, text
+from auth_worker.cli.console import CLEAN, text
+from auth_worker.cli.tables import console, notes, table
 from auth_worker.config import Settings
 
 LEVELS = {"ok": "[green]ok[/]", "warn": "[yellow]WARN[/]", "fail": "[bold red]FAIL[/]"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from auth_worker.admin.models import JobDetail
-from auth_worker.cli.tables import ago, console, duration, moment, pairs, pretty, size, styled_state, text
+from auth_worker.cli.console import text, text_lines
+from auth_worker.cli.tables import ago, console, duration, moment, pairs, pretty, size, styled_state
 
 SHAPE = " [dim](its shape: --reveal shows it)[/]"
 
@@ -13,17 +14,17 @@ def show_job(job: JobDetail) -> None:
     screen = console()
     screen.print(pairs({**_header(job), **_relations(job)}))
     hint = "" if job.revealed else SHAPE
-    screen.print(f"\n[bold]data[/] {size(job.data_bytes)}{hint}\n{text(pretty(job.data))}")
+    screen.print(f"\n[bold]data[/] {size(job.data_bytes)}{hint}\n{text_lines(pretty(job.data))}")
     if job.state == "completed":
-        screen.print(f"\n[bold]result[/]{hint}\n{text(pretty(job.return_value))}")
+        screen.print(f"\n[bold]result[/]{hint}\n{text_lines(pretty(job.return_value))}")
     if job.opts:
-        screen.print(f"\n[bold]options[/]\n{text(pretty(job.opts))}")
+        screen.print(f"\n[bold]options[/]\n{text_lines(pretty(job.opts))}")
     if job.logs:
         left = job.log_count - len(job.logs)
         screen.print(f"\n[bold]log[/]{f' [dim]({left} lines before: --logs)[/]' if left > 0 else ''}")
-        screen.print(text("\n".join(job.logs)))
+        screen.print("\n".join(map(text, job.logs)))
     if job.stacktrace:
-        screen.print(f"\n[bold]stack trace[/] of attempt {job.attempts_made}\n{text(job.stacktrace[-1])}")
+        screen.print(f"\n[bold]stack trace[/] of attempt {job.attempts_made}\n{text_lines(job.stacktrace[-1])}")
 
 
 def _header(job: JobDetail) -> dict[str, str]:
@@ -42,7 +43,7 @@ def _header(job: JobDetail) -> dict[str, str]:
         "locked by": f"{text(job.lock_owner)} for {duration(job.lock_ms)}" if job.lock_owner else "",
         "failed": f"[red]{text(job.failed_reason)}[/]" if job.failed_reason else "",
         "sentence": text(job.deferred_failure or ""),
-        "progress": text(pretty(job.progress)) if job.progress not in (None, 0) else "",
+        "progress": text_lines(pretty(job.progress)) if job.progress not in (None, 0) else "",
     }
 
 

@@ -9,8 +9,9 @@ import typer
 from auth_worker.admin.models import JobPage
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import filter_flags, flags, operator
+from auth_worker.cli.console import text
 from auth_worker.cli.job_screen import show_job
-from auth_worker.cli.tables import ago, console, count, duration, notes, size, styled_state, table, text
+from auth_worker.cli.tables import ago, console, count, duration, notes, size, styled_state, table
 
 ORDER = ("failed", "active", "wait", "prioritized", "paused", "delayed", "waiting-children", "completed")
 """States in the order of interest."""

@@ -12,8 +12,9 @@ from typing import Any, BinaryIO, cast
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from auth_worker.cli.console import err
+from auth_worker.cli.console import err, text
 from auth_worker.cli.loop import new_runner
+from auth_worker.encoded_text import without_mark
 from auth_worker.errors import AuthWorkerError, ConfigurationError
 from auth_worker.names import check_job_id
 from auth_worker.options import decode_json
@@ -46,7 +47,7 @@ def add_lines(
             file.seek(0)
         runner = stack.enter_context(new_runner())
         progress = stack.enter_context(_progress())
-        bar = progress.add_task(queue.name, total=size, added=0)
+        bar = progress.add_task(text(queue.name), total=size, added=0)
         try:
             for entries, read in _blocks(file, default_name):
                 on_added(entries, runner.run(queue.add_bulk(entries)))
@@ -79,9 +80,18 @@ def _blocks(file: BinaryIO, default_name: str | None) -> Iterator[Block]:
     number, rest = 0, b""
     while block := file.read1(BLOCK_BYTES):  # type: ignore[attr-defined]
         *lines, rest = (rest + block).split(b"\n")
+        if lines and not number:
+            lines[0] = _first(lines[0])
         yield _entries(lines, number, default_name), len(block)
         number += len(lines)
-    yield _entries([rest], number, default_name), 0
+    yield _entries([rest if number else _first(rest)], number, default_name), 0
+
+
+def _first(line: bytes) -> bytes:
+    try:
+        return without_mark(line)
+    except ValueError as error:
+        raise ConfigurationError(f"line 1: {error}") from error
 
 
 def _entries(lines: list[bytes], number: int, default_name: str | None) -> list[Entry]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
-import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -20,15 +19,16 @@ from auth_worker.admin.models import BulkStep, Change, QueueOverview
 from auth_worker.admin.operations import Operations, open_operations
 from auth_worker.cli import flags
 from auth_worker.cli.completion import complete_queue
-from auth_worker.cli.console import CLEAN, FAILED, INTERRUPTED, USAGE, fail
+from auth_worker.cli.console import CLEAN, FAILED, INTERRUPTED, USAGE, fail, text
 from auth_worker.cli.job_flags import duration_ms
 from auth_worker.cli.loop import interruptible, run_async
-from auth_worker.cli.tables import notes, text
+from auth_worker.cli.tables import notes
 from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
 from auth_worker.logs import open_log
 from auth_worker.messages import WORKER_MESSAGES
 from auth_worker.names import check_queue_name
+from auth_worker.terminal_text import ascii_json, visible
 
 UNHEALTHY = 3
 """Exit code of a command that finds what must be mended."""
@@ -102,7 +102,7 @@ def print_json(values: Iterable[BaseModel | Mapping[str, Any]]) -> None:
     """Write each value to stdout as a line of JSON."""
     for value in values:
         shown = value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value
-        sys.stdout.write(json.dumps(shown, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(ascii_json(shown) + "\n")
     sys.stdout.flush()
 
 
@@ -126,7 +126,7 @@ def _confirm(parameters: Mapping[str, Any], question: str) -> None:
         return
     if sys.stdin is None or not sys.stdin.isatty():
         fail(f"{question} Give --yes to do it without a question.", USAGE)
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(visible(question), err=True):
         notes().print("Nothing was done.")
         raise typer.Exit(FAILED)
 

@@ -13,7 +13,8 @@ from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import flags, operator
 from auth_worker.cli.completion import complete_queue
-from auth_worker.cli.tables import console, count, duration, notes, table, text
+from auth_worker.cli.console import echo, text
+from auth_worker.cli.tables import console, count, duration, notes, table
 
 Queues = Annotated[
     list[str] | None,
@@ -213,8 +214,8 @@ def _set_paused(context: typer.Context, queue: str, paused: bool) -> None:
         if context.params["as_json"]:
             operator.print_json([found])
         else:
-            typer.echo(f"{queue} {'paused' if paused else 'resumed'}: {found.waiting} waiting, ", nl=False)
-            typer.echo(f"{found.counts['active']} active")
+            done = "paused" if paused else "resumed"
+            echo(f"{queue} {done}: {found.waiting} waiting, {found.counts['active']} active")
 
     operator.operate(context.params, work)
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from auth_worker.cli import flags
 from auth_worker.cli.application import load, service_of
-from auth_worker.cli.console import USAGE, err, fail, say_error
+from auth_worker.cli.console import USAGE, err, fail, say_error, text
 from auth_worker.cli.loop import run_contained
 from auth_worker.cli.processes import run_processes
 from auth_worker.cli.reporting import start_reporting
@@ -140,7 +139,7 @@ def _introduce(settings: Settings) -> None:
         return
     broker = f"the embedded broker in {settings.state_dir.absolute()}" if settings.redis_url is None else "Redis"
     mails = f"the mail server {settings.smtp_host}" if settings.smtp_host else f"the folder {_outbox(settings)}"
-    console.print(f"[bold]auth-worker {__version__}[/]  jobs from {escape(broker)}, e-mails to {escape(mails)}")
+    console.print(f"[bold]auth-worker {__version__}[/]  jobs from {text(broker)}, e-mails to {text(mails)}")
 
 
 def _outbox(settings: Settings) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated, Any, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -12,10 +13,11 @@ import typer
 from prometheus_client.parser import text_string_to_metric_families
 
 from auth_worker.cli import flags, operator
-from auth_worker.cli.console import CLEAN, FAILED, USAGE, fail
-from auth_worker.cli.tables import console, count, duration, notes, table, text
+from auth_worker.cli.console import CLEAN, FAILED, USAGE, fail, text
+from auth_worker.cli.tables import console, count, duration, notes, table
 from auth_worker.config import Settings
 from auth_worker.redaction import redact
+from auth_worker.terminal_text import visible_lines
 
 PATIENCE_S = 5.0
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - asked, not bound
@@ -89,7 +91,7 @@ def metrics(
         fail(f"the service answers {answer.status} to /metrics", FAILED)
     page = answer.body.decode(errors="replace")
     if raw:
-        typer.echo(page, nl=False)
+        typer.echo(visible_lines(page) if sys.stdout.isatty() else page, nl=False)
         return
     samples = _samples(page)
     if as_json:

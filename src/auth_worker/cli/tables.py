@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from auth_worker.cli.console import text
 
 NOTHING = "-"
 WIDE = 1000
 """The width where there is no terminal to fit into; a table takes what it needs."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 STATE_STYLES = {
     "wait": "white",
     "active": "blue",
@@ -51,17 +50,9 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
     return made
 
 
-def text(value: object) -> str:
-    """``value`` with nothing in it that could be taken for markup, or by a terminal for an order.
-
-    Whoever may add a job chooses its id, name and errors; line ends and tabs stay.
-    """
-    return escape(_CONTROL.sub(lambda match: ascii(match.group())[1:-1], str(value)))
-
-
 def styled_state(state: str) -> str:
     """A state in its colour."""
-    return f"[{STATE_STYLES.get(state, 'white')}]{state}[/]"
+    return f"[{STATE_STYLES.get(state, 'white')}]{text(state)}[/]"
 
 
 def count(number: int | None, style: str = "") -> str:

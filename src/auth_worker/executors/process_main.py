@@ -30,6 +30,7 @@ from auth_worker.logs import drain_streams, repeat_setup
 from auth_worker.main_reimport import GUARD, loading_consumer
 from auth_worker.options import JobOptions
 from auth_worker.run import Run, current_run
+from auth_worker.terminal_text import visible_lines
 from auth_worker.validation_errors import is_about
 from auth_worker.worker_config import WORKER_CONFIG
 
@@ -109,7 +110,7 @@ def load(setup: Setup) -> Callable[[Job], Any] | Unfit:
             consumer: Callable[[Job], Any] = pickle.loads(setup.consumer)  # noqa: S301 - from the service
         except BaseException as error:
             trace = "".join(traceback.format_exception(error))
-            sys.stderr.write(trace)
+            sys.stderr.write(visible_lines(trace))
             return Unfit(
                 f"the worker process cannot import {setup.name}: {type(error).__name__}: {error}; define it above "
                 f"what runs the service, or {GUARD}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import structlog
 
 from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
-from auth_worker.logs.processors import add_job_context, redact_own_fields
+from auth_worker.logs.processors import add_job_context, redact_own_fields, visible_fields
 from auth_worker.logs.sink import LineSink, sink_of
 
 
@@ -73,7 +74,10 @@ def level_number(name: str) -> int:
 
 def renderer(console: bool) -> Any:
     """The processor that makes a line of an event's fields."""
-    return structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    if not console:
+        return structlog.processors.JSONRenderer(serializer=_json)
+    render = structlog.dev.ConsoleRenderer()
+    return lambda logger, method, fields: render(logger, method, visible_fields(fields))
 
 
 class _SinkLogger:
@@ -86,6 +90,10 @@ class _SinkLogger:
         self._write(message + "\n")
 
     log = debug = info = warning = error = critical = exception = msg
+
+
+def _json(fields: Any, default: Callable[[Any], Any]) -> str:
+    return json.dumps(fields, default=default).replace("\x7f", "\\u007f")
 
 
 def _own(sink: LineSink, console: bool, level: int, context: Sequence[Any] = ()) -> Log:

@@ -18,6 +18,7 @@ from structlog.types import EventDict
 from auth_worker.error_text import error_trace
 from auth_worker.redaction import masked_field
 from auth_worker.run import current_run
+from auth_worker.terminal_text import visible, visible_lines
 
 NAMES = frozenset(
     (
@@ -89,6 +90,28 @@ def redact_fields(logger: Any, method: str, fields: EventDict) -> EventDict:
 def redact_own_fields(logger: Any, method: str, fields: EventDict) -> EventDict:
     """``redact_fields`` for the service's own lines: ``NAMES`` stay, and so does a masked stack trace."""
     return _masked(fields, OWN)
+
+
+class _Shown:
+    """A value of a field as it is shown: the console renderer writes the ``repr`` of what is no text."""
+
+    def __init__(self, value: Any) -> None:
+        plain = isinstance(value, str) and not set(value) & set(" \t=\r\n\"'")
+        self._text = visible(value if plain else repr(value))
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def visible_fields(fields: EventDict) -> EventDict:
+    """The fields of a line for the console: nothing in them gives the terminal an order, or forges a line."""
+    return {visible(name): _visible_value(name, value) for name, value in fields.items()}
+
+
+def _visible_value(name: str, value: Any) -> Any:
+    if name in ("exception", "stack"):
+        return visible_lines(value)
+    return visible(value) if name in ("event", "level", "logger", "logger_name", "timestamp") else _Shown(value)
 
 
 def _masked(fields: EventDict, spared: AbstractSet[str]) -> EventDict:

@@ -7,7 +7,7 @@ it. A problem of one kind is told once a second at most, with the number left ou
 from __future__ import annotations
 
 import itertools
-import json
+import json.encoder
 import logging
 import time
 from collections.abc import Callable
@@ -35,6 +35,7 @@ from auth_worker.events import (
 from auth_worker.logs import LineSink, Log, set_queue_level
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 from auth_worker.redaction import redact
+from auth_worker.terminal_text import ascii_json
 
 _quote = json.encoder.encode_basestring_ascii
 CALM_S = 1.0
@@ -74,7 +75,7 @@ class JobLines:
         if head is None:
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
-            head = f'{{"queue": {json.dumps(kind[0])}, "job_name": {json.dumps(kind[1])}, {self._sample}'
+            head = f'{{"queue": {ascii_json(kind[0])}, "job_name": {ascii_json(kind[1])}, {self._sample}'
             self._heads[kind] = head
         now = int(time.time() * 1000)
         if now != self._millisecond:

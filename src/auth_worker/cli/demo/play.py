@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from auth_worker.cli.console import CLEAN, FAILED
+from auth_worker.cli.console import CLEAN, FAILED, text
 from auth_worker.cli.demo import report
 from auth_worker.cli.demo.checks import checks
 from auth_worker.cli.demo.jobs import FLAKY, GOOD, Plan, job_data, make_plan
@@ -47,7 +46,7 @@ async def play(console: Console, *, serve: bool = False) -> int:
         if code == CLEAN:
             shutil.rmtree(folder, ignore_errors=True)
         else:
-            console.print(f"The log and the broker's data are kept in {escape(str(folder))}")
+            console.print(f"The log and the broker's data are kept in {text(str(folder))}")
     return code
 
 
@@ -123,11 +122,11 @@ async def _serve(folder: Path, console: Console, mail: DemoMailServer) -> None:
     )
 
     def arrived(delivery: Delivery) -> None:
-        console.print(f"{time.strftime('%H:%M:%S')}  {delivery.recipient}  {delivery.subject}", markup=False)
+        console.print(f"{time.strftime('%H:%M:%S')}  {text(delivery.recipient)}  {text(delivery.subject)}")
 
     mail.on_delivery = arrived
     await asyncio.Event().wait()
 
 
 def _tell(console: Console, what: str, detail: str) -> None:
-    console.print(f"{report.GOOD} {what:12}[dim]{escape(detail)}[/]")
+    console.print(f"{report.GOOD} {what:12}[dim]{text(detail)}[/]")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from auth_worker.cli.console import text
 from auth_worker.cli.demo.checks import DEAD, DELIVERED, Check
 from auth_worker.cli.demo.mail_server import Delivery
 from auth_worker.cli.demo.story import Ending
@@ -48,7 +48,7 @@ def _by_subject(deliveries: list[Delivery]) -> Table:
     table.add_column("Mails", justify="right", style="green")
     counts = Counter(delivery.subject for delivery in deliveries)
     for subject, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(escape(subject), str(count))
+        table.add_row(text(subject), str(count))
     return table
 
 
@@ -57,7 +57,7 @@ def _by_domain(deliveries: list[Delivery]) -> Table:
     table.add_column("To", no_wrap=True)
     table.add_column("Mails", justify="right", style="green")
     for domain, count in sorted(Counter(delivery.domain for delivery in deliveries).items()):
-        table.add_row(escape(domain), str(count))
+        table.add_row(text(domain), str(count))
     table.add_section()
     table.add_row("[bold]all[/]", f"[bold]{len(deliveries)}[/]")
     table.add_row("twice", str(len(deliveries) - len({delivery.message_id for delivery in deliveries})))
@@ -71,9 +71,9 @@ def _dead_letters(letters: list[Letter]) -> Table:
     table.add_column("In detail", overflow="fold")
     for letter in reversed(letters):
         table.add_row(
-            f"[red]{escape(letter.data['reasonClass'])}[/]\n[dim]{escape(letter.name)}[/]",
+            f"[red]{text(letter.data['reasonClass'])}[/]\n[dim]{text(letter.name)}[/]",
             str(letter.data["attemptsMade"]),
-            escape(letter.data["failedReason"]),
+            text(letter.data["failedReason"]),
         )
     return table
 
@@ -118,7 +118,7 @@ def _metrics(metrics: Metrics, took_s: float) -> Table:
 
 
 def _state(good: bool, if_good: str, if_bad: str) -> str:
-    return f"[green]{if_good}[/]" if good else f"[bold red]{escape(if_bad)}[/]"
+    return f"[green]{if_good}[/]" if good else f"[bold red]{text(if_bad)}[/]"
 
 
 def _table(title: str) -> Table:

@@ -1,0 +1,78 @@
+r"""Texts that others wrote, made fit for a terminal: every character that could steer it or hide is made visible.
+
+Whoever may add a job chooses its id, name, data and errors. Control characters (C0, DEL, C1) order a terminal
+about, line separators forge rows, bidirectional marks reorder what is read, and invisible characters make two
+names look alike. Each becomes its escape, as Python writes it: ``\x1b``, ``\u202e``. Letters of all languages
+and emoji stay as they are. Source: general categories and default-ignorable characters of the Unicode Standard.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BLANKS = frozenset("\u00a0\u202f\u3000")
+"""Blanks of ordinary writing: French and Japanese."""
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Characters that are no format characters to Unicode, and yet show nothing."""
+_JOINER = "\u200d"
+_EMOJI_SELECTORS = frozenset("\ufe0e\ufe0f")
+_SELECTORS = re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+MOST_MARKS = 4
+"""How many combining marks one letter may bear; no language needs more, and more cover other lines."""
+
+
+def visible(value: object) -> str:
+    """``value`` as text on one line, with everything but ordinary characters escaped."""
+    text = str(value)
+    if text.isascii():
+        return _CONTROL.sub(_escape_match, text)
+    shown: list[str] = []
+    marks = MOST_MARKS  # nothing to combine with yet
+    for index, character in enumerate(text):
+        if unicodedata.category(character) in ("Mn", "Me"):
+            marks += 1
+        else:
+            marks = 0 if character.isprintable() and character != " " else MOST_MARKS
+        ordinary = marks <= MOST_MARKS and _is_ordinary(text, index)
+        shown.append(character if ordinary else _escape(character))
+    return "".join(shown)
+
+
+def visible_lines(value: object) -> str:
+    """As ``visible``, but for text of several lines, such as a stack trace: line feeds and tabs stay."""
+    lines = str(value).replace("\r\n", "\n").split("\n")
+    return "\n".join("\t".join(map(visible, line.split("\t"))) for line in lines)
+
+
+def ascii_json(value: Any) -> str:
+    """``value`` as JSON on one line of printable ASCII; what JSON does not know is written as its text."""
+    return json.dumps(value, default=str).replace("\x7f", "\\u007f")
+
+
+def _is_ordinary(text: str, index: int) -> bool:
+    character = text[index]
+    if character == _JOINER:
+        return _is_emoji(text[:index].rstrip("\ufe0f")[-1:]) and _is_emoji(text[index + 1 : index + 2])
+    if character in _EMOJI_SELECTORS:
+        before = text[index - 1 : index]
+        return _is_emoji(before) or (before in "#*0123456789" and text[index + 1 : index + 2] == "\u20e3")
+    if _SELECTORS.match(character) or character in _INVISIBLE:
+        return False
+    return character.isprintable() or character in _BLANKS
+
+
+def _is_emoji(character: str) -> bool:
+    """Whether it may be a part of an emoji: a symbol, or a skin tone."""
+    return character not in ("", "\u2800") and unicodedata.category(character) in ("So", "Sk", "Sm")
+
+
+def _escape(character: str) -> str:
+    return ascii(character)[1:-1]
+
+
+def _escape_match(match: re.Match[str]) -> str:
+    return _escape(match[0])
