@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from auth_worker.config_errors import configuration_error
+from auth_worker.encoded_text import decode_utf8
 from auth_worker.environment import config_file, is_service_link, refuse_unknown_environment
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import PREFIX
@@ -129,6 +130,13 @@ class _Environment(EnvSettingsSource):
         return super().__call__()
 
 
+class _TomlFile(TomlConfigSettingsSource):
+    """The file, which an editor may have begun with a byte order mark."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return tomllib.loads(decode_utf8(file_path.read_bytes()))
+
+
 class Settings(BaseSettings):
     """What an operator sets: flags > environment ``AUTH_WORKER_*`` > ``auth-worker.toml`` > defaults.
 
@@ -197,7 +205,7 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 f"settings: {config_file()} cannot be read as TOML {where}".rstrip()
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise ConfigurationError(f"settings: {config_file()} cannot be read as TOML: {reason}") from None
 
@@ -245,4 +253,4 @@ class Settings(BaseSettings):
         file = config_file()
         if os.environ.get("AUTH_WORKER_CONFIG") and not file.is_file():
             raise ConfigurationError(f"environment: AUTH_WORKER_CONFIG names {file}, and there is no such file")
-        return init_settings, _Environment(settings_cls), TomlConfigSettingsSource(settings_cls, file)
+        return init_settings, _Environment(settings_cls), _TomlFile(settings_cls, file)

@@ -33,3 +33,21 @@ def test_the_names_of_queues_are_offered(folder: Path, redis_url: str, command: 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:{}", "no url at all"])
 def test_without_a_redis_nothing_is_offered_and_nothing_said(folder: Path, url: str) -> None:
     assert completed(folder, "auth-worker pause m", redis_url=url.format(free_port())) == []
+
+
+def test_a_name_that_a_shell_could_run_is_not_offered(folder: Path, redis_url: str) -> None:
+    hostile = (
+        "mail$(touch x)",
+        "mail`id`",
+        "mail;id",
+        "mail|id",
+        "mail x",
+        "mail'",
+        'mail"',
+        "mail&",
+        "mail*",
+        "mail~",
+    )
+    for queue in (*hostile, "mail.Queue-1"):
+        assert run_program(folder, "add", queue, "job", "--redis", redis_url).returncode == 0
+    assert completed(folder, "auth-worker pause mail", redis_url=redis_url) == ["mail.Queue-1"]

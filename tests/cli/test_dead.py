@@ -50,7 +50,7 @@ def test_filters_say_which(run: Run, redis_url: str) -> None:
         (["--reason", "unrecoverable"], 3),
         (["--reason", "stalled"], 0),
         (["--from", QUEUE], 3),
-        (["--from", "other"], 0),
+        (["--from", DEAD], 0),
         (["--older", "1h"], 0),
         (["--queue", DEAD], 3),
     ):
@@ -166,3 +166,11 @@ def test_at_a_terminal_it_asks(folder: Path, redis_url: str, client: redis.Redis
 def test_without_a_redis_the_embedded_broker_answers(folder: Path) -> None:
     done = run_program(folder, "dead", "list", state_dir="state")
     assert (done.returncode, done.stderr) == (0, "No dead letters.\n")
+
+
+@pytest.mark.parametrize("command", ["list", "redrive", "purge"])
+def test_letters_of_a_queue_there_is_not_are_an_error(run: Run, redis_url: str, command: str) -> None:
+    die(redis_url, 1)
+    code, _, said = run("dead", command, "--from", QUEUE[:-1])
+    assert code == 1
+    assert f"did you mean {QUEUE}?" in said

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from auth_worker.admin.errors import NotFoundError
+from auth_worker.admin.errors import NotFoundError, nearest
 from auth_worker.admin.masking import masked, masked_lines, shape, whole
 from auth_worker.admin.models import Children, JobDetail, JobLogs, JobPage, JobRow
 from auth_worker.admin.search import ALL, JobFilter
@@ -144,6 +144,7 @@ class JobReading:
             known = ", ".join(names[:10]) if names else "none"
             raise NotFoundError(
                 f"there is no queue {queue!r} under the prefix {self._prefix!r}; there are: {known}"
+                f"{nearest(queue, names)}"
             )
 
     async def logs(self, queue: str, job_id: str, limit: int = 1000, *, reveal: bool = False) -> JobLogs:
@@ -193,7 +194,7 @@ def checked_state(state: str) -> str:
     """BullMQ's name of a state. Raises ``ConfigurationError`` naming those there are."""
     name = ALIASES.get(state, state)
     if name not in STATES:
-        raise ConfigurationError(f"{state!r} is no state: there are {', '.join(STATES)}")
+        raise ConfigurationError(f"{state!r} is no state: there are {', '.join(STATES)}{nearest(state, STATES)}")
     return name
 
 

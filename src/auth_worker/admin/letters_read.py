@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from auth_worker.admin.errors import NotFoundError
+from auth_worker.admin.errors import NotFoundError, nearest
 from auth_worker.admin.masking import masked, masked_lines, shape, whole
 from auth_worker.admin.models import LetterDetail, LetterPage, LetterRow
 from auth_worker.broker.dead_letters import DeadLetters
@@ -80,6 +80,21 @@ class LetterReading:
             origin = _unescaped(letter_id.decode(errors="replace").partition("@")[0])
             found[origin] = found.get(origin, 0) + 1
         return found
+
+    async def check_origin(self, queue: str | None) -> None:
+        """Raise ``NotFoundError`` unless there is such a queue, or a letter from it. And ``BrokerError``."""
+        if queue is None:
+            return
+        names, _ = await find_queues(self._link, self._prefix)
+        if queue in names:
+            return
+        found = await asyncio.gather(*(self.origins(name) for name in await self.queues(names)))
+        known = {*names, *(origin for origins in found for origin in origins)}
+        if queue not in known:
+            raise NotFoundError(
+                f"there is no queue {queue!r} under the prefix {self._prefix!r}, and no letter from one"
+                f"{nearest(queue, known)}"
+            )
 
     async def page(self, queue: str, wanted: LetterFilter = EVERY, offset: int = 0, limit: int = 50) -> LetterPage:
         """``limit`` letters that are meant, from ``offset`` on, the newest first.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from auth_worker.report import Report
 
 ROOTS = {"data": b"data", "opts": b"opts", "returnvalue": b"returnvalue"}
 _MISSING = object()
+_INDEX, _STAMP = re.compile(r"[0-9]{1,9}"), re.compile(r"[0-9]{1,18}")
 
 
 class Condition(Report):
@@ -40,7 +42,7 @@ class Condition(Report):
         for part in self.path:
             if isinstance(value, dict):
                 value = value.get(part, _MISSING)
-            elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            elif isinstance(value, list) and _INDEX.fullmatch(part) and int(part) < len(value):
                 value = value[int(part)]
             else:
                 return False
@@ -90,7 +92,7 @@ class JobFilter(Report):
             return False
         if self.older_than is not None:
             stamp = _text(raw, b"finishedOn") or _text(raw, b"timestamp")
-            if not stamp.isdigit() or int(stamp) >= now_ms - self.older_than * 1000:
+            if not _STAMP.fullmatch(stamp) or int(stamp) >= now_ms - self.older_than * 1000:
                 return False
         if not self.where:
             return True

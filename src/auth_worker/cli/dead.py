@@ -51,7 +51,7 @@ Every = Annotated[bool, typer.Option("--all", help="All of them.", rich_help_pan
 
 def rate_of(given: str) -> float:
     """Read ``50``, ``50/s``, ``600/m`` as so many a second. Raises ``typer.BadParameter``."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/([smh]))?", given.strip())
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(?:/([smh]))?", given.strip())
     if found is None or not float(found[1]):
         raise typer.BadParameter(f"{given!r} is not a rate such as 50/s or 600/m")
     return float(found[1]) / {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
@@ -89,7 +89,7 @@ def list_letters(
     parameters = context.params
 
     async def work(operations: Operations) -> None:
-        await _check(operations, holder)
+        await _check(operations, holder, context.params.get("origin"))
         wanted = _filter_of(parameters)
         holders = [holder] if holder else list(await operations.dead.queues())
         pages = [await operations.dead.page(name, wanted, limit=limit) for name in holders]
@@ -124,7 +124,7 @@ def show_letter(
     """
 
     async def work(operations: Operations) -> None:
-        await _check(operations, holder)
+        await _check(operations, holder, context.params.get("origin"))
         name = holder or await operations.dead.find(letter)
         found = await operations.dead.show(name, letter, reveal=reveal)
         if as_json:
@@ -193,9 +193,10 @@ def purge(
     operator.operate(context.params, lambda operations: _act(operations, context.params, operator.PURGE))
 
 
-async def _check(operations: Operations, holder: str | None) -> None:
+async def _check(operations: Operations, holder: str | None, origin: str | None = None) -> None:
     if holder is not None:
         await operations.jobs.check_queue(holder)
+    await operations.dead.check_origin(origin)
 
 
 def _filter_of(parameters: Mapping[str, Any]) -> LetterFilter:
@@ -210,7 +211,7 @@ def _filter_of(parameters: Mapping[str, Any]) -> LetterFilter:
 
 
 async def _act(operations: Operations, parameters: Mapping[str, Any], verb: Verb) -> int:
-    await _check(operations, parameters["holder"])
+    await _check(operations, parameters["holder"], parameters.get("origin"))
     chosen = (await _chosen(operations, parameters)).items()
     total = sum(len(ids) for _, ids in chosen)
     if verb is operator.PURGE:

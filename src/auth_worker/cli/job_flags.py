@@ -13,12 +13,15 @@ import typer
 from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import USAGE, fail
 from auth_worker.cli.flags import BROKER
+from auth_worker.encoded_text import decode_utf8
 from auth_worker.options import decode_json
 from auth_worker.queue import JobOptions
 
 TIMES, TRACES, FLOWS = "When and how often", "What stays", "Flows and traces"
 UNITS_MS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)")
+_DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d|)")
+LONGEST_MS = 2**53 - 1
+"""The largest number that JSON carries everywhere."""
 
 
 def duration_ms(text: str) -> int:
@@ -26,7 +29,10 @@ def duration_ms(text: str) -> int:
     found = _DURATION.fullmatch(text.strip())
     if found is None:
         raise typer.BadParameter(f"{text!r} is not a duration such as 250ms, 10s, 5m, 2h or 1d")
-    return round(float(found[1]) * UNITS_MS[found[2]])
+    found_ms = round(float(found[1]) * UNITS_MS[found[2]])
+    if found_ms > LONGEST_MS:
+        raise typer.BadParameter(f"{text!r} is too long")
+    return found_ms
 
 
 def backoff_of(text: str) -> Any:
@@ -47,7 +53,7 @@ def backoff_of(text: str) -> Any:
 
 def retention_of(text: str) -> Any:
     """Read ``true``, ``false``, a count, an age such as ``24h``, or JSON as BullMQ has it."""
-    if text[:1] in "{tf-" or text.isdigit():
+    if text[:1] in "{tf-" or (text.isascii() and text.isdigit()):
         return json_of(text)
     return {"age": max(duration_ms(text) // 1000, 1)}
 
@@ -74,10 +80,10 @@ def data_of(argument: str | None) -> Any:
             where = "stdin"
             if sys.stdin is None:
                 fail("--data -: stdin is closed", USAGE)
-            text = sys.stdin.buffer.read().decode()
+            text = decode_utf8(sys.stdin.buffer.read())
         elif text.startswith("@"):
             where = text[1:]
-            text = Path(where).read_bytes().decode()
+            text = decode_utf8(Path(where).read_bytes())
         return decode_json(text)
     except OSError as error:
         fail(f"{where} cannot be read: {error.strerror}", USAGE)

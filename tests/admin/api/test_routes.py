@@ -70,6 +70,12 @@ async def test_a_letter_is_listed_shown_masked_and_redriven_once(api: Api) -> No
     assert (await api.get("/dead-letters")).json == [{"deadLetterQueue": DEAD, "letters": 1}]
     assert (await api.get(f"/dead-letters/{DEAD}", reason="unrecoverable")).json["letters"] == [letter]
     assert (await api.get(f"/dead-letters/{DEAD}", reason="stalled")).json["letters"] == []
+    answer = await api.get(f"/dead-letters/{DEAD}", **{"from": QUEUE[:-1]})
+    assert answer.status == 404
+    assert f"did you mean {QUEUE}?" in answer.json["reasons"][0]
+    for index in ("²", "9" * 20, "9" * 900):
+        answer = await api.get(f"/queues/{QUEUE}/jobs", state="failed", where=f"data.list.{index}=1")
+        assert (answer.status, answer.json["jobs"]) == (200, [])
     path = f"/dead-letters/{DEAD}/{letter['id']}"
     shown = await api.get(path)
     assert (shown.json["queue"], shown.json["data"]) == (QUEUE, {"n": "<number>", "secret": "<text of 14>"})

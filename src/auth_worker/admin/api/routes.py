@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from auth_worker.admin.access import CHANGE_HEADER
 from auth_worker.admin.api.background import BulkOperation
-from auth_worker.admin.api.bodies import AnyBulk, JobChange, NewJob
+from auth_worker.admin.api.bodies import AnyBulk, JobChange, LetterSelection, NewJob
 from auth_worker.admin.api.desk import WHO
 from auth_worker.admin.api.parameters import (
     JobPart,
@@ -192,6 +192,7 @@ async def list_letters(
     queue: KnownQueue, operations: TheOperations, wanted: Letters, offset: Offset = 0, limit: Limit = 50
 ) -> LetterPage:
     """The letters of a dead-letter queue, the newest first."""
+    await operations.dead.check_origin(wanted.queue)
     return await operations.dead.page(queue, wanted, offset, limit)
 
 
@@ -230,11 +231,12 @@ async def begin_bulk_operation(
 ) -> BulkOperation:
     """Retry, promote, remove, drain, clean, redrive or purge many, in small batches.
 
-    It goes on after the answer, where there is more to do than half a second's work; look at it again to see how
-    far it is.
+    It goes on after the answer, where it takes more than half a second; look at it again to see how far it is.
     """
     if asked.queue is not None:
         await operations.jobs.check_queue(asked.queue)
+    if isinstance(asked, LetterSelection):
+        await operations.dead.check_origin(asked.origin)
     begun = await desk.background.begin(
         asked.action, asked.queue, WHO.get(), asked.dry_run, lambda: steps_of(asked, operations)
     )

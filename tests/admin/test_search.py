@@ -1,0 +1,51 @@
+"""Conditions on a job's data hold or do not; nothing that is written in one is an error later."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth_worker.admin.search import Condition, JobFilter
+from auth_worker.cli.dead import rate_of
+from auth_worker.cli.job_flags import backoff_of, deduplication_of, duration_ms, json_of, retention_of
+from auth_worker.cli.operator import age_s
+from auth_worker.errors import ConfigurationError
+
+FIELDS = {"data": {"list": [1, 2], "a": {"b": "c"}}}
+PIECES = st.sampled_from(
+    ["²", "١٢", "9" * 20, "9" * 5000, "nan", "inf", "1e999", "1_000", "-1", "[" * 3000, "s", "."]
+)
+TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=4).map("".join))
+
+
+@pytest.mark.parametrize("index", ["²", "9" * 20, "9" * 5000, "١", "-1", "1_0", "+1"])
+def test_what_is_no_index_of_a_list_finds_nothing(index: str) -> None:
+    assert not Condition.of(f"data.list.{index}=1").holds(FIELDS)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=3), TEXTS)
+def test_a_condition_is_refused_or_answers(path: list[str], value: str) -> None:
+    with contextlib.suppress(ConfigurationError):
+        Condition.of(f"list.{'.'.join(path)}={value}").holds(FIELDS)
+
+
+@given(TEXTS)
+def test_an_age_is_compared_with_whatever_a_job_has_for_its_time(stamp: str) -> None:
+    raw = {b"timestamp": stamp.encode(errors="surrogatepass")}
+    JobFilter(older_than=1).matches(raw, 1e12)
+
+
+@pytest.mark.parametrize(
+    "parse",
+    [duration_ms, age_s, rate_of, backoff_of, retention_of, deduplication_of, json_of],
+    ids=lambda f: f.__name__,
+)
+@given(text=TEXTS)
+def test_what_a_flag_cannot_read_is_a_usage_error(parse: Callable[[str], object], text: str) -> None:
+    with contextlib.suppress(typer.BadParameter):
+        parse(text)
