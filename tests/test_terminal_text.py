@@ -92,3 +92,11 @@ def test_the_lines_of_other_loggers_carry_no_order() -> None:
     assert "PWNED" in said
     assert not {"\x07", "\x9b", "\u202e", "\u2028", "\r", "\x7f"} & set(said)
     assert "\x1b]0" not in said
+
+
+def test_the_text_of_an_error_forges_no_line_of_the_log() -> None:
+    said = renderer(True)(
+        None, "error", {"event": "x", "level": "error", "exception": "ValueError: a\nforged [info]"}
+    )
+    assert [line for line in said.splitlines()[1:] if not line.startswith("  ")] == []
+    assert "forged" in said

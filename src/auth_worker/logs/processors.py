@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import textwrap
 from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any
@@ -110,7 +111,7 @@ def visible_fields(fields: EventDict) -> EventDict:
 
 def _visible_value(name: str, value: Any) -> Any:
     if name in ("exception", "stack"):
-        return visible_lines(value)
+        return textwrap.indent(visible_lines(value), "  ")  # an error's text may have a line like one of the log
     return visible(value) if name in ("event", "level", "logger", "logger_name", "timestamp") else _Shown(value)
 
 
