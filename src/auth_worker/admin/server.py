@@ -70,7 +70,7 @@ def serve(subject: Subject, listener: socket.socket) -> None:
 
     async def run() -> None:
         api = Door(subject, work_loop)
-        behind_parent = listener.family == socket.AF_UNIX
+        behind_parent = listener.family == getattr(socket, "AF_UNIX", None)  # Windows has none
         server = QuietServer(build_app(subject, work_loop, api), report, believes_forwarded=behind_parent)
         try:
             await server.serve(sockets=[listener])

@@ -48,6 +48,9 @@ _MAX_LOG_BYTES = 1024 * 1024
 _QUOTED_LINES = 12
 
 call_in_child(FileLock.close_all)  # also those that no EmbeddedBroker holds yet
+NOT_HERE = (
+    "there is no embedded broker on this system (Linux and macOS only): name a Redis (AUTH_WORKER_REDIS_URL)"
+)
 
 
 class EmbeddedBroker:
@@ -105,6 +108,8 @@ class EmbeddedBroker:
         """
         with self._mutex:
             if not self.started:
+                if not keeper.CAN_LOCK:
+                    raise ConfigurationError(NOT_HERE)
                 try:
                     self._start()
                 except OSError as error:

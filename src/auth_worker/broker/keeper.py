@@ -21,7 +21,6 @@ This file is run as a script and imports the standard library only, which keeps 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -32,6 +31,13 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Self
+
+try:
+    import fcntl
+except ImportError:  # Windows: embedded.py refuses to start there
+    CAN_LOCK = False
+else:
+    CAN_LOCK = True
 
 TICK = 0.1
 """How often (s) the keeper looks at its users and its server."""

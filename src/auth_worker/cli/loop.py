@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -76,8 +77,9 @@ async def interruptible(coroutine: Coroutine[Any, Any, int], code: int) -> int:
         task.cancel()
 
     numbers = signals_to_handle()
-    for number in numbers:
-        loop.add_signal_handler(number, interrupt)
+    with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt in the runner
+        for number in numbers:
+            loop.add_signal_handler(number, interrupt)
     try:
         return await task
     except asyncio.CancelledError:
@@ -85,5 +87,6 @@ async def interruptible(coroutine: Coroutine[Any, Any, int], code: int) -> int:
             raise
         return code
     finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        with contextlib.suppress(NotImplementedError):
+            for number in numbers:
+                loop.remove_signal_handler(number)

@@ -190,7 +190,7 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name
-        return str(os.getuid())
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
 def _check_queue(name: str) -> None:
