@@ -36,11 +36,11 @@ def make_certificate(folder: Path, names: str = "IP:127.0.0.1,DNS:localhost") ->
     return certificate, key
 
 
-def a_mail() -> EmailMessage:
-    """A message to alice@example.com, made as the consumer makes it."""
+def a_mail(to: str = "alice@example.com") -> EmailMessage:
+    """A message, made as the consumer makes it."""
     return compose(
         sender=sender_from("Example <no-reply@example.org>"),
-        to="alice@example.com",
+        to=to,
         display_name="Alice",
         message_id="<0123456789abcdef@example.org>",
         content=RenderedEmail("Hello", "<p>Hello, Zoë</p>", ".\r\n.leading dot\nHello, Zoë\n"),

@@ -64,6 +64,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     ),
     (re.compile(r"(?i)\b(bearer|basic)\s{1,9}[A-Za-z0-9._~+/=-]+"), r"\1 ***"),
     (re.compile(r"(?<![\w.%+-])([\w.%+-])[\w.%+-]*@([\w.-]+\.[^\W\d_]{2,}|localhost)"), r"\1***@\2"),
+    (re.compile(r"\"(?:[^\"\\\n]|\\.){1,64}\"@([\w.-]+\.[^\W\d_]{2,}|localhost)"), r"***@\1"),
     (re.compile(r"\b[0-9a-fA-F]{24,}\b"), "***"),
     (re.compile(r"(?<![\w-])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{32,}(?![\w-])"), "***"),
     (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -190,3 +192,29 @@ def test_only_zeroes_are_cut_off_an_aof(tmp_path: Path, content: bytes, dropped:
     newest.write_bytes(content)
     assert keeper.drop_zeroed_tail(tmp_path) == dropped
     assert newest.read_bytes() == content[: len(content) - dropped]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_neither_keeper_nor_server_holds_secrets_of_the_environment_or_dumps_core(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTH_WORKER_SMTP_PASSWORD", "hunter2")
+    monkeypatch.setenv("DATABASE_URL", "postgres://ada:hunter2@db/x")
+    with EmbeddedBroker(state_dir):
+        found = [
+            process
+            for process in Path("/proc").glob("[0-9]*")
+            if os.fsencode(state_dir) in _read(process / "cmdline")
+        ]
+        assert len(found) == 2
+        for process in found:
+            assert b"hunter2" not in _read(process / "environ")
+            assert b"PATH=" in _read(process / "environ")
+            assert re.search(rb"Max core file size +0 +0 ", _read(process / "limits"))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

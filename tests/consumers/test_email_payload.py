@@ -78,6 +78,16 @@ async def test_an_unknown_type_is_named() -> None:
         await a_consumer(Post())(a_job({}, type_="sendSMS"))
 
 
+async def test_data_without_an_envelope_is_told_what_was_expected_and_what_came() -> None:
+    job = a_job({}, type_="x")
+    object.__setattr__(job, "data", {"email": "ada@example.org", "magicLink": "https://x.example/y", "ada@x": 1})
+    with pytest.raises(UnknownJobTypeError) as caught:
+        await a_consumer(Post())(job)
+    text = str(caught.value)
+    assert text.startswith('Unknown job type: expected {"type": "sendVerificationEmail" or ')
+    assert text.endswith('"data": {...}}, but the data is an object with the keys email, magicLink, ***')
+
+
 @pytest.mark.parametrize("type_", [None, 7, ["sendVerificationEmail"], {"a": "t0ps3cret"}, "x" * 5000, "a\nb"])
 async def test_a_type_that_is_no_name_is_refused_without_quoting_it(type_: Any) -> None:
     with pytest.raises(UnknownJobTypeError) as caught:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from auth_worker.email import EmailRefusedError, SmtpEmailService
+from auth_worker.email.masking import mask_address, mask_text
 from auth_worker.errors import ConfigurationError, EmailDispatchError, InvalidJobDataError
+from auth_worker.redaction import redact
 from mail_servers import (
     DROP,
     HANG,
@@ -216,7 +218,7 @@ async def test_a_second_recipient_is_refused_before_anything_is_sent(extra: str,
 
 async def test_an_address_no_server_should_see_is_refused_before_anything_is_sent(mail: EmailMessage) -> None:
     del mail["To"]
-    mail["To"] = '"alice bob"@example.com'
+    mail["To"] = "alice..bob@example.com"
     async with ScriptedServer() as server:
         service = plain(server.port)
         with pytest.raises(InvalidJobDataError, match="valid e-mail address"):
@@ -235,3 +237,18 @@ def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None
     (tmp_path / "broken.pem").write_text("not a certificate")
     with pytest.raises(ConfigurationError, match="smtp_ca_file"):
         SmtpEmailService("127.0.0.1", ca_file=tmp_path / "broken.pem")
+
+
+@pytest.mark.parametrize("address", ['"john doe"@example.com', '"a@b"@example.com', '"a\\\\\\"b"@example.com'])
+async def test_a_quoted_local_part_arrives_as_it_is(address: str) -> None:
+    mailbox = Mailbox()
+    mail = a_mail(to=address)
+    async with real_server(mailbox) as port:
+        service = plain(port)
+        await service.send(mail)
+        await service.close()
+    assert mailbox.envelopes[0].rcpt_tos == [address]
+    assert mailbox.messages[0]["To"].addresses[0].addr_spec == address
+    assert mask_address(address).endswith("***@example.com")
+    for masked in (mask_text(f"550 no {address} here"), redact(f"550 no {address} here")):
+        assert address[1:-14] not in masked

@@ -19,6 +19,7 @@ Works on Linux and macOS; importing it elsewhere raises ``ImportError``.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -41,6 +42,8 @@ from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 from auth_worker.forks import call_in_child, renew
 
 STARTUP_TIMEOUT = 30.0
+KEEPER_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""What the keeper and the server get of the environment: it outlives us, and secrets stand in the rest."""
 _POLL = 0.01
 _WATCH_INTERVAL = 1.0
 _WATCH_MAX_INTERVAL = 30.0
@@ -183,6 +186,7 @@ class EmbeddedBroker:
                     stdout=log,
                     stderr=log,
                     cwd=place.directory,
+                    env={name: os.environ[name] for name in KEEPER_ENVIRONMENT if name in os.environ},
                     pass_fds=(lock.fd,),
                     start_new_session=True,
                     timeout=30,

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -269,6 +270,7 @@ def main(arguments: list[str]) -> int:
         os._exit(0)
     os.set_inheritable(int(lock_fd), False)
     os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the data of jobs
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the user may have blocked signals in the thread it used
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -13,7 +14,8 @@ from auth_worker.errors import InvalidJobDataError, UnknownJobTypeError
 Model = TypeVar("Model", bound=BaseModel)
 Type = TypeVar("Type", bound=StrEnum)
 
-_LONGEST_TYPE = 100
+_LONGEST_TYPE, _MOST_KEYS = 100, 10
+_KEY = re.compile(r"[A-Za-z_][A-Za-z_-]{0,39}")
 
 _SENTENCES = {
     "missing": "is required",
@@ -42,7 +44,15 @@ def read_envelope(types: type[Type], data: Any) -> tuple[Type, Any]:
     for known in types:
         if given == known:
             return known, data.get("data")
-    raise UnknownJobTypeError(f"Unknown job type: {_shown(given)}")
+    if isinstance(given, str):
+        raise UnknownJobTypeError(f"Unknown job type: {_shown(given)}")
+    if "type" in data:
+        example = next(iter(types))
+        raise UnknownJobTypeError(f'Unknown job type: "type" is {_kind(given)}, not a text such as {example}')
+    known_types = " or ".join(f'"{known}"' for known in types)
+    raise UnknownJobTypeError(
+        f'Unknown job type: expected {{"type": {known_types}, "data": {{...}}}}, but {_came(data)}'
+    )
 
 
 def validated(model: type[Model], data: Any) -> Model:
@@ -68,8 +78,18 @@ def _sentence(problem: Mapping[str, Any]) -> str:
     return _SENTENCES.get(problem["type"], "is not valid").format_map(context)
 
 
-def _shown(given: Any) -> str:
-    """A type as it may stand in an error: a text that is none of ours, cut and printable; else what it is."""
-    if isinstance(given, str):
-        return "".join(char if char.isprintable() else "?" for char in given[:_LONGEST_TYPE])
-    return "None" if given is None else f"a value of type {type(given).__name__}"
+def _came(data: Mapping[Any, Any]) -> str:
+    """What came instead of an envelope: its keys, as far as they look like names of fields, and no value."""
+    keys = [key if isinstance(key, str) and _KEY.fullmatch(key) else "***" for key in list(data)[:_MOST_KEYS]]
+    if not keys:
+        return "the data is an empty object"
+    return f"the data is an object with the keys {', '.join(dict.fromkeys(keys))}"
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else f"a value of type {type(value).__name__}"
+
+
+def _shown(given: str) -> str:
+    """A type that is none of ours, as it may stand in an error: cut and printable."""
+    return "".join(char if char.isprintable() else "?" for char in given[:_LONGEST_TYPE])

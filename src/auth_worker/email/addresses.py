@@ -50,6 +50,7 @@ def recipient_address(value: str) -> str:
         valid = validate_email(
             f"{name}example" if end else value,
             check_deliverability=False,
+            allow_quoted_local=True,
             globally_deliverable=False,
             strict=True,
         )
@@ -100,4 +101,6 @@ def shown_name(name: str | None) -> str:
 def mailbox(display_name: str, address: str) -> Address:
     """A header's address, of parts that ``recipient_address`` has passed."""
     local, _, domain = address.rpartition("@")
+    if local.startswith('"'):
+        local = re.sub(r"\\(.)", r"\1", local[1:-1])  # ``Address`` quotes it again
     return Address(display_name=display_name, username=local, domain=domain)

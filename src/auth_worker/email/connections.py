@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiosmtplib
 
+from auth_worker.email.replies import is_about_connection
 from auth_worker.errors import EmailDispatchError
 from auth_worker.loops import discard_transport
 
@@ -110,7 +111,7 @@ class SmtpConnections:
 
     async def _reset(self, client: aiosmtplib.SMTP, refusal: aiosmtplib.SMTPResponseException) -> None:
         """Forget the refused mail; a connection that cannot even do that is not used again."""
-        if refusal.code < _LOWEST_CODE:
+        if refusal.code < _LOWEST_CODE or is_about_connection(refusal):
             client.close()
         try:
             if client.is_connected:

@@ -6,7 +6,7 @@ import re
 
 _LONGEST_REPLY = 300
 _LINK = re.compile(r"[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+", re.IGNORECASE)
-_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"'=@]+@[^\s<>()\[\],;:\"'=@]+")
+_ADDRESS = re.compile(r"\"(?:[^\"\\]|\\.)+\"@[^\s<>()\[\],;:\"'=@]+|[^\s<>()\[\],;:\"'=@]+@[^\s<>()\[\],;:\"'=@]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_\-+/=]{20,}")
 _CODE = re.compile(r"(?<![\w.])\d{4,10}(?![\w.]*\d)")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -15,7 +15,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 def mask_address(address: str) -> str:
     """``alice@example.org`` becomes ``a***@example.org``; what has no @ is hidden altogether."""
     local, at, domain = _UNPRINTABLE.sub("", address).rpartition("@")
-    return f"{local[:1]}***@{domain}" if at else "***"
+    return f"{local.lstrip(chr(34))[:1]}***@{domain}" if at else "***"
 
 
 def mask_text(text: str) -> str:

@@ -1,7 +1,7 @@
 """What a mail server's refusal means for a job: dead at once, or worth another attempt.
 
-A 5xx reply about the recipient or the message (RFC 5321, 4.2.1; RFC 3463) ends the job. One about our login,
-our address or our network does not: the operator mends it while the jobs wait for their next attempt.
+A 5xx reply about the recipient or the message ends the job. One about our login, our address, our quota or our
+network does not: the operator mends it while the jobs wait for their next attempt. ``refusals`` tells them apart.
 """
 
 from __future__ import annotations
@@ -13,17 +13,11 @@ import aiosmtplib
 
 from auth_worker.email.errors import EmailRefusedError
 from auth_worker.email.masking import mask_address, mask_text
+from auth_worker.email.refusals import Stage, Subject, subject_of
 from auth_worker.errors import EmailDispatchError
 
-_OUR_CODES = {500, 502, 503, 504, 530, 534, 535, 538}
-"""Command not understood or out of order, login or encryption required or refused (RFC 5321, RFC 4954)."""
-_OUR_STATUS = re.compile(r"^\s*5\.(?:3\.5|7\.(?:[89]|14|2[0-7]))\b")
-"""Enhanced status codes about our set-up, our login, and SPF, DKIM and DMARC of our domain (RFC 7372)."""
-_OUR_FAULT = re.compile(r"\brelay|authenticat|client host|blacklist|block ?list|blocked using", re.IGNORECASE)
-"""What 5.7.1 and bare 550 or 554 say by text alone: relaying denied, login required, our host listed."""
+_CLOSES, _PERMANENT = 421, 500
 _PREFIX = re.compile(r"^Error connecting to \S+ on port \d+: ")
-_MESSAGE_STATUS = re.compile(r"^\s*5\.(?:3\.4|6\.\d+)\b")
-"""The message is too big or its content cannot be carried, which some servers say at MAIL already."""
 
 _LOGIN_REMEDY = "check AUTH_WORKER_SMTP_USERNAME and AUTH_WORKER_SMTP_PASSWORD"
 _SENDER_REMEDY = "check AUTH_WORKER_EMAIL_FROM, and whether this login may send from that address"
@@ -37,12 +31,10 @@ def outcome_of(error: BaseException, server: str, recipient: str = "") -> Outcom
 
     ``server`` is host and port. Neither the text nor the ``cause`` holds an address or a link unmasked.
     """
+    stage = _stage_of(error)
+    if stage is not None and isinstance(error, aiosmtplib.SMTPResponseException):
+        return _refused(error, stage, server, recipient)
     match error:
-        case aiosmtplib.SMTPRecipientRefused() | aiosmtplib.SMTPDataError():
-            what = "message for" if isinstance(error, aiosmtplib.SMTPDataError) else "recipient"
-            return _about_mail(error, server, f"{what} {mask_address(recipient)}")
-        case aiosmtplib.SMTPSenderRefused():
-            return _about_sender(error, server, recipient)
         case aiosmtplib.SMTPAuthenticationError():
             return _retry(f"Mail server {server} refused the login", error, _LOGIN_REMEDY)
         case aiosmtplib.SMTPResponseException() if error.code >= 200:
@@ -54,21 +46,39 @@ def outcome_of(error: BaseException, server: str, recipient: str = "") -> Outcom
     return _about_connection(error, server)
 
 
-def _about_mail(error: aiosmtplib.SMTPResponseException, server: str, what: str) -> Outcome:
+def is_about_connection(error: BaseException) -> bool:
+    """Whether the server refuses what it would take on a new connection, or the connection is gone."""
+    stage = _stage_of(error)
+    if stage is None or not isinstance(error, aiosmtplib.SMTPResponseException):
+        return isinstance(error, OSError) or getattr(error, "code", 0) == _CLOSES
+    return subject_of(stage, error.code, error.message) is Subject.CONNECTION
+
+
+def _stage_of(error: BaseException) -> Stage | None:
+    match error:
+        case aiosmtplib.SMTPSenderRefused():
+            return Stage.MAIL
+        case aiosmtplib.SMTPRecipientRefused():
+            return Stage.RCPT
+        case aiosmtplib.SMTPDataError():
+            return Stage.DATA
+    return None
+
+
+def _refused(error: aiosmtplib.SMTPResponseException, stage: Stage, server: str, recipient: str) -> Outcome:
+    subject = subject_of(stage, error.code, error.message)
+    masked = mask_address(recipient)
+    what = {Stage.MAIL: "sender", Stage.RCPT: f"recipient {masked}", Stage.DATA: f"message for {masked}"}[stage]
+    if subject is Subject.MESSAGE:
+        what = f"message for {masked}"
     refused = f"Mail server {server} refused the {what}"
-    text = error.message
-    if error.code < 500:
+    if error.code < _PERMANENT:
         return _retry(refused, error)
-    if error.code in _OUR_CODES or _OUR_STATUS.match(text) or _OUR_FAULT.search(text):
-        return _retry(refused, error, _SET_UP_REMEDY)
-    return EmailRefusedError(f"{refused}: {_reply(error)}", error.code)
-
-
-def _about_sender(error: aiosmtplib.SMTPSenderRefused, server: str, recipient: str) -> Outcome:
-    if error.code == 552 or (error.code >= 500 and _MESSAGE_STATUS.match(error.message)):
-        return _about_mail(error, server, f"message for {mask_address(recipient)}")
-    remedy = _LOGIN_REMEDY if error.code in _OUR_CODES else _SENDER_REMEDY
-    return _retry(f"Mail server {server} refused the sender", error, remedy if error.code >= 500 else "")
+    if subject in (Subject.RECIPIENT, Subject.MESSAGE):
+        return EmailRefusedError(f"{refused}: {_reply(error)}", error.code)
+    if stage is Stage.MAIL:
+        return _retry(refused, error, _LOGIN_REMEDY if subject is Subject.CONNECTION else _SENDER_REMEDY)
+    return _retry(refused, error, _SET_UP_REMEDY)
 
 
 def _about_connection(error: BaseException, server: str) -> EmailDispatchError:

@@ -16,7 +16,7 @@ import aiosmtplib
 from auth_worker.email.addresses import recipient_address
 from auth_worker.email.connections import Lease, MailConnection, SmtpConnections
 from auth_worker.email.message import serialized
-from auth_worker.email.replies import outcome_of
+from auth_worker.email.replies import is_about_connection, outcome_of
 from auth_worker.errors import ConfigurationError, EmailDispatchError, InvalidJobDataError
 from auth_worker.forks import withhold
 from auth_worker.happy_eyeballs import connect
@@ -25,7 +25,6 @@ from auth_worker.loops import PerLoop
 Security = Literal["starttls", "tls", "none"]
 
 _PORTS: dict[Security, int] = {"starttls": 587, "tls": 465, "none": 25}
-_SERVICE_CLOSES = 421
 
 
 class _Envelope(NamedTuple):
@@ -99,8 +98,15 @@ class SmtpEmailService:
         try:
             async with self._pool().lease() as lease:
                 await _anew_if_stale(lease, envelope.announce)
-                # From here on a lost reply may hide that the mail was accepted: nothing is repeated.
-                await lease.client.data(envelope.content)
+                try:
+                    await lease.client.data(envelope.content)
+                except aiosmtplib.SMTPDataError as refusal:
+                    # A lost reply may hide that the mail was accepted: it is not repeated. A refusal hides nothing.
+                    if not (lease.reused and is_about_connection(refusal)):
+                        raise
+                    await lease.renew()
+                    await envelope.announce(lease.client)
+                    await lease.client.data(envelope.content)
         except (aiosmtplib.SMTPException, OSError) as error:
             outcome = outcome_of(error, self._server, envelope.recipient)
             raise outcome from outcome.__cause__
@@ -151,12 +157,11 @@ class SmtpEmailService:
 
 
 async def _anew_if_stale(lease: Lease, action: Callable[[aiosmtplib.SMTP], Awaitable[None]]) -> None:
-    """Do ``action``; once more on a new connection if the server had given up the reused one."""
+    """Do ``action``; once more on a new connection if the server refuses it on the reused one alone."""
     try:
         await action(lease.client)
     except (aiosmtplib.SMTPException, OSError) as error:
-        gone = isinstance(error, OSError) or getattr(error, "code", 0) == _SERVICE_CLOSES
-        if not (gone and lease.reused):
+        if not (lease.reused and is_about_connection(error)):
             raise
         await lease.renew()
         await action(lease.client)
@@ -168,8 +173,7 @@ async def _ask_nothing(client: aiosmtplib.SMTP) -> None:
 
 def _envelope(message: EmailMessage) -> _Envelope:
     senders, recipients = (
-        [f"{found.username}@{found.domain}" for found in getattr(message[header], "addresses", ())]
-        for header in ("From", "To")
+        [found.addr_spec for found in getattr(message[header], "addresses", ())] for header in ("From", "To")
     )
     if len(senders) != 1 or len(recipients) != 1 or "Cc" in message or "Bcc" in message:
         raise InvalidJobDataError(
