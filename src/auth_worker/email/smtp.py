@@ -101,7 +101,7 @@ class SmtpEmailService:
                 try:
                     await lease.client.data(envelope.content)
                 except aiosmtplib.SMTPDataError as refusal:
-                    # A lost reply may hide that the mail was accepted: it is not repeated. A refusal hides nothing.
+                    # A refusal is no acceptance. A lost reply may hide one, and is not answered by a second mail.
                     if not (lease.reused and is_about_connection(refusal)):
                         raise
                     await lease.renew()
