@@ -84,6 +84,23 @@ async def test_a_stopped_scheduler_goes_on_once_it_can_be_read(desk: Desk) -> No
     assert (job["name"], json.loads(job["data"]), job["priority"]) == ("tick", {"x": "Zoë"}, "3")
 
 
+@pytest.mark.parametrize("options", ["[1]", '"x"', "{", "7"])
+async def test_a_scheduler_whose_options_cannot_be_read_hinders_no_other(desk: Desk, options: str) -> None:
+    await stop_the_scheduler(desk)
+    await desk.redis.hset(f"{REPEAT}:nightly", mapping={"tz": "UTC", "opts": options})
+    await desk.redis.hset(f"{REPEAT}:other", mapping={"ic": "1", "name": "tick", "every": "3600000", "opts": "{}"})
+    await desk.redis.zadd(REPEAT, {"other": 1_700_000_000_000})
+    processor = await desk.processor(Ticks(), start=False)
+    revived = collect(processor.runtime.bus, SchedulersRevived)
+    told = collect(processor.runtime.bus, Problem)
+    await processor.initialize()
+    await eventually(lambda: revived and told)
+    assert revived == [SchedulersRevived(QUEUE, ("other",))]
+    assert told[0].message == WORKER_ERRORS.SCHEDULER_STOPPED
+    for part in ("'nightly'", "opts"):
+        assert part in told[0].detail
+
+
 @pytest.mark.parametrize("tz", ["europe/berlin", "UTC+3", 60, -330, 90.5])
 async def test_a_zone_is_the_same_in_what_redis_keeps_of_a_scheduler(desk: Desk, tz: Any) -> None:
     job_id = await desk.jobs.upsert_job_scheduler("nightly", name="n", pattern="0 8 * * *", tz=tz)

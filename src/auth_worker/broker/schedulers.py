@@ -50,6 +50,10 @@ class StoredScheduler(NamedTuple):
         count = {"count": self.fields.get("ic"), "hashSeed": hash_seed}
         return read_repetition({**given, **{name: value for name, value in count.items() if value is not None}})
 
+    def template(self) -> dict[str, Any]:
+        """The options of its jobs. Raises ``ValueError``."""
+        return _options_in(self.fields.get("opts"))
+
     def ended(self) -> bool:
         """Whether no iteration is to follow: its limit or its end is reached. Raises ``ValueError``."""
         repeat = self.repetition()
@@ -62,6 +66,7 @@ class StoredScheduler(NamedTuple):
 
     def check(self) -> None:
         """Raise ``ValueError`` naming the field that cannot be read."""
+        self.template()
         repeat = self.repetition()
         if "pattern" in repeat:
             RepeatStrategy(self.scheduler_id)(self.due, repeat)
@@ -83,8 +88,8 @@ class Schedulers:
         """Create the iteration after the run's job, if its scheduler still stands and is not at its end.
 
         Tried again when Redis is back, as long as the job's lock can hold. Source: Node's
-        Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, and ``ValueError`` when the
-        pattern or the time zone cannot be read, or the job repeats as BullMQ 5 did it.
+        Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, and ``ConfigurationError``
+        when the scheduler cannot be read, or the job repeats as BullMQ 5 did it.
         """
         scheduler_id = run.raw[b"rjk"].decode()
         while True:
@@ -101,9 +106,9 @@ class Schedulers:
                     raise error from None
 
     async def _refuse_old(self, scheduler_id: str) -> None:
-        """Raise ``ValueError`` unless there is a job scheduler of this id: those alone count their iterations."""
+        """Raise ``ConfigurationError`` unless a job scheduler has this id: those alone count their iterations."""
         if not await self._link.execute("HEXISTS", f"{self._queue.qualifiedName}:repeat:{scheduler_id}", "ic"):
-            raise ValueError(
+            raise ConfigurationError(
                 f"{scheduler_id!r} repeats as BullMQ did it up to version 5; add a job scheduler in its place "
                 "(JobQueue.upsert_job_scheduler, or Node's upsertJobScheduler)"
             )
@@ -114,8 +119,8 @@ class Schedulers:
         return JobScheduler(queue, RepeatStrategy(scheduler_id))
 
     async def _advance(self, scheduler_id: str, run: Run) -> None:
-        options = _options_of(run)
         try:
+            options = _options_of(run)
             await self._official(scheduler_id).upsertJobScheduler(
                 scheduler_id,
                 read_repetition(options.get("repeat") or {}),
@@ -126,7 +131,7 @@ class Schedulers:
                 producer_id=run.job.id,
             )
         except ValueError as error:
-            raise ValueError(f"job scheduler {scheduler_id!r}: {error}; {REMEDY}") from error
+            raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}; {REMEDY}") from error
 
     async def stored(self, latest: int | None = None) -> AsyncIterator[StoredScheduler]:
         """The schedulers whose current iteration is due by ``latest`` (epoch ms; None: all), in that order.
@@ -175,7 +180,7 @@ class Schedulers:
                     found.repetition(last.get("hashSeed")),
                     found.fields.get("name", ""),
                     None,  # the script takes the data that the scheduler keeps
-                    {**json.loads(found.fields.get("opts") or "{}"), "prevMillis": found.due},
+                    {**found.template(), "prevMillis": found.due},
                     override=False,
                     producer_id=f"repeat:{scheduler_id}:{found.due}",
                 )
@@ -226,17 +231,28 @@ class _Backend:
 
 def _options_of(run: Run) -> dict[str, Any]:
     """The job's options as they are stored, short keys and all, with what Node's ``Job`` adds to them."""
-    options: dict[str, Any] = {"attempts": 0, **json.loads(run.raw.get(b"opts") or b"{}")}
+    options: dict[str, Any] = {"attempts": 0, **_options_in(run.raw.get(b"opts"))}
     if isinstance(options.get("backoff"), int | float):
         options["backoff"] = {"type": "fixed", "delay": options["backoff"]}
     return options
 
 
-def _repeat_in(options: bytes | None) -> dict[str, Any]:
+def _options_in(opts: bytes | str | None) -> dict[str, Any]:
+    """What a field ``opts`` holds. Raises ``ValueError``."""
+    try:
+        options = json.loads(opts or "{}")
+    except (ValueError, RecursionError):
+        raise ValueError("opts is no JSON") from None
+    if not isinstance(options, dict):
+        raise ValueError(f"opts is a {type(options).__name__}, not an object")
+    return options
+
+
+def _repeat_in(opts: bytes | None) -> dict[str, Any]:
     """The repeat options in a job's ``opts``, as far as they can be read."""
     try:
-        repeat = json.loads(options or b"{}").get("repeat")
-    except (ValueError, AttributeError):
+        repeat = _options_in(opts).get("repeat")
+    except ValueError:
         return {}
     return repeat if isinstance(repeat, dict) else {}
 
