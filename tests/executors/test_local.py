@@ -11,7 +11,7 @@ import pytest
 
 from auth_worker.executors import Executor, ThreadExecutor
 from auth_worker.job import Job
-from auth_worker.outcome import Cause, Retry
+from auth_worker.outcome import Cause, HandBack, Retry
 from auth_worker.run import perform
 from factories import PATIENT, a_job, a_run, some_options
 
@@ -103,6 +103,26 @@ async def test_a_cancelled_thread_that_fails_says_why(make: Make) -> None:
     go_on.set()
     with pytest.raises(ValueError, match="half done"):
         await asyncio.wait_for(task, 5)
+
+
+async def test_what_a_cancelled_thread_returns_is_not_awaited(make: Make) -> None:
+    started, went_on = threading.Event(), threading.Event()
+
+    async def rest() -> None:
+        went_on.set()
+
+    def consumer(job: Job) -> Any:
+        started.set()
+        assert job.cancelled.wait(5)
+        return rest()
+
+    run = a_run(options=some_options({"attempts": 2}))
+    task = asyncio.create_task(perform(run, make(consumer), timeout=None, max_result_bytes=PATIENT))
+    run.task = task  # type: ignore[assignment]
+    assert await asyncio.to_thread(started.wait, 5)
+    run.cancel(Cause.SHUTDOWN)
+    assert isinstance(await asyncio.wait_for(task, 5), HandBack)
+    assert not went_on.is_set()
 
 
 async def test_a_closed_thread_executor_leaves_what_runs_and_drops_what_waits() -> None:

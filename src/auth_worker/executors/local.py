@@ -71,7 +71,7 @@ class ThreadExecutor:
     async def __call__(self, job: Job) -> Any:
         """Run the function in a thread, with the context of the run; wait for it even when cancelled.
 
-        An awaitable that it returns is awaited here, on the loop.
+        An awaitable that it returns is awaited here, on the loop, unless the run was cancelled by then.
         """
         context = contextvars.copy_context()
         running = asyncio.get_running_loop().run_in_executor(self._pool, context.run, call, self._consumer, job)
@@ -79,7 +79,14 @@ class ThreadExecutor:
             with contextlib.suppress(BaseException):  # result() raises it; our own cancellation has to wait
                 await asyncio.shield(running)
         result = running.result()
-        return await result if inspect.isawaitable(result) else result
+        if not inspect.isawaitable(result):
+            return result
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            if inspect.iscoroutine(result):
+                result.close()
+            raise asyncio.CancelledError
+        return await result
 
     def close(self) -> None:
         """Stop taking work; a thread that still runs ends with its function."""
