@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 import process_consumers
 from auth_worker import Job
@@ -186,6 +187,41 @@ async def test_a_run_keeps_the_deciding_member_for_those_who_tell_of_it() -> Non
     run = a_run()
     await perform(run, consumer, timeout=None, max_result_bytes=PATIENT)
     assert run.error is member
+
+
+async def test_the_member_that_a_run_keeps_is_the_one_that_decides() -> None:
+    class Order(BaseModel):
+        amount: int
+
+    async def consumer(job: Job) -> None:
+        with pytest.raises(ValidationError) as found:
+            Order.model_validate(job.data)
+        raise group(ValueError("something else"), found.value)
+
+    run = a_run(a_job({"amount": "many"}))
+    outcome = await perform(run, consumer, timeout=None, max_result_bytes=PATIENT)
+    assert isinstance(outcome, Fail)
+    assert isinstance(run.error, ValidationError)
+
+
+async def test_a_run_ends_whatever_the_members_of_a_group_do_while_they_are_read() -> None:
+    class Input(dict[str, Any]):
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("no comparison")
+
+        __hash__ = None
+
+    class FrameworkValidationError(Exception):
+        def errors(self) -> list[dict[str, Any]]:
+            return [{"loc": (), "msg": "wrong", "input": Input(amount=1)}]
+
+    async def consumer(job: Job) -> None:
+        raise group(ValueError(), FrameworkValidationError())
+
+    run = a_run(a_job({"amount": "many"}))
+    outcome = await perform(run, consumer, timeout=None, max_result_bytes=PATIENT)
+    assert isinstance(outcome, Retry | Fail)
+    assert run.error is not None
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("group", Postpone), ("unpicklable group", Fail)])

@@ -16,10 +16,11 @@ from typing import Any
 
 from auth_worker.errors import AuthWorkerError
 from auth_worker.redaction import mask
-from auth_worker.validation_errors import is_validation_error, validation_text
+from auth_worker.validation_errors import is_validation_error, validation_text, values_in
 
 MAX_REASON, MAX_TRACE = 8_192, 32_768
 MOST_CAUSES, MOST_FRAMES, MOST_MEMBERS, MOST_NOTES = 5, 50, 10, 10
+"""How much of an exception a stack trace shows."""
 UNREADABLE = "(its message cannot be read)"
 _QUOTED = re.compile(r"(?<!\w)[bruf]?(['\"])(?:\\.|(?!\1(?!\w)).)*(?:\1|\Z)", re.DOTALL)
 _KEPT_BEFORE = re.compile(
@@ -121,17 +122,8 @@ def _key(key: Any, data: Any) -> str:
 
 
 def _is_value(text: str, data: Any) -> bool:
-    left, seen = [data], 0
-    while left and seen < 1000:
-        each = left.pop()
-        seen += 1
-        if isinstance(each, str) and len(each) > 1 and each in text:
-            return True
-        if isinstance(each, dict):
-            left.extend(each.values())
-        elif isinstance(each, list | tuple):
-            left.extend(each)
-    return False
+    """Whether ``text`` contains a text of ``data``."""
+    return any(isinstance(part, str) and len(part) > 1 and part in text for part in values_in(data))
 
 
 def _without_quotes(text: str, *, names: bool = False) -> str:
@@ -155,19 +147,19 @@ def _without_quotes(text: str, *, names: bool = False) -> str:
 
 
 def _trace(error: BaseException, data: Any, seen: set[int]) -> str:
+    """The first cause comes first. ``seen`` has the ids of the exceptions that are shown already."""
     parts: list[str] = []
     each: BaseException | None = error
-    while each is not None and id(each) not in seen and len(parts) < 2 * MOST_CAUSES:
+    between = ""
+    for _ in range(MOST_CAUSES):
+        if each is None or id(each) in seen:
+            break
         seen.add(id(each))
-        parts.append(_one(each, data, seen))
+        parts += [between, _one(each, data, seen)]
         if each.__cause__ is not None:
             each, between = each.__cause__, _CAUSE
         else:
             each, between = (None if each.__suppress_context__ else each.__context__), _CONTEXT
-        if each is not None:
-            parts.append(between)
-    if len(parts) % 2 == 0 and parts:
-        parts.pop()
     return "".join(reversed(parts)) or f"{type(error).__name__} (shown above)\n"
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from auth_worker.backoff import LONGEST_DELAY, NO_RETRY, backoff_ms
-from auth_worker.error_text import MAX_TRACE, error_text, error_trace
+from auth_worker.error_text import MAX_TRACE, MOST_MEMBERS, error_text, error_trace
 from auth_worker.errors import (
     Delay,
     JobTimeoutError,
@@ -24,9 +24,6 @@ from auth_worker.exception_groups import deciding, ends_for_good, flattened
 from auth_worker.job import Job
 from auth_worker.options import JobOptions
 from auth_worker.validation_errors import is_about
-
-MOST_MEMBERS = 10
-"""A group of more exceptions, nested groups counted, is not shown whole: ``traceback`` leaves some out then."""
 
 
 class Cause(StrEnum):
@@ -218,7 +215,7 @@ def _steered(seconds: Any, kind: type[Postpone] | type[Throttle]) -> Outcome:
 
 
 def _trace_of(raised: BaseException, error: BaseException, data: Any) -> str:
-    """The stack trace of ``raised``, a group; of the member ``error`` alone where all of it would be too long."""
+    """The stack trace of ``raised``, a group; of its member ``error`` alone where all of it cannot be shown."""
     if raised is not error and len(flattened(raised)) <= MOST_MEMBERS:
         text = error_trace(raised, data, MAX_TRACE + 1)
         if len(text) <= MAX_TRACE:

@@ -116,7 +116,7 @@ async def perform(run: Run, execute: Execute, *, timeout: float | None, max_resu
     except BaseException as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
         error = blame(error, run.cause)
         outcome = decide_error(error, run.job, run.options, run.cause)
-        run.error = deciding(error)
+        run.error = deciding(error, run.job.data)
     else:
         outcome = decide_result(value, max_result_bytes)
         if run.cause is Cause.TIMEOUT and isinstance(outcome, Complete):

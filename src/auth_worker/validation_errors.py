@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 MOST_PROBLEMS, MOST_NODES = 20, 1000
+"""How many problems are shown, and how many values of a job's data are looked at."""
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z_]{0,39}")
 _LABEL = re.compile(
     r"(?:function|constrained|tagged|list|dict|set|tuple|union|nullable|lax|json)[-\w]*\[[\w\[\],.-]*\]"
@@ -36,10 +38,14 @@ def validation_text(error: BaseException) -> str | None:
 def is_about(error: BaseException, data: Any) -> bool:
     """Whether ``error`` was raised for ``data`` or a part of it: one of its inputs stands there in ``data``."""
     problems = (_problems(error) or []) if is_validation_error(error) else []
-    parts = list(_parts(data))
-    return any(
-        "input" in problem and any(_fits(problem, part) for part in parts) for problem in problems[:MOST_PROBLEMS]
-    )
+    parts = list(values_in(data)) if problems else []
+    try:
+        return any(
+            "input" in problem and any(_fits(problem, part) for part in parts)
+            for problem in problems[:MOST_PROBLEMS]
+        )
+    except Exception:  # an input may be of any type, and compares as that likes
+        return False
 
 
 def _problems(error: Any) -> _Problems | None:
@@ -57,7 +63,7 @@ def _message(problem: Mapping[str, Any]) -> str:
     context = problem.get("ctx") or {}
     quoted = [str(context["tag"])] if "tag" in context else []
     if problem.get("type") not in _PLAIN_TYPES:
-        quoted += [str(part) for part in _parts(problem.get("input")) if isinstance(part, str | int | float)]
+        quoted += [str(part) for part in values_in(problem.get("input")) if isinstance(part, str | int | float)]
     for text in sorted(filter(None, quoted), key=len, reverse=True):
         message = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", "***", message)
     return message
@@ -131,12 +137,13 @@ def _flat(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _parts(data: Any) -> Iterator[Any]:
-    """``data`` and what it holds, at most so many."""
-    left, seen = [data], 0
-    while left and seen < MOST_NODES:
-        each = left.pop(0)
-        seen += 1
+def values_in(data: Any) -> Iterator[Any]:
+    """``data`` and the values it holds at any depth, the outermost first, ``MOST_NODES`` at most."""
+    left = deque([data])
+    for _ in range(MOST_NODES):
+        if not left:
+            return
+        each = left.popleft()
         yield each
         if isinstance(each, Mapping):
             left.extend(list(each.values())[:MOST_NODES])
