@@ -20,7 +20,8 @@ import sqlalchemy
 import yaml  # type: ignore[import-untyped]
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, TypeAdapter
 
-from auth_worker.error_text import MAX_REASON, MAX_TRACE, error_text, error_trace
+from auth_worker.error_text import MAX_REASON, MAX_TRACE, error_text, error_trace, reason_text
+from auth_worker.errors import UnrecoverableError
 from auth_worker.outcome import Fail, Retry, decide_error
 from factories import a_job, some_options
 
@@ -265,3 +266,22 @@ def test_only_a_validation_error_about_the_jobs_data_is_not_retried(
     if isinstance(outcome, Fail):
         assert outcome.reason_class == "invalid_payload"
         assert SECRET not in outcome.reason + outcome.trace
+
+
+def test_the_reason_a_consumer_gives_keeps_its_words_without_what_errors_quoted() -> None:
+    quoted = str(raised(lambda: Order.model_validate({"customer_id": SECRET})))
+    for words, kept in (
+        ("no plan for order 12345", "no plan for order 12345"),
+        (f"bad: {quoted}", "***, input_type=str"),
+    ):
+        outcome = decide_error(raised(lambda: throw(UnrecoverableError(words))), a_job(), some_options())  # noqa: B023
+        assert isinstance(outcome, Fail)
+        assert kept in outcome.reason
+        assert SECRET not in outcome.reason + outcome.trace
+    mute = type("Mute", (UnrecoverableError,), {"__str__": lambda self: 1 / 0})
+    assert reason_text(mute()) == "(its message cannot be read)"
+
+
+def throw(error: BaseException) -> None:
+    """Raise it."""
+    raise error

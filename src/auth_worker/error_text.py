@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from auth_worker.errors import AuthWorkerError
-from auth_worker.redaction import mask
+from auth_worker.redaction import mask, mask_quotations
 from auth_worker.validation_errors import is_validation_error, validation_text, values_in
 
 MAX_REASON, MAX_TRACE = 8_192, 32_768
@@ -49,6 +49,19 @@ def error_text(error: BaseException, data: Any = None) -> str:
     except Exception:
         text = UNREADABLE
     return mask(text, MAX_REASON) or type(error).__name__
+
+
+def reason_text(error: BaseException, data: Any = None) -> str:
+    """``error_text``, but our own errors, with which a consumer gives its reason, keep their words.
+
+    It is for Redis alone, where operators see it after ``--reveal``; what leaves for a log is redacted then.
+    """
+    if not isinstance(error, AuthWorkerError):
+        return error_text(error, data)
+    try:
+        return mask_quotations(str(error), MAX_REASON) or type(error).__name__
+    except Exception:
+        return UNREADABLE
 
 
 def error_trace(error: BaseException, data: Any = None, longest: int = MAX_TRACE) -> str:

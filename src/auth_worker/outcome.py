@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from auth_worker.backoff import LONGEST_DELAY, NO_RETRY, backoff_ms
-from auth_worker.error_text import MAX_TRACE, MOST_MEMBERS, error_text, error_trace
+from auth_worker.error_text import MAX_TRACE, MOST_MEMBERS, error_text, error_trace, reason_text
 from auth_worker.errors import (
     Delay,
     JobTimeoutError,
@@ -148,7 +148,7 @@ def _decide_error(error: BaseException, job: Job, options: JobOptions, cause: Ca
             return _steered(error.seconds, Throttle)
         case WaitForChildren():
             return AwaitChildren()
-    reason, trace = error_text(error, job.data), _trace_of(raised, error, job.data)
+    reason, trace = reason_text(error, job.data), _trace_of(raised, error, job.data)
     if is_about(error, job.data):
         return Fail(reason, ReasonClass.INVALID_PAYLOAD, trace)
     if ends_for_good(error):

@@ -41,7 +41,8 @@ def _url(match: re.Match[str]) -> str:
     return f"{scheme}://{kept}{'/***' if scheme and rest else rest}"
 
 
-_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+_Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
+_QUOTATIONS: tuple[_Rule, ...] = (
     (re.compile(r"(input_value=)(?:(?!, input_type=)[^\n])*"), r"\1***"),  # pydantic's own text
     (
         re.compile(
@@ -53,6 +54,10 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         r"\1***",
     ),
     (re.compile(r"\)=\([^)\n]*\)"), ")=(***)"),  # the key of a row, as PostgreSQL quotes it
+)
+"""What pydantic, Python and SQL drivers quote of their input, in a text that was made of their errors."""
+_RULES: tuple[_Rule, ...] = (
+    *_QUOTATIONS,
     (re.compile(r"(https?)?://([^\s\"'<>]+)", re.IGNORECASE), _url),
     (re.compile(r"(?<![\w-])eyJ[\w-]{5,}(?:\.[\w-]*){1,4}"), "***"),
     (re.compile(r"(?i)(cookie[\"']?\s{0,9}[:=])[^\r\n]+"), r"\1 ***"),
@@ -84,9 +89,18 @@ def mask(text: str, longest: int = LONGEST) -> str:
     """``text`` with secrets masked, and not longer than ``longest`` characters. Line ends stay."""
     if len(text) > 4 * longest:
         text = (text[: 4 * longest].rsplit(None, 1) or [""])[0]  # without a last word that may be half a secret
-    for pattern, replacement in _RULES:
+    return _replaced(text, _RULES)[:longest]
+
+
+def mask_quotations(text: str, longest: int = LONGEST) -> str:
+    """``text``, which a person wrote, without what errors quoted in it; at most ``longest`` characters."""
+    return _replaced(text[: 4 * longest], _QUOTATIONS)[:longest]
+
+
+def _replaced(text: str, rules: tuple[_Rule, ...]) -> str:
+    for pattern, replacement in rules:
         text = pattern.sub(replacement, text)
-    return text[:longest]
+    return text
 
 
 def redact(text: str) -> str:
