@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -35,6 +34,7 @@ from typing import ClassVar, Self
 
 try:
     import fcntl
+    import resource
 except ImportError:  # Windows: embedded.py refuses to start there
     CAN_LOCK = False
 else:
