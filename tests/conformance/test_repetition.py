@@ -141,7 +141,15 @@ def test_numbers_that_came_as_texts_count() -> None:
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [({"every": "often"}, "every"), ({"every": -5}, "every"), ({"pattern": 5}, "pattern"), ("daily", "repeat")],
+    [
+        ({"every": "often"}, "every"),
+        ({"every": "60_000"}, "every"),
+        ({"every": True}, "every"),
+        ({"every": "inf"}, "every"),
+        ({"every": -5}, "every"),
+        ({"pattern": 5}, "pattern"),
+        ("daily", "repeat"),
+    ],
 )
 def test_a_repeat_option_that_cannot_be_read_is_named(given: Any, name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name} "):

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from auth_worker.coercion import number_of
+
 _NUMBERS = ("every", "offset", "count")
 _DATES = ("startDate", "endDate")
 _DATE_ALONE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d)?)?", re.ASCII)
@@ -46,12 +48,10 @@ def read_repetition(given: Any) -> dict[str, Any]:
 def _number(name: str, value: Any) -> int | None:
     if value is None or value == "":
         return None
-    try:
-        return int(
-            float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
-        )
-    except (ValueError, OverflowError):
-        raise ValueError(f"{name} is not a number") from None
+    number = math.nan if isinstance(value, bool) else number_of(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is not a number")
+    return int(number)
 
 
 def _limit(value: Any) -> int | None:
