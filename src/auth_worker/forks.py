@@ -52,6 +52,14 @@ def call_in_child(function: Callable[[], None]) -> Callable[[], None]:
     return function
 
 
+def call_around_fork(
+    *, before: Callable[[], None], in_parent: Callable[[], None], in_child: Callable[[], None]
+) -> None:
+    """Call these before each fork, and after it in the parent and in the child; without fork (Windows), never."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
+
+
 @call_in_child
 def _begin_child() -> None:
     found = [number for number in (owner.fileno() for owner in list(_descriptors)) if number >= 0]

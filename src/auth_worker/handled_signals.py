@@ -8,12 +8,13 @@ handlers back. Signals that come in between wait until it has them.
 from __future__ import annotations
 
 import math
-import os
 import signal
 import threading
 import time
 from collections.abc import Iterable
 from typing import Any
+
+from auth_worker.forks import call_around_fork
 
 STOP_SIGNALS: tuple[signal.Signals, ...] = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
@@ -86,5 +87,4 @@ def _restore_in_child() -> None:
     _let_signals_in()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals_in, after_in_child=_restore_in_child)
+call_around_fork(before=_hold_signals, in_parent=_let_signals_in, in_child=_restore_in_child)

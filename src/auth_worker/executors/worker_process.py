@@ -22,6 +22,7 @@ from typing import Any
 from auth_worker.errors import ConfigurationError, WorkerCrashedError
 from auth_worker.executors.launch import program
 from auth_worker.executors.transport import LENGTH, Ready, value_of
+from auth_worker.forks import call_in_child
 from auth_worker.handled_signals import STOP_SIGNALS
 
 END_S = 1.0
@@ -143,9 +144,8 @@ class WorkerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._ended.set_result(code)
         _running.discard(self)
-        with contextlib.suppress(
-            OSError
-        ):  # whoever waits for an answer wakes up, also if a program has our socket
+        with contextlib.suppress(OSError):  # it may be closed already
+            # Whoever waits for an answer wakes up, even if a program of the consumer's still has the other end.
             self._socket.shutdown(socket.SHUT_RDWR)
         os.close(self._lifeline)
 
@@ -171,11 +171,10 @@ def _popen(connection: int, lifeline: int) -> subprocess.Popen[bytes]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+_running: set[WorkerProcess] = set()
+
+
+@call_in_child
 def _leave_all_to_parent() -> None:
     while _running:
         _running.pop().leave_to_parent()
-
-
-_running: set[WorkerProcess] = set()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_all_to_parent)

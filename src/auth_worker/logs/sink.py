@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import select
 import sys
 import threading
@@ -18,11 +17,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
+from auth_worker.forks import call_around_fork
+
 LINES_HELD = 50_000
 GATHER_S = 0.02
 """How long the writer waits for more lines to write at once."""
-
-
 HOLD_S = 0.2
 """How long (s) a fork waits for the writer, so that the child can use the stream."""
 LAST = -100
@@ -168,8 +167,7 @@ def _begin_sinks_in_child() -> None:
     share_streams()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold_sinks, after_in_parent=_let_sinks_go, after_in_child=_begin_sinks_in_child)
+call_around_fork(before=_hold_sinks, in_parent=_let_sinks_go, in_child=_begin_sinks_in_child)
 
 _shared = False
 _sinks: dict[int, LineSink] = {}
