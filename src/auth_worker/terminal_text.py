@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -48,9 +49,9 @@ def visible_lines(value: object) -> str:
     return "\n".join("\t".join(map(visible, line.split("\t"))) for line in lines)
 
 
-def ascii_json(value: Any) -> str:
-    """``value`` as JSON on one line of printable ASCII; what JSON does not know is written as its text."""
-    return json.dumps(value, default=str).replace("\x7f", "\\u007f")
+def ascii_json(value: Any, default: Callable[[Any], Any] = str) -> str:
+    """``value`` as JSON on one line of printable ASCII; ``default`` is called for what JSON does not know."""
+    return json.dumps(value, default=default).replace("\x7f", "\\u007f")
 
 
 def _is_ordinary(text: str, index: int) -> bool:

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 from auth_worker.errors import AuthWorkerError
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message that there is no ``name``: which one of ``known`` may be meant; or nothing."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 class NotFoundError(AuthWorkerError):

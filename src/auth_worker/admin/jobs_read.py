@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from auth_worker.admin.errors import NotFoundError, nearest
+from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.masking import masked, masked_lines, shape, whole
 from auth_worker.admin.models import Children, JobDetail, JobLogs, JobPage, JobRow
 from auth_worker.admin.search import ALL, JobFilter
@@ -15,6 +15,7 @@ from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
 from auth_worker.broker.queue_finder import find_queues
 from auth_worker.broker.queue_view import STATES, QueueView
+from auth_worker.config_errors import nearest
 from auth_worker.dead_letter import MARK
 from auth_worker.errors import ConfigurationError
 from auth_worker.options import decode_json, natural

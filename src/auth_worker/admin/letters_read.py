@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from auth_worker.admin.errors import NotFoundError, nearest
+from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.masking import masked, masked_lines, shape, whole
 from auth_worker.admin.models import LetterDetail, LetterPage, LetterRow
 from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
 from auth_worker.broker.queue_finder import find_queues
+from auth_worker.config_errors import nearest
 from auth_worker.dead_letter import Letter
 from auth_worker.report import Report
 

@@ -109,7 +109,7 @@ def check_options(options: Mapping[Any, Any]) -> None:
                 raise ConfigurationError(f"redis_connection: {name} is not supported: {REFUSED[name]}")
         elif name not in USED and name not in HARMLESS:
             known = [*USED, *HARMLESS]
-            nearest = get_close_matches(str(name), known, 1) or get_close_matches(str(name), known, 1, 0.4)
+            nearest = get_close_matches(str(name), known, n=1, cutoff=0.4)
             remedy = f"did you mean {nearest[0]!r}?" if nearest else "give redis-py's connection options"
             raise ConfigurationError(
                 f"redis_connection: {str(name)!r:.80} is not supported: redis-py has no such option of a "

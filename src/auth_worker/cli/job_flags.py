@@ -13,6 +13,7 @@ import typer
 from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import USAGE, fail
 from auth_worker.cli.flags import BROKER
+from auth_worker.coercion import MAX_NUMBER
 from auth_worker.encoded_text import decode_utf8
 from auth_worker.options import decode_json
 from auth_worker.queue import JobOptions
@@ -20,8 +21,6 @@ from auth_worker.queue import JobOptions
 TIMES, TRACES, FLOWS = "When and how often", "What stays", "Flows and traces"
 UNITS_MS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d|)")
-LONGEST_MS = 2**53 - 1
-"""The largest number that JSON carries everywhere."""
 
 
 def duration_ms(text: str) -> int:
@@ -30,7 +29,7 @@ def duration_ms(text: str) -> int:
     if found is None:
         raise typer.BadParameter(f"{text!r} is not a duration such as 250ms, 10s, 5m, 2h or 1d")
     found_ms = round(float(found[1]) * UNITS_MS[found[2]])
-    if found_ms > LONGEST_MS:
+    if found_ms > MAX_NUMBER:
         raise typer.BadParameter(f"{text!r} is too long")
     return found_ms
 

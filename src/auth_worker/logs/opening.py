@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
 from auth_worker.logs.processors import add_job_context, redact_own_fields, visible_fields
 from auth_worker.logs.sink import LineSink, sink_of
+from auth_worker.terminal_text import ascii_json
 
 
 class Log(NamedTuple):
@@ -75,7 +75,7 @@ def level_number(name: str) -> int:
 def renderer(console: bool) -> Any:
     """The processor that makes a line of an event's fields."""
     if not console:
-        return structlog.processors.JSONRenderer(serializer=_json)
+        return structlog.processors.JSONRenderer(serializer=ascii_json)
     render = structlog.dev.ConsoleRenderer()
     return lambda logger, method, fields: render(logger, method, visible_fields(fields))
 
@@ -90,10 +90,6 @@ class _SinkLogger:
         self._write(message + "\n")
 
     log = debug = info = warning = error = critical = exception = msg
-
-
-def _json(fields: Any, default: Callable[[Any], Any]) -> str:
-    return json.dumps(fields, default=default).replace("\x7f", "\\u007f")
 
 
 def _own(sink: LineSink, console: bool, level: int, context: Sequence[Any] = ()) -> Log:
