@@ -55,7 +55,7 @@ class LastResort:
         self._orders: queue.SimpleQueue[float | None] = queue.SimpleQueue()  # also safe in a signal handler
         self._patience = 0.0
         self._signals = SignalCounter()
-        self._notify: Callable[[signal.Signals], object] = signal.Signals
+        self._on_counted: Callable[[signal.Signals], object]
         self._thread: threading.Thread | None = None
 
     def guard(
@@ -67,7 +67,7 @@ class LastResort:
         but for a signal that is only the repetition of the last one.
         """
         self._patience = patience
-        self._notify = on_signal
+        self._on_counted = on_signal
         if self._thread is None:
             self._thread = threading.Thread(target=self._count_down, name="auth-worker-last-resort", daemon=True)
             self._thread.start()
@@ -90,7 +90,7 @@ class LastResort:
         if self._signals.take():
             self._end_in(self._patience + NOTICE if self._signals.count < AT_ONCE else 0)
             self._patience = 0.0
-            self._notify(signal.Signals(number))
+            self._on_counted(signal.Signals(number))
 
     def _end_in(self, seconds: float) -> None:
         self._orders.put(time.monotonic() + seconds)

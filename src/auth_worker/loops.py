@@ -61,8 +61,8 @@ class PerLoop(Generic[T]):
         return held[0]
 
     def find(self) -> T | None:
-        """The running loop's, if there is one."""
-        held = self._held.get(asyncio._get_running_loop())  # type: ignore[arg-type]
+        """The running loop's, if there is one. Raises ``RuntimeError`` without a running loop."""
+        held = self._held.get(asyncio.get_running_loop())
         return None if held is None else held[0]
 
     async def close_own(self) -> None:

@@ -32,10 +32,10 @@ RESERVED_IDS = frozenset(
 RESERVED_ROOTS = frozenset(("repeat", "metrics", "de"))
 """What the first part of an id with colons may not be: the queue keeps keys of its own under it."""
 LONGEST_NAME = 1000
-_PLAIN = r"\x00-\x1f\x7f-\x9f"
-QUEUE = rf"[^:{_PLAIN}]{{1,{LONGEST_NAME}}}"
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+QUEUE = rf"[^:{_CONTROL}]{{1,{LONGEST_NAME}}}"
 """What a queue's name looks like, as a regular expression: anything but a colon and control characters."""
-PREFIX = rf"[^{_PLAIN}]{{1,{LONGEST_NAME}}}"
+PREFIX = rf"[^{_CONTROL}]{{1,{LONGEST_NAME}}}"
 _QUEUE = re.compile(QUEUE)
 _JOB = re.compile(PREFIX)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)

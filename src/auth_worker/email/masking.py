@@ -15,7 +15,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 def mask_address(address: str) -> str:
     """``alice@example.org`` becomes ``a***@example.org``; what has no @ is hidden altogether."""
     local, at, domain = _UNPRINTABLE.sub("", address).rpartition("@")
-    return f"{local.lstrip(chr(34))[:1]}***@{domain}" if at else "***"
+    first = local.lstrip('"')[:1]  # of a quoted local part the first character within
+    return f"{first}***@{domain}" if at else "***"
 
 
 def mask_text(text: str) -> str:

@@ -37,9 +37,8 @@ NAMES = frozenset(
     )
 )
 """Fields of the service's own lines that hold names and ids: an operator needs them as they are."""
-
-
-OWN = NAMES | {"exception"}
+SHOWN = NAMES | {"exception"}
+"""``NAMES``, and a stack trace whose values are masked already."""
 
 
 def job_context() -> dict[str, Any]:
@@ -89,8 +88,8 @@ def redact_fields(logger: Any, method: str, fields: EventDict) -> EventDict:
 
 
 def redact_own_fields(logger: Any, method: str, fields: EventDict) -> EventDict:
-    """``redact_fields`` for the service's own lines: ``NAMES`` stay, and so does a masked stack trace."""
-    return _masked(fields, OWN)
+    """``redact_fields`` for the service's own lines: ``SHOWN`` stay."""
+    return _masked(fields, SHOWN)
 
 
 class _Shown:
