@@ -1,34 +1,76 @@
-"""A suspect runs with no neighbours."""
+"""A suspect runs with no neighbours, and the others do not wait for long."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_worker.quarantine import Quarantine
+from auth_worker.quarantine import PART, PATIENCE, PATIENCE_WITH_SUSPECTS, Quarantine
+
+LEASE_S = 8.0
+FIRST_S = 1.0
+
+
+class Bell:
+    """A timer of the floor's clock."""
+
+    def __init__(self, at: float, ring: Callable[[], None]) -> None:
+        self.at = at
+        self.ring = ring
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
 
 
 class Floor:
-    """A quarantine, and what happened on it."""
+    """A quarantine under a clock that is moved by hand, and what happened on it."""
 
     def __init__(self) -> None:
-        self.quarantine = Quarantine()
+        self.now = 0.0
+        self.bells: list[Bell] = []
+        self.quarantine = Quarantine(lambda: self.now, self._call_later)
         self.started: list[str] = []
-        self.released = 0
-        self.quarantine.subscribe(self._count)
+        self.running: set[str] = set()
+        self.opened = 0
+        self.slots = True
+        self.quarantine.subscribe(self._count, LEASE_S)
+
+    def _call_later(self, seconds: float, ring: Callable[[], None]) -> Bell:
+        bell = Bell(self.now + seconds, ring)
+        self.bells.append(bell)
+        return bell
 
     def _count(self) -> None:
-        self.released += 1
+        self.opened += 1
 
-    def isolate(self, suspect: str) -> None:
-        self.quarantine.isolate(suspect, partial(self._start, suspect))
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        until = self.now + seconds
+        while due := [bell for bell in self.bells if bell.at <= until and not bell.cancelled]:
+            bell = min(due, key=lambda each: each.at)
+            self.bells.remove(bell)
+            self.now = max(self.now, bell.at)
+            bell.ring()
+        self.now = until
 
-    def _start(self, suspect: str) -> None:
-        self.started.append(suspect)
-        self.quarantine.entered(suspect)
+    def hold(self, suspect: str) -> None:
+        self.quarantine.hold(suspect, partial(self.start, suspect))
+
+    def start(self, run: str) -> bool:
+        if self.slots:
+            self.started.append(run)
+            self.running.add(run)
+            self.quarantine.entered(run)
+        return self.slots
+
+    def end(self, run: str) -> None:
+        self.running.discard(run)
+        self.quarantine.left(run)
 
 
 @pytest.fixture
@@ -37,63 +79,197 @@ def floor() -> Floor:
 
 
 def test_on_an_empty_floor_a_suspect_starts_at_once(floor: Floor) -> None:
-    floor.isolate("suspect")
+    floor.hold("suspect")
     assert floor.started == ["suspect"]
-    assert floor.quarantine.suspect == "suspect"
+    assert floor.quarantine.closed
 
 
 def test_a_suspect_waits_until_the_last_neighbour_has_left(floor: Floor) -> None:
-    for run in ("a", "b"):
-        floor.quarantine.entered(run)
-    floor.isolate("suspect")
-    floor.quarantine.left("a")
-    assert floor.started == []
-    floor.quarantine.left("b")
-    assert floor.started == ["suspect"]
+    floor.start("a")
+    floor.start("b")
+    floor.hold("suspect")
+    floor.end("a")
+    assert floor.started == ["a", "b"]
+    floor.end("b")
+    assert floor.started[-1] == "suspect"
 
 
 def test_jobs_may_be_taken_again_once_the_suspect_has_ended(floor: Floor) -> None:
-    floor.isolate("suspect")
-    assert floor.released == 0
-    floor.quarantine.left("suspect")
-    assert floor.quarantine.suspect is None
-    assert floor.released == 1
+    floor.hold("suspect")
+    assert floor.opened == 0
+    floor.end("suspect")
+    assert (floor.quarantine.closed, floor.opened) == (False, 1)
+
+
+def test_a_long_job_stops_the_others_for_one_window_and_never_again(floor: Floor) -> None:
+    floor.start("hour")
+    floor.hold("suspect")
+    floor.wait(FIRST_S)
+    assert not floor.quarantine.closed
+    opened = floor.opened
+    for _ in range(100):
+        floor.wait(0.5)
+        assert not floor.quarantine.closed
+    assert (floor.opened, floor.started) == (opened, ["hour"])
+    floor.end("hour")
+    assert floor.started == ["hour", "suspect"]
+
+
+def test_windows_grow_until_jobs_of_some_seconds_can_end(floor: Floor) -> None:
+    floor.start("0")
+    floor.hold("suspect")
+    number, began = 0, 0.0
+    while "suspect" not in floor.started:
+        floor.wait(0.25)
+        if not floor.running and not floor.quarantine.closed:
+            number += 1
+            began = floor.now
+            floor.start(str(number))
+        elif floor.running and floor.now - began >= 3:
+            floor.end(str(number))
+        assert floor.now < LEASE_S * PATIENCE, "it found a quiet moment"
+    assert floor.running == {"suspect"}
+
+
+def test_a_suspect_that_runs_for_long_lets_others_in_after_half_its_lease(floor: Floor) -> None:
+    floor.hold("suspect")
+    floor.wait(LEASE_S / 2)
+    assert not floor.quarantine.closed
+    assert floor.running == {"suspect"}
+    floor.end("suspect")
+    assert not floor.quarantine.closed
+
+
+def test_others_have_a_turn_as_long_between_suspects(floor: Floor) -> None:
+    for number in range(5):
+        floor.hold(f"suspect {number}")
+    for number in range(5):
+        assert floor.started[-1] == f"suspect {number}"
+        floor.wait(2)
+        floor.end(f"suspect {number}")
+        assert not floor.quarantine.closed
+        floor.wait(1.9)
+        assert not floor.quarantine.closed
+        floor.wait(0.2)
+    assert len(floor.started) == 5
+
+
+def test_what_comes_while_the_process_is_closed_is_kept_and_starts_when_it_opens(floor: Floor) -> None:
+    floor.hold("suspect")
+    floor.quarantine.keep("late", partial(floor.start, "late"))
+    floor.quarantine.keep("gone", partial(floor.start, "gone"))
+    floor.end("gone")
+    assert floor.started == ["suspect"]
+    floor.end("suspect")
+    assert floor.started == ["suspect", "late"]
 
 
 def test_a_suspect_given_back_before_it_began_does_not_start_later(floor: Floor) -> None:
-    floor.quarantine.entered("a")
-    floor.isolate("suspect")
-    floor.quarantine.left("suspect")
-    assert floor.released == 1
-    floor.quarantine.left("a")
-    assert floor.started == []
+    floor.start("a")
+    floor.hold("suspect")
+    floor.end("suspect")
+    assert not floor.quarantine.closed
+    floor.end("a")
+    assert floor.started == ["a"]
 
 
-def test_runs_that_come_and_go_without_a_suspect_release_nothing(floor: Floor) -> None:
-    floor.quarantine.entered("a")
-    floor.quarantine.left("a")
-    floor.quarantine.left("a")
-    assert (floor.released, floor.quarantine.suspect) == (0, None)
+def test_a_suspect_without_a_slot_lets_the_others_go_on(floor: Floor) -> None:
+    floor.slots = False
+    floor.hold("suspect")
+    assert not floor.quarantine.closed
+    floor.slots = True
+    floor.wait(1)
+    assert floor.started == ["suspect"]
 
 
-@given(steps=st.lists(st.integers(0, 4), max_size=30))
-def test_a_suspect_never_runs_beside_another_and_is_never_forgotten(steps: list[int]) -> None:
+def test_a_suspect_that_finds_no_slot_for_long_does_not_keep_closing_the_process(floor: Floor) -> None:
+    floor.start("hour")
+    floor.slots = False
+    floor.hold("suspect")
+    floor.wait(LEASE_S * PATIENCE)
+    opened = floor.opened
+    floor.wait(LEASE_S * 10)
+    assert floor.opened - opened <= 10
+    floor.slots = True
+    floor.end("hour")
+    floor.wait(LEASE_S)
+    assert floor.started == ["hour", "suspect"]
+
+
+def test_at_last_a_suspect_runs_beside_a_job_that_does_not_end(floor: Floor) -> None:
+    floor.start("endless")
+    floor.hold("suspect")
+    floor.wait(LEASE_S * (PATIENCE - 1))
+    assert floor.started == ["endless"]
+    floor.wait(LEASE_S * 3)
+    assert floor.started == ["endless", "suspect"]
+
+
+def test_beside_another_suspect_it_runs_much_later(floor: Floor) -> None:
+    floor.hold("endless")
+    floor.wait(LEASE_S)
+    floor.hold("suspect")
+    floor.wait(LEASE_S * (PATIENCE_WITH_SUSPECTS - 1))
+    assert floor.started == ["endless"]
+    floor.wait(LEASE_S * 3)
+    assert floor.started == ["endless", "suspect"]
+
+
+def test_the_shortest_lease_of_all_queues_is_the_bound(floor: Floor) -> None:
+    floor.quarantine.subscribe(lambda: None, 1.0)
+    floor.quarantine.subscribe(lambda: None, 100.0)
+    floor.hold("suspect")
+    floor.wait(0.5)
+    assert not floor.quarantine.closed
+
+
+def test_runs_that_come_and_go_without_a_suspect_open_nothing(floor: Floor) -> None:
+    floor.start("a")
+    floor.end("a")
+    floor.end("a")
+    assert (floor.opened, floor.quarantine.closed) == (0, False)
+    assert floor.quarantine.closed_s == 0
+
+
+@given(steps=st.lists(st.tuples(st.integers(0, 4), st.floats(0.01, 3)), max_size=60))
+def test_no_suspect_has_a_neighbour_nobody_waits_beyond_the_lease_and_everyone_runs(
+    steps: list[tuple[int, float]],
+) -> None:
+    """Before patience ends; with jobs that end sooner or later."""
     floor = Floor()
-    neighbours: set[int] = set()
-    for number, step in enumerate(steps):
-        suspect = floor.quarantine.suspect
-        if suspect is None and step < 2:
-            neighbours.add(number)
-            floor.quarantine.entered(number)
-        elif suspect is None and step == 2:
-            floor.isolate(f"suspect {number}")
-        elif step == 3 and neighbours:
-            floor.quarantine.left(neighbours.pop())
-        elif suspect in floor.started:
-            floor.quarantine.left(suspect)
-        if suspect := floor.quarantine.suspect:
-            assert (suspect in floor.started) == (not neighbours)
-    for number in list(neighbours):
-        floor.quarantine.left(number)
-    if suspect := floor.quarantine.suspect:
-        assert suspect in floor.started
+    quarantine = floor.quarantine
+    came: list[str] = []
+    began: dict[str, float] = {}
+    closed = 0.0
+
+    def look() -> None:
+        nonlocal closed
+        for run in floor.started:
+            began.setdefault(run, floor.now)
+        alone_until = {run: began[run] + LEASE_S * PART for run in floor.running if run.startswith("suspect")}
+        alone = {run for run, until in alone_until.items() if floor.now < until - 0.001}
+        assert not alone or floor.running == alone or floor.now > LEASE_S * PATIENCE
+        closed = quarantine.closed_s
+        assert closed < LEASE_S
+
+    for number, (step, seconds) in enumerate(steps):
+        if step < 2:
+            came.append(f"job {number}")
+            if quarantine.closed:
+                quarantine.keep(came[-1], partial(floor.start, came[-1]))
+            else:
+                floor.start(came[-1])
+        elif step == 2:
+            came.append(f"suspect {number}")
+            floor.hold(came[-1])
+        elif step == 3 and floor.running:
+            floor.end(min(floor.running))
+        else:
+            floor.wait(seconds)
+        look()
+    for _ in range(10 * len(came) + 10):
+        for run in sorted(floor.running):
+            floor.end(run)
+        floor.wait(LEASE_S)
+        look()
+    assert sorted(floor.started) == sorted(came)

@@ -108,6 +108,16 @@ class LeaseLost(NamedTuple):
     trace_id: str = ""
 
 
+class SuspectChanged(NamedTuple):
+    """A job recovered from a dead worker is held until it can run alone, or running, after so many ``stalls``."""
+
+    queue: str
+    job_id: str
+    job_name: str
+    stalls: int
+    state: str
+
+
 class JobsRecovered(NamedTuple):
     """The stalled check put jobs of lost workers back to wait."""
 

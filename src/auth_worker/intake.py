@@ -81,7 +81,7 @@ class Intake:
     @property
     def wants_more(self) -> bool:
         """Whether the next job may be fetched with a settle."""
-        return self._open and self._quarantine.suspect is None
+        return self._open and not self._quarantine.closed
 
     @property
     def overdue_s(self) -> float:
@@ -167,6 +167,19 @@ class Intake:
         self._free_slot(self._successor(token) if spent else token)
         self.look()
 
+    def lend(self) -> None:
+        """A run waits that is not to begin soon: give its slot to another job."""
+        self._free.append(self._new_token())
+        self.look()
+
+    def reclaim(self, *, owed: bool = False) -> bool:
+        """Take a free slot for a run that has lent its own, or, if it may be ``owed``, the next one to be free."""
+        if self._free:
+            self._store.forget(self._free.pop())
+            return True
+        self._surplus += owed
+        return owed
+
     def put_back(self, token: str, job_id: str) -> None:
         """Return a job to the front of the queue, not run; its slot becomes free."""
         self._asking += 1
@@ -194,7 +207,7 @@ class Intake:
 
     def _take(self, token: str, fetched: Fetched, sent: float) -> None:
         late = time.monotonic() - sent >= self._lease_s  # we were frozen: by now another worker may have the job
-        if late or not self.wants_more:
+        if late or not self._open:
             self.put_back(token, fetched.job_id)
             return
         self._busy = True
@@ -273,7 +286,7 @@ class Intake:
         self._take(token, fetched, sent)
 
     def _free_slot(self, token: str) -> None:
-        """A slot is free; unless a job was found late, whose slot had been given away: then there is one less."""
+        """A slot is free, unless it is owed to a job whose own was given away: it was found late, or waited."""
         if self._surplus:
             self._surplus -= 1
             self._store.forget(token)

@@ -34,6 +34,8 @@ class WorkerMessage(StrEnum):
     JOB_RATE_LIMITED = "Job put back, queue rate limited by its consumer"
     JOB_WAITING_CHILDREN = "Job waits for its children"
     JOB_HANDED_BACK = "Job handed back to the queue"
+    SUSPECT_HELD = "Job recovered from a dead worker waits until it can run alone"
+    SUSPECT_RUNS = "Job recovered from a dead worker runs alone"
     BROKER_RECOVERED = "Broker connection recovered"
     OPERATOR_CHANGE = "Changed by an operator"
     DEAD_LETTERS_RECONCILED = "Dead letters reconciled with failed jobs"

@@ -116,6 +116,11 @@ class QueueProcessorService:
         return len(self._runs)
 
     @property
+    def suspects(self) -> int:
+        """How many jobs recovered from dead workers wait here until they may run."""
+        return self._runs.suspects
+
+    @property
     def overdue_s(self) -> float:
         """For how long (s) it should have looked for jobs and did not; 0 normally. For any thread."""
         return self._intake.overdue_s if self._running else 0.0
@@ -161,7 +166,7 @@ class QueueProcessorService:
     async def pause(self) -> None:
         """Take no more jobs; returns once none can start any more. Running jobs go on."""
         self.runtime.check_loop(f"the processor of {self.queue_name}")
-        self._runs.paused = True
+        self._runs.pause()
         if self._running:
             await self._intake.close()
             await asyncio.sleep(0)  # a job that came just before starts before this returns, not after
@@ -218,6 +223,7 @@ class QueueProcessorService:
             is_running=self._running,
             is_paused=self._runs.paused,
             metrics=self.get_metrics(),
+            suspects=self._runs.suspects,
             reasons=reasons,
         )
 
@@ -252,8 +258,8 @@ class QueueProcessorService:
         )
         schedulers = Schedulers(connections.commands, prefix, self.queue_name, lease_s=lease_s)
         self._runs.perform = runtime.perform
-        self._runs.settle = self._settlement.settle
-        self._runs.advance = schedulers.advance
+        self._runs.settle, self._runs.advance = self._settlement.settle, schedulers.advance
+        self._runs.lend, self._runs.reclaim = self._intake.lend, self._intake.reclaim
         self._runs.actions = QueueActions(connections.commands, prefix, self.queue_name, self.config, runtime.bus)
 
     async def _watch_over(self) -> None:
@@ -268,7 +274,7 @@ class QueueProcessorService:
         await runtime.watch.call(connections.leases.add(self._tenancy))
         runtime.add_runs(self._runs.held)
         connections.on_up(self._intake.recover)
-        runtime.quarantine.subscribe(self._intake.look)
+        runtime.quarantine.subscribe(self._intake.look, self.config.lock_duration / 1000)
         link, settings = connections.watch_link, runtime.settings
         check = StalledCheck(link, settings.prefix, self.queue_name, self.config, runtime.bus)
         care = SchedulerCare(link, settings, self.queue_name, runtime.bus)
@@ -280,7 +286,7 @@ class QueueProcessorService:
 
     async def _drain(self, timeout: float, hurry: asyncio.Event) -> bool:
         """Wait ``timeout`` s for the running jobs, then hand them back. Bounded also while Redis is away."""
-        self._runs.draining = True
+        self._runs.drain()
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "draining"))
         unfinished = self._runs.tally.unfinished
         quiet = asyncio.gather(self._intake.close(), self._runs.idle.wait())

@@ -47,13 +47,17 @@ class QueueMetrics(Report):
 
 
 class ProcessorHealth(Report):
-    """One processor. ``reasons`` says why it is not healthy, one sentence each."""
+    """One processor. ``reasons`` says why it is not healthy, one sentence each.
+
+    ``suspects``: so many jobs recovered from dead workers wait until they can run alone; no reason by itself.
+    """
 
     healthy: bool
     queue_name: str
     is_running: bool
     is_paused: bool
     metrics: Metrics
+    suspects: int = 0
     reasons: list[str] = Field(default_factory=list)
 
 

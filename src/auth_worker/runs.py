@@ -13,35 +13,13 @@ from auth_worker.config import Settings, WorkerConfig
 from auth_worker.dead_letter import Letter
 from auth_worker.error_text import error_text
 from auth_worker.errors import InvalidPayloadError
-from auth_worker.events import (
-    EventBus,
-    JobCompleted,
-    JobFailed,
-    JobMoved,
-    JobRetried,
-    JobStarted,
-    LeaseLost,
-    Problem,
-)
-from auth_worker.executors import Executor
+from auth_worker.events import EventBus, JobStarted, Problem, SuspectChanged
+from auth_worker.executors import Executor, ProcessExecutor
 from auth_worker.job import Job, JobActions
+from auth_worker.ledger import count
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.options import JobOptions, OptionsCache
-from auth_worker.outcome import (
-    AwaitChildren,
-    Cause,
-    Complete,
-    Drop,
-    Fail,
-    HandBack,
-    Lost,
-    Outcome,
-    Postpone,
-    ReasonClass,
-    Retry,
-    Throttle,
-    decide_stalled,
-)
+from auth_worker.outcome import Cause, Drop, Fail, HandBack, Lost, Outcome, ReasonClass, decide_stalled
 from auth_worker.payload import RawJob, is_orphan, read_job, unreadable_job
 from auth_worker.quarantine import Quarantine
 from auth_worker.report import Tally
@@ -49,16 +27,21 @@ from auth_worker.run import Perform, Run, perform
 
 Settle = Callable[[Run, Outcome], None]
 Advance = Callable[[Run], Awaitable[None]]
+MOST_LENT = 100
+"""How many suspects of a queue may wait without a slot of it."""
 
 
 class Runs:
     """The running jobs of ``queue``.
 
-    ``settle`` writes their outcomes, ``advance`` lets a job scheduler go on; both are set before the first job.
+    ``settle`` writes their outcomes, ``advance`` lets a job scheduler go on, ``lend`` gives the slot of a waiting
+    run to another job, ``reclaim`` takes one back; all are set before the first job.
     """
 
     settle: Settle
     advance: Advance
+    lend: Callable[[], None]
+    reclaim: Callable[..., bool]
 
     def __init__(
         self,
@@ -77,7 +60,9 @@ class Runs:
         self._max_result_bytes = settings.max_result_bytes
         self._timeout = config.timeout / 1000 if config.timeout else None
         self._executor = executor
+        self._isolated = isinstance(executor, ProcessExecutor)  # a crash there kills the one job alone
         self._quarantine = quarantine
+        self._waiting: dict[Run, bool] = {}  # not begun yet; whether it has lent its slot
         self._bus = bus
         self._runs: dict[str, Run] = {}
         self._abandoned: list[Run] = []
@@ -86,7 +71,7 @@ class Runs:
         self.perform: Perform = perform
         self.tally = Tally()
         self.paused = self.draining = False
-        """Set by the processor. No job that has waited here begins then; in a drain, none that is suspected."""
+        """``paused`` is reset by the processor."""
         self.idle = asyncio.Event()
         """Set while no job runs, none waits to be settled, and every end has been told."""
         self.idle.set()
@@ -101,6 +86,11 @@ class Runs:
     def held_ids(self) -> set[str]:
         """The ids of the jobs that run here, are being settled, or were settled just now."""
         return {run.job.id for run in self.held()}
+
+    @property
+    def suspects(self) -> int:
+        """How many jobs recovered from dead workers wait here until they may run; for any thread."""
+        return sum(run.job.stalled_count > 0 for run in list(self._waiting))
 
     def launch(self, token: str, fetched: Fetched, renewed: float) -> None:
         """A job has come: run it, or settle it at once where there is nothing to run."""
@@ -121,8 +111,11 @@ class Runs:
         run = self._enter(Run(job, options, raw, token, renewed))
         if b"defa" in raw:
             self._condemn(run, decide_stalled(raw[b"defa"].decode(errors="replace")))
-        elif job.stalled_count:
-            self._quarantine.isolate(run, partial(self._start_suspect, run))
+        elif job.stalled_count and not self._isolated:
+            self._hold(run)
+        elif self._quarantine.closed:
+            self._waiting[run] = False
+            self._quarantine.keep(run, partial(self._begin, run))
         else:
             self._start(run)
 
@@ -131,9 +124,22 @@ class Runs:
         for run in self.held() if runs is None else runs:
             if self._runs.get(run.token) is run:
                 run.cancel(cause)
+                if run in self._waiting:
+                    self._withdraw(run, Lost() if cause is Cause.LEASE_LOST else HandBack())
+
+    def pause(self) -> None:
+        """No job that waits here begins: they go back to the queue."""
+        self.paused = True
+        self._hand_back_waiting()
+
+    def drain(self) -> None:
+        """As ``pause``, for good."""
+        self.draining = True
+        self._hand_back_waiting()
 
     def hand_back_all(self) -> None:
         """Return every job whose consumer has not ended to the queue, whatever the consumer does from now on."""
+        self._hand_back_waiting()
         for run in self.held():
             if not run.ended:
                 run.cancel(Cause.SHUTDOWN)
@@ -163,36 +169,9 @@ class Runs:
     def _tell_all(self) -> None:
         ended, self._ended = self._ended, []
         for run, outcome, letter in ended:
-            event = self._count(run, outcome, letter)
+            event = count(self.tally, run, outcome, letter)
             self._leave(run)
             self._bus.emit(event)
-
-    def _count(self, run: Run, outcome: Outcome, letter: Letter | None) -> Any:
-        """Count how a run ended; gives the event that tells it."""
-        tally, job = self.tally, run.job
-        took = run.duration_ms
-        match outcome:
-            case Complete():
-                tally.completed += 1
-                tally.total_ms += took
-                return JobCompleted(job.queue_name, job.id, job.name, job.attempt, took, run.wait_ms, run.trace_id)
-            case Retry(delay_ms, reason, trace):
-                tally.retried += 1
-                return JobRetried(*_about(run), run.wait_ms, delay_ms, reason, run.trace_id, run.error, trace)
-            case Fail(reason, reason_class, trace):
-                tally.failed += 1
-                tally.total_ms += took
-                tally.dead_lettered += letter is not None
-                dead_letter_id = letter.id if letter else ""
-                return JobFailed(
-                    *_about(run), run.wait_ms, reason, reason_class, dead_letter_id, run.trace_id, run.error, trace
-                )
-            case Lost():
-                tally.leases_lost += 1
-                return LeaseLost(*_about(run), run.trace_id)
-        tally.handed_back += isinstance(outcome, HandBack)
-        tally.delayed += isinstance(outcome, Postpone | Throttle)
-        return JobMoved(*_about(run), *_destination(outcome), run.trace_id)
 
     def _refuse(self, job_id: str, raw: RawJob, token: str, renewed: float, reason: str) -> None:
         """End a job that cannot be read."""
@@ -232,12 +211,40 @@ class Runs:
             self._bus.emit(JobStarted(job.queue_name, job.id, job.name, job.attempt, run.wait_ms))
         run.task = asyncio.get_running_loop().create_task(self._process(run))
 
-    def _start_suspect(self, run: Run) -> None:
-        """The suspect is alone now; it may have waited long, and the processor may be paused meanwhile."""
-        if self.paused or self.draining:
-            self._settle_at_once(run, HandBack())
-        else:
-            self._start(run)
+    def _hold(self, run: Run) -> None:
+        """Have a suspect wait until it is alone, and its slot serve others meanwhile."""
+        self._waiting[run] = False
+        self._quarantine.hold(run, partial(self._begin, run))
+        if run not in self._waiting:
+            return
+        self._report(run, "held")
+        if len(self._waiting) <= MOST_LENT:
+            self._waiting[run] = True
+            self.lend()
+
+    def _begin(self, run: Run) -> bool:
+        """Start a run that has waited; False where its queue has no slot free for it."""
+        if self._waiting[run] and not self.reclaim():
+            return False
+        del self._waiting[run]
+        if run.job.stalled_count and not self._isolated:
+            self._report(run, "running")
+        self._start(run)
+        return True
+
+    def _hand_back_waiting(self) -> None:
+        self.cancel(Cause.SHUTDOWN, list(self._waiting))
+
+    def _withdraw(self, run: Run, outcome: Outcome) -> None:
+        """Settle a run that has not begun."""
+        if self._waiting.pop(run):
+            self.reclaim(owed=True)
+        self._quarantine.left(run)
+        self._settle_at_once(run, outcome)
+
+    def _report(self, run: Run, state: str) -> None:
+        job = run.job
+        self._bus.emit(SuspectChanged(job.queue_name, job.id, job.name, job.stalled_count, state))
 
     async def _process(self, run: Run) -> None:
         execute = self._executor if b"rjk" not in run.raw else partial(self._iterate, run)
@@ -278,21 +285,3 @@ class Runs:
         if not self._runs:
             self.idle.set()
         self._quarantine.left(run)
-
-
-def _about(run: Run) -> tuple[str, str, str, int, float]:
-    job = run.job
-    return job.queue_name, job.id, job.name, job.attempt, run.duration_ms
-
-
-def _destination(outcome: Outcome) -> tuple[str, str]:
-    match outcome:
-        case Postpone(delay_ms):
-            return "delayed", f"for {delay_ms} ms"
-        case Throttle(duration_ms):
-            return "rate-limited", f"queue rests {duration_ms} ms"
-        case AwaitChildren():
-            return "waiting-children", ""
-        case Drop(reason):
-            return "dropped", reason
-    return "waiting", "handed back"

@@ -166,7 +166,7 @@ def switch_off(safeguard: str) -> None:
         case "insisting on a result":
             _replace(Settlement, "_write_late", _give_up)
         case "quarantine":
-            _replace(Quarantine, "isolate", lambda quarantine, suspect, start: start())
+            _replace(Quarantine, "hold", lambda quarantine, suspect, start: start())
         case "decoding":
             _replace(runs_module, "InvalidPayloadError", ZeroDivisionError)
         case "reconciliation":

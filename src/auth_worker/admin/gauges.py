@@ -62,6 +62,19 @@ class Gauges:
         for processor in self._subject.get_processors():
             active.add_metric((processor.queue_name,), processor.active)
         yield active
+        suspects = GaugeMetricFamily(
+            "auth_worker_suspects",
+            "Jobs recovered from dead workers that wait in this process until they can run alone.",
+            labels=("queue",),
+        )
+        for processor in self._subject.get_processors():
+            suspects.add_metric((processor.queue_name,), processor.suspects)
+        yield suspects
+        yield GaugeMetricFamily(
+            "auth_worker_quarantine_seconds",
+            "For how long this process has started no other job for the sake of a recovered one; 0 normally.",
+            value=runtime.quarantine.closed_s,
+        )
         yield from _queue_gauges(self._reading)
         yield GaugeMetricFamily(
             "auth_worker_event_loop_lag_seconds",

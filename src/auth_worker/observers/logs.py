@@ -31,6 +31,7 @@ from auth_worker.events import (
     Problem,
     ProcessorChanged,
     SchedulersRevived,
+    SuspectChanged,
 )
 from auth_worker.logs import LineSink, Log, set_queue_level
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
@@ -122,6 +123,7 @@ class LogObserver:
         bus.subscribe(JobLogged, self._logged)
         bus.subscribe(LeaseLost, self._lease_lost)
         bus.subscribe(JobsRecovered, self._recovered)
+        bus.subscribe(SuspectChanged, self._suspect_changed)
         bus.subscribe(ProcessorChanged, self._processor_changed)
         bus.subscribe(BrokerChanged, self._broker_changed)
         bus.subscribe(LoopBlocked, self._loop_blocked)
@@ -220,6 +222,11 @@ class LogObserver:
         self._of(event.queue).warning(
             WORKER_ERRORS.JOB_STALLED, queue=event.queue, count=len(event.job_ids), job_ids=event.job_ids[:20]
         )
+
+    def _suspect_changed(self, event: SuspectChanged) -> None:
+        message = WORKER_MESSAGES.SUSPECT_HELD if event.state == "held" else WORKER_MESSAGES.SUSPECT_RUNS
+        queue, job_id, job_name, stalls, _ = event
+        self._of(queue).warning(message, queue=queue, job_id=job_id, job_name=job_name, stalls=stalls)
 
     def _processor_changed(self, event: ProcessorChanged) -> None:
         if event.state in STATES:
