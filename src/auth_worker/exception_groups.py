@@ -35,7 +35,7 @@ def deciding(error: BaseException, data: Any = None) -> BaseException:
     if not isinstance(error, BaseExceptionGroup):
         return error
     leaves = [each for each in flattened(error) if not isinstance(each, BaseExceptionGroup)]
-    return max(leaves, key=lambda leaf: _gravity(leaf, data))
+    return max(leaves, key=lambda leaf: _rank(leaf, data))
 
 
 def flattened(error: BaseException) -> list[BaseException]:
@@ -51,7 +51,7 @@ def flattened(error: BaseException) -> list[BaseException]:
     return list(found.values())
 
 
-def _gravity(error: BaseException, data: Any) -> tuple[int, float]:
+def _rank(error: BaseException, data: Any) -> tuple[int, float]:
     match error:
         case RateLimited():
             return 6, _seconds_of(error)

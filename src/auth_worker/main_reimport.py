@@ -38,7 +38,8 @@ def stop_reimported_main() -> None:
     """Call before the application reaches out to Redis.
 
     Raises ``SystemExit`` in a worker process that imports the main module for its consumer: that ends the module
-    here, and what it has defined by then is kept. No subclass of it, since threads ignore none.
+    here, and what it has defined by then is kept. It is no subclass: a thread ends silently only with
+    ``SystemExit`` itself.
     """
     if _worker_process == "loading":
         raise SystemExit(0)

@@ -20,9 +20,8 @@ MAX_JOBS_A_PROCESS = 1000
 class ProcessExecutor:
     """A plain ``def`` consumer of a module, in at most ``concurrency`` processes of its own.
 
-    The job it gets carries its data, but cannot reach Redis: ``log`` and ``update_progress`` raise. Where
-    ``configure_logging`` has set up the logging of this process, theirs is the same. A process is killed with the
-    programs it has started.
+    Its job carries the data, but cannot reach Redis: ``log`` and ``update_progress`` raise. The processes log as
+    ``configure_logging`` has set it up in this one. A process is killed together with the programs it has started.
     """
 
     def __init__(self, consumer: Callable[[Job], Any], concurrency: int) -> None:

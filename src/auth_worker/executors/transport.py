@@ -37,10 +37,10 @@ class Returned(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """The consumer raised: the exact exception if it can be pickled, one that is sure to arrive, its traceback."""
+    """The consumer raised: the exact exception if it can be pickled, a portable one in any case, the traceback."""
 
     exact: bytes | None
-    certain: bytes
+    portable: bytes
     trace: str
 
 
@@ -75,7 +75,7 @@ def returned(value: object) -> Returned:
 
 def raised(error: BaseException, trace: str) -> Raised:
     """The answer for an exception."""
-    return Raised(pickle.dumps(error) if survives(error) else None, pickle.dumps(certain(error)), trace)
+    return Raised(pickle.dumps(error) if survives_pickling(error) else None, pickle.dumps(portable(error)), trace)
 
 
 def value_of(answer: Returned | Raised) -> Any:
@@ -94,7 +94,7 @@ def _error_of(answer: Raised) -> BaseException:
     with contextlib.suppress(Exception):  # its module may exist in the worker process alone
         if answer.exact is not None:
             return _unpickled(answer.exact)
-    return _unpickled(answer.certain)
+    return _unpickled(answer.portable)
 
 
 def _unpickled(body: bytes) -> BaseException:
@@ -102,7 +102,7 @@ def _unpickled(body: bytes) -> BaseException:
     return error
 
 
-def survives(error: BaseException) -> bool:
+def survives_pickling(error: BaseException) -> bool:
     """Whether a pickle gives back the same exception. One whose constructor takes other arguments may differ."""
     try:
         copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
@@ -110,17 +110,17 @@ def survives(error: BaseException) -> bool:
             type(copy) is type(error)
             and str(copy) == str(error)
             and all(_attribute(copy, name) == _attribute(error, name) for name in DECISIVE)
-            and (not isinstance(error, BaseExceptionGroup) or all(map(survives, error.exceptions)))
+            and (not isinstance(error, BaseExceptionGroup) or all(map(survives_pickling, error.exceptions)))
         )
     except Exception:
         return False
 
 
-def certain(error: BaseException) -> BaseException:
+def portable(error: BaseException) -> BaseException:
     """An exception that can be pickled, of a class that both processes have, and means the same for the job."""
     if isinstance(error, BaseExceptionGroup):
-        return BaseExceptionGroup(_text_of(error.message), [certain(each) for each in error.exceptions])
-    if type(error).__module__ in ("builtins", errors.__name__) and survives(error):
+        return BaseExceptionGroup(_text_of(error.message), [portable(each) for each in error.exceptions])
+    if type(error).__module__ in ("builtins", errors.__name__) and survives_pickling(error):
         return error
     kind = _ancestor(error)
     text = f"{type(error).__name__}: {error_text(error)}"

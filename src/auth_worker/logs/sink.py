@@ -97,7 +97,7 @@ class LineSink:
                 self._stream = open(stream.fileno(), "w", closefd=False, **options)  # noqa: SIM115
 
     def _start_writer(self) -> None:
-        """Two threads that come here at once start two, which take turns."""
+        """Start the writer. Two threads that call this at once start two writers, which take turns."""
         self._writer = threading.Thread(target=self._run, name="auth-worker-log", daemon=True)
         with contextlib.suppress(RuntimeError):  # the interpreter is ending: ``drain`` writes what is held
             self._writer.start()
@@ -151,7 +151,7 @@ def _whole_lines(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _hold_sinks() -> None:
-    """Before a fork: have no thread in the midst of writing, unless its stream takes nothing."""
+    """Before a fork: let each writer finish what it is writing, unless its stream takes nothing."""
     _forking.held = [sink for sink in list(_all_sinks) if sink.hold(HOLD_S)]
 
 
