@@ -36,6 +36,7 @@ class Floor:
         self.quarantine = Quarantine(lambda: self.now, self._call_later)
         self.started: list[str] = []
         self.running: set[str] = set()
+        self.began: dict[str, float] = {}
         self.opened = 0
         self.slots = True
         self.quarantine.subscribe(self._count, LEASE_S)
@@ -65,6 +66,7 @@ class Floor:
         if self.slots:
             self.started.append(run)
             self.running.add(run)
+            self.began[run] = self.now
             self.quarantine.entered(run)
         return self.slots
 
@@ -239,18 +241,14 @@ def test_no_suspect_has_a_neighbour_nobody_waits_beyond_the_lease_and_everyone_r
     floor = Floor()
     quarantine = floor.quarantine
     came: list[str] = []
-    began: dict[str, float] = {}
-    closed = 0.0
 
     def look() -> None:
-        nonlocal closed
-        for run in floor.started:
-            began.setdefault(run, floor.now)
-        alone_until = {run: began[run] + LEASE_S * PART for run in floor.running if run.startswith("suspect")}
+        alone_until = {
+            run: floor.began[run] + LEASE_S * PART for run in floor.running if run.startswith("suspect")
+        }
         alone = {run for run, until in alone_until.items() if floor.now < until - 0.001}
         assert not alone or floor.running == alone or floor.now > LEASE_S * PATIENCE
-        closed = quarantine.closed_s
-        assert closed < LEASE_S
+        assert quarantine.closed_s < LEASE_S
 
     for number, (step, seconds) in enumerate(steps):
         if step < 2:
