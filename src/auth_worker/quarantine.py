@@ -75,16 +75,19 @@ class Quarantine:
         self._bound = 60.0
         self._on_open: list[Callable[[], None]] = []
         self._running: set[object] = set()
-        self._suspects: set[object] = set()  # those that run
+        self._suspects: set[object] = set()
+        """Those that run."""
         self._line: deque[Waiting] = deque()
         self._kept: dict[object, Callable[[], bool]] = {}
         self._alone: object | None = None
         self._blockers: set[object] = set()
+        """What ran when the last window was over; the next one waits for their end."""
         self._window = 0.0
         self._closed_at = 0.0
         self._timer: Timer | None = None
-        self._turn = False
-        self._involved = False
+        self._is_turn_of_others = False
+        self._is_needed = False
+        """Whether anything is held or closed; while nothing is, the end of a run costs no more than this look."""
 
     @property
     def closed_s(self) -> float:
@@ -98,13 +101,13 @@ class Quarantine:
 
     def hold(self, suspect: object, start: Callable[[], bool]) -> None:
         """Put ``suspect`` in line; ``start`` is called once it may run, at once if nothing does."""
-        self._involved = True
+        self._is_needed = True
         self._line.append(Waiting(suspect, start, self._clock()))
         self._advance()
 
     def keep(self, run: object, start: Callable[[], bool]) -> None:
         """Keep a ``run`` that came while the process is closed, and ``start`` it when it opens."""
-        self._involved = True
+        self._is_needed = True
         self._kept[run] = start
 
     def entered(self, run: object) -> None:
@@ -114,7 +117,7 @@ class Quarantine:
     def left(self, run: object) -> None:
         """A run has ended, or will not begin any more."""
         self._running.discard(run)
-        if self._involved:
+        if self._is_needed:
             self._left(run)
 
     def _left(self, run: object) -> None:
@@ -128,11 +131,11 @@ class Quarantine:
             self._start_if_alone()
         else:
             self._advance()
-        self._involved = bool(self._line or self._kept or self._suspects or self.closed)
+        self._is_needed = bool(self._line or self._kept or self._suspects or self.closed)
 
     def _advance(self) -> None:
         """Close for the first suspect in line, unless it is the turn of others or waiting would be in vain."""
-        if self._line and not (self.closed or self._turn or self._blockers):
+        if self._line and not (self.closed or self._is_turn_of_others or self._blockers):
             self._close()
 
     def _close(self) -> None:
@@ -173,7 +176,7 @@ class Quarantine:
 
     def _open(self) -> None:
         lasted = self.closed_s
-        self.closed, self._alone, self._turn = False, None, True
+        self.closed, self._alone, self._is_turn_of_others = False, None, True
         self._set_timer(max(lasted, SHORTEST_TURN_S), self._end_turn)
         kept, self._kept = self._kept, {}
         for start in kept.values():
@@ -182,7 +185,7 @@ class Quarantine:
             on_open()
 
     def _end_turn(self) -> None:
-        self._turn = False
+        self._is_turn_of_others = False
         if self._line and self._blockers:
             self._set_timer(max(self._left_to_wait(), self._bound), self._lose_patience)
         self._advance()

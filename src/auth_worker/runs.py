@@ -60,7 +60,7 @@ class Runs:
         self._max_result_bytes = settings.max_result_bytes
         self._timeout = config.timeout / 1000 if config.timeout else None
         self._executor = executor
-        self._isolated = isinstance(executor, ProcessExecutor)  # a crash there kills the one job alone
+        self._isolated = isinstance(executor, ProcessExecutor)
         self._quarantine = quarantine
         self._waiting: dict[Run, bool] = {}  # not begun yet; whether it has lent its slot
         self._bus = bus
@@ -90,7 +90,7 @@ class Runs:
     @property
     def suspects(self) -> int:
         """How many jobs recovered from dead workers wait here until they may run; for any thread."""
-        return sum(run.job.stalled_count > 0 for run in list(self._waiting))
+        return sum(map(self._is_suspect, list(self._waiting)))
 
     def launch(self, token: str, fetched: Fetched, renewed: float) -> None:
         """A job has come: run it, or settle it at once where there is nothing to run."""
@@ -111,7 +111,7 @@ class Runs:
         run = self._enter(Run(job, options, raw, token, renewed))
         if b"defa" in raw:
             self._condemn(run, decide_stalled(raw[b"defa"].decode(errors="replace")))
-        elif job.stalled_count and not self._isolated:
+        elif self._is_suspect(run):
             self._hold(run)
         elif self._quarantine.closed:
             self._waiting[run] = False
@@ -211,6 +211,10 @@ class Runs:
             self._bus.emit(JobStarted(job.queue_name, job.id, job.name, job.attempt, run.wait_ms))
         run.task = asyncio.get_running_loop().create_task(self._process(run))
 
+    def _is_suspect(self, run: Run) -> bool:
+        """Whether the job may be what killed its worker; in a process of its own it harms no other."""
+        return run.job.stalled_count > 0 and not self._isolated
+
     def _hold(self, run: Run) -> None:
         """Have a suspect wait until it is alone, and its slot serve others meanwhile."""
         self._waiting[run] = False
@@ -227,7 +231,7 @@ class Runs:
         if self._waiting[run] and not self.reclaim():
             return False
         del self._waiting[run]
-        if run.job.stalled_count and not self._isolated:
+        if self._is_suspect(run):
             self._report(run, "running")
         self._start(run)
         return True
