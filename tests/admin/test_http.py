@@ -26,6 +26,8 @@ NAMES = {
     "auth_worker_job_duration_seconds",
     "auth_worker_job_wait_seconds",
     "auth_worker_jobs_active",
+    "auth_worker_suspects",
+    "auth_worker_quarantine_seconds",
     "auth_worker_queue_jobs",
     "auth_worker_queue_oldest_job_seconds",
     "auth_worker_dead_letter_jobs",
