@@ -9,25 +9,27 @@ from auth_worker.broker.credentials import CredentialSource
 
 
 class Provider:
-    """Answers in the loop that asks, or hangs in a thread."""
+    """Answers once ``free`` is set; sets ``called`` before."""
 
-    def __init__(self, hangs: threading.Event) -> None:
-        self._hangs = hangs
+    def __init__(self) -> None:
+        self.called, self.free = threading.Event(), threading.Event()
 
     def get_credentials(self) -> tuple[str]:
-        self._hangs.wait(10)
+        self.called.set()
+        self.free.wait(10)
         return ("secret",)
 
 
 async def test_a_child_waits_for_no_thread_of_its_parent() -> None:
-    free = threading.Event()
-    source = CredentialSource(Provider(free))
+    provider = Provider()
+    source = CredentialSource(provider)
     asking = asyncio.create_task(source.get())
-    await asyncio.sleep(0.05)
-    with source._lock:  # held by another thread when the process forks
-        before = source._answer
+    assert await asyncio.to_thread(provider.called.wait, 5)
+    lock, answer = source._lock, source._answer
+    with lock:  # held by another thread when the process forks, and so for ever in the child
         source.after_fork()
-    free.set()
-    assert await asyncio.wait_for(source.get(), 3) == ("secret",)
-    assert source._answer is not before
+        provider.free.set()
+        assert source._lock is not lock
+        assert await asyncio.wait_for(source.get(), 3) == ("secret",)
+    assert source._answer is not answer
     assert await asking == ("secret",)
