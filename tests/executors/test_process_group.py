@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import process_consumers
 from auth_worker.errors import WorkerCrashedError
 from auth_worker.executors import ProcessExecutor, process
+from auth_worker.executors.worker_process import WorkerProcess
 from factories import a_job
 from workers import eventually
 
@@ -70,6 +72,24 @@ async def test_a_closed_executor_leaves_no_program(executor: ProcessExecutor, tm
     executor.close()
     with pytest.raises(WorkerCrashedError):
         await asyncio.wait_for(job, 10)
+    await all_gone(tmp_path)
+
+
+async def test_a_process_that_answers_while_its_executor_closes_is_given_up(
+    executor: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[WorkerProcess] = []
+    run = WorkerProcess.run
+
+    async def run_and_close(worker: WorkerProcess, request: bytes) -> Any:
+        value = await run(worker, request)
+        used.append(worker)
+        executor.close()
+        return value
+
+    monkeypatch.setattr(WorkerProcess, "run", run_and_close)
+    assert await executor(a_job({"folder": str(tmp_path), "then": "return"})) == "done"
+    assert used[0].is_discarded
     await all_gone(tmp_path)
 
 

@@ -31,6 +31,7 @@ class ProcessExecutor:
         self._idle: list[WorkerProcess] = []
         self._busy: set[WorkerProcess] = set()
         self._setup: bytes | None = None
+        self._closed = False
 
     async def start(self) -> None:
         """Start the first process, which shows whether the consumer can be imported.
@@ -60,6 +61,7 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """Kill the processes."""
+        self._closed = True
         for worker in self._busy:
             worker.kill()
         while self._idle:
@@ -83,7 +85,9 @@ class ProcessExecutor:
     def _put_back(self, worker: WorkerProcess) -> None:
         if worker.is_discarded:
             return
-        if worker.jobs >= MAX_JOBS_A_PROCESS:
+        if self._closed:
+            worker.discard()
+        elif worker.jobs >= MAX_JOBS_A_PROCESS:
             worker.retire()
         else:
             self._idle.append(worker)
