@@ -184,12 +184,13 @@ def test_a_consumer_can_ask_for_any_delay_up_to_the_longest(seconds: float) -> N
             assert outcome[0] == min(max(round(seconds * 1000), least), LONGEST_DELAY)
 
 
-@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf, "5", None, True])
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf, "5", "hunter2", None, True])
 def test_a_delay_that_is_no_delay_fails_for_good(seconds: Any) -> None:
     for steering in (Delay(seconds), RateLimited(seconds)):
         outcome = decide(steering, attempts=5)
         assert isinstance(outcome, Fail)
         assert "not a number >= 0" in outcome.reason
+        assert "hunter2" not in outcome.reason + outcome.trace
 
 
 def test_waiting_for_children_counts_no_attempt() -> None:

@@ -208,7 +208,8 @@ def _steered(seconds: Any, kind: type[Postpone] | type[Throttle]) -> Outcome:
     try:
         milliseconds = round(_finite(seconds, "seconds") * 1000)
     except ValueError:
-        reason = f"the consumer asked for a delay of {seconds!r} seconds: not a number >= 0"
+        given = seconds if isinstance(seconds, int | float) else f"a {type(seconds).__name__}"
+        reason = f"the consumer asked for a delay of {given} seconds: not a number >= 0"
         return Fail(reason, ReasonClass.UNRECOVERABLE, reason)
     least = 1 if kind is Throttle else 0  # Redis refuses a rest of no time
     return kind(min(max(milliseconds, least), LONGEST_DELAY))
