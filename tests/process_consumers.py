@@ -100,6 +100,30 @@ def start_programs(job: Job) -> str:
     return "done"
 
 
+def fork_and_leave(job: Job) -> Any:
+    """Fork, and leave the consumer in both processes as the data says; the parent gives the child's id."""
+    if job.data == "no fork":
+        return os.getpid()
+    if child := os.fork():
+        return child
+    if job.data == "raise":
+        raise ValueError("in the child")
+    return _nothing() if job.data == "coroutine" else "the child's"
+
+
+def fork_in_coroutine(job: Job) -> Any:
+    """Give a coroutine that forks, and ends in both processes."""
+    return _fork()
+
+
+async def _fork() -> int:
+    return os.fork()
+
+
+async def _nothing() -> None:
+    """A coroutine of a child's."""
+
+
 class Customer(BaseModel):
     """What ``validate_customer`` reads its job's data as."""
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import CoroutineType
@@ -94,11 +95,22 @@ class ThreadExecutor:
 
 
 def call(consumer: Callable[[Job], Any], job: Job) -> Any:
-    """Call the consumer; ``StopIteration`` becomes ``RuntimeError``, since no future can carry it."""
+    """Call the consumer; ``StopIteration`` becomes ``RuntimeError``, since no future can carry it.
+
+    A child that the consumer forked, and that leaves the consumer too, ends there with 0, or with 1 where it raises:
+    the result of the job is the parent's, and so is everything that a second process would take part in.
+    """
+    caller = os.getpid()
+    code = 1
     try:
-        return consumer(job)
+        result = consumer(job)
+        code = 0
+        return result
     except StopIteration as error:
         raise RuntimeError("the consumer raised StopIteration") from error
+    finally:
+        if os.getpid() != caller:
+            os._exit(code)
 
 
 async def _already(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.util
 import inspect
 import multiprocessing.process
@@ -143,8 +144,7 @@ def run_job(consumer: Callable[[Job], Any], job: Job, trace_id: str) -> Returned
     run.trace_id = trace_id
     current_run.set(run)
     try:
-        value = call(consumer, job)
-        return returned(asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value)
+        return returned(call(functools.partial(_completed, consumer), job))
     except BaseException as error:
         trace = error_trace(error, job.data)
         if is_about(error, job.data):  # its inputs are copies in the service's process
@@ -154,6 +154,11 @@ def run_job(consumer: Callable[[Job], Any], job: Job, trace_id: str) -> Returned
         drain_streams()  # this process may be killed as soon as nothing runs in it
 
 
+def _completed(consumer: Callable[[Job], Any], job: Job) -> Any:
+    """The result of the consumer, which may be a plain ``def`` that returns a coroutine."""
+    value = consumer(job)
+    return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+
+
 async def _awaited(value: Any) -> Any:
-    """The result of a plain ``def`` that returned a coroutine."""
     return await value
