@@ -12,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auth_worker.admin.identity import IDENTITY_HEADER, Identity
 from auth_worker.admin.port import is_loopback
 from auth_worker.config import Settings
 
@@ -31,6 +32,7 @@ class HostGuard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._only_loopback = is_loopback(settings.http_host)
+        self._identity = Identity.of(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Part of ASGI."""
@@ -45,13 +47,23 @@ class HostGuard:
             scope["raw_path"] = target.encode("ascii")
         scope["path"] = target
 
+        known = not self._only_loopback or _names_loopback(scope, authority)
+        identity = self._shown_to(scope) if known else Identity()
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers[IDENTITY_HEADER] = identity.header
             await send(message)
 
-        known = not self._only_loopback or _names_loopback(scope, authority)
         await (self._app if known else UNKNOWN_HOST)(scope, receive, send_with_headers)
+
+    def _shown_to(self, scope: Scope) -> Identity:
+        """Only this machine sees the process and its folder; a request that was passed on comes from elsewhere."""
+        client = scope.get("client")
+        passed_on = any(name in (b"forwarded", b"x-forwarded-for") for name, _ in scope["headers"])
+        return self._identity if client and is_loopback(client[0]) and not passed_on else Identity()
 
 
 def refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> JSONResponse:

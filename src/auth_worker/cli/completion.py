@@ -32,7 +32,7 @@ def complete_queue(context: typer.Context, incomplete: str) -> list[str]:
             ]
 
     with contextlib.suppress(Exception):
-        settings = flags.settings_of(context.params)
+        settings = flags.settings_of(context.params, checked=False)
         if settings.redis_url is not None:  # the embedded broker is not started for this
             return run_async(safe_names())
     return []

@@ -12,8 +12,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from auth_worker.broker.address import Address
+from auth_worker.cli.console import USAGE, fail
 from auth_worker.config import Settings
+from auth_worker.environment import config_file
+from auth_worker.errors import ConfigurationError
 
+REDIS_VARIABLE = "AUTH_WORKER_REDIS_URL"
 BROKER, MAIL, OTHERS = "Broker", "E-mail, without APP", "Other settings"
 
 
@@ -118,14 +123,31 @@ OutboxDir = Annotated[
 ]
 
 
-def settings_of(parameters: Mapping[str, Any]) -> Settings:
+def settings_of(parameters: Mapping[str, Any], *, checked: bool = True) -> Settings:
     """The settings, with what ``parameters`` of a command set, and the file that ``config`` names.
 
+    Where ``checked``, exits with 2, naming the source, for a wrong URL of Redis.
     Raises ``ConfigurationError``.
     """
     if parameters.get("config") is not None:
         os.environ["AUTH_WORKER_CONFIG"] = str(parameters["config"])
-    return Settings(**_given(parameters))
+    given = _given(parameters)
+    if checked and not str(given.get("redis_url", "redis")).strip():
+        fail("--redis must not be blank", USAGE)
+    settings = Settings(**given)
+    if checked and settings.redis_url is not None:
+        try:
+            Address.of(settings.redis_url.get_secret_value())
+        except ConfigurationError as error:
+            fail(f"{_source_of_redis(given)}: {str(error).removeprefix('redis_connection: ')}", USAGE)
+    return settings
+
+
+def _source_of_redis(given: Mapping[str, Any]) -> str:
+    if "redis_url" in given:
+        return "--redis"
+    variable = next((name for name, value in os.environ.items() if value and name.upper() == REDIS_VARIABLE), None)
+    return variable or f"redis_url in {config_file()}"
 
 
 def export(parameters: Mapping[str, Any]) -> None:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
+from http.client import HTTPException
 from typing import Annotated, Any, NamedTuple
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
 from prometheus_client.parser import text_string_to_metric_families
 
+from auth_worker.admin.identity import read_identity
 from auth_worker.cli import flags, operator
 from auth_worker.cli.console import CLEAN, FAILED, USAGE, fail, text
+from auth_worker.cli.services import Service, ask, find_service
 from auth_worker.cli.tables import console, count, duration, notes, table
-from auth_worker.config import Settings
 from auth_worker.redaction import redact
 from auth_worker.terminal_text import visible_lines
 
 PATIENCE_S = 5.0
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - asked, not bound
 
 Url = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="The service (http://127.0.0.1:9464, or as configured).", show_default=False),
+    typer.Option(
+        metavar="URL", help="The service (as configured, or else on ports 9464 to 9473 here).", show_default=False
+    ),
 ]
 Patience = Annotated[
     int | None,
@@ -32,13 +32,6 @@ Patience = Annotated[
         "--timeout", metavar="TIME", help="How long to wait (5s).", parser=operator.duration_ms, show_default=False
     ),
 ]
-
-
-class Answer(NamedTuple):
-    """What the service said."""
-
-    status: int
-    body: bytes
 
 
 def health(
@@ -52,7 +45,8 @@ def health(
 ) -> None:
     """Ask a running service how it is: also as a probe, for images without curl.
 
-    Its token is read from AUTH_WORKER_HTTP_TOKEN.
+    Without --url, the ports of the settings are tried; of several services that with the name or state directory
+    of the settings is asked. Its token is read from AUTH_WORKER_HTTP_TOKEN, and sent to no other program.
 
     Exit codes: 0 healthy, 1 the answer makes no sense, 2 usage, 3 unhealthy, or no service answers.
 
@@ -64,9 +58,11 @@ def health(
     answer = _ask(context.params, path)
     report = _json_of(answer)
     if as_json:
-        operator.print_json([report])
+        identity = answer.service.identity
+        about = {"name": identity.name, "pid": identity.pid, "stateDir": identity.state_dir}
+        operator.print_json([{**report, "service": {"url": redact(answer.service.base), **about}}])
     else:
-        _show_health(report)
+        _show_health(report, answer.service)
     raise typer.Exit(CLEAN if answer.status == 200 else operator.UNHEALTHY)
 
 
@@ -87,6 +83,7 @@ def metrics(
     Example: [bold]auth-worker metrics --url http://10.0.0.7:9464[/]
     """
     answer = _ask(context.params, "/metrics")
+    notes().print(f"[dim]{text(redact(str(answer.service)))}[/]", soft_wrap=True)
     if answer.status != 200:
         fail(f"the service answers {answer.status} to /metrics", FAILED)
     page = answer.body.decode(errors="replace")
@@ -100,41 +97,34 @@ def metrics(
         _show_metrics(samples)
 
 
-def _ask(parameters: dict[str, Any], path: str) -> Answer:
+class Reply(NamedTuple):
+    """What a service said."""
+
+    service: Service
+    status: int
+    body: bytes
+
+
+def _ask(parameters: dict[str, Any], path: str) -> Reply:
     """The service's answer; exits where there is none."""
     settings = flags.settings_of(parameters)
-    base = parameters.get("url") or _base_of(settings)
-    if urlsplit(base).scheme not in ("http", "https"):
-        fail(f"--url {redact(base)} must begin with http:// or https://", USAGE)
-    request = Request(base.rstrip("/") + path)  # noqa: S310 - http or https, see above
-    token = settings.http_token or settings.http_read_token or settings.http_metrics_token
-    if token is not None:
-        request.add_header("Authorization", f"Bearer {token.get_secret_value()}".encode().decode("latin-1"))
     given = parameters.get("timeout")
+    patience = given / 1000 if given else PATIENCE_S
+    service = find_service(settings, parameters.get("url"), patience)
+    token = settings.http_token or settings.http_read_token or settings.http_metrics_token
     try:
-        with build_opener(ProxyHandler({})).open(request, timeout=given / 1000 if given else PATIENCE_S) as reply:
-            return Answer(reply.status, reply.read())
-    except HTTPError as error:
-        if error.code == 401:
-            fail(f"{redact(base)} wants a token: set AUTH_WORKER_HTTP_TOKEN to the one of the service")
-        return Answer(error.code, error.read())
-    except (URLError, OSError, ValueError) as error:
+        status, headers, body = ask(service.base, path, patience, token.get_secret_value() if token else None)
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        fail(
-            f"no service answers at {redact(base)}: {redact(str(reason))}; is one running there, with an HTTP "
-            "port (AUTH_WORKER_HTTP_PORT)? --url names another",
-            operator.UNHEALTHY,
-        )
+        fail(f"{redact(str(service))} has given no answer: {redact(str(reason))}", operator.UNHEALTHY)
+    if read_identity(headers) is None:
+        fail(f"what answers at {redact(service.base)} is not auth-worker", operator.UNHEALTHY)
+    if status == 401:
+        fail(f"{redact(str(service))} wants a token: set AUTH_WORKER_HTTP_TOKEN to the one of the service")
+    return Reply(service, status, body)
 
 
-def _base_of(settings: Settings) -> str:
-    if settings.http_port is None:
-        fail("http_port is switched off in the settings: give --url", USAGE)
-    host = ANYWHERE.get(settings.http_host, settings.http_host)
-    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.http_port}"
-
-
-def _json_of(answer: Answer) -> dict[str, Any]:
+def _json_of(answer: Reply) -> dict[str, Any]:
     try:
         report = json.loads(answer.body)
     except ValueError:
@@ -144,9 +134,10 @@ def _json_of(answer: Answer) -> dict[str, Any]:
     return report
 
 
-def _show_health(report: dict[str, Any]) -> None:
+def _show_health(report: dict[str, Any], service: Service) -> None:
     screen = console()
     screen.print("[green]healthy[/]" if report["healthy"] else "[bold red]not healthy[/]")
+    screen.print(f"[dim]{text(redact(str(service)))}[/]", soft_wrap=True)
     for reason in report.get("reasons") or ():
         screen.print(f"  {text(reason)}")
     processors = report.get("processors")
