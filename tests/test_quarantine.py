@@ -36,7 +36,6 @@ class Floor:
         self.quarantine = Quarantine(lambda: self.now, self._call_later)
         self.started: list[str] = []
         self.running: set[str] = set()
-        self.began: dict[str, float] = {}
         self.opened = 0
         self.slots = True
         self.quarantine.subscribe(self._count, LEASE_S)
@@ -66,7 +65,6 @@ class Floor:
         if self.slots:
             self.started.append(run)
             self.running.add(run)
-            self.began[run] = self.now
             self.quarantine.entered(run)
         return self.slots
 
@@ -237,37 +235,41 @@ def test_runs_that_come_and_go_without_a_suspect_open_nothing(floor: Floor) -> N
 def test_no_suspect_has_a_neighbour_nobody_waits_beyond_the_lease_and_everyone_runs(
     steps: list[tuple[int, float]],
 ) -> None:
-    """Before patience ends; with jobs that end sooner or later."""
+    """A suspect may get neighbours once it has run for nearly half its lease."""
     floor = Floor()
     quarantine = floor.quarantine
     came: list[str] = []
+    held: dict[str, float] = {}
+    began: dict[str, float] = {}
 
-    def look() -> None:
-        alone_until = {
-            run: floor.began[run] + LEASE_S * PART for run in floor.running if run.startswith("suspect")
-        }
-        alone = {run for run, until in alone_until.items() if floor.now < until - 0.001}
-        assert not alone or floor.running == alone or floor.now > LEASE_S * PATIENCE
-        assert quarantine.closed_s < LEASE_S
+    def start(run: str) -> bool:
+        if run in held and floor.now - held[run] < LEASE_S * PATIENCE:
+            assert not floor.running
+        elif run not in held:
+            assert not quarantine.closed
+            assert all(floor.now - began[each] > LEASE_S * PART - 1e-6 for each in floor.running & held.keys())
+        began[run] = floor.now
+        return floor.start(run)
 
     for number, (step, seconds) in enumerate(steps):
-        if step < 2:
-            came.append(f"job {number}")
-            if quarantine.closed:
-                quarantine.keep(came[-1], partial(floor.start, came[-1]))
-            else:
-                floor.start(came[-1])
-        elif step == 2:
-            came.append(f"suspect {number}")
-            floor.hold(came[-1])
-        elif step == 3 and floor.running:
-            floor.end(min(floor.running))
-        else:
-            floor.wait(seconds)
-        look()
+        match step:
+            case 0 | 1:
+                came.append(f"job {number}")
+                if quarantine.closed:
+                    quarantine.keep(came[-1], partial(start, came[-1]))
+                else:
+                    start(came[-1])
+            case 2:
+                came.append(f"suspect {number}")
+                held[came[-1]] = floor.now
+                quarantine.hold(came[-1], partial(start, came[-1]))
+            case 3 if floor.running:
+                floor.end(min(floor.running))
+            case _:
+                floor.wait(seconds)
+        assert quarantine.closed_s < LEASE_S
     for _ in range(10 * len(came) + 10):
         for run in sorted(floor.running):
             floor.end(run)
         floor.wait(LEASE_S)
-        look()
     assert sorted(floor.started) == sorted(came)

@@ -61,7 +61,7 @@ def _call_later(seconds: float, callback: Callable[[], None]) -> Timer:
 
 
 class Quarantine:
-    """Belongs to the work loop; ``waiting_s``, ``closed_s`` and ``closed`` may be read from any thread."""
+    """Belongs to the work loop; ``closed_s`` and ``closed`` may be read from any thread."""
 
     def __init__(
         self,
