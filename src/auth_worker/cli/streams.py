@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -20,10 +21,8 @@ class LenientStream(io.TextIOWrapper):
 
     def flush(self) -> None:
         """Write what is held if that is possible."""
-        try:
+        with contextlib.suppress(OSError):  # the disk is full, or nobody reads
             super().flush()
-        except OSError:
-            """The disk is full, or nobody reads."""
 
 
 def open_streams() -> None:
@@ -33,7 +32,7 @@ def open_streams() -> None:
     meant for stderr. A stdin that was closed stays None.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        """It takes the lowest free number."""
+        pass  # it takes the lowest free number
     os.close(descriptor)
     sys.stdout = sys.stdout or _text(1)
     sys.stderr = sys.stderr or _text(2)

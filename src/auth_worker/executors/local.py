@@ -97,8 +97,8 @@ class ThreadExecutor:
 def call(consumer: Callable[[Job], Any], job: Job) -> Any:
     """Call the consumer; ``StopIteration`` becomes ``RuntimeError``, since no future can carry it.
 
-    A child that the consumer forked, and that leaves the consumer too, ends there with 0, or with 1 where it raises:
-    the result of the job is the parent's, and so is everything that a second process would take part in.
+    A child that the consumer has forked ends where it leaves the consumer, with 0, or with 1 where it raises: the
+    result of the job is the parent's, and so is everything that a second process would take part in.
     """
     caller = os.getpid()
     code = 1

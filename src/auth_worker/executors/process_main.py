@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib.util
 import inspect
@@ -132,10 +133,8 @@ def _import_main(main: MainModule) -> None:
     else:
         code = compile(Path(main.path).read_bytes(), main.path, "exec")
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
-    try:
+    with contextlib.suppress(SystemExit):  # of stop_reimported_main: what is defined by then is there
         exec(code, module.__dict__)  # noqa: S102 - it is what the user runs
-    except SystemExit:
-        """It would run the service now: what it has defined by then is there."""
 
 
 def run_job(consumer: Callable[[Job], Any], job: Job, trace_id: str) -> Returned | Raised:
