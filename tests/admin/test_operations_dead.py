@@ -9,9 +9,9 @@ import pytest
 from auth_worker import Job, UnrecoverableError
 from auth_worker.admin.bulk import finish
 from auth_worker.admin.errors import NotFoundError, RefusedError
-from auth_worker.admin.letters_read import LetterFilter
 from auth_worker.admin.models import Change
 from auth_worker.admin.operations import Operations
+from auth_worker.admin.search import LetterFilter
 from auth_worker.broker.dead_letters import DeadLetters
 from workers import DEAD, QUEUE, Desk
 

@@ -10,10 +10,10 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_worker.admin.search import Condition, JobFilter
-from auth_worker.cli.dead import rate_of
+from auth_worker.admin.search import Condition, JobFilter, LetterFilter, glob_matches
 from auth_worker.cli.job_flags import backoff_of, deduplication_of, duration_ms, json_of, retention_of
-from auth_worker.cli.operator import age_s
+from auth_worker.cli.operator import age_s, rate_of
+from auth_worker.dead_letter import Letter
 from auth_worker.errors import ConfigurationError
 
 FIELDS = {"data": {"list": [1, 2], "a": {"b": "c"}}}
@@ -49,3 +49,45 @@ def test_an_age_is_compared_with_whatever_a_job_has_for_its_time(stamp: str) -> 
 def test_what_a_flag_cannot_read_is_a_usage_error(parse: Callable[[str], object], text: str) -> None:
     with contextlib.suppress(typer.BadParameter):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        ("*@example.org", "ada@example.org", True),
+        ("*@example.org", "ada@example.com", False),
+        ("a*a", "a", False),
+        ("a*b*c", "a--b--c", True),
+        ("*", "", True),
+        ("", "x", False),
+        (r"5\*", "5*", True),
+        (r"5\*", "55", False),
+        (r"C:\\*", "C:\\temp", True),
+        (r"\\server\x", r"\\server\x", True),
+        ("what?[a]", "what?[a]", True),
+        ("what?", "whats", False),
+        ("a*" * 500, "a" * 100_000 + "b", True),
+        ("a*" * 500 + "c", "a" * 100_000, False),
+    ],
+)
+def test_a_star_stands_for_anything_and_an_escaped_one_for_itself(pattern: str, text: str, matches: bool) -> None:
+    assert glob_matches(pattern, text) is matches
+
+
+def test_a_star_in_a_condition_stands_for_text_or_number_but_not_for_structure() -> None:
+    fields = {"data": {"email": "ada@example.org", "id": 123, "list": [1], "none": None}}
+    held = ("email=*@example.org", "id=12*", "list.0=*", "list=[1]")
+    assert [text for text in held if not Condition.of(text).holds(fields)] == []
+    assert [text for text in ("id=2*", "list=*", "none=*", "gone=*") if Condition.of(text).holds(fields)] == []
+
+
+def test_letters_are_found_by_name_and_data() -> None:
+    letter = Letter("q@1@2", "welcome-mail", {"data": {"to": "ada@example.org"}, "opts": {"attempts": 3}}, 0)
+    for wanted, found in (
+        (LetterFilter(name="welcome-*"), True),
+        (LetterFilter(name="welcome"), False),
+        (LetterFilter(where=(Condition.of("data.to=*@example.org"), Condition.of("opts.attempts=3"))), True),
+        (LetterFilter(where=(Condition.of("data.to=*@example.com"),)), False),
+    ):
+        assert wanted.asks
+        assert wanted.matches(letter, 0) is found

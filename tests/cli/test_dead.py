@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from cli.commands import Run, run_program
+from cli.commands import Run, run_here, run_program
 from cli.prepared import SECRET, Typist, die
 from workers import DEAD, QUEUE
 
@@ -174,3 +174,17 @@ def test_letters_of_a_queue_there_is_not_are_an_error(run: Run, redis_url: str, 
     code, _, said = run("dead", command, "--from", QUEUE[:-1])
     assert code == 1
     assert f"did you mean {QUEUE}?" in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("retry",), ("promote",), ("remove",), ("dead", "redrive"), ("dead", "purge"), ("dead", "list")],
+)
+def test_what_acts_on_many_takes_a_rate_and_conditions(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here(*command, "--help") == 0
+    shown = capsys.readouterr().out
+    wanted = {"--where", "--name"} | (set() if command[-1] == "list" else {"--rate"})
+    assert [flag for flag in wanted if flag not in shown] == []
+    assert r"\*" in shown

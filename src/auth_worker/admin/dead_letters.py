@@ -58,8 +58,8 @@ class DeadLetterOperations(LetterReading):
         steps = in_batches(self._link, letter_ids, act, rate)
         return recorded(steps, self._record, "redrive", queue, _named(letter_ids))
 
-    def purge(self, queue: str, letter_ids: Sequence[str]) -> Steps:
-        """Remove these letters; their jobs stay as they are. Raises ``BrokerError``."""
+    def purge(self, queue: str, letter_ids: Sequence[str], rate: float | None = None) -> Steps:
+        """Remove these letters, at most ``rate`` a second; their jobs stay as they are. Raises ``BrokerError``."""
         changes = JobChanges(self._link, self._prefix, queue)
 
         async def one(letter_id: str) -> str | None:
@@ -71,7 +71,7 @@ class DeadLetterOperations(LetterReading):
             return list(await asyncio.gather(*map(one, batch)))
 
         guarded = only_jobs(JobView(self._link, self._prefix, queue), act)
-        steps = in_batches(self._link, letter_ids, guarded)
+        steps = in_batches(self._link, letter_ids, guarded, rate)
         return recorded(steps, self._record, "purge", queue, _named(letter_ids))
 
     async def _redrive(self, queue: str, letter_id: str) -> tuple[str | None, str | None]:

@@ -101,17 +101,19 @@ class JobOperations(JobReading):
             act = _each(lambda one: changes.change_priority(one, priority), "it has finished")
             await self._one("change priority", queue, job_id, act)
 
-    def retry_many(self, queue: str, ids: Sequence[str]) -> Steps:
-        """``retry`` of these; those that cannot be are skipped."""
-        return self._many("retry", queue, ids, self._retrying(queue))
+    def retry_many(self, queue: str, ids: Sequence[str], rate: float | None = None) -> Steps:
+        """``retry`` of these, at most ``rate`` a second; those that cannot be are skipped."""
+        return self._many("retry", queue, ids, self._retrying(queue), rate)
 
-    def promote_many(self, queue: str, ids: Sequence[str]) -> Steps:
-        """``promote`` of these; those that cannot be are skipped."""
-        return self._many("promote", queue, ids, _each(JobChanges(self._link, self._prefix, queue).promote))
+    def promote_many(self, queue: str, ids: Sequence[str], rate: float | None = None) -> Steps:
+        """``promote`` of these, at most ``rate`` a second; those that cannot be are skipped."""
+        act = _each(JobChanges(self._link, self._prefix, queue).promote)
+        return self._many("promote", queue, ids, act, rate)
 
-    def remove_many(self, queue: str, ids: Sequence[str]) -> Steps:
-        """``remove`` of these; those that cannot be are skipped."""
-        return self._many("remove", queue, ids, _each(JobChanges(self._link, self._prefix, queue).remove))
+    def remove_many(self, queue: str, ids: Sequence[str], rate: float | None = None) -> Steps:
+        """``remove`` of these, at most ``rate`` a second; those that cannot be are skipped."""
+        act = _each(JobChanges(self._link, self._prefix, queue).remove)
+        return self._many("remove", queue, ids, act, rate)
 
     def drain(self, queue: str, *, delayed: bool = False) -> Steps:
         """Remove all that waits, and with ``delayed`` what waits for its time; what a scheduler needs stays."""
@@ -173,10 +175,10 @@ class JobOperations(JobReading):
             raise RefusedError(f"{action} of job {job_id} ({state}): {problem}")
         self._record(Change(action=action, queue=queue, target=job_id))
 
-    def _many(self, action: str, queue: str, ids: Sequence[str], act: Act) -> Steps:
+    def _many(self, action: str, queue: str, ids: Sequence[str], act: Act, rate: float | None) -> Steps:
         guarded = only_jobs(JobView(self._link, self._prefix, queue), act)
         target = ids[0] if len(ids) == 1 else f"{len(ids)} jobs"
-        return recorded(in_batches(self._link, ids, guarded), self._record, action, queue, target)
+        return recorded(in_batches(self._link, ids, guarded, rate), self._record, action, queue, target)
 
     def _retrying(self, queue: str) -> Act:
         changes, jobs = JobChanges(self._link, self._prefix, queue), JobView(self._link, self._prefix, queue)

@@ -11,13 +11,13 @@ from typing import Any
 from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.masking import masked, masked_lines, shape, whole
 from auth_worker.admin.models import LetterDetail, LetterPage, LetterRow
+from auth_worker.admin.search import EVERY, LetterFilter
 from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
 from auth_worker.broker.queue_finder import find_queues
 from auth_worker.config_errors import nearest
 from auth_worker.dead_letter import Letter
-from auth_worker.report import Report
 
 LETTER_ID = re.compile(r"[^@]+@[^@]+@\d{13,}")
 """What ``dead_letter.letter_id`` makes: queue@job@time of death. A job of any other id is no letter, in whatever
@@ -26,38 +26,6 @@ PAGE = 100
 SCAN = 10_000
 """How many letters a page looks at before it lets itself be continued."""
 MOST_SELECTED = 100_000
-
-
-class LetterFilter(Report):
-    """Which letters are meant: those of a queue, a job, a reason class, an age, or with a text in their reason.
-
-    What is None asks nothing. ``older_than`` is s.
-    """
-
-    queue: str | None = None
-    job_id: str | None = None
-    reason_class: str | None = None
-    text: str | None = None
-    older_than: float | None = None
-
-    @property
-    def asks(self) -> bool:
-        """Whether it leaves anything out."""
-        return any(value is not None for value in self.model_dump().values())
-
-    def matches(self, letter: Letter, now: float) -> bool:
-        """Whether the letter is meant; ``now`` in epoch s."""
-        data = letter.data if isinstance(letter.data, dict) else {}
-        return (
-            self.queue in (None, data.get("originalQueue"))
-            and self.job_id in (None, data.get("originalJobId"))
-            and self.reason_class in (None, data.get("reasonClass"))
-            and (self.text is None or self.text.casefold() in str(data.get("failedReason")).casefold())
-            and (self.older_than is None or letter.timestamp < (now - self.older_than) * 1000)
-        )
-
-
-EVERY = LetterFilter()
 
 
 class LetterReading:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+from auth_worker.dead_letter import Letter
 from auth_worker.errors import ConfigurationError
 from auth_worker.options import decode_json
 from auth_worker.payload import RawJob
@@ -19,7 +20,7 @@ _INDEX, _STAMP = re.compile(r"[0-9]{1,9}"), re.compile(r"[0-9]{1,18}")
 
 
 class Condition(Report):
-    """What stands at ``path`` (``data.user.id``, ``opts.attempts``) is what ``text`` says."""
+    """What stands at ``path`` (``data.user.id``, ``opts.attempts``) is what ``text`` says (``glob_matches``)."""
 
     path: tuple[str, ...]
     text: str
@@ -48,7 +49,12 @@ class Condition(Report):
                 return False
         if value is _MISSING:
             return False
-        return value == self.text if isinstance(value, str) else json.dumps(value) == _canonical(self.text)
+        if isinstance(value, str):
+            return glob_matches(self.text, value)
+        shown = json.dumps(value)
+        return shown == _canonical(self.text) or (
+            isinstance(value, bool | int | float) and glob_matches(self.text, shown)
+        )
 
 
 class JobFilter(Report):
@@ -82,11 +88,11 @@ class JobFilter(Report):
 
     def matches_id(self, job_id: str) -> bool:
         """Whether the id is meant."""
-        return self.id is None or fnmatch.fnmatchcase(job_id, self.id)
+        return self.id is None or glob_matches(self.id, job_id)
 
     def matches(self, raw: RawJob, now_ms: float) -> bool:
         """Whether a job with these fields is meant, by all but its id."""
-        if self.name is not None and not fnmatch.fnmatchcase(_text(raw, b"name"), self.name):
+        if self.name is not None and not glob_matches(self.name, _text(raw, b"name")):
             return False
         if self.text is not None and self.text.casefold() not in _text(raw, b"failedReason").casefold():
             return False
@@ -100,7 +106,79 @@ class JobFilter(Report):
         return all(condition.holds(read) for condition in self.where)
 
 
+class LetterFilter(Report):
+    """Which letters are meant: those of a queue, a job, a reason class, an age, or with a text in their reason.
+
+    What is None asks nothing. ``name`` is the dead job's, ``where`` is about its data and options, ``older_than``
+    is s.
+    """
+
+    queue: str | None = None
+    job_id: str | None = None
+    reason_class: str | None = None
+    text: str | None = None
+    name: str | None = None
+    where: tuple[Condition, ...] = ()
+    older_than: float | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it leaves anything out."""
+        return self != EVERY
+
+    def matches(self, letter: Letter, now: float) -> bool:
+        """Whether the letter is meant; ``now`` in epoch s."""
+        data = letter.data if isinstance(letter.data, dict) else {}
+        return (
+            self.queue in (None, data.get("originalQueue"))
+            and self.job_id in (None, data.get("originalJobId"))
+            and self.reason_class in (None, data.get("reasonClass"))
+            and (self.text is None or self.text.casefold() in str(data.get("failedReason")).casefold())
+            and (self.name is None or glob_matches(self.name, letter.name))
+            and (self.older_than is None or letter.timestamp < (now - self.older_than) * 1000)
+            and all(condition.holds(data) for condition in self.where)
+        )
+
+
 ALL = JobFilter()
+EVERY = LetterFilter()
+
+
+def glob_matches(pattern: str, text: str) -> bool:
+    r"""Whether ``text`` is what ``pattern`` says: ``*`` stands for anything, ``\*`` for itself.
+
+    A backslash is special only before ``*``: of a run of them there, two are one. Takes linear time a part.
+    """
+    first, *others = _literals(pattern)
+    if not others:
+        return text == first
+    if not text.startswith(first):
+        return False
+    position = len(first)
+    *middle, last = others
+    for part in middle:
+        found = text.find(part, position)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return text.endswith(last) and len(text) - len(last) >= position
+
+
+@lru_cache(maxsize=256)
+def _literals(pattern: str) -> tuple[str, ...]:
+    """The texts between the stars of ``pattern``."""
+    parts = [""]
+    for piece in re.findall(r"\\*\*|[^\\*]+|\\+", pattern):
+        if not piece.endswith("*"):
+            parts[-1] += piece
+            continue
+        slashes = len(piece) - 1
+        parts[-1] += "\\" * (slashes // 2)
+        if slashes % 2:
+            parts[-1] += "*"
+        else:
+            parts.append("")
+    return tuple(parts)
 
 
 def _text(raw: RawJob, field: bytes) -> str:

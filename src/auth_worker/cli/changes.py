@@ -26,6 +26,7 @@ def retry(
     where: filter_flags.Where = None,
     error: filter_flags.Error = None,
     older: filter_flags.Older = None,
+    rate: operator.Rate = None,
     dry_run: operator.DryRun = False,
     as_json: operator.AsJson = False,
     redis_url: flags.Redis = None,
@@ -50,6 +51,7 @@ def promote(
     job_id: filter_flags.Id = None,
     where: filter_flags.Where = None,
     older: filter_flags.Older = None,
+    rate: operator.Rate = None,
     dry_run: operator.DryRun = False,
     as_json: operator.AsJson = False,
     redis_url: flags.Redis = None,
@@ -77,6 +79,7 @@ def remove(
     error: filter_flags.Error = None,
     older: filter_flags.Older = None,
     yes: operator.Yes = False,
+    rate: operator.Rate = None,
     dry_run: operator.DryRun = False,
     as_json: operator.AsJson = False,
     redis_url: flags.Redis = None,
@@ -140,9 +143,10 @@ async def _act(operations: Operations, parameters: dict[str, Any], verb: Verb) -
         operator.PROMOTE: operations.jobs.promote_many,
         operator.REMOVE: operations.jobs.remove_many,
     }
+    steps = many[verb](queue, ids, parameters.get("rate"))
     removal = f"Remove {len(ids)} jobs of {queue}? This cannot be undone."
     question = removal if verb is operator.REMOVE else None
-    return await operator.act_in_bulk(parameters, many[verb](queue, ids), len(ids), verb, "jobs", question)
+    return await operator.act_in_bulk(parameters, steps, len(ids), verb, "jobs", question)
 
 
 async def _chosen(operations: Operations, parameters: dict[str, Any], verb: Verb) -> list[str]:

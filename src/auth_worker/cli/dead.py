@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
@@ -10,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from auth_worker.admin.bulk import one_after_another
-from auth_worker.admin.letters_read import LetterFilter
 from auth_worker.admin.operations import Operations
-from auth_worker.cli import flags, operator
+from auth_worker.admin.search import LetterFilter
+from auth_worker.cli import filter_flags, flags, operator
 from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import USAGE, fail
 from auth_worker.cli.dead_screens import show_letter_screen, show_pages
@@ -43,26 +42,17 @@ Reason = Annotated[
     ReasonClass | None, _which("--reason", metavar="CLASS", text=f"One of {', '.join(ReasonClass)}.")
 ]
 Error = Annotated[str | None, _which("--error", metavar="TEXT", text="With this text in the reason.")]
+Name = Annotated[
+    str | None, _which("--name", metavar="TEXT", text="Its job had this name; * stands for anything.")
+]
+Where = Annotated[
+    list[Any] | None,
+    _which("--where", metavar="PATH=VALUE", text=filter_flags.WHERE, parser=filter_flags.condition_of),
+]
 Older = Annotated[
     float | None, _which("--older", metavar="AGE", text="Older than 2h, 7d, ...", parser=operator.age_s)
 ]
 Every = Annotated[bool, typer.Option("--all", help="All of them.", rich_help_panel=WHICH)]
-
-
-def rate_of(given: str) -> float:
-    """Read ``50``, ``50/s``, ``600/m`` as so many a second. Raises ``typer.BadParameter``."""
-    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(?:/([smh]))?", given.strip())
-    if found is None or not float(found[1]):
-        raise typer.BadParameter(f"{given!r} is not a rate such as 50/s or 600/m")
-    return float(found[1]) / {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
-
-
-Rate = Annotated[
-    float | None,
-    typer.Option(
-        "--rate", metavar="N/s", help="At most so many: 50/s, 600/m.", parser=rate_of, show_default=False
-    ),
-]
 
 
 @app.command("list")
@@ -73,6 +63,8 @@ def list_letters(
     job_id: JobId = None,
     reason: Reason = None,
     error: Error = None,
+    job_name: Name = None,
+    where: Where = None,
     older: Older = None,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=10_000, help="So many.")] = 20,
     as_json: operator.AsJson = False,
@@ -145,8 +137,10 @@ def redrive(
     job_id: JobId = None,
     reason: Reason = None,
     error: Error = None,
+    job_name: Name = None,
+    where: Where = None,
     older: Older = None,
-    rate: Rate = None,
+    rate: operator.Rate = None,
     dry_run: operator.DryRun = False,
     as_json: operator.AsJson = False,
     redis_url: flags.Redis = None,
@@ -175,8 +169,11 @@ def purge(
     job_id: JobId = None,
     reason: Reason = None,
     error: Error = None,
+    job_name: Name = None,
+    where: Where = None,
     older: Older = None,
     keep: Annotated[int | None, _which("--keep", metavar="N", text="All but the newest N.", min=0)] = None,
+    rate: operator.Rate = None,
     yes: operator.Yes = False,
     dry_run: operator.DryRun = False,
     as_json: operator.AsJson = False,
@@ -206,6 +203,8 @@ def _filter_of(parameters: Mapping[str, Any]) -> LetterFilter:
         job_id=parameters.get("job_id"),
         reason_class=None if reason is None else str(reason),
         text=parameters.get("error"),
+        name=parameters.get("job_name"),
+        where=tuple(parameters.get("where") or ()),
         older_than=parameters.get("older"),
     )
 
@@ -214,12 +213,10 @@ async def _act(operations: Operations, parameters: Mapping[str, Any], verb: Verb
     await _check(operations, parameters["holder"], parameters.get("origin"))
     chosen = (await _chosen(operations, parameters)).items()
     total = sum(len(ids) for _, ids in chosen)
-    if verb is operator.PURGE:
-        question = f"Throw away {total} dead letters? This cannot be undone."
-        each = [operations.dead.purge(queue, ids) for queue, ids in chosen]
-    else:
-        question = None
-        each = [operations.dead.redrive_many(queue, ids, parameters.get("rate")) for queue, ids in chosen]
+    purging = verb is operator.PURGE
+    question = f"Throw away {total} dead letters? This cannot be undone." if purging else None
+    act = operations.dead.purge if purging else operations.dead.redrive_many
+    each = [act(queue, ids, parameters.get("rate")) for queue, ids in chosen]
     return await operator.act_in_bulk(parameters, one_after_another(each), total, verb, "letters", question)
 
 

@@ -14,6 +14,7 @@ from auth_worker.cli import flags, operator
 from auth_worker.errors import ConfigurationError
 
 WHICH = "Which jobs"
+WHERE = r"data.user.id=12; * in VALUE stands for anything, \* for a star; may be repeated."
 _which = partial(flags.option, panel=WHICH)
 
 
@@ -49,7 +50,7 @@ Name = Annotated[str | None, _which("--name", metavar="TEXT", text="This name; *
 Error = Annotated[str | None, _which("--error", metavar="TEXT", text="With this text in the reason of failure.")]
 Where = Annotated[
     list[Any] | None,
-    _which("--where", metavar="PATH=VALUE", text="data.user.id=12; may be repeated.", parser=condition_of),
+    _which("--where", metavar="PATH=VALUE", text=WHERE, parser=condition_of),
 ]
 Older = Annotated[
     float | None,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import getpass
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Annotated, Any, NamedTuple, NoReturn
@@ -75,6 +76,22 @@ Timeout = Annotated[
 def age_s(text: str) -> float:
     """Read ``90s``, ``2h``, ``7d`` as s. Raises ``typer.BadParameter``."""
     return duration_ms(text if text[-1:].isalpha() else f"{text}s") / 1000
+
+
+def rate_of(given: str) -> float:
+    """Read ``50``, ``50/s``, ``600/m`` as so many a second. Raises ``typer.BadParameter``."""
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(?:/([smh]))?", given.strip())
+    if found is None or not float(found[1]):
+        raise typer.BadParameter(f"{given!r} is not a rate such as 50/s or 600/m")
+    return float(found[1]) / {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
+
+
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--rate", metavar="N/s", help="At most so many: 50/s, 600/m.", parser=rate_of, show_default=False
+    ),
+]
 
 
 def operate(parameters: Mapping[str, Any], work: Work) -> NoReturn:

@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from auth_worker.admin.api.parameters import Age, Id, Name, State, Text, Where, conditions_of
-from auth_worker.admin.letters_read import LetterFilter
-from auth_worker.admin.search import JobFilter
+from auth_worker.admin.search import JobFilter, LetterFilter
 from auth_worker.backoff import LONGEST_DELAY
 from auth_worker.coercion import MAX_NUMBER
 from auth_worker.outcome import ReasonClass
@@ -54,10 +53,11 @@ class Bulk(Body):
 
 
 class Selection(Bulk):
-    """Which ones: ``ids``, or those a filter finds, or with ``all`` every one."""
+    """Which ones: ``ids``, or those a filter finds, or with ``all`` every one; at most ``rate`` a second."""
 
     ids: list[Id] | None = Field(default=None, min_length=1, max_length=MOST_IDS)
     all: bool = False
+    rate: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
 
     @property
     def selective(self) -> bool:
@@ -151,6 +151,8 @@ class LetterSelection(Selection):
     job_id: Id | None = None
     reason: ReasonClass | None = None
     error: Text | None = None
+    name: Text | None = None
+    where: list[Where] = Field(default_factory=list, max_length=20)
     older_than: Age | None = None
 
     @property
@@ -161,6 +163,8 @@ class LetterSelection(Selection):
             job_id=self.job_id,
             reason_class=None if self.reason is None else str(self.reason),
             text=self.error,
+            name=self.name,
+            where=conditions_of(self.where),
             older_than=self.older_than,
         )
 
@@ -171,10 +175,9 @@ class LetterSelection(Selection):
 
 
 class RedriveLetters(LetterSelection):
-    """Let the jobs of dead letters run again, at most ``rate`` of them a second."""
+    """Let the jobs of dead letters run again, with fresh attempts."""
 
     action: Literal["redrive"]
-    rate: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
 
 
 class PurgeLetters(LetterSelection):

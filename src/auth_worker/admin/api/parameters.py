@@ -9,9 +9,8 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from auth_worker.admin.api.desk import Desk
-from auth_worker.admin.letters_read import LetterFilter
 from auth_worker.admin.operations import Operations
-from auth_worker.admin.search import Condition, JobFilter
+from auth_worker.admin.search import Condition, JobFilter, LetterFilter
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import QUEUE
 from auth_worker.outcome import ReasonClass
@@ -56,14 +55,20 @@ def conditions_of(texts: list[Where]) -> tuple[Condition, ...]:
     return tuple(Condition.of(text) for text in texts)
 
 
+Conditions = Annotated[
+    list[Where] | None,
+    Query(
+        max_length=20,
+        description="data.user.id=12: what stands at that path, * for anything, \\* for a star; all must hold.",
+    ),
+]
+
+
 async def _job_filter(
     id: Annotated[Text | None, Query(description="This id; * stands for anything.")] = None,
     name: Annotated[Text | None, Query(description="This name; * stands for anything.")] = None,
     error: Annotated[Text | None, Query(description="With this text in the reason of failure.")] = None,
-    where: Annotated[
-        list[Where] | None,
-        Query(max_length=20, description="data.user.id=12: what stands at that path; all of them must hold."),
-    ] = None,
+    where: Conditions = None,
     older_than: Annotated[
         Age | None, Query(alias="olderThan", description="Finished, or else added, more than so many s ago.")
     ] = None,
@@ -76,12 +81,21 @@ async def _letter_filter(
     job_id: Annotated[Id | None, Query(alias="jobId", description="The letters of this job.")] = None,
     reason: Annotated[ReasonClass | None, Query(description="Died for this reason.")] = None,
     error: Annotated[Text | None, Query(description="With this text in the reason.")] = None,
+    name: Annotated[Text | None, Query(description="The job had this name; * stands for anything.")] = None,
+    where: Conditions = None,
     older_than: Annotated[
         Age | None, Query(alias="olderThan", description="Added more than so many s ago.")
     ] = None,
 ) -> LetterFilter:
-    reason_class = None if reason is None else str(reason)
-    return LetterFilter(queue=origin, job_id=job_id, reason_class=reason_class, text=error, older_than=older_than)
+    return LetterFilter(
+        queue=origin,
+        job_id=job_id,
+        reason_class=None if reason is None else str(reason),
+        text=error,
+        name=name,
+        where=conditions_of(where or []),
+        older_than=older_than,
+    )
 
 
 def _desk(request: Request) -> Desk:

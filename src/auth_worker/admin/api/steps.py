@@ -47,7 +47,7 @@ async def _with_jobs(asked: RetryJobs | PromoteJobs | RemoveJobs, operations: Op
         "promote": operations.jobs.promote_many,
         "remove": operations.jobs.remove_many,
     }
-    return many[asked.action](asked.queue, ids)
+    return many[asked.action](asked.queue, ids, asked.rate)
 
 
 async def _with_queue(asked: DrainQueue | CleanQueue, operations: Operations) -> Steps:
@@ -66,10 +66,8 @@ async def _with_letters(asked: RedriveLetters | PurgeLetters, operations: Operat
     chosen = await operations.dead.choose(asked.ids, asked.filter, asked.queue, keep)
     if asked.dry_run:
         return _count(sum(map(len, chosen.values())))
-    if isinstance(asked, PurgeLetters):
-        return one_after_another([operations.dead.purge(name, ids) for name, ids in chosen.items()])
-    rate = asked.rate
-    return one_after_another([operations.dead.redrive_many(name, ids, rate) for name, ids in chosen.items()])
+    act = operations.dead.purge if isinstance(asked, PurgeLetters) else operations.dead.redrive_many
+    return one_after_another([act(name, ids, asked.rate) for name, ids in chosen.items()])
 
 
 async def _count(total: int) -> Steps:
