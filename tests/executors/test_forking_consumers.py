@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import process_consumers
-from auth_worker.executors import ProcessExecutor, ThreadExecutor
+from auth_worker.executors import LoopExecutor, ProcessExecutor, ThreadExecutor
 from auth_worker.job import Job
-from factories import a_job
+from auth_worker.outcome import Complete
+from auth_worker.run import perform
+from factories import PATIENT, a_job, a_run, some_options
 from workers import eventually
 
 
@@ -54,3 +57,18 @@ async def test_each_job_of_a_process_gets_its_own_result(consumer: Callable[[Job
         executor.close()
     for child in children:
         await eventually(lambda child=child: _has_ended(child), "the end of the forked child")  # type: ignore[misc]
+
+
+async def test_a_child_that_would_go_on_with_the_service_s_loop_ends() -> None:
+    async def consumer(job: Job) -> int:
+        child = os.fork()
+        if not child:
+            signal.alarm(5)  # so that it ends in any case
+        await asyncio.sleep(0)
+        return child
+
+    run = a_run(a_job(), some_options({"attempts": 1}))
+    outcome = await perform(run, LoopExecutor(consumer), timeout=None, max_result_bytes=PATIENT)
+    assert isinstance(outcome, Complete)
+    status = await asyncio.wait_for(asyncio.to_thread(os.waitpid, int(outcome.value), 0), 10)
+    assert os.waitstatus_to_exitcode(status[1]) == 0

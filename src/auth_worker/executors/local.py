@@ -7,12 +7,15 @@ import contextlib
 import contextvars
 import inspect
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import CoroutineType
 from typing import Any, Protocol
 
+from auth_worker.forks import call_around_fork
 from auth_worker.job import Job
+from auth_worker.run import current_run
 
 
 class Executor(Protocol):
@@ -57,6 +60,27 @@ class LoopExecutor:
 
     def close(self) -> None:
         """Nothing to give up."""
+
+
+_at_fork = threading.local()
+"""``loop``: the loop whose consumer forks in this thread, which asyncio forgets in the child; None otherwise."""
+
+
+def _note_loop() -> None:
+    _at_fork.loop = asyncio._get_running_loop() if current_run.get(None) is not None else None
+
+
+def _forget_loop() -> None:
+    _at_fork.loop = None
+
+
+def _end_with_step() -> None:
+    """Have a child that an ``async def`` consumer forked end where it would go on with the service's loop."""
+    if _at_fork.loop is not None:
+        _at_fork.loop.call_soon(os._exit, 0)
+
+
+call_around_fork(before=_note_loop, in_parent=_forget_loop, in_child=_end_with_step)
 
 
 class ThreadExecutor:
