@@ -201,3 +201,16 @@ def test_a_finished_job_takes_no_change_and_its_state_is_told(
         refused = f"error: change {flag} of job {job_id} (failed): {why}\n"
         assert run("change", QUEUE, job_id, f"--{flag}", value) == (1, "", refused)
     assert client.hgetall(f"bull:{QUEUE}:{job_id}") == before
+
+
+def test_failures_are_grouped_by_what_they_say(run: Run, client: redis.Redis, redis_url: str) -> None:
+    ids = die(redis_url, 3)
+    for number, job_id in enumerate(ids[:2]):
+        client.hset(f"bull:{QUEUE}:{job_id}", "failedReason", f"TimeoutError: after {number} s")
+    groups = found(run, "--group-by", "error")
+    assert (groups[0]["count"], groups[0]["error"]) == (2, "TimeoutError: after <number> s")
+    assert groups[0]["sample"] in ids[:2]
+    code, _, said = run("jobs", QUEUE, "--group-by", "error", "--scan", 2)
+    assert code == 0
+    assert "looked at 2 of 3 failed" in said
+    assert run("jobs", QUEUE, "--group-by", "error", "--state", "wait")[0] == 2

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from auth_worker.admin.error_groups import ErrorGroups, group_errors
 from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.masking import masked, masked_lines, shape, whole
 from auth_worker.admin.models import Children, JobDetail, JobLogs, JobPage, JobRow
@@ -137,6 +138,10 @@ class JobReading:
                 meant = [job_id for job_id, raw in rows if raw and wanted.matches(raw, now * 1000)]
             chosen += map(_text, meant)
         return chosen[:limit]
+
+    async def error_groups(self, queue: str, wanted: JobFilter = ALL, scan: int = SCAN) -> ErrorGroups:
+        """The failed jobs that are meant, by what they failed with; at most ``scan`` are looked at."""
+        return await group_errors(self._link, self._prefix, queue, wanted, scan)
 
     async def check_queue(self, queue: str) -> None:
         """Raise ``NotFoundError`` naming the queues there are, unless there is such a queue."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from auth_worker.admin.error_groups import ErrorGroups
 from auth_worker.admin.models import JobPage
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import filter_flags, flags, operator
-from auth_worker.cli.console import text
+from auth_worker.cli.console import USAGE, fail, text
 from auth_worker.cli.job_screen import show_job
 from auth_worker.cli.tables import ago, console, count, duration, notes, size, styled_state, table
 
 ORDER = ("failed", "active", "wait", "prioritized", "paused", "delayed", "waiting-children", "completed")
 """States in the order of interest."""
 ALL_LOGS = 10_000
+GroupBy = Annotated[
+    Literal["error"] | None,
+    typer.Option("--group-by", help="Failed jobs by what they failed with.", show_default=False),
+]
 
 
 def jobs(
@@ -32,6 +37,7 @@ def jobs(
     scan: Annotated[
         int, typer.Option("--scan", metavar="N", min=1, help="Look at so many of a state, at most.")
     ] = 10_000,
+    group_by: GroupBy = None,
     as_json: operator.AsJson = False,
     redis_url: flags.Redis = None,
     prefix: flags.Prefix = None,
@@ -44,9 +50,14 @@ def jobs(
     Example: [bold]auth-worker jobs emailQueue --state failed --where data.user.id=12[/]
     """
     wanted = filter_flags.filter_of(context.params)
+    if group_by is not None and state not in (None, "failed"):
+        fail("--group-by error is for failed jobs: leave out --state", USAGE)
 
     async def work(operations: Operations) -> None:
         await operations.jobs.check_queue(queue)
+        if group_by is not None:
+            _show_groups(await operations.jobs.error_groups(queue, wanted, scan), limit, as_json=as_json)
+            return
         pages: list[JobPage] = []
         for one in (state,) if state else ORDER:
             left = limit - sum(len(page.jobs) for page in pages)
@@ -119,6 +130,21 @@ def _show(pages: list[JobPage], *, searched: bool) -> None:
             )
     if not searched:
         notes().print(f"[dim]{' · '.join(f'{page.total} {page.state}' for page in pages if page.total)}[/]")
+
+
+def _show_groups(found: ErrorGroups, limit: int, *, as_json: bool) -> None:
+    if as_json:
+        operator.print_json(found.groups[:limit])
+    elif found.groups:
+        shown = table("SAMPLE", "COUNT", "FIRST", "LAST", "ERROR", right=("COUNT",))
+        for group in found.groups[:limit]:
+            seen = (ago(group.first_seen), ago(group.last_seen))
+            shown.add_row(text(group.sample), count(group.count), *seen, text(group.error))
+        console().print(shown)
+    else:
+        notes().print("No job matches.")
+    more = f"; {len(found.groups) - limit} more groups with --limit" if len(found.groups) > limit else ""
+    notes().print(f"[dim]looked at {count(found.scanned)} of {count(found.total)} failed{more}[/]")
 
 
 def duration_since(ms: int) -> str:

@@ -122,3 +122,10 @@ async def test_a_job_whose_parent_is_not_there_is_refused(resting: Api) -> None:
     orphan = {"name": "n", "opts": {"parent": {"id": "nobody", "queue": f"bull:{QUEUE}"}}}
     refused = await resting.post(JOBS, orphan)
     assert (refused.status, "its parent job does not exist" in refused.reasons) == (409, True)
+
+
+async def test_failures_are_grouped(api: Api) -> None:
+    await dead(api)
+    grouped = (await api.get(JOBS, state="failed", groupBy="error")).json
+    assert [(group["count"], SECRET in group["error"]) for group in grouped["groups"]] == [(1, False)]
+    assert (await api.get(JOBS, state="wait", groupBy="error")).status == 422

@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from auth_worker.admin.access import CALLER
+from auth_worker.admin.api import job_routes, routes
 from auth_worker.admin.api.desk import WHO, Desk
-from auth_worker.admin.api.routes import act, look
 from auth_worker.admin.errors import NotFoundError, RefusedError
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError, ConfigurationError
 from auth_worker.report import Report
@@ -81,8 +81,8 @@ def build_api(desk: Desk) -> ASGIApp:
         generate_unique_id_function=_name_of,
     )
     api.state.desk = desk
-    api.include_router(look)
-    api.include_router(act)
+    for router in (routes.look, routes.act, job_routes.look, job_routes.act):
+        api.include_router(router)
     api.add_exception_handler(HTTPException, _refuse)
     api.add_exception_handler(RequestValidationError, _refuse_input)
     api.add_exception_handler(TimeoutError, _say_it_stands_still)

@@ -25,7 +25,7 @@ from auth_worker.watch import WatchLoop
 if TYPE_CHECKING:
     from auth_worker.admin.api.desk import Desk
 
-FILTERS = frozenset(("where", "name", "error", "id", "olderThan", "from", "jobId", "reason"))
+FILTERS = frozenset(("where", "name", "error", "id", "olderThan", "from", "jobId", "reason", "groupBy"))
 """Parameters that make a list a search, which reads thousands of jobs."""
 BUSY = "too many requests or searches are under way: ask again when one of them has been answered"
 ROOM = 1024 * 1024

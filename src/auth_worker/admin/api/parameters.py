@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
+from auth_worker.admin.access import CHANGE_HEADER
 from auth_worker.admin.api.desk import Desk
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.search import Condition, JobFilter, LetterFilter
@@ -96,6 +97,20 @@ async def _letter_filter(
         where=conditions_of(where or []),
         older_than=older_than,
     )
+
+
+def _change_header(
+    sent: Annotated[
+        str,
+        Header(
+            alias=CHANGE_HEADER, description="Any value. No form of another site can send it; without it: 403."
+        ),
+    ],
+) -> None:
+    """For the document alone: the guard before the API has looked at it already."""
+
+
+ChangeHeader = Depends(_change_header)
 
 
 def _desk(request: Request) -> Desk:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
-from auth_worker.admin.access import CHANGE_HEADER
 from auth_worker.admin.api.background import BulkOperation
-from auth_worker.admin.api.bodies import AnyBulk, JobChange, LetterSelection, NewJob
+from auth_worker.admin.api.bodies import AnyBulk, LetterSelection
 from auth_worker.admin.api.desk import WHO
 from auth_worker.admin.api.parameters import (
-    JobPart,
-    Jobs,
+    ChangeHeader,
     KnownQueue,
     LetterPart,
     Letters,
@@ -22,19 +20,13 @@ from auth_worker.admin.api.parameters import (
     OperationPart,
     QueuePart,
     Reveal,
-    State,
     TheDesk,
     TheOperations,
 )
 from auth_worker.admin.api.steps import steps_of
-from auth_worker.admin.jobs_read import SCAN
 from auth_worker.admin.models import (
-    AddedJob,
     DeadLetterQueue,
     Diagnosis,
-    JobDetail,
-    JobLogs,
-    JobPage,
     LetterDetail,
     LetterPage,
     QueueList,
@@ -47,19 +39,8 @@ from auth_worker.report import ServiceHealth
 MOST_LOGS = 1000
 
 
-def _change_header(
-    sent: Annotated[
-        str,
-        Header(
-            alias=CHANGE_HEADER, description="Any value. No form of another site can send it; without it: 403."
-        ),
-    ],
-) -> None:
-    """For the document alone: the guard before the API has looked at it already."""
-
-
 look = APIRouter(prefix="/v1")
-act = APIRouter(prefix="/v1", dependencies=[Depends(_change_header)])
+act = APIRouter(prefix="/v1", dependencies=[ChangeHeader])
 
 
 # Queues
@@ -97,84 +78,6 @@ async def list_workers(
 ) -> list[WorkerEntry]:
     """The workers connected to the queues, Node's too."""
     return await operations.workers(queue)
-
-
-# Jobs
-
-
-@look.get("/queues/{queue}/jobs", tags=["jobs"])
-async def list_jobs(
-    queue: KnownQueue,
-    operations: TheOperations,
-    wanted: Jobs,
-    state: State,
-    offset: Offset = 0,
-    limit: Limit = 50,
-    scan: Annotated[int, Query(ge=1, le=SCAN, description="Look at so many, at most.")] = SCAN,
-) -> JobPage:
-    """Jobs of a state: next to run first, of the finished ones the newest."""
-    return await operations.jobs.page(queue, state, wanted, offset=offset, limit=limit, scan=scan)
-
-
-@act.post("/queues/{queue}/jobs", tags=["jobs"], status_code=201)
-async def add_job(queue: QueuePart, job: NewJob, operations: TheOperations) -> AddedJob:
-    """Add a job. Adding an id that exists already adds nothing."""
-    options = job.opts.wire()
-    if job.opts.size_limit is not None:
-        options["size_limit"] = job.opts.size_limit
-    return AddedJob(queue=queue, name=job.name, id=await operations.jobs.add(queue, job.name, job.data, options))
-
-
-@look.get("/queues/{queue}/jobs/{job_id}", tags=["jobs"])
-async def show_job(
-    queue: KnownQueue, job_id: JobPart, operations: TheOperations, reveal: Reveal = False
-) -> JobDetail:
-    """All that is known of a job; its data shows its shape, and texts are masked, unless revealed."""
-    return await operations.jobs.show(queue, job_id, reveal=reveal)
-
-
-@look.get("/queues/{queue}/jobs/{job_id}/logs", tags=["jobs"])
-async def show_job_logs(
-    queue: KnownQueue,
-    job_id: JobPart,
-    operations: TheOperations,
-    limit: Annotated[int, Query(ge=1, le=MOST_LOGS, description="The last so many lines.")] = MOST_LOGS,
-    reveal: Reveal = False,
-) -> JobLogs:
-    """What a job has logged."""
-    return await operations.jobs.logs(queue, job_id, limit, reveal=reveal)
-
-
-@act.patch("/queues/{queue}/jobs/{job_id}", tags=["jobs"])
-async def change_job(
-    queue: KnownQueue, job_id: JobPart, change: JobChange, operations: TheOperations
-) -> JobDetail:
-    """Give a job that has not finished another priority, or a delayed one another delay."""
-    await operations.jobs.change(queue, job_id, priority=change.priority, delay=change.delay)
-    return await operations.jobs.show(queue, job_id, logs=0)
-
-
-@act.delete("/queues/{queue}/jobs/{job_id}", tags=["jobs"], status_code=204)
-async def remove_job(
-    queue: KnownQueue,
-    job_id: JobPart,
-    operations: TheOperations,
-    children: Annotated[bool, Query(description="Its children too.")] = False,
-) -> None:
-    """Remove a job that no worker has."""
-    await operations.jobs.remove(queue, job_id, children=children)
-
-
-@act.post("/queues/{queue}/jobs/{job_id}/retry", tags=["jobs"], status_code=204)
-async def retry_job(queue: KnownQueue, job_id: JobPart, operations: TheOperations) -> None:
-    """Let a finished job run again, with fresh attempts; a failed one's letter goes with it."""
-    await operations.jobs.retry(queue, job_id)
-
-
-@act.post("/queues/{queue}/jobs/{job_id}/promote", tags=["jobs"], status_code=204)
-async def promote_job(queue: KnownQueue, job_id: JobPart, operations: TheOperations) -> None:
-    """Let a delayed job run now."""
-    await operations.jobs.promote(queue, job_id)
 
 
 # Dead letters
