@@ -188,3 +188,23 @@ def test_what_acts_on_many_takes_a_rate_and_conditions(
     wanted = {"--where", "--name"} | (set() if command[-1] == "list" else {"--rate"})
     assert [flag for flag in wanted if flag not in shown] == []
     assert r"\*" in shown
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("queues",), ("jobs", QUEUE), ("dead", "list"), ("dead", "redrive", "--all"), ("retry", QUEUE, "--all")],
+)
+def test_a_prefix_without_queues_names_the_nearest_that_has(
+    run: Run, redis_url: str, command: tuple[str, ...]
+) -> None:
+    die(redis_url)
+    code, _, said = run(*command, "--prefix", "bul")
+    assert code == 1
+    assert "there is no queue under the prefix 'bul'; there are under bull; did you mean bull?" in said
+
+
+def test_a_queue_that_holds_no_letters_is_named_as_such(run: Run, redis_url: str) -> None:
+    die(redis_url)
+    code, _, said = run("dead", "list", "--queue", QUEUE)
+    assert code == 0
+    assert f"{QUEUE} holds no letters; those that do: {DEAD}" in said

@@ -14,7 +14,7 @@ from auth_worker.admin.models import Children, JobDetail, JobLogs, JobPage, JobR
 from auth_worker.admin.search import ALL, JobFilter
 from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
-from auth_worker.broker.queue_finder import find_queues
+from auth_worker.broker.queue_finder import find_prefixes, find_queues
 from auth_worker.broker.queue_view import STATES, QueueView
 from auth_worker.config_errors import nearest
 from auth_worker.dead_letter import MARK
@@ -147,10 +147,22 @@ class JobReading:
         """Raise ``NotFoundError`` naming the queues there are, unless there is such a queue."""
         if not await QueueView(self._link, self._prefix, queue).exists():
             names, _ = await find_queues(self._link, self._prefix)
+            if not names:
+                await self.check_prefix()
             known = ", ".join(names[:10]) if names else "none"
             raise NotFoundError(
                 f"there is no queue {queue!r} under the prefix {self._prefix!r}; there are: {known}"
                 f"{nearest(queue, names)}"
+            )
+
+    async def check_prefix(self) -> None:
+        """Raise ``NotFoundError`` naming those that have queues, where this prefix has none and others have."""
+        names, complete = await find_queues(self._link, self._prefix)
+        others = [] if names or not complete else await find_prefixes(self._link)
+        if others:
+            raise NotFoundError(
+                f"there is no queue under the prefix {self._prefix!r}; there are under {', '.join(others[:10])}"
+                f"{nearest(self._prefix, others)}"
             )
 
     async def logs(self, queue: str, job_id: str, limit: int = 1000, *, reveal: bool = False) -> JobLogs:

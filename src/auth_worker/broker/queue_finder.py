@@ -50,6 +50,17 @@ async def find_queues(link: Link, prefix: str, budget: float = BUDGET_S) -> tupl
             return sorted(names), False
 
 
+async def find_prefixes(link: Link, budget: float = 1.0) -> list[str]:
+    """The prefixes that have queues, among the keys seen within ``budget`` s. Raises ``BrokerError``."""
+    found: set[str] = set()
+    cursor, deadline = b"0", time.monotonic() + budget
+    while True:
+        cursor, keys = await link.execute("SCAN", cursor, "MATCH", "*:*:meta", "COUNT", PAGE)
+        found.update(key.decode(errors="replace").rsplit(":", 2)[0] for key in keys)
+        if cursor == b"0" or time.monotonic() > deadline:
+            return sorted(found)
+
+
 async def find_workers(link: Link, prefix: str) -> list[WorkerConnection]:
     """The workers of all queues under ``prefix``, as Node's ``getWorkers`` sees them. Raises ``BrokerError``.
 

@@ -13,9 +13,10 @@ from auth_worker.admin.operations import Operations
 from auth_worker.admin.search import LetterFilter
 from auth_worker.cli import filter_flags, flags, operator
 from auth_worker.cli.completion import complete_queue
-from auth_worker.cli.console import USAGE, fail
+from auth_worker.cli.console import USAGE, fail, text
 from auth_worker.cli.dead_screens import show_letter_screen, show_pages
 from auth_worker.cli.operator import Verb
+from auth_worker.cli.tables import notes
 from auth_worker.outcome import ReasonClass
 
 app = typer.Typer(
@@ -193,6 +194,11 @@ def purge(
 async def _check(operations: Operations, holder: str | None, origin: str | None = None) -> None:
     if holder is not None:
         await operations.jobs.check_queue(holder)
+        if not await operations.dead.queues([holder]):
+            others = ", ".join(list(await operations.dead.queues())[:10]) or "no queue"
+            notes().print(text(f"{holder} holds no letters; those that do: {others}"), soft_wrap=True)
+    elif origin is None:
+        await operations.jobs.check_prefix()
     await operations.dead.check_origin(origin)
 
 

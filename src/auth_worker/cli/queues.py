@@ -24,15 +24,16 @@ OneQueue = Annotated[
     str | None,
     typer.Argument(metavar="QUEUE", help="Only this one's.", show_default=False, autocompletion=complete_queue),
 ]
+Interval = Annotated[
+    float, typer.Option("--interval", "-i", metavar="S", min=0.2, help="With --watch: how often.")
+]
 
 
 def queues(
     context: typer.Context,
     names: Queues = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh in place until Ctrl-C.")] = False,
-    interval: Annotated[
-        float, typer.Option("--interval", "-i", metavar="S", min=0.2, help="With --watch: how often.")
-    ] = 2.0,
+    interval: Interval = 2.0,
     as_json: operator.AsJson = False,
     redis_url: flags.Redis = None,
     prefix: flags.Prefix = None,
@@ -54,6 +55,8 @@ def queues(
                 await operations.jobs.check_queue(name)
             return await operations.queues.describe(names)
         found = await operations.queues.overview()
+        if not found.queues and not watch:
+            await operations.jobs.check_prefix()
         if not found.complete:
             notes().print("[yellow]There are too many keys to find all queues: name those you mean.[/]")
         return found.queues

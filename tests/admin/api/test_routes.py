@@ -140,3 +140,9 @@ async def test_the_account_is_in_the_log_whatever_the_level_of_the_queue(
         ("local", "add", QUEUE, "one", 1, "done"),
         ("local", "pause", QUEUE, QUEUE, 1, "done"),
     ]
+
+
+async def test_a_processor_that_is_not_there_names_the_nearest(api: Api) -> None:
+    refused = await api.post(f"/service/processors/{QUEUE[:-1]}/pause")
+    assert refused.status == 404
+    assert f"did you mean {QUEUE}?" in refused.text

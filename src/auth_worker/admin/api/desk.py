@@ -12,6 +12,7 @@ from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.models import Change
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.subject import Subject
+from auth_worker.config_errors import nearest
 from auth_worker.errors import BrokerUnavailableError
 from auth_worker.events import OperatorChange
 from auth_worker.processor import QueueProcessorService
@@ -80,8 +81,11 @@ class Desk:
         known = self._subject.get_processors()
         found = [processor for processor in known if queue in (None, processor.queue_name)]
         if queue is not None and not found:
-            names = ", ".join(processor.queue_name for processor in known)
-            raise NotFoundError(f"this service has no processor of {queue!r}; it has {names}")
+            known_names = [processor.queue_name for processor in known]
+            names = ", ".join(known_names)
+            raise NotFoundError(
+                f"this service has no processor of {queue!r}; it has {names}{nearest(queue, known_names)}"
+            )
         return found
 
     async def _in_work_loop(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
