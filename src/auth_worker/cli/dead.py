@@ -15,6 +15,7 @@ from auth_worker.cli import filter_flags, flags, operator
 from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import USAGE, fail, text
 from auth_worker.cli.dead_screens import show_letter_screen, show_pages
+from auth_worker.cli.listing import Wide
 from auth_worker.cli.operator import Verb
 from auth_worker.cli.tables import notes
 from auth_worker.outcome import ReasonClass
@@ -68,6 +69,7 @@ def list_letters(
     where: Where = None,
     older: Older = None,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=10_000, help="So many.")] = 20,
+    wide: Wide = False,
     as_json: operator.AsJson = False,
     redis_url: flags.Redis = None,
     prefix: flags.Prefix = None,
@@ -93,7 +95,7 @@ def list_letters(
                 for page, letter in rows
             )
         else:
-            show_pages(pages)
+            show_pages(pages, wide=wide)
 
     operator.operate(parameters, work)
 

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from auth_worker.admin.models import LetterDetail, LetterPage
 from auth_worker.cli.console import text, text_lines
-from auth_worker.cli.tables import ago, console, moment, notes, pairs, pretty, table
+from auth_worker.cli.listing import Column, Listing
+from auth_worker.cli.tables import ago, console, moment, notes, pairs, pretty
+
+LETTER_COLUMNS = (
+    Column("LETTER", least=16, middle=True),
+    Column("JOB", 1, least=12, middle=True),
+    Column("WHY"),
+    Column("REASON", 1, least=20),
+    Column("ATTEMPTS", 3, right=True),
+    Column("DIED", 2),
+)
 
 
-def show_pages(pages: list[LetterPage]) -> None:
+def show_pages(pages: list[LetterPage], *, wide: bool) -> None:
     """The letters of some dead-letter queues as a table."""
     letters = [letter for page in pages for letter in page.letters]
     if not letters:
         notes().print("No dead letters." if not any(page.total for page in pages) else "No dead letter matches.")
         return
-    shown = table("LETTER", "JOB", "WHY", "REASON", "ATTEMPTS", "DIED", right=("ATTEMPTS",))
+    shown = Listing(*LETTER_COLUMNS)
     for letter in letters:
-        shown.add_row(
+        shown.add(
             text(letter.id),
             text(letter.name),
             text(letter.reason_class),
@@ -23,7 +33,7 @@ def show_pages(pages: list[LetterPage]) -> None:
             str(letter.attempts_made),
             ago(letter.failed_at),
         )
-    console().print(shown)
+    shown.show(wide=wide)
     for page in pages:
         notes().print(f"[dim]{len(page.letters)} of {page.total} in {text(page.dead_letter_queue)}[/]")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from auth_worker.admin.models import Diagnosis
 from auth_worker.admin.operations import Operations
@@ -12,7 +13,7 @@ from auth_worker.broker.address import Address
 from auth_worker.broker.permissions import acl_rule, sentinel_acl_rule
 from auth_worker.cli import flags, operator
 from auth_worker.cli.console import CLEAN, text
-from auth_worker.cli.tables import console, notes, table
+from auth_worker.cli.tables import console, notes
 from auth_worker.config import Settings
 
 LEVELS = {"ok": "[green]ok[/]", "warn": "[yellow]WARN[/]", "fail": "[bold red]FAIL[/]"}
@@ -63,8 +64,9 @@ def _print_rules(settings: Settings) -> None:
 
 def _show(diagnosis: Diagnosis) -> None:
     screen = console()
-    shown = table("", "", "")
-    shown.show_header = False
+    shown = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for no_wrap in (True, True, False):
+        shown.add_column(no_wrap=no_wrap, overflow="fold")
     for finding in diagnosis.findings:
         shown.add_row(LEVELS[finding.level], text(finding.name), text(finding.detail))
         if finding.remedy:

@@ -12,7 +12,8 @@ from auth_worker.admin.operations import Operations
 from auth_worker.cli import filter_flags, flags, operator
 from auth_worker.cli.console import USAGE, fail, text
 from auth_worker.cli.job_screen import show_job
-from auth_worker.cli.tables import ago, console, count, duration, notes, size, styled_state, table
+from auth_worker.cli.listing import Column, Listing, Wide
+from auth_worker.cli.tables import ago, count, duration, notes, size, styled_state
 
 ORDER = ("failed", "active", "wait", "prioritized", "paused", "delayed", "waiting-children", "completed")
 """States in the order of interest."""
@@ -21,6 +22,23 @@ GroupBy = Annotated[
     Literal["error"] | None,
     typer.Option("--group-by", help="Failed jobs by what they failed with.", show_default=False),
 ]
+JOB_COLUMNS = (
+    Column("JOB", least=16, middle=True),
+    Column("NAME", 1, least=12, middle=True),
+    Column("STATE", 3),
+    Column("AGE", 2),
+    Column("ATTEMPTS", 4, right=True),
+    Column("RAN", 5, right=True),
+    Column("DATA", 6, right=True),
+    Column("WHAT", 1, least=20),
+)
+GROUP_COLUMNS = (
+    Column("SAMPLE", least=16, middle=True),
+    Column("COUNT", right=True),
+    Column("FIRST", 2),
+    Column("LAST", 1),
+    Column("ERROR", least=30),
+)
 
 
 def jobs(
@@ -38,6 +56,7 @@ def jobs(
         int, typer.Option("--scan", metavar="N", min=1, help="Look at so many of a state, at most.")
     ] = 10_000,
     group_by: GroupBy = None,
+    wide: Wide = False,
     as_json: operator.AsJson = False,
     redis_url: flags.Redis = None,
     prefix: flags.Prefix = None,
@@ -56,7 +75,8 @@ def jobs(
     async def work(operations: Operations) -> None:
         await operations.jobs.check_queue(queue)
         if group_by is not None:
-            _show_groups(await operations.jobs.error_groups(queue, wanted, scan), limit, as_json=as_json)
+            groups = await operations.jobs.error_groups(queue, wanted, scan)
+            _show_groups(groups, limit, as_json=as_json, wide=wide)
             return
         pages: list[JobPage] = []
         for one in (state,) if state else ORDER:
@@ -67,7 +87,7 @@ def jobs(
         if as_json:
             operator.print_json(job for page in pages for job in page.jobs)
         else:
-            _show(pages, searched=wanted.asks)
+            _show(pages, searched=wanted.asks, wide=wide)
 
     operator.operate(context.params, work)
 
@@ -102,14 +122,12 @@ def job(
     operator.operate(context.params, work)
 
 
-def _show(pages: list[JobPage], *, searched: bool) -> None:
+def _show(pages: list[JobPage], *, searched: bool, wide: bool) -> None:
     found = [job for page in pages for job in page.jobs]
     if found:
-        shown = table(
-            "JOB", "NAME", "STATE", "AGE", "ATTEMPTS", "RAN", "DATA", "WHAT", right=("ATTEMPTS", "RAN", "DATA")
-        )
+        shown = Listing(*JOB_COLUMNS)
         for one in found:
-            shown.add_row(
+            shown.add(
                 text(one.id),
                 text(one.name),
                 styled_state(one.state),
@@ -119,7 +137,7 @@ def _show(pages: list[JobPage], *, searched: bool) -> None:
                 size(one.data_bytes),
                 f"due {ago(one.due)}" if one.due else text((one.failed_reason or "")[:100]),
             )
-        console().print(shown)
+        shown.show(wide=wide)
     else:
         notes().print("No job matches." if searched else "No jobs.")
     for page in pages:
@@ -132,15 +150,15 @@ def _show(pages: list[JobPage], *, searched: bool) -> None:
         notes().print(f"[dim]{' · '.join(f'{page.total} {page.state}' for page in pages if page.total)}[/]")
 
 
-def _show_groups(found: ErrorGroups, limit: int, *, as_json: bool) -> None:
+def _show_groups(found: ErrorGroups, limit: int, *, as_json: bool, wide: bool) -> None:
     if as_json:
         operator.print_json(found.groups[:limit])
     elif found.groups:
-        shown = table("SAMPLE", "COUNT", "FIRST", "LAST", "ERROR", right=("COUNT",))
+        shown = Listing(*GROUP_COLUMNS)
         for group in found.groups[:limit]:
             seen = (ago(group.first_seen), ago(group.last_seen))
-            shown.add_row(text(group.sample), count(group.count), *seen, text(group.error))
-        console().print(shown)
+            shown.add(text(group.sample), count(group.count), *seen, text(group.error))
+        shown.show(wide=wide)
     else:
         notes().print("No job matches.")
     more = f"; {len(found.groups) - limit} more groups with --limit" if len(found.groups) > limit else ""

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 from rich.live import Live
-from rich.table import Table
 
 from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.operations import Operations
 from auth_worker.cli import flags, operator
 from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import echo, text
-from auth_worker.cli.tables import console, count, duration, notes, table
+from auth_worker.cli.listing import Column, Listing, Wide
+from auth_worker.cli.tables import console, count, duration, notes
 
 Queues = Annotated[
     list[str] | None,
@@ -24,16 +24,36 @@ OneQueue = Annotated[
     str | None,
     typer.Argument(metavar="QUEUE", help="Only this one's.", show_default=False, autocompletion=complete_queue),
 ]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh in place until Ctrl-C.")]
 Interval = Annotated[
     float, typer.Option("--interval", "-i", metavar="S", min=0.2, help="With --watch: how often.")
 ]
+QUEUE_COLUMNS = (
+    Column("QUEUE", least=16, middle=True),
+    Column("STATE"),
+    Column("WAIT", right=True),
+    Column("OLDEST", right=True),
+    Column("ACTIVE", 1, right=True),
+    Column("DELAYED", 6, right=True),
+    Column("FAILED", 3, right=True),
+    Column("DEAD", 2, right=True),
+    Column("DONE/MIN", 5, right=True),
+    Column("WORKERS", 4, right=True),
+)
+WORKER_COLUMNS = (
+    Column("QUEUE", least=16, middle=True),
+    Column("WORKER", least=16, middle=True),
+    Column("ADDRESS", 1),
+    Column("CONNECTED", 2, right=True),
+)
 
 
 def queues(
     context: typer.Context,
     names: Queues = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh in place until Ctrl-C.")] = False,
+    watch: Watch = False,
     interval: Interval = 2.0,
+    wide: Wide = False,
     as_json: operator.AsJson = False,
     redis_url: flags.Redis = None,
     prefix: flags.Prefix = None,
@@ -63,14 +83,13 @@ def queues(
 
     async def work(operations: Operations) -> None:
         if watch and not as_json:
-            await _watch(operations, look, interval)
+            await _watch(operations, look, interval, wide=wide)
         while True:
             found = await look(operations)
             if as_json:
                 operator.print_json(found)
             elif found:
-                console().print(_table_of(found))
-                notes().print(f"[dim]{_sum_of(found)}[/]")
+                _show(found, wide=wide)
             else:
                 notes().print(f"No queues under the prefix {text(operations.prefix)} of {operations.address}.")
             if not watch:
@@ -83,6 +102,7 @@ def queues(
 def workers(
     context: typer.Context,
     queue: OneQueue = None,
+    wide: Wide = False,
     as_json: operator.AsJson = False,
     redis_url: flags.Redis = None,
     prefix: flags.Prefix = None,
@@ -103,11 +123,11 @@ def workers(
         if not found:
             notes().print("No workers are connected.")
             return
-        shown = table("QUEUE", "WORKER", "ADDRESS", "CONNECTED", right=("CONNECTED",))
+        shown = Listing(*WORKER_COLUMNS)
         for worker in found:
             row = (worker.queue, worker.name or "(no name)", worker.address)
-            shown.add_row(*map(text, row), duration(worker.connected_s * 1000))
-        console().print(shown)
+            shown.add(*map(text, row), duration(worker.connected_s * 1000))
+        shown.show(wide=wide)
 
     operator.operate(context.params, work)
 
@@ -223,19 +243,26 @@ def _set_paused(context: typer.Context, queue: str, paused: bool) -> None:
     operator.operate(context.params, work)
 
 
-async def _watch(operations: Operations, look: operator.Look, interval: float) -> None:
+async def _watch(operations: Operations, look: operator.Look, interval: float, *, wide: bool) -> None:
     screen = console()
     with Live(console=screen, auto_refresh=False, screen=screen.is_terminal) as live:
         while True:
-            live.update(_table_of(await look(operations)), refresh=True)
+            listing = _listing_of(await look(operations))
+            live.update(
+                listing.fit(max(screen.width, listing.width) if wide else screen.width).table, refresh=True
+            )
             await asyncio.sleep(interval)
 
 
-def _table_of(found: list[QueueOverview]) -> Table:
-    numbers = ("WAIT", "OLDEST", "ACTIVE", "DELAYED", "FAILED", "DEAD", "DONE/MIN", "WORKERS")
-    shown = table("QUEUE", "STATE", *numbers, right=numbers)
+def _show(found: list[QueueOverview], *, wide: bool) -> None:
+    _listing_of(found).show(wide=wide)
+    notes().print(f"[dim]{_sum_of(found)}[/]")
+
+
+def _listing_of(found: list[QueueOverview]) -> Listing:
+    shown = Listing(*QUEUE_COLUMNS)
     for queue in found:
-        shown.add_row(
+        shown.add(
             text(queue.name),
             _state_of(queue),
             count(queue.waiting),

@@ -13,12 +13,27 @@ from prometheus_client.parser import text_string_to_metric_families
 from auth_worker.admin.identity import read_identity
 from auth_worker.cli import flags, operator
 from auth_worker.cli.console import CLEAN, FAILED, USAGE, fail, text
+from auth_worker.cli.listing import Column, Listing, Wide
 from auth_worker.cli.services import Service, ask, find_service
-from auth_worker.cli.tables import console, count, duration, notes, table
+from auth_worker.cli.tables import console, count, duration, notes
 from auth_worker.redaction import redact
 from auth_worker.terminal_text import visible_lines
 
 PATIENCE_S = 5.0
+PROCESSOR_COLUMNS = (
+    Column("QUEUE", least=16, middle=True),
+    Column("STATE"),
+    Column("DONE", 1, right=True),
+    Column("FAILED", 1, right=True),
+    Column("ACTIVE", 2, right=True),
+    Column("AVERAGE", 3, right=True),
+    Column("WHY", least=20),
+)
+METRIC_COLUMNS = (
+    Column("METRIC", least=20, middle=True),
+    Column("OF", least=20, middle=True),
+    Column("VALUE", right=True),
+)
 
 Url = Annotated[
     str | None,
@@ -39,6 +54,7 @@ def health(
     url: Url = None,
     live: Annotated[bool, typer.Option("--live", help="Only: does it still turn?")] = False,
     ready: Annotated[bool, typer.Option("--ready", help="Only: may it be given work?")] = False,
+    wide: Wide = False,
     as_json: operator.AsJson = False,
     timeout: Patience = None,
     config: flags.Config = None,
@@ -62,7 +78,7 @@ def health(
         about = {"name": identity.name, "pid": identity.pid, "stateDir": identity.state_dir}
         operator.print_json([{**report, "service": {"url": redact(answer.service.base), **about}}])
     else:
-        _show_health(report, answer.service)
+        _show_health(report, answer.service, wide=wide)
     raise typer.Exit(CLEAN if answer.status == 200 else operator.UNHEALTHY)
 
 
@@ -70,6 +86,7 @@ def metrics(
     context: typer.Context,
     url: Url = None,
     raw: Annotated[bool, typer.Option("--raw", help="As Prometheus gets them.")] = False,
+    wide: Wide = False,
     as_json: operator.AsJson = False,
     timeout: Patience = None,
     config: flags.Config = None,
@@ -94,7 +111,7 @@ def metrics(
     if as_json:
         operator.print_json({"name": name, "labels": labels, "value": value} for name, labels, value in samples)
     else:
-        _show_metrics(samples)
+        _show_metrics(samples, wide=wide)
 
 
 class Reply(NamedTuple):
@@ -134,7 +151,7 @@ def _json_of(answer: Reply) -> dict[str, Any]:
     return report
 
 
-def _show_health(report: dict[str, Any], service: Service) -> None:
+def _show_health(report: dict[str, Any], service: Service, *, wide: bool) -> None:
     screen = console()
     screen.print("[green]healthy[/]" if report["healthy"] else "[bold red]not healthy[/]")
     screen.print(f"[dim]{text(redact(str(service)))}[/]", soft_wrap=True)
@@ -142,11 +159,10 @@ def _show_health(report: dict[str, Any], service: Service) -> None:
         screen.print(f"  {text(reason)}")
     processors = report.get("processors")
     if processors:
-        numbers = ("DONE", "FAILED", "ACTIVE", "AVERAGE")
-        shown = table("QUEUE", "STATE", *numbers, "WHY", right=numbers)
+        shown = Listing(*PROCESSOR_COLUMNS)
         for processor in processors:
             done = processor.get("metrics", {})
-            shown.add_row(
+            shown.add(
                 text(processor.get("queueName")),
                 _state_of(processor),
                 count(done.get("completed")),
@@ -155,7 +171,7 @@ def _show_health(report: dict[str, Any], service: Service) -> None:
                 duration(done.get("averageProcessingTime")),
                 text("; ".join(processor.get("reasons") or ())),
             )
-        screen.print(shown)
+        shown.show(wide=wide)
     if report.get("database"):
         screen.print(f"database: {text(report['database'])}")
 
@@ -165,7 +181,7 @@ def _state_of(processor: dict[str, Any]) -> str:
         return "[yellow]paused[/]"
     if not processor.get("isRunning"):
         return "[red]stopped[/]"
-    return "[green]run[/]" if processor.get("healthy") else "[red]ill[/]"
+    return "[green]run[/]" if processor.get("healthy") else "[red]unhealthy[/]"
 
 
 def _samples(page: str) -> list[tuple[str, dict[str, str], float]]:
@@ -181,12 +197,12 @@ def _samples(page: str) -> list[tuple[str, dict[str, str], float]]:
     ]
 
 
-def _show_metrics(samples: list[tuple[str, dict[str, str], float]]) -> None:
+def _show_metrics(samples: list[tuple[str, dict[str, str], float]], *, wide: bool) -> None:
     if not samples:
         notes().print("The service has no metrics yet.")
         return
-    shown = table("METRIC", "OF", "VALUE", right=("VALUE",))
+    shown = Listing(*METRIC_COLUMNS)
     for name, labels, value in sorted(samples, key=lambda sample: (sample[0], sorted(sample[1].items()))):
         of = " ".join(f"{key}={label}" for key, label in sorted(labels.items()))
-        shown.add_row(text(name.removeprefix("auth_worker_")), text(of), f"{value:g}")
-    console().print(shown)
+        shown.add(text(name.removeprefix("auth_worker_")), text(of), f"{value:g}")
+    shown.show(wide=wide)

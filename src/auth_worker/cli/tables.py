@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,16 +38,6 @@ def console() -> Console:
 def notes() -> Console:
     """The like of it on stderr, for what is said about results."""
     return Console(stderr=True, highlight=False, emoji=False)
-
-
-def table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """A plain table; the columns in ``right`` hold numbers, the first one names that are not to be broken."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for index, column in enumerate(columns):
-        made.add_column(
-            column, justify="right" if column in right else "left", overflow="fold", no_wrap=index == 0
-        )
-    return made
 
 
 def styled_state(state: str) -> str:
