@@ -19,6 +19,7 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from auth_worker.admin.logins import source_of
+from auth_worker.forks import withhold
 
 try:
     import resource
@@ -161,6 +162,7 @@ class Listener:
 
     async def _open(self, accepted: socket.socket, address: Any) -> None:
         loop = asyncio.get_running_loop()
+        withhold(accepted)
         source = source_of(address[0]) if isinstance(address, tuple) else None
         self._make_room(source, accepted.fileno())
         connection = Connection(self, source, *self._make(), loop)
