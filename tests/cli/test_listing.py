@@ -17,7 +17,8 @@ from auth_worker.cli.console import text
 from auth_worker.cli.dead_screens import LETTER_COLUMNS
 from auth_worker.cli.jobs import GROUP_COLUMNS, JOB_COLUMNS
 from auth_worker.cli.listing import Column, Listing, shorten
-from auth_worker.cli.queues import QUEUE_COLUMNS, WORKER_COLUMNS
+from auth_worker.cli.queue_screen import QUEUE_COLUMNS
+from auth_worker.cli.queues import WORKER_COLUMNS
 from auth_worker.cli.running import METRIC_COLUMNS, PROCESSOR_COLUMNS
 
 NUMBER = "1 234 567"

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from auth_worker.admin.bulk import Steps
-from auth_worker.admin.models import BulkStep, Change, QueueOverview
+from auth_worker.admin.models import BulkStep, Change
 from auth_worker.admin.operations import Operations, open_operations
 from auth_worker.cli import flags
 from auth_worker.cli.completion import complete_queue
@@ -45,7 +45,6 @@ class Verb(NamedTuple):
 RETRY, PROMOTE, REMOVE = Verb("retry", "retried"), Verb("promote", "promoted"), Verb("remove", "removed")
 REDRIVE, PURGE = Verb("redrive", "redriven"), Verb("purge", "purged")
 Work = Callable[[Operations], Awaitable[int | None]]
-Look = Callable[[Operations], Awaitable[list[QueueOverview]]]
 
 Queue = Annotated[
     str,

@@ -6,7 +6,6 @@ import asyncio
 from typing import Annotated, Literal
 
 import typer
-from rich.live import Live
 
 from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.operations import Operations
@@ -14,7 +13,8 @@ from auth_worker.cli import flags, operator
 from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import echo, text
 from auth_worker.cli.listing import Column, Listing, Wide
-from auth_worker.cli.tables import console, count, duration, notes
+from auth_worker.cli.queue_screen import show_queues, watch_queues
+from auth_worker.cli.tables import duration, notes
 
 Queues = Annotated[
     list[str] | None,
@@ -28,18 +28,6 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh in place unt
 Interval = Annotated[
     float, typer.Option("--interval", "-i", metavar="S", min=0.2, help="With --watch: how often.")
 ]
-QUEUE_COLUMNS = (
-    Column("QUEUE", least=16, middle=True),
-    Column("STATE"),
-    Column("WAIT", right=True),
-    Column("OLDEST", right=True),
-    Column("ACTIVE", 1, right=True),
-    Column("DELAYED", 6, right=True),
-    Column("FAILED", 3, right=True),
-    Column("DEAD", 2, right=True),
-    Column("DONE/MIN", 5, right=True),
-    Column("WORKERS", 4, right=True),
-)
 WORKER_COLUMNS = (
     Column("QUEUE", least=16, middle=True),
     Column("WORKER", least=16, middle=True),
@@ -83,13 +71,13 @@ def queues(
 
     async def work(operations: Operations) -> None:
         if watch and not as_json:
-            await _watch(operations, look, interval, wide=wide)
+            await watch_queues(lambda: look(operations), interval, wide=wide)
         while True:
             found = await look(operations)
             if as_json:
                 operator.print_json(found)
             elif found:
-                _show(found, wide=wide)
+                show_queues(found, wide=wide)
             else:
                 notes().print(f"No queues under the prefix {text(operations.prefix)} of {operations.address}.")
             if not watch:
@@ -241,62 +229,3 @@ def _set_paused(context: typer.Context, queue: str, paused: bool) -> None:
             echo(f"{queue} {done}: {found.waiting} waiting, {found.counts['active']} active")
 
     operator.operate(context.params, work)
-
-
-async def _watch(operations: Operations, look: operator.Look, interval: float, *, wide: bool) -> None:
-    screen = console()
-    with Live(console=screen, auto_refresh=False, screen=screen.is_terminal) as live:
-        while True:
-            listing = _listing_of(await look(operations))
-            live.update(
-                listing.fit(max(screen.width, listing.width) if wide else screen.width).table, refresh=True
-            )
-            await asyncio.sleep(interval)
-
-
-def _show(found: list[QueueOverview], *, wide: bool) -> None:
-    _listing_of(found).show(wide=wide)
-    notes().print(f"[dim]{_sum_of(found)}[/]")
-
-
-def _listing_of(found: list[QueueOverview]) -> Listing:
-    shown = Listing(*QUEUE_COLUMNS)
-    for queue in found:
-        shown.add(
-            text(queue.name),
-            _state_of(queue),
-            count(queue.waiting),
-            duration(queue.oldest_waiting_ms),
-            _active_of(queue),
-            count(queue.counts["delayed"]),
-            count(queue.counts["failed"], "red"),
-            count(queue.dead_letters, "bold red"),
-            count(queue.done_per_minute),
-            _workers_of(queue),
-        )
-    return shown
-
-
-def _state_of(queue: QueueOverview) -> str:
-    if queue.paused:
-        return "[bold yellow]PAUSED[/]"
-    if queue.rate_limited_ms:
-        return f"[yellow]rests {duration(queue.rate_limited_ms)}[/]"
-    return "[dim]dead letters[/]" if queue.dead_letters_of else "run"
-
-
-def _active_of(queue: QueueOverview) -> str:
-    active = count(queue.counts["active"], "blue")
-    return active if queue.concurrency is None else f"{active}/{queue.concurrency}"
-
-
-def _workers_of(queue: QueueOverview) -> str:
-    if queue.workers == 0 and queue.waiting and not queue.dead_letters_of:
-        return "[bold red]none[/]"
-    return count(queue.workers)
-
-
-def _sum_of(found: list[QueueOverview]) -> str:
-    waiting = sum(queue.waiting for queue in found if not queue.dead_letters_of)
-    active = sum(queue.counts["active"] for queue in found)
-    return f"{len(found)} queues · {waiting} waiting · {active} active"
