@@ -159,6 +159,23 @@ def test_a_number_is_taken_as_it_is_within_its_bounds_and_refused_beyond(field: 
             WorkerConfig(**{field: value})
 
 
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, "inf", "nan", 10**400, "9" * 5000, 2**53])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *sorted(BOUNDS),
+        *("backoff.delay", "backoff.jitter", "limiter.max", "limiter.duration", "metrics.max_data_points"),
+        *(f"remove_on_fail.{name}" for name in ("count", "age", "limit")),
+    ],
+)
+def test_a_number_that_no_part_can_count_with_is_refused(field: str, value: Any) -> None:
+    name, _, part = field.partition(".")
+    others = {"max": 1, "duration": 1} if name == "limiter" else {}
+    given = {**others, part: value} if part else value
+    with pytest.raises(ConfigurationError, match=name):
+        WorkerConfig(**{name: given})
+
+
 @pytest.mark.parametrize("wrong", [{"log_level": "LOUD"}, {"log_sample": 0}, {"logSample": "many"}])
 def test_a_queue_logs_at_a_known_level_and_one_line_in_one_or_more(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"log_?(level|sample|Sample)"):

@@ -114,7 +114,20 @@ def test_an_unknown_key_of_the_file_is_refused_and_names_the_nearest(toml: Write
         ("http_port", 70000),
         ("http_port", "web"),
         ("shutdown_timeout", -1),
-        ("shutdown_timeout", "nan"),
+        *(
+            (name, value)
+            for name in (
+                "shutdown_timeout",
+                "startup_timeout",
+                "dead_letter_max_age",
+                "reconcile_interval",
+                "smtp_timeout",
+            )
+            for value in ("nan", "inf", "-Infinity", "1e400", 1e10)
+        ),
+        ("max_payload_bytes", 2**53),
+        ("dead_letter_max_count", "9" * 30),
+        ("http_port", "9" * 5000),
         ("startup_timeout", 0),
         ("log_level", "LOUD"),
         ("prefix", "a\x1b"),
@@ -128,6 +141,13 @@ def test_a_wrong_setting_is_named(name: str, value: Any, monkeypatch: pytest.Mon
         Settings(**{name: value})
     monkeypatch.setenv(f"AUTH_WORKER_{name.upper()}", str(value))
     with pytest.raises(ConfigurationError, match=f"settings: {name}: "):
+        Settings()
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf", "+inf"])
+def test_a_number_of_the_file_is_finite(value: str, toml: Write) -> None:
+    toml(f"shutdown_timeout = {value}")
+    with pytest.raises(ConfigurationError, match="settings: shutdown_timeout: "):
         Settings()
 
 

@@ -23,6 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from auth_worker.coercion import MAX_NUMBER
 from auth_worker.config_errors import configuration_error
 from auth_worker.encoded_text import decode_utf8
 from auth_worker.environment import config_file, is_service_link, refuse_unknown_environment
@@ -107,6 +108,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 Secret = Annotated[SecretStr, BeforeValidator(strip_secret)]
 Stripped = Annotated[str, BeforeValidator(strip_secret)]
 """Not secret by itself, but mounted from the same files."""
+Seconds = Annotated[float, Field(le=1e9)]
+"""At most 31 years: timers of threads take no more than 292."""
+Count = Annotated[int, Field(le=MAX_NUMBER)]
 
 
 class HttpToken(FrozenModel):
@@ -151,6 +155,7 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         populate_by_name=True,
+        allow_inf_nan=False,
         hide_input_in_errors=True,  # a traceback shows the cause of an error too, and the input may be a secret
     )
 
@@ -166,19 +171,19 @@ class Settings(BaseSettings):
     http_metrics_token: Secret | None = None
     http_tokens: dict[TokenName, HttpToken] = Field(default_factory=dict)
 
-    shutdown_timeout: float = Field(default=25, ge=0)
-    startup_timeout: float = Field(default=60, gt=0)
+    shutdown_timeout: Seconds = Field(default=25, ge=0)
+    startup_timeout: Seconds = Field(default=60, gt=0)
     log_level: LogLevel = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
     log_jobs: bool = True
     telemetry: bool | None = None
     metrics_registry: Literal["own", "application"] = "own"
     sentry: Literal["off", "failed", "attempts"] = "failed"
-    max_payload_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
-    max_result_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
-    dead_letter_max_count: int = Field(default=100_000, ge=1)
-    dead_letter_max_age: float = Field(default=90 * 86400, gt=0)
-    reconcile_interval: float = Field(default=30, gt=0)
+    max_payload_bytes: Count = Field(default=16 * 1024 * 1024, ge=1024)
+    max_result_bytes: Count = Field(default=16 * 1024 * 1024, ge=1024)
+    dead_letter_max_count: Count = Field(default=100_000, ge=1)
+    dead_letter_max_age: Seconds = Field(default=90 * 86400, gt=0)
+    reconcile_interval: Seconds = Field(default=30, gt=0)
 
     smtp_host: Stripped | None = None
     smtp_port: int | None = Field(default=None, ge=1, le=65535)
@@ -186,7 +191,7 @@ class Settings(BaseSettings):
     smtp_password: Secret | None = None
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     smtp_ca_file: Path | None = None
-    smtp_timeout: float = Field(default=30, gt=0)
+    smtp_timeout: Seconds = Field(default=30, gt=0)
     smtp_connections: int = Field(default=4, ge=1, le=100)
     email_from: str = "Auth <no-reply@localhost>"
     email_product_name: str = "Auth"

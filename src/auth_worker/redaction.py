@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from auth_worker.terminal_text import visible
+from auth_worker.terminal_text import MOST_BITS, visible
 
 LONGEST = 2000
 _HOST = r"(?:[\w.-]*|\[[0-9a-fA-F:.]+(?:%\w+)?\])(?::\d+)?"
@@ -118,6 +118,8 @@ def masked_field(name: str, value: Any, depth: int = 0) -> Any:
     if _SECRET_NAME.search(name) and not _HARMLESS_NAME.fullmatch(name):
         return "***"
     match value:
+        case int() if value.bit_length() > MOST_BITS:
+            return f"(a number of {value.bit_length()} bits)"
         case int() | float():
             return value
         case _ if depth > DEEPEST:

@@ -9,6 +9,7 @@ and emoji stay as they are. Source: general categories and default-ignorable cha
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Callable
@@ -24,6 +25,9 @@ _EMOJI_SELECTORS = frozenset("\ufe0e\ufe0f")
 _SELECTORS = re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 MOST_MARKS = 4
 """How many combining marks one letter may bear; no language needs more, and more cover other lines."""
+
+MOST_BITS = 2000
+"""Of a whole number that is written: Python writes 4300 digits, or as few as 640 where it is told so."""
 
 
 def visible(value: object) -> str:
@@ -50,8 +54,33 @@ def visible_lines(value: object) -> str:
 
 
 def ascii_json(value: Any, default: Callable[[Any], Any] = str) -> str:
-    """``value`` as JSON on one line of printable ASCII; ``default`` is called for what JSON does not know."""
-    return json.dumps(value, default=default).replace("\x7f", "\\u007f")
+    """``value`` as JSON on one line of printable ASCII; ``default`` is called for what JSON does not know.
+
+    A number that JSON cannot write (NaN, infinite, of more digits than Python writes) becomes null.
+    """
+    try:
+        text = json.dumps(value, default=default, allow_nan=False)
+    except ValueError:
+        text = json.dumps(without_odd_numbers(value), default=lambda each: without_odd_numbers(default(each)))
+    return text.replace("\x7f", "\\u007f")
+
+
+def without_odd_numbers(value: Any) -> Any:
+    """``value`` with None for each number that JSON cannot write, at any depth."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case int():
+            return value if value.bit_length() <= MOST_BITS else None
+        case dict():
+            return {_key(key): without_odd_numbers(item) for key, item in value.items()}
+        case list() | tuple():
+            return [without_odd_numbers(item) for item in value]
+    return value
+
+
+def _key(key: Any) -> Any:
+    return str(key) if isinstance(key, float) else key
 
 
 def _is_ordinary(text: str, index: int) -> bool:

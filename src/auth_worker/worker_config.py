@@ -24,6 +24,7 @@ class FrozenModel(BaseModel):
         extra="forbid",
         populate_by_name=True,
         alias_generator=to_camel,
+        allow_inf_nan=False,
         hide_input_in_errors=True,
     )
 
@@ -50,14 +51,14 @@ class Retention(FrozenModel):
 class Limiter(FrozenModel):
     """At most ``max`` jobs every ``duration`` ms, over all workers of the queue."""
 
-    max: int = Field(ge=1)
-    duration: int = Field(ge=1)
+    max: int = Field(ge=1, le=MAX_NUMBER)
+    duration: int = Field(ge=1, le=LONGEST_DELAY)
 
 
 class QueueMetricsConfig(FrozenModel):
     """BullMQ's own per-minute metrics, as Bull Board draws them."""
 
-    max_data_points: int = Field(default=20160, ge=1)
+    max_data_points: int = Field(default=20160, ge=1, le=MAX_NUMBER)
 
 
 class WorkerConfig(FrozenModel):
@@ -74,12 +75,12 @@ class WorkerConfig(FrozenModel):
     backoff: Backoff = Backoff()
     remove_on_complete: Retention = Retention(count=1000)
     remove_on_fail: Retention = Retention(count=5000)
-    stalled_interval: int = Field(default=60_000, ge=10)
-    lock_duration: int = Field(default=60_000, ge=100)
-    drain_delay: int = Field(default=500, ge=1)
-    max_stalled_count: int = Field(default=3, ge=0)
+    stalled_interval: int = Field(default=60_000, ge=10, le=LONGEST_DELAY)
+    lock_duration: int = Field(default=60_000, ge=100, le=LONGEST_DELAY)
+    drain_delay: int = Field(default=500, ge=1, le=LONGEST_DELAY)
+    max_stalled_count: int = Field(default=3, ge=0, le=MAX_NUMBER)
     limiter: Limiter | None = None
-    timeout: int | None = Field(default=None, ge=1)
+    timeout: int | None = Field(default=None, ge=1, le=LONGEST_DELAY)
     name: str | None = Field(default=None, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     metrics: QueueMetricsConfig | None = None
     log_level: LogLevel | None = None

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from auth_worker.cli.console import text
+from auth_worker.terminal_text import without_odd_numbers
 
 NOTHING = "-"
 WIDE = 1000
@@ -111,4 +112,4 @@ def pairs(values: Mapping[str, Any] | Iterable[tuple[str, str]]) -> Table:
 
 def pretty(value: Any) -> str:
     """JSON over several lines."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return json.dumps(without_odd_numbers(value), indent=2, ensure_ascii=False, default=str)
