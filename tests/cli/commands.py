@@ -88,11 +88,11 @@ class Worker:
 
 
 class Terminal:
-    """The program in ``folder`` at a terminal of 100 columns."""
+    """The program in ``folder`` at a terminal."""
 
-    def __init__(self, folder: Path, *arguments: object, **settings: str) -> None:
+    def __init__(self, folder: Path, *arguments: object, columns: int = 100, **settings: str) -> None:
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 100, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         self.process = subprocess.Popen(
             [str(PROGRAM), *map(str, arguments)],
             cwd=folder,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from auth_worker import JobQueue, UnrecoverableError
 from auth_worker.cli.console import text
 from auth_worker.cli.dead_screens import LETTER_COLUMNS
 from auth_worker.cli.jobs import GROUP_COLUMNS, JOB_COLUMNS
@@ -20,8 +23,14 @@ from auth_worker.cli.listing import Column, Listing, shorten
 from auth_worker.cli.queue_screen import QUEUE_COLUMNS
 from auth_worker.cli.queues import WORKER_COLUMNS
 from auth_worker.cli.running import METRIC_COLUMNS, PROCESSOR_COLUMNS
+from cli.commands import Terminal, run_program
+from cli.prepared import on_desk
+from workers import QUEUE, Desk
 
 NUMBER = "1 234 567"
+LONG_QUEUE = "tenant-europe-west-3-notifications-transactional-email-high-priority-queue"
+CJK_QUEUE = "通知キュー東京リージョン優先メール送信待ち行列その二"
+LONG_REASON = "refused " * 180 + "to the end"
 LONG_ID = "b9b21cdaae014f92804a15f610d03fee-100042"
 LISTINGS = {
     "queues": QUEUE_COLUMNS,
@@ -77,6 +86,18 @@ def test_a_listing_is_whole_at_its_own_width(columns: tuple[Column, ...]) -> Non
     assert all(cell_len(line) <= listing.width for line in drawn(listing, listing.width))
 
 
+def test_a_terminal_too_narrow_for_any_listing_still_gets_whole_numbers() -> None:
+    listing = filled(QUEUE_COLUMNS, LONG_ID)
+    fitted = listing.fit(20)
+    assert fitted.width > 20
+    assert drawn(listing, fitted.width)[2].count(NUMBER) == 2
+
+
+def test_an_id_of_a_million_characters_is_soon_shortened() -> None:
+    listing = filled(JOB_COLUMNS, "x" * 1_000_000)
+    assert max(map(cell_len, drawn(listing, 80))) <= 80
+
+
 def test_columns_leave_by_rank_and_the_note_names_them() -> None:
     listing = filled(QUEUE_COLUMNS, LONG_ID)
     seen = [listing.fit(width).out for width in range(listing.width, 40, -1)]
@@ -100,3 +121,78 @@ def test_a_shortened_text_fits_and_keeps_its_ends(given_text: str, width: int, m
         head, tail = re.fullmatch(r"(.*)…(.*)", shortened.plain, re.DOTALL).groups()  # type: ignore[union-attr]
         assert cell.plain.startswith(head.split("…")[0])
         assert cell.plain.endswith(tail)
+
+
+@pytest.fixture
+def unlucky(folder: Path, redis_url: str) -> Path:
+    """A folder to look from at queues of long and double-width names, and jobs whose ids and failures are long."""
+
+    async def story(desk: Desk) -> None:
+        for name in (LONG_QUEUE, CJK_QUEUE):
+            async with JobQueue(name, redis_url) as queue:
+                await queue.add_bulk({"name": "mail", "data": {}} for _ in range(1200))
+        await desk.jobs.add("mail", {}, job_id=LONG_ID)
+        await desk.jobs.add("送信" * 20, {}, job_id="注文番号" * 10)
+        await desk.processor(_refuse)
+        await desk.settled(2)
+
+    on_desk(redis_url, story)
+    return folder
+
+
+async def _refuse(_: object) -> None:
+    raise UnrecoverableError(LONG_REASON)
+
+
+def seen_at(columns: int, folder: Path, redis_url: str, *arguments: str) -> list[str]:
+    """The lines that a terminal of so many columns shows."""
+    with Terminal(folder, *arguments, "--redis", redis_url, columns=columns) as terminal:
+        assert terminal.end() == 0
+        return terminal.screen.splitlines()
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, 200])
+def test_a_terminal_shows_real_queues_jobs_and_letters_unbroken(
+    unlucky: Path, redis_url: str, columns: int
+) -> None:
+    queues = seen_at(columns, unlucky, redis_url, "queues")
+    jobs = seen_at(columns, unlucky, redis_url, "jobs", QUEUE)
+    letters = seen_at(columns, unlucky, redis_url, "dead", "list")
+    assert all(cell_len(line.rstrip()) <= columns for line in (*queues, *jobs, *letters))
+    assert {"QUEUE", "WAIT", "OLDEST", "FAILED", "DEAD"} <= set(queues[0].split())
+    assert sum(" 1 200 " in line for line in queues) == 2
+    assert any(line.startswith("tenant-eu") for line in queues)
+    assert any(line.startswith("通知キュ") for line in queues)
+    assert any(re.match(r"b9b21cda\S*…\S*-100042 |" + LONG_ID, line) for line in jobs)
+    assert any(re.match(r"work@\S+…\S+\d{6} |work@\S+@\d{13} ", line) for line in letters)
+
+
+@pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1", "COLUMNS": "80"}], ids=["plain", "forced"])
+def test_a_pipe_gets_everything_a_row_a_line(
+    unlucky: Path, redis_url: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    queues = run_program(unlucky, "queues", "--redis", redis_url)
+    jobs = run_program(unlucky, "jobs", QUEUE, "--redis", redis_url)
+    letters = run_program(unlucky, "dead", "list", "--redis", redis_url)
+    for whole in (LONG_QUEUE, CJK_QUEUE):
+        assert whole in queues.stdout
+    assert len(jobs.stdout.splitlines()) == len(letters.stdout.splitlines()) == 3
+    for whole in (LONG_ID, "注文番号" * 10, "送信" * 20, LONG_REASON):
+        assert whole in jobs.stdout
+    assert letters.stdout.count(LONG_REASON) == 2
+    assert "--wide" not in queues.stderr + jobs.stderr + letters.stderr
+
+
+def test_wide_shows_a_terminal_everything(unlucky: Path, redis_url: str) -> None:
+    screen = "".join(seen_at(80, unlucky, redis_url, "jobs", QUEUE, "--wide"))
+    assert LONG_ID in screen
+    assert LONG_REASON in screen
+    assert "…" not in screen
+
+
+def test_watching_names_what_a_narrow_terminal_leaves_out(unlucky: Path, redis_url: str) -> None:
+    with Terminal(unlucky, "queues", "--watch", "--redis", redis_url, columns=80) as terminal:
+        terminal.shows("--wide shows all")
+        assert terminal.end(signal.SIGINT) == 130

@@ -8,7 +8,7 @@ from auth_worker.cli.listing import Column, Listing
 from auth_worker.cli.tables import ago, console, moment, notes, pairs, pretty
 
 LETTER_COLUMNS = (
-    Column("LETTER", least=16, middle=True),
+    Column("LETTER", least=28, middle=True),
     Column("JOB", 1, least=12, middle=True),
     Column("WHY"),
     Column("REASON", 1, least=20),
@@ -29,7 +29,7 @@ def show_pages(pages: list[LetterPage], *, wide: bool) -> None:
             text(letter.id),
             text(letter.name),
             text(letter.reason_class),
-            text(letter.failed_reason[:120]),
+            text(letter.failed_reason),
             str(letter.attempts_made),
             ago(letter.failed_at),
         )

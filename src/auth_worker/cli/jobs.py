@@ -135,7 +135,7 @@ def _show(pages: list[JobPage], *, searched: bool, wide: bool) -> None:
                 f"{one.attempts_made}/{one.max_attempts}" if one.max_attempts else str(one.attempts_made),
                 duration(one.ran_ms),
                 size(one.data_bytes),
-                f"due {ago(one.due)}" if one.due else text((one.failed_reason or "")[:100]),
+                f"due {ago(one.due)}" if one.due else text(one.failed_reason or ""),
             )
         shown.show(wide=wide)
     else:

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from auth_worker.cli.tables import console, notes
+from auth_worker.cli.tables import console, is_terminal, notes
 
 GAP = 2
 """Blanks between two columns."""
@@ -32,9 +32,10 @@ class Column(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A listing made to fit: its ``table``, the columns left ``out``, and whether a text was ``shortened``."""
+    """A fitted listing: its ``width`` in cells, the columns left ``out``, whether texts are ``shortened``."""
 
     table: Table
+    width: int
     out: list[str]
     shortened: bool
 
@@ -71,7 +72,7 @@ class Listing:
             if not candidates:
                 break
             shown.remove(max(candidates, key=lambda index: (self._columns[index].rank, index)))
-        widths = self._shrink({index: natural[index] for index in shown}, natural, width)
+        widths = self._shrink({index: self._most(index, natural, width) for index in shown}, natural, width)
         made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
         for index, cells in widths.items():
             column = self._columns[index]
@@ -86,14 +87,15 @@ class Listing:
                 )
             )
         out = [column.name for index, column in enumerate(self._columns) if index not in widths]
-        return Fitted(made, out, any(cells < natural[index] for index, cells in widths.items()))
+        return Fitted(
+            made, _total(widths.values()), out, any(cells < natural[index] for index, cells in widths.items())
+        )
 
     def show(self, *, wide: bool = False) -> None:
         """Write the listing to stdout: whole if ``wide`` or where that is no terminal."""
         screen = console()
-        if wide or not screen.is_terminal:
-            screen.width = max(screen.width, self.width)
-        fitted = self.fit(screen.width)
+        fitted = self.fit(self.width if wide or not is_terminal(screen) else screen.width)
+        screen.width = max(screen.width, fitted.width)  # or rich would take the last columns away
         screen.print(fitted.table, crop=False)
         if fitted.note:
             notes().print(f"[dim]{fitted.note}[/]")
@@ -108,8 +110,8 @@ class Listing:
         column = self._columns[index]
         return min(natural[index], max(column.least, cell_len(column.name))) if column.least else natural[index]
 
-    def _shorten(self, row: list[Text], index: int, cells: int) -> Text:
-        return shorten(row[index], cells, middle=self._columns[index].middle)
+    def _most(self, index: int, natural: list[int], width: int) -> int:
+        return min(natural[index], max(self._least(index, natural), width))
 
     def _shrink(self, widths: dict[int, int], natural: list[int], width: int) -> dict[int, int]:
         """Take cells from the widest column that may give some, until all fit."""

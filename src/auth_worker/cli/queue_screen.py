@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from rich.console import Group
 from rich.live import Live
 
 from auth_worker.admin.models import QueueOverview
@@ -29,12 +30,13 @@ QUEUE_COLUMNS = (
 async def watch_queues(look: Callable[[], Awaitable[list[QueueOverview]]], interval: float, *, wide: bool) -> None:
     """Show what ``look`` gives, again every ``interval`` s, until cancelled."""
     screen = console()
-    with Live(console=screen, auto_refresh=False, screen=screen.is_terminal) as live:
+    with Live(console=screen, auto_refresh=False, screen=True) as live:
         while True:
             listing = _listing_of(await look())
-            live.update(
-                listing.fit(max(screen.width, listing.width) if wide else screen.width).table, refresh=True
-            )
+            fitted = listing.fit(listing.width if wide else screen.width)
+            if wide or fitted.width > screen.width:  # not else: a set width would not follow the terminal's
+                screen.width = max(screen.width, fitted.width)
+            live.update(Group(fitted.table, f"[dim]{fitted.note}[/]"), refresh=True)
             await asyncio.sleep(interval)
 
 

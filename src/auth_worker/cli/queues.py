@@ -14,7 +14,7 @@ from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.console import echo, text
 from auth_worker.cli.listing import Column, Listing, Wide
 from auth_worker.cli.queue_screen import show_queues, watch_queues
-from auth_worker.cli.tables import duration, notes
+from auth_worker.cli.tables import console, duration, is_terminal, notes
 
 Queues = Annotated[
     list[str] | None,
@@ -70,7 +70,7 @@ def queues(
         return found.queues
 
     async def work(operations: Operations) -> None:
-        if watch and not as_json:
+        if watch and not as_json and is_terminal(console()):
             await watch_queues(lambda: look(operations), interval, wide=wide)
         while True:
             found = await look(operations)

@@ -100,7 +100,7 @@ def metrics(
     Example: [bold]auth-worker metrics --url http://10.0.0.7:9464[/]
     """
     answer = _ask(context.params, "/metrics")
-    notes().print(f"[dim]{text(redact(str(answer.service)))}[/]", soft_wrap=True)
+    notes().print(f"[dim]{text(redact(str(answer.service)))}[/]")
     if answer.status != 200:
         fail(f"the service answers {answer.status} to /metrics", FAILED)
     page = answer.body.decode(errors="replace")
@@ -154,7 +154,7 @@ def _json_of(answer: Reply) -> dict[str, Any]:
 def _show_health(report: dict[str, Any], service: Service, *, wide: bool) -> None:
     screen = console()
     screen.print("[green]healthy[/]" if report["healthy"] else "[bold red]not healthy[/]")
-    screen.print(f"[dim]{text(redact(str(service)))}[/]", soft_wrap=True)
+    screen.print(f"[dim]{text(redact(str(service)))}[/]")
     for reason in report.get("reasons") or ():
         screen.print(f"  {text(reason)}")
     processors = report.get("processors")

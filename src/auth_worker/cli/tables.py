@@ -15,7 +15,7 @@ from auth_worker.cli.console import text
 from auth_worker.terminal_text import without_odd_numbers
 
 NOTHING = "-"
-WIDE = 1000
+WIDE = 100_000
 """The width where there is no terminal to fit into; a table takes what it needs."""
 STATE_STYLES = {
     "wait": "white",
@@ -28,17 +28,22 @@ STATE_STYLES = {
 }
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """The console on stdout, wide where it is no terminal, in which ``:ok:`` is no emoji but part of an id."""
-    found = Console(highlight=False, emoji=False)
-    if not found.is_terminal:
-        found.width = max(found.width, WIDE)
+    found = Console(stderr=stderr, highlight=False, emoji=False)
+    if not is_terminal(found):
+        found.width = WIDE
     return found
 
 
 def notes() -> Console:
     """The like of it on stderr, for what is said about results."""
-    return Console(stderr=True, highlight=False, emoji=False)
+    return console(stderr=True)
+
+
+def is_terminal(screen: Console) -> bool:
+    """Whether ``screen`` has a width to fit into. Rich says so of a pipe too under ``FORCE_COLOR``."""
+    return screen.is_terminal and screen.file.isatty()
 
 
 def styled_state(state: str) -> str:
