@@ -257,7 +257,7 @@ def test_sigterm_while_it_waits_for_redis_ends_it_at_once_with_0(worker: StartWo
 
 
 WRONG_SETTINGS = {
-    "a flag that is no url": (["--redis", "http://localhost"], {}, 1, "http:// is not a Redis URL"),
+    "a flag that is no url": (["--redis", "http://localhost"], {}, 2, "http:// is not a Redis URL"),
     "a flag out of range": (["--smtp-port", "70000"], {}, 1, "smtp_port: Input should be less than"),
     "an unknown level": (["--log-level", "loud"], {}, 2, "'loud' is not one of"),
     "concurrency with an app": (["app:service", "--concurrency", "3"], {}, 2, "--concurrency goes without APP"),

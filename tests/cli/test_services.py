@@ -128,6 +128,7 @@ def test_a_service_shows_who_it_is(folder: Path, worker: Callable[..., Worker]) 
     started = worker(**settings)
     shown = run_program(folder, "health", **settings)
     assert f"http://127.0.0.1:{settings['http_port']} (worker desk-1, pid " in shown.stdout, shown.stderr
+    assert "***" not in shown.stdout
     assert f"state dir {folder / 'state'}" in shown.stdout
     assert started.end() == 0
 

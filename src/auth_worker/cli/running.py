@@ -100,7 +100,7 @@ def metrics(
     Example: [bold]auth-worker metrics --url http://10.0.0.7:9464[/]
     """
     answer = _ask(context.params, "/metrics")
-    notes().print(f"[dim]{text(redact(str(answer.service)))}[/]")
+    notes().print(f"[dim]{text(answer.service)}[/]")
     if answer.status != 200:
         fail(f"the service answers {answer.status} to /metrics", FAILED)
     page = answer.body.decode(errors="replace")
@@ -133,11 +133,11 @@ def _ask(parameters: dict[str, Any], path: str) -> Reply:
         status, headers, body = ask(service.base, path, patience, token.get_secret_value() if token else None)
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        fail(f"{redact(str(service))} has given no answer: {redact(str(reason))}", operator.UNHEALTHY)
+        fail(f"{service} has given no answer: {redact(str(reason))}", operator.UNHEALTHY)
     if read_identity(headers) is None:
         fail(f"what answers at {redact(service.base)} is not auth-worker", operator.UNHEALTHY)
     if status == 401:
-        fail(f"{redact(str(service))} wants a token: set AUTH_WORKER_HTTP_TOKEN to the one of the service")
+        fail(f"{service} wants a token: set AUTH_WORKER_HTTP_TOKEN to the one of the service")
     return Reply(service, status, body)
 
 
@@ -154,7 +154,7 @@ def _json_of(answer: Reply) -> dict[str, Any]:
 def _show_health(report: dict[str, Any], service: Service, *, wide: bool) -> None:
     screen = console()
     screen.print("[green]healthy[/]" if report["healthy"] else "[bold red]not healthy[/]")
-    screen.print(f"[dim]{text(redact(str(service)))}[/]")
+    screen.print(f"[dim]{text(service)}[/]")
     for reason in report.get("reasons") or ():
         screen.print(f"  {text(reason)}")
     processors = report.get("processors")

@@ -31,7 +31,8 @@ class Service(NamedTuple):
     identity: Identity
 
     def __str__(self) -> str:
-        return f"{self.base} ({self.identity})" if str(self.identity) else self.base
+        base = redact(self.base)
+        return f"{base} ({self.identity})" if str(self.identity) else base
 
 
 class _NoRedirect(HTTPRedirectHandler):
