@@ -32,6 +32,22 @@ def number_of(value: Any) -> float:
     return math.nan
 
 
+def stored_number(value: bytes | str | None) -> int | None:
+    """A whole number that stands in Redis, where anybody may write; None for anything else."""
+    try:
+        number = float(value or "nan")
+    except ValueError:
+        return None
+    return int(number) if abs(number) <= MAX_NUMBER else None
+
+
+def plain_number(value: Any) -> Any:
+    """``value``, for pydantic to read. Raises ``ValueError`` for ``1_000``, a number to Python alone."""
+    if isinstance(value, str) and "_" in value:
+        raise ValueError("write a number with digits alone, without _")
+    return value
+
+
 def is_truthy(value: Any) -> bool:
     """``value`` as JavaScript's ``Boolean(value)``: lists and objects are true even when they are empty."""
     return bool(value) or isinstance(value, list | dict)

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from auth_worker.backoff import LONGEST_DELAY
-from auth_worker.coercion import MAX_NUMBER
+from auth_worker.coercion import MAX_NUMBER, plain_number
 from auth_worker.config_errors import configuration_error
 from auth_worker.names import LONGEST_NAME
 from auth_worker.worker_config import Backoff, FrozenModel, Retention
@@ -28,7 +28,8 @@ from auth_worker.worker_config import Backoff, FrozenModel, Retention
 MAX_PRIORITY = 2**21 - 1
 OF_SCHEDULERS = frozenset(("job_id", "delay"))
 """What a job scheduler decides itself for each of its jobs."""
-Count = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
+Whole = Annotated[int, BeforeValidator(plain_number)]
+Count = Annotated[Whole, Field(ge=0, le=MAX_NUMBER)]
 
 
 def _spelled_bool(value: Any) -> Any:
@@ -36,7 +37,7 @@ def _spelled_bool(value: Any) -> Any:
 
 
 Kept = Annotated[
-    StrictBool | Annotated[int, Field(ge=-1, le=MAX_NUMBER)] | Retention, BeforeValidator(_spelled_bool)
+    StrictBool | Annotated[Whole, Field(ge=-1, le=MAX_NUMBER)] | Retention, BeforeValidator(_spelled_bool)
 ]
 """True, a count or more; "1" and 1.0 are counts, and not true."""
 
@@ -83,17 +84,17 @@ class JobOptions(BaseModel):
     )
 
     job_id: str | None = None
-    delay: int | None = Field(default=None, ge=0, le=LONGEST_DELAY)
+    delay: Whole | None = Field(default=None, ge=0, le=LONGEST_DELAY)
     attempts: Count | None = None
-    backoff: Annotated[int, Field(ge=-1, le=LONGEST_DELAY)] | Backoff | None = None
-    priority: int | None = Field(default=None, ge=0, le=MAX_PRIORITY)
+    backoff: Annotated[Whole, Field(ge=-1, le=LONGEST_DELAY)] | Backoff | None = None
+    priority: Whole | None = Field(default=None, ge=0, le=MAX_PRIORITY)
     lifo: bool | None = None
     timestamp: Count | None = None
     remove_on_complete: Kept | None = None
     remove_on_fail: Kept | None = None
     keep_logs: Count | None = None
     stack_trace_limit: Count | None = None
-    size_limit: int | None = Field(default=None, ge=1, le=MAX_NUMBER, exclude=True)
+    size_limit: Whole | None = Field(default=None, ge=1, le=MAX_NUMBER, exclude=True)
     deduplication: Deduplication | None = None
     parent: Parent | None = None
     fail_parent_on_failure: bool | None = None

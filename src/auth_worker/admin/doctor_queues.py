@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from auth_worker.admin.models import Finding, QueueList, QueueOverview
 from auth_worker.broker.link import Link
 from auth_worker.broker.queue_view import QueueView
+from auth_worker.coercion import stored_number
 from auth_worker.dead_letter import MARK
 
 MOST = 1000
@@ -78,7 +79,7 @@ async def _abandoned(link: Link, prefix: str, queues: Sequence[QueueOverview]) -
         began = await asyncio.gather(*(link.execute("HGET", key + job_id, "processedOn") for job_id in free))
         for job_id, at in zip(free, began, strict=True):
             name = f"{queue.name}:{job_id.decode(errors='replace')}"
-            (old if now - int(at or 0) > ABANDONED_MS else fresh).append(name)
+            (old if now - (stored_number(at) or 0) > ABANDONED_MS else fresh).append(name)
     if old:
         remedy = (
             "start a worker for the queue: its stalled check puts them back to wait within two stalled_intervals"
@@ -104,7 +105,8 @@ async def _unburied(link: Link, prefix: str, queues: Sequence[QueueOverview]) ->
             continue
         looked += 1
         late = time.time() * 1000 - UNRECONCILED_MS
-        count = sum(1 for mark, finished in marks if finished and mark is None and int(finished) < late)
+        ends = [stored_number(finished) for mark, finished in marks if mark is None]
+        count = sum(1 for end in ends if end is not None and end < late)
         if count:
             missing.append(f"{queue.name} ({count})")
     if missing:

@@ -9,13 +9,14 @@ from typing import Any
 
 from auth_worker.admin.error_groups import ErrorGroups, group_errors
 from auth_worker.admin.errors import NotFoundError
-from auth_worker.admin.masking import masked, masked_lines, shape, whole
+from auth_worker.admin.masking import masked, masked_lines, shape, whole, whole_text
 from auth_worker.admin.models import Children, JobDetail, JobLogs, JobPage, JobRow
 from auth_worker.admin.search import ALL, JobFilter
 from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
 from auth_worker.broker.queue_finder import find_prefixes, find_queues
 from auth_worker.broker.queue_view import STATES, QueueView
+from auth_worker.coercion import stored_number
 from auth_worker.config_errors import nearest
 from auth_worker.dead_letter import MARK
 from auth_worker.errors import ConfigurationError
@@ -233,7 +234,7 @@ def _contents(raw: RawJob, reveal: bool) -> dict[str, Any]:
     return {
         **shown,
         "opts": opts,
-        "stacktrace": [whole(str(line)) if reveal else masked_lines(str(line)) for line in lines],
+        "stacktrace": [line if reveal else masked_lines(line) for line in map(whole_text, lines)],
     }
 
 
@@ -259,7 +260,4 @@ def _optional(raw: RawJob, field: bytes) -> str | None:
 
 
 def _number(raw: RawJob, field: bytes) -> int | None:
-    try:
-        return int(raw[field])
-    except (KeyError, ValueError):
-        return None
+    return stored_number(raw.get(field))

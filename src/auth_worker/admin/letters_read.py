@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from auth_worker.admin.errors import NotFoundError
-from auth_worker.admin.masking import masked, masked_lines, shape, whole
+from auth_worker.admin.masking import masked, masked_lines, shape, whole, whole_text
 from auth_worker.admin.models import LetterDetail, LetterPage, LetterRow
 from auth_worker.admin.search import EVERY, LetterFilter
 from auth_worker.broker.dead_letters import DeadLetters
 from auth_worker.broker.job_view import JobView
 from auth_worker.broker.link import Link
 from auth_worker.broker.queue_finder import find_queues
+from auth_worker.coercion import MAX_NUMBER
 from auth_worker.config_errors import nearest
 from auth_worker.dead_letter import Letter
 
@@ -94,7 +95,8 @@ class LetterReading:
         if letter is None:
             raise NotFoundError(f"there is no letter {letter_id} in {queue}")
         data: dict[str, Any] = letter.data if isinstance(letter.data, dict) else {"data": letter.data}
-        traces = [str(trace) for trace in data.get("stacktrace") or []]
+        given = data.get("stacktrace") or []
+        traces = [whole_text(trace) for trace in (given if isinstance(given, list) else [given])]
         opts = data.get("opts") if isinstance(data.get("opts"), dict) else {}
         row = _row(letter).model_dump()
         if reveal:
@@ -104,7 +106,7 @@ class LetterReading:
             dead_letter_queue=queue,
             data=whole(data.get("data")) if reveal else shape(data.get("data")),
             opts=whole(opts) if reveal else masked(opts),
-            stacktrace=whole(traces) if reveal else [masked_lines(trace) for trace in traces],
+            stacktrace=traces if reveal else [masked_lines(trace) for trace in traces],
             trace_context=_field(data, "traceContext") or None,
             readable="raw" not in data,
             revealed=reveal,
@@ -207,11 +209,11 @@ def _row(letter: Letter) -> LetterRow:
 
 
 def _field(data: dict[str, Any], name: str) -> str:
-    return str(whole(str(data.get(name) or "")))
+    return whole_text(data.get(name) or "")
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and abs(value) <= MAX_NUMBER else 0
 
 
 def _unescaped(name: str) -> str:

@@ -8,6 +8,8 @@ from auth_worker.redaction import redact
 
 DEEPEST, MOST = 6, 50
 MOST_LINES = 200
+MOST_LEVELS = 100
+"""Of nesting, that is shown as it is: what writes JSON takes a few hundred."""
 _NAMES = frozenset(("jobId", "id", "queue"))
 
 
@@ -44,7 +46,7 @@ def masked(value: Any, depth: int = 0) -> Any:
             return redact(value)
         case dict():
             return {
-                whole(str(key)): whole(item) if key in _NAMES else masked(item, depth + 1)
+                whole(str(key)): whole(item, MOST_LEVELS) if key in _NAMES else masked(item, depth + 1)
                 for key, item in value.items()
             }
         case list():
@@ -59,13 +61,23 @@ def masked_lines(text: str) -> str:
     return kept + (f"\n... {len(lines) - MOST_LINES} lines more" if len(lines) > MOST_LINES else "")
 
 
-def whole(value: Any) -> Any:
-    """``value`` as it is, but for halves of characters, which no JSON can carry."""
+def whole(value: Any, depth: int = 0) -> Any:
+    """``value`` as it is, but for halves of characters, which no JSON can carry.
+
+    Of what is nested deeper than ``MOST_LEVELS``, the kind and the length.
+    """
+    if depth >= MOST_LEVELS and isinstance(value, dict | list):
+        return shape(value, DEEPEST)
     match value:
         case str():
             return value.encode(errors="backslashreplace").decode()
         case dict():
-            return {whole(str(key)): whole(item) for key, item in value.items()}
+            return {whole(str(key)): whole(item, depth + 1) for key, item in value.items()}
         case list():
-            return [whole(item) for item in value]
+            return [whole(item, depth + 1) for item in value]
     return value
+
+
+def whole_text(value: Any) -> str:
+    """``whole(value)`` as a text."""
+    return str(whole(value))

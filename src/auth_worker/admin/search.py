@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from auth_worker.admin.masking import whole_text
 from auth_worker.dead_letter import Letter
 from auth_worker.errors import ConfigurationError
 from auth_worker.options import decode_json
@@ -51,7 +52,9 @@ class Condition(Report):
             return False
         if isinstance(value, str):
             return glob_matches(self.text, value)
-        shown = json.dumps(value)
+        shown = _shown(value)
+        if shown is None:
+            return False
         return shown == _canonical(self.text) or (
             isinstance(value, bool | int | float) and glob_matches(self.text, shown)
         )
@@ -133,7 +136,7 @@ class LetterFilter(Report):
             self.queue in (None, data.get("originalQueue"))
             and self.job_id in (None, data.get("originalJobId"))
             and self.reason_class in (None, data.get("reasonClass"))
-            and (self.text is None or self.text.casefold() in str(data.get("failedReason")).casefold())
+            and (self.text is None or self.text.casefold() in whole_text(data.get("failedReason")).casefold())
             and (self.name is None or glob_matches(self.name, letter.name))
             and (self.older_than is None or letter.timestamp < (now - self.older_than) * 1000)
             and all(condition.holds(data) for condition in self.where)
@@ -194,6 +197,14 @@ def _json(value: bytes | None) -> Any:
 
 def _canonical(text: str) -> str | None:
     try:
-        return json.dumps(decode_json(text))
+        return _shown(decode_json(text))
     except (ValueError, RecursionError):
+        return None
+
+
+def _shown(value: Any) -> str | None:
+    """``value`` as JSON; None where it is nested too deeply."""
+    try:
+        return json.dumps(value)
+    except RecursionError:
         return None

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from auth_worker.broker.link import Link
 from auth_worker.broker.scripts import builders, script
+from auth_worker.coercion import stored_number
 from auth_worker.dead_letter import MARK
 from auth_worker.names import RESERVED_IDS
 from auth_worker.payload import RawJob
@@ -62,7 +63,8 @@ class JobView:
     async def due(self, job_id: str) -> int | None:
         """When a delayed job becomes ready (epoch ms)."""
         score = await self._link.execute("ZSCORE", self._key_prefix + b"delayed", job_id)
-        return None if score is None else int(float(score)) // 0x1000
+        due = stored_number(score)
+        return None if due is None else due // 0x1000
 
     async def kind(self, job_id: str) -> Literal["job", "other", "none"]:
         """What stands at the key a job of this id has: ``meta`` and ``1:lock`` are no jobs, but are there.

@@ -7,6 +7,7 @@ from typing import Any
 
 from auth_worker.broker.link import Link
 from auth_worker.broker.scripts import builders
+from auth_worker.coercion import stored_number
 
 LISTS = ("wait", "paused", "active")
 SETS = ("prioritized", "delayed", "waiting-children", "completed", "failed")
@@ -42,7 +43,7 @@ class QueueView:
             self._link.execute("HMGET", f"{self._key_prefix}meta", "paused", "concurrency"),
             self._link.execute("PTTL", f"{self._key_prefix}limiter"),
         )
-        return paused is not None, int(concurrency) if concurrency else None, max(int(rests), 0)
+        return paused is not None, stored_number(concurrency), max(int(rests), 0)
 
     async def finish_rates(self, now: int) -> tuple[int, int]:
         """How many jobs a minute were completed, and failed, of late; ``now`` in epoch ms.
@@ -84,7 +85,10 @@ class QueueView:
             self._link.execute("LINDEX", f"{metrics}:data", 0),
         )
         kept = _rate_of_kept(int(recent), float(oldest[1]) if oldest else 0.0, now)
-        return max(kept, _rate_of_metrics([int(value or 0) for value in counter], int(before or 0), now))
+        return max(
+            kept,
+            _rate_of_metrics([stored_number(value) or 0 for value in counter], stored_number(before) or 0, now),
+        )
 
     async def _next_in_lists(self) -> list[bytes]:
         found = await asyncio.gather(
@@ -102,12 +106,15 @@ class QueueView:
             if not page:
                 break
             found.append(page[0])
-            lowest = str((int(float(page[1])) // _PRIORITY + 1) * _PRIORITY)
+            score = stored_number(page[1])
+            if score is None:
+                break
+            lowest = str((score // _PRIORITY + 1) * _PRIORITY)
         return found
 
     async def _added(self, job_id: bytes) -> int | None:
         stamp = await self._link.execute("HGET", self._key_prefix.encode() + job_id, "timestamp")
-        return int(stamp) if stamp and stamp.isdigit() else None
+        return stored_number(stamp)
 
 
 def _rate_of_kept(recent: int, oldest: float, now: int) -> int:

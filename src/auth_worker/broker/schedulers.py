@@ -21,6 +21,7 @@ from auth_worker.broker.cron import RepeatStrategy
 from auth_worker.broker.link import Link
 from auth_worker.broker.repetition import read_repetition
 from auth_worker.broker.scripts import builders
+from auth_worker.coercion import stored_number
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 from auth_worker.run import Run
 
@@ -146,8 +147,9 @@ class Schedulers:
             for scheduler_id, due in zip(found[::2], found[1::2], strict=True):
                 values = await self._link.execute("HGETALL", key.encode() + b":" + scheduler_id)
                 fields = {_text(name): _text(value) for name, value in zip(values[::2], values[1::2], strict=True)}
-                if "ic" in fields:
-                    yield StoredScheduler(_text(scheduler_id), int(float(due)), fields)
+                at = stored_number(due)
+                if "ic" in fields and at is not None:
+                    yield StoredScheduler(_text(scheduler_id), at, fields)
             if len(found) < 2 * PAGE:
                 return
 

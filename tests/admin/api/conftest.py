@@ -59,6 +59,17 @@ async def resting(service: WorkerService, api: Api) -> Api:
     return api
 
 
+@pytest.fixture
+async def port(resting: Api, service: WorkerService) -> int:
+    """The port of the resting service, with a job ``kept`` that waits in each of the two queues."""
+    for queue in (QUEUE, DEAD):
+        data = {"n": 1, "list": [1, {"a": 2.5}], "s": "x"}
+        body = {"name": "kept", "data": data, "opts": {"jobId": "kept"}}
+        assert (await resting.post(f"/queues/{queue}/jobs", body)).status == 201
+    assert service.http_port is not None
+    return service.http_port
+
+
 async def add(api: Api, name: str = "good", data: Any = None, **opts: Any) -> str:
     """Add a job; returns its id."""
     answer = await api.post(JOBS, {"name": name, "data": data if data is not None else {"n": 1}, "opts": opts})

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from auth_worker.admin.api.parameters import Age, Id, Name, State, Text, Where, conditions_of
+from auth_worker.admin.api.parameters import Age, Id, Name, Plain, State, Text, Where, conditions_of
 from auth_worker.admin.search import JobFilter, LetterFilter
 from auth_worker.backoff import LONGEST_DELAY
 from auth_worker.coercion import MAX_NUMBER
@@ -36,8 +36,8 @@ class NewJob(Body):
 class JobChange(Body):
     """Another ``priority`` (1 goes first, 0: none) or, for a delayed job, ``delay`` (ms from now)."""
 
-    priority: int | None = Field(default=None, ge=0, le=MAX_PRIORITY)
-    delay: int | None = Field(default=None, ge=0, le=LONGEST_DELAY)
+    priority: Annotated[int, Plain] | None = Field(default=None, ge=0, le=MAX_PRIORITY)
+    delay: Annotated[int, Plain] | None = Field(default=None, ge=0, le=LONGEST_DELAY)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -57,7 +57,7 @@ class Selection(Bulk):
 
     ids: list[Id] | None = Field(default=None, min_length=1, max_length=MOST_IDS)
     all: bool = False
-    rate: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
+    rate: Annotated[float, Plain] | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
 
     @property
     def selective(self) -> bool:
@@ -184,7 +184,7 @@ class PurgeLetters(LetterSelection):
     """Throw dead letters away, but for the newest ``keep`` of each dead-letter queue."""
 
     action: Literal["purge"]
-    keep: int | None = Field(default=None, ge=0, le=MAX_NUMBER)
+    keep: Annotated[int, Plain] | None = Field(default=None, ge=0, le=MAX_NUMBER)
 
     @property
     def selective(self) -> bool:

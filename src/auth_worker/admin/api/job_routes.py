@@ -14,6 +14,7 @@ from auth_worker.admin.api.parameters import (
     KnownQueue,
     Limit,
     Offset,
+    Plain,
     QueuePart,
     Reveal,
     State,
@@ -44,7 +45,7 @@ async def list_jobs(
     state: State,
     offset: Offset = 0,
     limit: Limit = 50,
-    scan: Annotated[int, Query(ge=1, le=SCAN, description="Look at so many, at most.")] = SCAN,
+    scan: Annotated[int, Plain, Query(ge=1, le=SCAN, description="Look at so many, at most.")] = SCAN,
     group_by: Annotated[
         Literal["error"] | None, Query(alias="groupBy", description="Failed jobs, by what they failed with.")
     ] = None,
@@ -79,7 +80,7 @@ async def show_job_logs(
     queue: KnownQueue,
     job_id: JobPart,
     operations: TheOperations,
-    limit: Annotated[int, Query(ge=1, le=MOST_LOGS, description="The last so many lines.")] = MOST_LOGS,
+    limit: Annotated[int, Plain, Query(ge=1, le=MOST_LOGS, description="The last so many lines.")] = MOST_LOGS,
     reveal: Reveal = False,
 ) -> JobLogs:
     """What a job has logged."""

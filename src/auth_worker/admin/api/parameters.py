@@ -12,6 +12,7 @@ from auth_worker.admin.access import CHANGE_HEADER
 from auth_worker.admin.api.desk import Desk
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.search import Condition, JobFilter, LetterFilter
+from auth_worker.coercion import plain_number
 from auth_worker.errors import ConfigurationError
 from auth_worker.names import QUEUE
 from auth_worker.outcome import ReasonClass
@@ -38,7 +39,9 @@ def _checked_condition(text: str) -> str:
 Name = Annotated[str, StringConstraints(pattern=f"^{QUEUE}$")]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
-Age = Annotated[float, Field(ge=0, le=LONGEST_AGE_S, allow_inf_nan=False)]
+Plain = BeforeValidator(plain_number)
+"""Of every number: pydantic takes what Python takes."""
+Age = Annotated[float, Plain, Field(ge=0, le=LONGEST_AGE_S, allow_inf_nan=False)]
 Where = Annotated[Text, AfterValidator(_checked_condition)]
 State = Literal["wait", "active", "delayed", "prioritized", "paused", "waiting-children", "completed", "failed"]
 
@@ -46,8 +49,8 @@ QueuePart = Annotated[Name, BeforeValidator(_decoded), Path(description="The que
 JobPart = Annotated[Id, BeforeValidator(_decoded), Path(description="The job's id, percent-encoded.")]
 LetterPart = Annotated[Id, BeforeValidator(_decoded), Path(description="The letter's id, percent-encoded.")]
 OperationPart = Annotated[Id, BeforeValidator(_decoded), Path(description="The operation's id.")]
-Offset = Annotated[int, Query(ge=0, le=FURTHEST, description="Go on after so many.")]
-Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="So many at most.")]
+Offset = Annotated[int, Plain, Query(ge=0, le=FURTHEST, description="Go on after so many.")]
+Limit = Annotated[int, Plain, Query(ge=1, le=MOST_ROWS, description="So many at most.")]
 Reveal = Annotated[bool, Query(description="Show data and texts as they are: they may hold secrets.")]
 
 
