@@ -11,7 +11,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from auth_worker.dead_letter import MAX_ID, MAX_RAW, Letter, check_letter, letter_id, letter_of, make_letter
+from auth_worker.dead_letter import (
+    MAX_ID,
+    MAX_RAW,
+    Letter,
+    check_letter,
+    letter_id,
+    letter_of,
+    make_letter,
+    queue_of,
+)
 from auth_worker.errors import ConfigurationError
 from auth_worker.outcome import Fail, ReasonClass
 from factories import a_job, a_run
@@ -63,6 +72,12 @@ def test_an_id_is_one_that_bullmq_and_redis_keys_take(queue: str, job_id: bytes,
     assert len(name) <= MAX_ID
     assert not name.isdigit()
     assert name.endswith(f"@{finished_on}")
+
+
+@pytest.mark.parametrize("queue", ["q" * 200, "а-очередь-писем" * 4, "注文" * 40, "a@b/c#d" * 12])
+def test_an_id_names_the_queue_whole_however_long(queue: str) -> None:
+    assert letter_id(queue, "7", 1).partition("@")[0] == letter_id(queue, "j" * 300, 1).partition("@")[0]
+    assert queue_of(letter_id(queue, "7", 1)) == queue
 
 
 def test_an_id_is_the_same_in_every_process_and_version() -> None:

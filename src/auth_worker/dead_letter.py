@@ -19,7 +19,10 @@ from auth_worker.run import Run
 
 MARK = "dlq"
 """The field of a failed job's hash that names its letter: no second one is made for the same death."""
-MAX_ID = 150
+MAX_WHOLE = 150
+"""The longest id that names its job; a longer one has a digest in its place."""
+MAX_ID = 900
+"""The longest id: a queue whose escaped name is longer still is named by its beginning."""
 MAX_RAW = 1024 * 1024
 
 
@@ -35,10 +38,20 @@ class Letter(NamedTuple):
 def letter_id(queue: str, job_id: str, finished_on: int) -> str:
     """Name a death, in characters any BullMQ accepts in a job id: ``queue@job@time``."""
     name = f"{_plain(queue)}@{_plain(job_id)}@{finished_on}"
-    if len(name) <= MAX_ID:
+    if len(name) <= MAX_WHOLE:
         return name
     digest = sha256(f"{queue}\0{job_id}".encode(errors="surrogateescape")).hexdigest()
-    return f"{_plain(queue)[:60]}@{digest}@{finished_on}"
+    rest = f"@{digest}@{finished_on}"
+    return _plain(queue)[: MAX_ID - len(rest)] + rest
+
+
+def queue_of(letter_id: str) -> str:
+    """The queue that a letter comes from, read off its id: the inverse of ``letter_id``."""
+    return re.sub(
+        r"(?:\.[0-9a-f]{2})+",
+        lambda match: bytes.fromhex(match[0].replace(".", "")).decode(errors="replace"),
+        letter_id.partition("@")[0],
+    )
 
 
 def check_letter(letter: Letter) -> None:

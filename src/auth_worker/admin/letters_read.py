@@ -18,7 +18,7 @@ from auth_worker.broker.link import Link
 from auth_worker.broker.queue_finder import find_queues
 from auth_worker.coercion import MAX_NUMBER
 from auth_worker.config_errors import nearest
-from auth_worker.dead_letter import Letter
+from auth_worker.dead_letter import Letter, queue_of
 
 LETTER_ID = re.compile(r"[^@]+@[^@]+@\d{13,}")
 """What ``dead_letter.letter_id`` makes: queue@job@time of death. A job of any other id is no letter, in whatever
@@ -47,7 +47,7 @@ class LetterReading:
         """Where the newest letters of a dead-letter queue come from, as their ids have it: how many of each."""
         found: dict[str, int] = {}
         for letter_id in await self._link.execute("LRANGE", self._wait(queue), 0, most - 1):
-            origin = _unescaped(letter_id.decode(errors="replace").partition("@")[0])
+            origin = queue_of(letter_id.decode(errors="replace"))
             found[origin] = found.get(origin, 0) + 1
         return found
 
@@ -214,12 +214,3 @@ def _field(data: dict[str, Any], name: str) -> str:
 
 def _number(value: Any) -> int:
     return value if isinstance(value, int) and abs(value) <= MAX_NUMBER else 0
-
-
-def _unescaped(name: str) -> str:
-    """A queue's name from the first part of a letter's id: the inverse of what ``letter_id`` does to it."""
-    return re.sub(
-        r"(?:\.[0-9a-f]{2})+",
-        lambda match: bytes.fromhex(match[0].replace(".", "")).decode(errors="replace"),
-        name,
-    )
