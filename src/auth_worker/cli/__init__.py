@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     open_streams()
     try:
         try:
-            app(arguments)
+            app(arguments, prog_name=app.info.name)  # also for python -m: completion is of that name
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read has seen enough
