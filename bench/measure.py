@@ -48,6 +48,7 @@ def measure(scenario: Scenario, contender: str, server: Server, logs: Path) -> M
             scenario.concurrency,
             scenario.sleep_ms,
             scenario.log_jobs or contender != OURS,
+            scenario.execution,
         )
         child = stack.enter_context(child_of(contender, order, log))
         bench = _Bench(server, queues, child, port, ours)

@@ -11,7 +11,7 @@ import bullmq
 import hiredis
 from bullmq.job import Job
 
-from auth_worker.broker.wire import pack
+from auth_worker.brokers.redis.wire.resp import pack
 from bench.adapters.child import now_us, payload
 from bench.process import ContenderError
 from bench.wire import Wire

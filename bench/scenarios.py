@@ -25,9 +25,10 @@ class Scenario:
     """One line of the report.
 
     ``jobs`` is how many the fast contenders get, ``official_jobs`` how many the official client gets, which would
-    take minutes for as many. ``backlog`` more wait behind them all the time. ``sleep_ms`` is what a job awaits,
-    ``link_ms`` the round trip of the link between worker and server. ``in_flight`` adds are under way at a time;
-    0 adds in bulk.
+    take minutes for as many. ``backlog`` more wait behind them all the time. ``sleep_ms`` is what a job awaits;
+    where ``execution`` is thread or process, our consumer is a plain ``def`` that sleeps so long. ``link_ms`` is
+    the round trip of the link between worker and server. ``in_flight`` adds are under way at a time; 0 adds in
+    bulk.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scenario:
     concurrency: int = 10
     queues: int = 1
     sleep_ms: int = 0
+    execution: str = "auto"
     link_ms: int = 0
     backlog: int = 0
     in_flight: int = 1
@@ -67,6 +69,20 @@ def _no_op(concurrency: int, jobs: int) -> Scenario:
         official_jobs=4000,
         concurrency=concurrency,
         contenders=WITH_BOUND if concurrency == 1 else EVERYBODY,
+    )
+
+
+def _plain(execution: str, concurrency: int, sleep_ms: int, jobs: int) -> Scenario:
+    work = f"sleep {sleep_ms} ms" if sleep_ms else "do nothing"
+    return Scenario(
+        f"{execution}-{concurrency}" + (f"-{sleep_ms}ms" if sleep_ms else ""),
+        f"jobs in {concurrency} {execution}{'es' * (execution == 'process') or 's'} that {work}",
+        Kind.WORK,
+        jobs=jobs,
+        concurrency=concurrency,
+        sleep_ms=sleep_ms,
+        execution=execution,
+        contenders=(OURS,),
     )
 
 
@@ -120,6 +136,11 @@ SCENARIOS = (
         concurrency=100,
         sleep_ms=10,
     ),
+    _plain("thread", 10, 0, 30_000),
+    _plain("thread", 50, 0, 30_000),
+    _plain("thread", 100, 10, 20_000),
+    _plain("process", 2, 0, 10_000),
+    _plain("process", 2, 10, 1_000),
     Scenario(
         "link-20ms",
         "no-op jobs over a 20 ms link, concurrency 100",

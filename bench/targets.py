@@ -86,6 +86,8 @@ TARGETS = (
     _share("concurrency 200, of the limit, job logs off", "noop-200-quiet", 0.9, "limit_share"),
     _faster("jobs that await 10 ms, against Node", "await-10ms", 1.05),
     _share("jobs that await 10 ms, of ideal", "await-10ms", 0.8, "ideal_share"),
+    _share("threads that sleep 10 ms, of ideal", "thread-100-10ms", 0.9, "ideal_share"),
+    _share("processes that sleep 10 ms, of ideal", "process-2-10ms", 0.97, "ideal_share"),
     _share("over a 20 ms link, of ideal", "link-20ms", 0.9, "ideal_share"),
     _faster("add, one after another, against Node", "add-1", 1.5),
     _faster("add, 100 in flight, against Node", "add-100", 1.5),

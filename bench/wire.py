@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import hiredis
 
-from auth_worker.broker.wire import pack
+from auth_worker.brokers.redis.wire.resp import pack
 
 
 class Wire:

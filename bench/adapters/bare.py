@@ -13,12 +13,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from auth_worker.broker.additions import Additions, add_scripts
-from auth_worker.broker.frames import WorkerFrames, frame_scripts
-from auth_worker.broker.replies import Fetched, read_fetched, read_settled
-from auth_worker.broker.wire import pack
+from auth_worker.brokers.redis.additions import Additions, add_scripts
+from auth_worker.brokers.redis.scripts.frames import WorkerFrames, frame_scripts
+from auth_worker.brokers.redis.wire.resp import pack
 from auth_worker.config import WorkerConfig
-from auth_worker.options import JobOptions
+from auth_worker.core.policy import JobPolicy
 from bench.adapters import child
 from bench.wire import Wire
 
@@ -52,7 +51,7 @@ class Worker:
         config = WorkerConfig(lock_duration=child.LOCK_MS)
         self._frames = WorkerFrames(PREFIX, queue, config, "bare")
         self._fetch_options = self._frames.fetch_options(TOKEN)
-        self._finish_options = self._frames.finish_options(JobOptions({}, config), TOKEN, "completed")
+        self._finish_options = self._frames.finish_options(JobPolicy({}, config), TOKEN, "completed")
         self._key_prefix = f"{PREFIX}:{queue}:"
         wire.load(script.text for script in frame_scripts())
         self._stopping = False
@@ -68,18 +67,19 @@ class Worker:
         ring = pack("BZPOPMIN", f"{self._key_prefix}marker", BLOCK_S)
         while not self._stopping:
             self._bell.ask(ring)
-            found: Any = read_fetched(self._wire.ask(self._frames.fetch.fill(b"%d" % _now(), self._fetch_options)))
-            while isinstance(found, Fetched):
-                _run(self._consume(json.loads(found.raw[b"data"])))
-                found = self._complete(found.job_id)
+            reply = self._wire.ask(self._frames.fetch.fill(b"%d" % _now(), self._fetch_options))
+            while isinstance(reply, list) and reply[0]:
+                fields, job_id, *_ = reply
+                pairs = iter(fields)
+                _run(self._consume(json.loads(dict(zip(pairs, pairs, strict=True))[b"data"])))
+                reply = self._complete(job_id)
 
-    def _complete(self, job_id: str) -> Any:
-        """Write the result; gives what was fetched along with it."""
+    def _complete(self, job_id: bytes) -> Any:
+        """Write the result; gives the reply, with the job that was fetched along with it."""
         frame = self._frames.complete[True]
-        key = f"{self._key_prefix}{job_id}".encode()
-        call = (frame, (key, job_id.encode(), b"%d" % _now(), b"null", self._finish_options))
-        settled: Any = read_settled(self._wire.ask(frame.batch.alone(call)))
-        return settled.next
+        key = self._key_prefix.encode() + job_id
+        call = (frame, (key, job_id, b"%d" % _now(), b"null", self._finish_options))
+        return self._wire.ask(frame.batch.alone(call))
 
 
 class Bare:

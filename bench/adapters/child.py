@@ -30,6 +30,7 @@ class Order:
     concurrency: int
     sleep_ms: int
     log_jobs: bool
+    execution: str = "auto"
 
 
 class Contender(Protocol):
@@ -105,7 +106,7 @@ def _say(event: str, **values: Any) -> None:
 async def serve(contender: Contender) -> None:
     """Do what the first argument orders, then what stdin asks for, until it ends."""
     order = Order(**json.loads(sys.argv[1]))
-    tally = _Tally(order.sleep_ms)
+    tally = _Tally(order.sleep_ms if order.execution == "auto" else 0)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     await contender.start(order, tally.consume)

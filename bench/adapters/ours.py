@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from auth_worker import Job, WorkerService
-from auth_worker.cli.loop import run_async
+from auth_worker.cli.async_runner import run_async
 from auth_worker.config import Settings, WorkerConfig
-from auth_worker.lifecycle import State
+from auth_worker.core.lifecycle import State
 from auth_worker.queue import JobQueue
 from bench.adapters import child
+from bench.adapters.plain import CONSUMERS, Counted, do_nothing
 
 
 class Ours:
@@ -38,6 +39,7 @@ class Ours:
         async def consumer(job: Job) -> None:
             await consume(job.data)
 
+        plain = Counted(CONSUMERS.get(order.sleep_ms, do_nothing), order.execution, consume)
         config = WorkerConfig(
             concurrency=order.concurrency, lock_duration=child.LOCK_MS, stalled_interval=child.STALLED_MS
         )
@@ -45,7 +47,7 @@ class Ours:
         for queue in order.queues:
             self._service.register_processor(
                 queue_name=queue,
-                processor=consumer,
+                processor=consumer if order.execution == "auto" else plain,
                 worker_config=config,
                 dead_letter_queue_name=f"{queue}-dead",
             )
