@@ -5,8 +5,9 @@ PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-che
 # The files name everything: an installer that looked further could take a release that is newer than they are.
 INSTALL := $(PIP) --no-deps --require-hashes -r
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
-CODE := $(wildcard src tests bench examples)
-PARALLEL := --numprocesses 2 --dist worksteal
+CODE := $(wildcard src tests bench examples docs)
+# The tests start hundreds of Python processes: without bytecode each of them would compile the whole package.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 # The newest supported Python that can make a virtual environment; PYTHON=... chooses another.
 USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
@@ -17,7 +18,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format types unit redis bench chaos interop requirements clean
+.PHONY: help docs wheel audit sbom demo test lint format types unit coverage redis bench rivals chaos interop requirements clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,17 +40,23 @@ format: .venv/dev.stamp ## put the code into the house's format
 types: .venv/dev.stamp ## mypy, strict
 	$(BIN)/mypy $(CODE)
 
-unit: .venv/dev.stamp ## the tests alone, with branch coverage; ARGS="-k name --no-cov" for some of them
-	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+unit: .venv/dev.stamp ## the tests alone; ARGS="-k name" for some of them
+	$(PYTEST) $(ARGS)
+
+coverage: .venv/dev.stamp ## the tests with branch coverage, which takes more than half as long again; as CI does
+	$(PYTEST) --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 REDIS ?= $(shell command -v redis-server)
 redis: .venv/dev.stamp interop ## the tests that meet a broker once more, on uvloop and REDIS= (the redis-server of the PATH)
 	@test -x "$(REDIS)" || { echo "make redis needs redis-server on the PATH, or REDIS=/path/to/it" >&2; exit 1; }
-	AUTH_TEST_LOOP=uvloop AUTH_TEST_REDIS_SERVER=$(REDIS) $(BIN)/pytest $(PARALLEL) --no-cov \
-		tests/broker tests/conformance tests/interop tests/chaos $(ARGS)
+	AUTH_TEST_LOOP=uvloop AUTH_TEST_REDIS_SERVER=$(REDIS) $(PYTEST) \
+		tests/brokers tests/engine tests/conformance tests/interop tests/chaos $(ARGS)
 
 bench: .venv/dev.stamp interop ## measure against Node BullMQ and the official client
 	$(BIN)/python -m bench $(ARGS)
+
+rivals: .venv/dev.stamp .venv-rivals/stamp ## measure threads and processes beside Celery, dramatiq and RQ
+	$(BIN)/python -m bench.rivals $(ARGS)
 
 chaos: .venv/dev.stamp ## break things for MINUTES=, repeatable with SEED=; or RESTARTS=100, or JOBS=1000000
 	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
@@ -58,11 +65,29 @@ chaos: .venv/dev.stamp ## break things for MINUTES=, repeatable with SEED=; or R
 interop: tests/interop/node_modules/.package-lock.json ## install Node BullMQ, for the interop tests and the benchmark
 
 requirements: .venv/dev.stamp ## pin what pyproject.toml asks for; ARGS=--upgrade for the newest versions
-	$(COMPILE) pyproject.toml requirements/build.in -o requirements/run.txt $(ARGS)
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo -o requirements/run.txt $(ARGS)
 	$(COMPILE) pyproject.toml requirements/build.in --all-extras -c requirements/run.txt -o requirements/dev.txt $(ARGS)
+	$(COMPILE) pyproject.toml --extra standard --extra otel --extra sentry -c requirements/dev.txt \
+		-o requirements/image.txt $(ARGS)
+	$(COMPILE) requirements/rivals.in -o requirements/rivals.txt $(ARGS)
+	$(COMPILE) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt $(ARGS)
+	$(COMPILE) requirements/release.in -c requirements/dev.txt -o requirements/release.txt $(ARGS)
+
+docs: .venv/docs.stamp ## make the documentation's site in build/site; SERVE=1 shows it while you write
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(if $(SERVE),serve,build --strict --quiet)
+
+wheel: .venv/run.stamp ## build the wheel and the sdist into dist/
+	rm -rf dist && $(BIN)/python -m hatchling build
+
+audit: .venv/release.stamp ## look for known vulnerabilities in what run.txt and dev.txt pin
+	.venv/release/bin/pip-audit --disable-pip --require-hashes -r requirements/run.txt -r requirements/dev.txt
+
+sbom: .venv/release.stamp ## list what is installed with the service, as CycloneDX, into dist/
+	mkdir -p dist
+	.venv/release/bin/cyclonedx-py requirements requirements/run.txt --output-reproducible -o dist/auth-worker.cdx.json
 
 clean: ## remove everything that can be made again
-	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf .venv .venv-rivals build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache tests/interop/node_modules
 	find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -81,6 +106,23 @@ clean: ## remove everything that can be made again
 .venv/dev.stamp: .venv/run.stamp requirements/dev.txt
 	$(INSTALL) requirements/dev.txt
 	$(BIN)/python -m pip check --disable-pip-version-check
+	@touch $@
+
+.venv-rivals/stamp: requirements/rivals.txt .venv/dev.stamp
+	rm -rf .venv-rivals
+	$(BIN)/python -m venv .venv-rivals
+	.venv-rivals/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
+		--no-deps --require-hashes -r requirements/rivals.txt
+	@touch $@
+
+.venv/docs.stamp: .venv/dev.stamp requirements/docs.txt
+	$(INSTALL) requirements/docs.txt
+	@touch $@
+
+.venv/release.stamp: .venv/run.stamp requirements/release.txt
+	$(BIN)/python -m venv .venv/release
+	.venv/release/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r requirements/release.txt
 	@touch $@
 
 tests/interop/node_modules/.package-lock.json: tests/interop/package-lock.json

@@ -10,9 +10,10 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
-from servers import Server
-from telemetry_side import Traces, tracing
-from workers import Desk
+from auth_worker.system import background_loop
+from support.processors import Harness
+from support.servers import Server
+from support.telemetry_capture import Traces, tracing
 
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")  # how fast it is is no property of what is tried
@@ -34,18 +35,19 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def redis_url(server: Server) -> str:
-    """The address of the shared server, emptied."""
+def redis_url(server: Server) -> Iterator[str]:
+    """The address of the shared server, emptied. Producers without a loop of their own disconnect afterwards."""
     server.flush()
-    return server.url
+    yield server.url
+    background_loop.stop()
 
 
 @pytest.fixture
-async def desk(redis_url: str) -> AsyncIterator[Desk]:
+async def harness(redis_url: str) -> AsyncIterator[Harness]:
     """A queue on the session's server, empty; its processors are stopped afterwards."""
-    desk = Desk(redis_url)
-    yield desk
-    await desk.close()
+    harness = Harness(redis_url)
+    yield harness
+    await harness.close()
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ def test_the_defaults_are_the_references() -> None:
         "drainDelay": 500,
         "maxStalledCount": 3,
         "logSample": 1,
+        "deadLetterCancelled": False,
+        "deadLetterExcept": (),
     }
 
 
@@ -55,7 +57,7 @@ def test_a_config_cannot_be_changed_and_serves_as_a_key() -> None:
     assert {WorkerConfig(): 1}[WORKER_CONFIG] == 1
 
 
-def test_a_config_is_taken_as_it_is_or_built_from_either_spelling() -> None:
+def test_a_config_is_returned_as_it_is_or_built_from_either_spelling() -> None:
     assert WorkerConfig.of(WORKER_CONFIG) is WORKER_CONFIG
     snake = WorkerConfig.of(
         {"lock_duration": 500, "remove_on_fail": {"count": 1}, "limiter": {"max": 1, "duration": 2}}
@@ -114,7 +116,7 @@ def test_a_wrong_value_names_its_field(values: dict[str, Any], field: str) -> No
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", [("attempts", 3)]])
-def test_a_config_that_is_no_mapping_is_refused(value: Any) -> None:
+def test_a_config_that_is_not_a_mapping_is_refused(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="worker_config must be a WorkerConfig or a mapping"):
         WorkerConfig.of(value)
 
@@ -130,7 +132,7 @@ def test_every_wrong_field_is_named_at_once() -> None:
         st.none() | st.integers() | st.text(max_size=3) | st.dictionaries(st.text(max_size=3), st.integers()),
     )
 )
-def test_a_config_is_made_of_anything_or_a_configuration_error(
+def test_anything_makes_a_config_or_a_configuration_error(
     values: dict[str, Any],
 ) -> None:
     with contextlib.suppress(ConfigurationError):
@@ -150,7 +152,7 @@ BOUNDS = {
 
 
 @given(field=st.sampled_from(sorted(BOUNDS)), value=st.integers(-2, 105) | st.integers(9_990, 1_000_010))
-def test_a_number_is_taken_as_it_is_within_its_bounds_and_refused_beyond(field: str, value: int) -> None:
+def test_a_number_is_accepted_within_its_bounds_and_refused_beyond(field: str, value: int) -> None:
     least, most = BOUNDS[field]
     if least <= value <= most:
         assert getattr(WorkerConfig(**{field: value}), field) == value
@@ -168,7 +170,7 @@ def test_a_number_is_taken_as_it_is_within_its_bounds_and_refused_beyond(field: 
         *(f"remove_on_fail.{name}" for name in ("count", "age", "limit")),
     ],
 )
-def test_a_number_that_no_part_can_count_with_is_refused(field: str, value: Any) -> None:
+def test_a_number_beyond_what_redis_can_count_is_refused(field: str, value: Any) -> None:
     name, _, part = field.partition(".")
     others = {"max": 1, "duration": 1} if name == "limiter" else {}
     given = {**others, part: value} if part else value

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from auth_worker import Job, Settings, WorkerService
-from auth_worker.events import JobMoved
-from http_asks import asked, samples_of
-from workers import DEAD, QUEUE
+from auth_worker.events import JobMoved, OutcomeName
+from support.http_requests import asked, samples_of
+from support.processors import DEAD, QUEUE
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
@@ -35,13 +35,14 @@ def expressions() -> Iterator[str]:
     yield from (variable["definition"] for variable in DASHBOARD["templating"]["list"] if "definition" in variable)
     yield from re.findall(r"expr: (?:\|\n((?: {10,}.*\n)+))", ALERTS)
     yield from re.findall(r"expr: (?!\|)(.*)", ALERTS)
+    yield from re.findall(r"query: (.*)", (DEPLOY / "kubernetes" / "scaled-object.yaml").read_text())
 
 
 async def test_every_query_names_metrics_and_labels_that_exist(redis_url: str) -> None:
     service = WorkerService(redis_url, settings=Settings(http_port=0, log_level="ERROR"))
     service.register_processor(queue_name=QUEUE, processor=nothing, dead_letter_queue_name=DEAD)
     async with service:
-        service.runtime.bus.emit(JobMoved(QUEUE, "1", "n", 1, 1.0, "delayed", ""))
+        service.runtime.bus.emit(JobMoved(QUEUE, "1", "n", 1, 1.0, OutcomeName.DELAYED, ""))
         samples = samples_of((await asked(service.http_port, "/metrics")).text)
     labels: dict[str, dict[str, set[str]]] = {}
     for name, pairs in samples:

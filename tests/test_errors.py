@@ -1,4 +1,4 @@
-"""The tree of errors."""
+"""The errors of the package."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import pytest
 
 from auth_worker import errors
+from auth_worker.core.outcome import ReasonClass
 from auth_worker.errors import (
     AuthWorkerError,
     BrokerError,
@@ -18,11 +19,10 @@ from auth_worker.errors import (
     RateLimited,
     UnrecoverableError,
 )
-from auth_worker.outcome import ReasonClass
 
 
 def tree(root: type, depth: int = 0) -> dict[str, int]:
-    """Every error of the module below ``root``, and how deep it stands."""
+    """Yield every error of the module below ``root``, and its depth."""
     found = {root.__name__: depth}
     children: list[type] = root.__subclasses__()
     for child in children:
@@ -31,7 +31,7 @@ def tree(root: type, depth: int = 0) -> dict[str, int]:
     return found
 
 
-def test_the_drawn_tree_is_the_real_one() -> None:
+def test_the_documented_tree_is_the_real_one() -> None:
     drawn = {}
     for line in (errors.__doc__ or "").splitlines():
         if match := re.match(r"    ((?:[│ ]   )*)(?:[├└]── )?([A-Z]\w+)", line):
@@ -41,10 +41,10 @@ def test_the_drawn_tree_is_the_real_one() -> None:
 
 def test_a_retry_helps_unless_the_error_says_otherwise() -> None:
     hopeless = {name for name in tree(AuthWorkerError) if not getattr(errors, name).retryable}
-    assert hopeless == {ConfigurationError.__name__, *tree(UnrecoverableError)}
+    assert hopeless == {*tree(ConfigurationError), *tree(UnrecoverableError)}
 
 
-def test_every_reason_class_of_an_error_is_one_of_the_letters() -> None:
+def test_every_reason_class_of_an_error_is_one_of_the_dead_letters() -> None:
     for name in tree(UnrecoverableError):
         assert getattr(errors, name).reason_class in set(ReasonClass)
 
@@ -64,7 +64,7 @@ def test_a_mail_error_keeps_its_cause() -> None:
     assert EmailDispatchError("x").cause is None
 
 
-def test_a_broker_error_says_its_code() -> None:
+def test_a_broker_error_has_its_code() -> None:
     assert BrokerError("Redis refused: OOM", "OOM").code == "OOM"
     assert BrokerError("gone").code == ""
 

@@ -1,4 +1,4 @@
-"""The event bus: nobody who listens can change what is told."""
+"""The event bus: no listener can affect the others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_each_listener_gets_the_events_of_its_type_in_order() -> None:
 @pytest.mark.parametrize(
     "error", [ValueError("boom"), asyncio.CancelledError(), SystemExit(3), KeyboardInterrupt(), StopIteration()]
 )
-def test_emit_never_raises_and_tells_the_other_listeners(
+def test_emit_never_raises_and_calls_the_other_listeners(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     bus = EventBus()
@@ -50,14 +50,14 @@ def test_emit_never_raises_and_tells_the_other_listeners(
     assert caplog.records[0].exc_info[1] is error
 
 
-def test_a_listener_with_the_wrong_signature_is_no_matter(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_listener_with_the_wrong_signature_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
     bus = EventBus()
     bus.subscribe(ProcessorChanged, lambda: None)  # type: ignore[arg-type, misc]
     bus.emit(EVENT)
     assert len(caplog.records) == 1
 
 
-def test_the_bus_knows_what_nobody_wants() -> None:
+def test_the_bus_knows_which_events_nobody_wants() -> None:
     bus = EventBus()
     assert not bus.wants(LeaseLost)
     bus.emit(EVENT)

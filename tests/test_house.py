@@ -8,6 +8,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -113,10 +114,13 @@ def test_no_committed_file_names_a_machine_path() -> None:
 
 def test_the_pinned_requirements_cover_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [name for extra in project["optional-dependencies"].values() for name in extra]
-    for wanted, file in ((project["dependencies"], "run.txt"), (extras, "dev.txt")):
+    extras = project["optional-dependencies"]
+    demo = [name for extra in ("cli", "http", "email", "embedded", "uvloop", "demo") for name in extras[extra]]
+    everything = [name for extra in extras.values() for name in extra]
+    for wanted, file in ((project["dependencies"] + demo, "run.txt"), (everything, "dev.txt")):
         pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements" / file).read_text(), re.MULTILINE))
-        assert {re.split(r"[^\w.-]", name)[0] for name in wanted} <= pinned, "run `make requirements`"
+        names = {re.split(r"[^\w.-]", name)[0] for name in wanted} - {project["name"]}
+        assert names <= pinned, "run `make requirements`"
 
 
 def test_run_and_dev_requirements_pin_the_same_versions() -> None:
@@ -129,3 +133,130 @@ def test_run_and_dev_requirements_pin_the_same_versions() -> None:
 
 def test_the_ci_script_can_be_run() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+COMMAND = re.compile(
+    r"BZPOPMIN|CLIENT|EVAL|EVALSHA|EXEC|EXISTS|HDEL|HEXISTS|HGET|HGETALL|HKEYS|HLEN|HMGET|HSCAN|HSET|HSTRLEN|LINDEX|"
+    r"LLEN|LPUSH|LRANGE|LREM|MGET|MULTI|PEXPIRE|PING|PTTL|RPUSH|SCAN|SCARD|SMEMBERS|SSCAN|UNWATCH|WATCH|XADD|ZADD|"
+    r"ZCARD|ZCOUNT|ZRANGE|ZRANGEBYSCORE|ZREM|ZREVRANGE|ZSCORE"
+)
+HASH_FIELD = re.compile(r"atm|ats|stc|pb|defa|deid|rjk|dlq|processedOn|finishedOn|parentKey")
+JSON_FIELD = re.compile(r"name|data|opts|timestamp|returnvalue|failedReason|stacktrace")
+"""Fields of a hash that are words of JSON too: as bytes they are that of a hash."""
+KEY_SUFFIX = re.compile(
+    r"(?:^|\S):(?:wait|paused|active|prioritized|delayed|waiting-children|completed|failed|meta|lock|logs|marker|limiter|"
+    r"events|repeat|dependencies|processed|unsuccessful|stalled|id|pc)(?::|$)"
+)
+SCRIPT_CODE = re.compile(r"NOSCRIPT")
+KEYS = "auth_worker/core/keys.py"
+"""The keys of queues and jobs, which users see in parents and children."""
+
+
+def words_of_redis(tree: ast.AST) -> list[str]:
+    """The constants in ``tree`` that are a command, a hash field, a key or a code of Redis; no docstrings."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found: list[str] = []
+    for node in ast.walk(tree):
+        text, words = "", [COMMAND, HASH_FIELD, SCRIPT_CODE]
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values)
+        elif isinstance(node, ast.Constant) and id(node) not in docstrings:
+            if isinstance(node.value, bytes):
+                text, words = node.value.decode(errors="replace"), [*words, JSON_FIELD]
+            elif isinstance(node.value, str):
+                text = node.value
+        if KEY_SUFFIX.search(text) or any(word.fullmatch(text) for word in words):
+            found.append(text)
+    return found
+
+
+def joined_keys(tree: ast.AST) -> list[str]:
+    """The f-strings in ``tree`` that join BullMQ's prefix to something with a colon, as its keys are."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for value, text in pairwise(node.values)
+        if isinstance(value, ast.FormattedValue)
+        and re.search(r"prefix\W*$", ast.unparse(value.value))
+        and isinstance(text, ast.Constant)
+        and re.match(r":(?:\S|$)", str(text.value))
+    ]
+
+
+def is_negative(node: ast.AST | None) -> bool:
+    return (
+        isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant)
+    )
+
+
+def return_codes(tree: ast.AST) -> list[str]:
+    """The comparisons, cases and tables in ``tree`` with negative numbers, which BullMQ's scripts return."""
+    found: list[ast.AST] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare() if any(map(is_negative, (node.left, *node.comparators))):
+                found.append(node)
+            case ast.MatchValue() if is_negative(node.value):
+                found.append(node)
+            case ast.Dict() if any(map(is_negative, node.keys)):
+                found.append(node)
+    return [ast.unparse(node) for node in found]
+
+
+outside_brokers = pytest.mark.parametrize(
+    "path", [path for path in MODULES if not module_id(path).startswith("auth_worker/brokers/")], ids=module_id
+)
+
+
+@outside_brokers
+def test_only_the_brokers_use_the_words_of_redis(path: Path) -> None:
+    assert words_of_redis(ast.parse(path.read_text())) == []
+
+
+@outside_brokers
+def test_only_the_brokers_build_keys(path: Path) -> None:
+    assert module_id(path) == KEYS or joined_keys(ast.parse(path.read_text())) == []
+
+
+@outside_brokers
+def test_only_the_brokers_read_return_codes(path: Path) -> None:
+    assert return_codes(ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "code", ['f"{prefix}:{queue}"', 'f"{self._key_prefix}:wait"', 'f"{settings.prefix}:{q}:{job_id}"']
+)
+def test_the_keys_of_redis_are_found(code: str) -> None:
+    assert joined_keys(ast.parse(code)) != []
+
+
+@pytest.mark.parametrize(
+    "code", ["reply == -4", "if reply < -1: pass", "match reply:\n    case -9: pass", "REFUSALS = {-5: None}"]
+)
+def test_the_return_codes_of_scripts_are_found(code: str) -> None:
+    assert return_codes(ast.parse(code)) != []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'link.execute("LRANGE", key, 0, -1)',
+        'link.execute("PING")',
+        'raw.get(b"opts")',
+        'fields["processedOn"]',
+        'key = f"{prefix}:{queue}:wait"',
+        'key = prefix + job_id + b":lock"',
+        'error.code == "NOSCRIPT"',
+    ],
+)
+def test_the_words_of_redis_are_found(code: str) -> None:
+    assert words_of_redis(ast.parse(code)) != []
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_a_page_names_paths_that_exist(page: str) -> None:
+    named = re.findall(r"`((?:[\w.-]+/)*[\w.-]+(?:\.(?:py|md|toml)|/))`", (ROOT / page).read_text())
+    assert named
+    tops = (ROOT, ROOT / "src" / "auth_worker")
+    assert [path for path in named if not any((top / path).exists() for top in tops)] == []

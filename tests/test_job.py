@@ -1,4 +1,4 @@
-"""The job a consumer is handed."""
+"""The job that a consumer receives."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from auth_worker.job import Job
-from factories import a_job
+from support.factories import a_job
 
 
 class Actions:
-    """Remembers what a job asked for."""
+    """Records what a job asked for."""
 
     def __init__(self, error: Exception | None = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop or asyncio.get_running_loop()
@@ -42,7 +42,7 @@ class Actions:
         return {"bull:q:2": "no"}
 
 
-async def test_what_a_job_asks_for_goes_to_its_queue() -> None:
+async def test_the_coroutines_of_a_job_reach_its_queue() -> None:
     actions = Actions()
     job = a_job(actions=actions)
     assert await job.log("half") == 3
@@ -86,7 +86,7 @@ async def test_whatever_is_logged_becomes_a_row_that_redis_can_store(value: obje
     row.encode()
 
 
-async def test_a_progress_that_was_not_stored_is_not_the_jobs() -> None:
+async def test_progress_that_was_not_stored_does_not_change_the_job() -> None:
     job = a_job(actions=Actions(TypeError("no JSON")), progress=1)
     with pytest.raises(TypeError, match="no JSON"):
         await job.update_progress(object())
@@ -102,7 +102,7 @@ async def test_a_job_without_a_queue_says_so() -> None:
         job.sync.log("x")
 
 
-async def test_code_in_a_thread_asks_with_sync_and_gets_the_answer() -> None:
+async def test_code_in_a_thread_gets_results_through_sync() -> None:
     actions = Actions()
     job = a_job(actions=actions)
 
@@ -129,7 +129,7 @@ async def test_the_coroutines_in_a_thread_name_the_remedy() -> None:
         await asyncio.to_thread(lambda: asyncio.run(job.log("x")))
 
 
-async def test_sync_in_the_event_loop_raises_where_it_would_wait_for_ever() -> None:
+async def test_sync_in_the_event_loop_raises_instead_of_blocking_forever() -> None:
     job = a_job(actions=Actions())
     with pytest.raises(RuntimeError, match=r"await job\.log"):
         job.sync.log("x")
@@ -147,7 +147,7 @@ def test_a_representation_shows_neither_data_nor_token() -> None:
     assert text == "<Job work:job-1 'send' attempt 1/1>"
 
 
-async def test_a_detached_job_travels_with_all_but_its_lease_and_queue() -> None:
+async def test_a_detached_job_keeps_everything_but_its_lease_and_queue() -> None:
     job = a_job(
         {"to": "ann"},
         attempt=2,

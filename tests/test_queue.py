@@ -1,4 +1,4 @@
-"""The producer side, on a real server."""
+"""The producer, on a real server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from auth_worker.config import Settings
 from auth_worker.errors import BrokerUnavailableError
 from auth_worker.queue import JobOptions, JobQueue, job_options
-from servers import Server, free_port
+from support.servers import Server, free_port
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ async def queue(redis_url: str) -> AsyncIterator[JobQueue]:
 
 
 async def stored(redis: Redis, job_id: str) -> dict[str, Any]:
-    """A job's hash, with its JSON fields read."""
+    """Return a job's hash, with its JSON fields decoded."""
     raw: dict[Any, Any] = await redis.hgetall(f"bull:work:{job_id}")
     fields = {key.decode(): value.decode() for key, value in raw.items()}
     return {**fields, "data": json.loads(fields["data"]), "opts": json.loads(fields["opts"])}
 
 
 async def ids_in(redis: Redis, state: str) -> list[str]:
-    """The ids waiting in a list, the next one first."""
+    """Return the ids in a list, the next one first."""
     entries: list[Any] = await redis.lrange(f"bull:work:{state}", 0, -1)
     return [entry.decode() for entry in reversed(entries)]
 
@@ -65,7 +65,7 @@ async def test_an_empty_bulk_adds_nothing(queue: JobQueue, redis: Redis) -> None
     assert await redis.keys("bull:work:*") == []
 
 
-async def test_options_reach_redis_in_bullmqs_words(queue: JobQueue, redis: Redis) -> None:
+async def test_options_reach_redis_under_bullmqs_names(queue: JobQueue, redis: Redis) -> None:
     job_id = await queue.add(
         "send",
         None,
@@ -73,7 +73,7 @@ async def test_options_reach_redis_in_bullmqs_words(queue: JobQueue, redis: Redi
         attempts=5,
         backoff={"type": "exponential", "delay": 200, "jitter": 0.5},
         remove_on_complete=True,
-        removeOnFail={"count": 3, "age": 60},
+        removeOnFail={"count": 3, "age": 60},  # type: ignore[call-arg]
         keep_logs=4,
         stack_trace_limit=2,
         telemetry_metadata="trace-1",
@@ -91,8 +91,8 @@ async def test_options_reach_redis_in_bullmqs_words(queue: JobQueue, redis: Redi
     }
 
 
-async def test_jobs_alike_share_their_options(queue: JobQueue, redis: Redis) -> None:
-    """So that a worker parses them once: an id and a time nobody asked for are no options."""
+async def test_equal_jobs_share_their_options(queue: JobQueue, redis: Redis) -> None:
+    """A worker then parses them once. An id and a timestamp that the producer did not set are not options."""
     ids = await queue.add_bulk([{"name": "send", "data": number, "opts": {"attempts": 2}} for number in range(5)])
     texts = {await redis.hget(f"bull:work:{job_id}", "opts") for job_id in ids}
     assert len(texts) == 1
@@ -109,7 +109,7 @@ async def test_delayed_jobs_are_due_when_they_should_be_alike_or_not(
     assert [int(score) // 4096 - now for _, score in due] == delays
 
 
-async def test_each_kind_of_job_stands_where_bullmq_looks_for_it(
+async def test_each_kind_of_job_is_stored_where_bullmq_expects_it(
     queue: JobQueue, redis: Redis, redis_url: str
 ) -> None:
     await queue.add_bulk(
@@ -142,7 +142,7 @@ async def test_a_deduplicated_job_is_added_once(queue: JobQueue, redis: Redis) -
     assert await ids_in(redis, "wait") == [first]
 
 
-async def test_default_options_hold_where_a_job_says_nothing_else(redis_url: str, redis: Redis) -> None:
+async def test_default_options_apply_unless_a_job_sets_its_own(redis_url: str, redis: Redis) -> None:
     async with JobQueue("work", redis_url, default_options={"attempts": 7, "keep_logs": 2}) as queue:
         first, second = await queue.add_bulk([{"name": "a", "data": 1}, {"name": "b", "opts": {"attempts": 2}}])
     assert [(await stored(redis, job_id))["opts"]["attempts"] for job_id in (first, second)] == [7, 2]
@@ -179,7 +179,7 @@ async def test_a_broken_connection_is_made_again_and_nothing_is_added_twice(queu
     while await redis.llen("bull:work:wait") == 1:
         pass
     await redis.client_kill_filter(_id=client["id"])
-    assert await redis.llen("bull:work:wait") < 20_001, "the connection was cut in the midst of the bulk"
+    assert await redis.llen("bull:work:wait") < 20_001, "the connection was cut in the middle of the bulk"
     ids = await asyncio.wait_for(adding, 20)
     waiting = await ids_in(redis, "wait")
     assert sorted(waiting[1:]) == sorted(ids)
@@ -213,7 +213,7 @@ async def test_a_queue_can_be_closed_twice_and_used_again(redis_url: str, redis:
     assert await ids_in(redis, "wait") == [first, second]
 
 
-async def test_the_settings_say_where_redis_is_and_how_keys_begin(redis_url: str, redis: Redis) -> None:
+async def test_the_settings_give_the_address_and_the_prefix(redis_url: str, redis: Redis) -> None:
     settings = Settings(redis_url=redis_url, prefix="mine", http_port=None)
     async with JobQueue("work", settings=settings) as queue:
         job_id = await queue.add("send", 1)
@@ -230,6 +230,6 @@ async def test_without_any_address_the_embedded_broker_serves(tmp_path: Path) ->
     ("given", "kept"),
     [("1", 1), ("0", 0), (1.0, 1), ("5", 5), ("false", False), ("TRUE", True), (True, True), (1, 1)],
 )
-def test_a_count_to_keep_is_not_taken_for_true(given: object, kept: object) -> None:
+def test_a_count_to_keep_is_not_read_as_true(given: object, kept: object) -> None:
     stored = job_options({"removeOnFail": given}).wire()["removeOnFail"]
     assert (stored, type(stored)) == (kept, type(kept))

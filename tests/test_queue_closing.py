@@ -1,4 +1,4 @@
-"""What ``close`` of a producer ends, and what it leaves."""
+"""What closing a producer ends, and what it leaves."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from redis import Redis
 
 from auth_worker.errors import BrokerUnavailableError
 from auth_worker.queue import JobQueue
-from producer_clients import producers, until_connected, waiting
-from servers import Server, free_port
+from support.producer_clients import producers, until_connected, waiting
+from support.servers import Server, free_port
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def test_close_waits_for_jobs_that_are_being_added(redis_url: str, redis: 
     assert sorted(waiting(redis)[1:]) == sorted(ids)
 
 
-async def test_close_does_not_leave_an_add_without_an_answer_hanging() -> None:
+async def test_close_ends_an_add_without_a_reply() -> None:
     with Server() as server:
         queue = JobQueue("work", server.url)
         await queue.add("send", 0)

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from embedded_users import eventually, nothing_runs
-from forking import program
-from producer_clients import until_connected, waiting
+from support.embedded_users import eventually, nothing_runs
+from support.forking import program
+from support.producer_clients import until_connected, waiting
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-PROGRAM = Path(__file__).with_name("forked_producers.py")
+PROGRAM = Path(__file__).parent / "support" / "forked_producers.py"
 each_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 
 
@@ -48,6 +48,6 @@ def test_every_job_that_was_accepted_is_there(
 
 def test_the_embedded_broker_lives_as_long_as_parent_or_child_uses_it(tmp_path: Path) -> None:
     state_dir = tmp_path / "state"
-    ids = json.loads(program(Path(__file__).with_name("forked_embedded.py"), str(state_dir)).stdout)
+    ids = json.loads(program(Path(__file__).parent / "support" / "forked_embedded.py", str(state_dir)).stdout)
     assert len(set(ids)) == 6
     eventually(lambda: nothing_runs(state_dir), "the broker has outlived its users")

@@ -18,8 +18,8 @@ from redis import Redis
 from auth_worker.config import Settings
 from auth_worker.errors import BrokerUnavailableError
 from auth_worker.queue import JobQueue
-from producer_clients import producers, until_connected, waiting
-from servers import Server, free_port
+from support.producer_clients import producers, until_connected, waiting
+from support.servers import Server, free_port
 
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 each_loop = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -51,8 +51,8 @@ def test_one_event_loop_after_another_adds(new_loop: NewLoop, redis_url: str, re
 
 
 @each_loop
-def test_a_loop_that_ends_takes_its_connection_along(new_loop: NewLoop, redis_url: str, redis: Redis) -> None:
-    """Without ``close``, and with every warning an error: none may tell of a socket or task left behind."""
+def test_a_loop_that_ends_closes_its_connection(new_loop: NewLoop, redis_url: str, redis: Redis) -> None:
+    """Without ``close``, and with every warning as an error: none may report a socket or task left behind."""
     queue = JobQueue("work", redis_url)
     run(new_loop, queue.add("send", 0))
     gc.collect()
@@ -61,7 +61,7 @@ def test_a_loop_that_ends_takes_its_connection_along(new_loop: NewLoop, redis_ur
         run(new_loop, queue.add("send", number))
     gc.collect()
     assert open_descriptors() <= before
-    assert len(queue._producers) == 0
+    assert len(queue._own_broker._senders) == 0  # type: ignore[attr-defined]
     until_connected(redis, 0)
 
 
@@ -123,7 +123,7 @@ def test_threads_with_loops_of_their_own_add_at_once(new_loop: NewLoop, redis_ur
         one_by_one = [await queue.add("send", number, attempts=2) for number in range(50)]
         together = await asyncio.gather(*(queue.add("send", number, attempts=2) for number in range(50)))
         bulk = await queue.add_bulk([{"name": "send", "data": number} for number in range(50)])
-        return one_by_one + together + bulk
+        return [*one_by_one, *together, *bulk]
 
     with ThreadPoolExecutor(8) as pool:
         found = [pool.submit(run, new_loop, many()) for _ in range(8)]
@@ -179,7 +179,7 @@ async def test_jobs_added_while_redis_is_away_share_one_attempt_to_connect() -> 
     assert time.monotonic() - started < 5
 
 
-async def test_a_cancelled_add_takes_no_other_along(redis_url: str, redis: Redis) -> None:
+async def test_a_cancelled_add_cancels_no_other(redis_url: str, redis: Redis) -> None:
     queue = JobQueue("work", redis_url)
     first, second = (asyncio.create_task(queue.add("send", number)) for number in range(2))
     await asyncio.sleep(0)
@@ -189,7 +189,7 @@ async def test_a_cancelled_add_takes_no_other_along(redis_url: str, redis: Redis
 
 
 def test_jobs_can_be_added_while_a_loop_shuts_down(redis_url: str, redis: Redis) -> None:
-    """asyncio.run cancels every task at its end, those of a connection too; clean-up code still adds."""
+    """asyncio.run cancels every task at its end, also those of a connection; cleanup code still adds."""
     queue = JobQueue("work", redis_url)
 
     async def cleaning_up(first: bool) -> None:

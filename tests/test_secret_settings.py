@@ -1,4 +1,4 @@
-"""Secrets come from mounted files too: what stands around them is stripped, and what cannot be one is refused."""
+"""Secrets from mounted files: surrounding whitespace is stripped, and invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def test_white_space_around_named_tokens_and_what_is_mounted_beside_secrets_is_s
 @pytest.mark.parametrize(
     "name", ["redis_url", "http_token", "http_read_token", "smtp_password", "smtp_username", "http_tokens"]
 )
-def test_a_secret_that_is_no_single_line_is_refused_by_name(name: str, value: str) -> None:
+def test_a_secret_of_several_lines_is_refused_by_name(name: str, value: str) -> None:
     given: Any = {"ops": {"token": value}} if name == "http_tokens" else value
     with pytest.raises(ConfigurationError, match=f"settings: {name}") as refusal:
         Settings(**{name: given})
     assert CANARY not in "".join(traceback.format_exception(refusal.value))
 
 
-def test_tokens_that_differ_in_white_space_only_are_the_same() -> None:
+def test_tokens_that_differ_only_in_whitespace_are_equal() -> None:
     with pytest.raises(ConfigurationError, match="must all differ"):
         Settings(**{"http_token": "a\n", "http_read_token": "a"})

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from auth_worker import Job, QueueProcessorService, Settings, WorkerService
-from auth_worker.admin.operations import Operations
 from auth_worker.errors import ConfigurationError
+from support.operators import operations_on
 
 SETTINGS = Settings(http_port=None)
 
@@ -58,7 +58,7 @@ def test_a_service_whose_loop_is_closed_cannot_be_stopped(redis_url: str) -> Non
     service = a_service(redis_url)
     with asyncio.Runner() as runner:
         runner.run(service.start())
-        running = service.runtime.watch
+        running = service.runtime.watch_loop
         outcome: list[BaseException] = []
 
         def stop_elsewhere() -> None:
@@ -80,13 +80,13 @@ def test_a_service_whose_loop_is_closed_cannot_be_stopped(redis_url: str) -> Non
 
 
 async def test_a_connection_refuses_another_loop(redis_url: str) -> None:
-    async with Operations(redis_url) as operations:
+    async with operations_on(redis_url) as operations:
         with pytest.raises(ConfigurationError, match="this connection to Redis was started in another event loop"):
             await asyncio.to_thread(asyncio.run, operations.queues.workers("work"))
 
 
 def test_operations_serve_one_loop_after_another(redis_url: str) -> None:
-    operations = Operations(redis_url)
+    operations = operations_on(redis_url)
 
     async def ask() -> object:
         async with operations:

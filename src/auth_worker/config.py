@@ -1,42 +1,29 @@
 """Names, defaults and settings. ``Settings`` is the only reader of the environment and of ``auth-worker.toml``.
 
-All times of ``WorkerConfig`` are milliseconds, as in BullMQ; those of ``Settings`` are seconds, as operators
-write them.
+Times of ``WorkerConfig`` are milliseconds, as in BullMQ; those of ``Settings`` are seconds, as operators write
+them.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-    TomlConfigSettingsSource,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 
-from auth_worker.coercion import MAX_NUMBER
-from auth_worker.config_errors import configuration_error
-from auth_worker.encoded_text import decode_utf8
-from auth_worker.environment import config_file, is_service_link, refuse_unknown_environment
-from auth_worker.errors import ConfigurationError
-from auth_worker.names import PREFIX
-from auth_worker.worker_config import (
+from auth_worker.core.config_errors import configuration_error
+from auth_worker.core.environment import config_file, merge, read_environment, read_file
+from auth_worker.core.names import PREFIX
+from auth_worker.core.setting_types import Count, HttpToken, Seconds, Secret, Stripped, TokenName, setting
+from auth_worker.core.worker_config import (
     WORKER_CONFIG,
     Backoff,
-    FrozenModel,
     Limiter,
     LogLevel,
     QueueMetricsConfig,
     Retention,
+    Whole,
     WorkerConfig,
 )
 
@@ -68,7 +55,7 @@ class QueueName(StrEnum):
 
 
 class EmailJobType(StrEnum):
-    """What an e-mail job can be: the ``name`` of the job, and the ``type`` in its data."""
+    """The types of e-mail jobs: the ``name`` of the job, and the ``type`` in its data."""
 
     SEND_VERIFICATION_EMAIL = "sendVerificationEmail"
     SEND_PASSWORD_RESET_EMAIL = "sendPasswordResetEmail"  # noqa: S105 - a job type, not a password
@@ -77,7 +64,7 @@ class EmailJobType(StrEnum):
 
 
 class SmsJobType(StrEnum):
-    """What an SMS job can be."""
+    """The types of SMS jobs."""
 
     SEND_OTP = "sendOtp"
 
@@ -87,141 +74,132 @@ EMAIL_JOB_TYPES = EmailJobType
 SMS_JOB_TYPES = SmsJobType
 
 
-def strip_secret(value: Any) -> Any:
-    """Strip white space and a byte order mark around ``value``: files of mounted secrets end in a line end.
-
-    Raises ``ValueError``, without the value, where nothing is left, and for a control character within.
-    """
-    if isinstance(value, SecretStr):
-        value = value.get_secret_value()
-    if not isinstance(value, str):
-        return value
-    value = value.strip().removeprefix("\ufeff").strip()
-    if not value:
-        raise ValueError("must not be blank")
-    if _CONTROL.search(value):
-        raise ValueError("must be one line of text, without control characters")
-    return value
-
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-Secret = Annotated[SecretStr, BeforeValidator(strip_secret)]
-Stripped = Annotated[str, BeforeValidator(strip_secret)]
-"""Not secret by itself, but mounted from the same files."""
-Seconds = Annotated[float, Field(le=1e9)]
-"""At most 31 years: timers of threads take no more than 292."""
-Count = Annotated[int, Field(le=MAX_NUMBER)]
-
-
-class HttpToken(FrozenModel):
-    """A token of the HTTP port: an ``admin`` may do all, a ``reader`` may look at all and change nothing.
-
-    One of the role ``metrics`` may look at ``/metrics`` and nothing else.
-    """
-
-    token: Secret
-    role: Literal["admin", "reader", "metrics"] = "admin"
-
-
-TokenName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
-
-
-class _Environment(EnvSettingsSource):
-    """The environment without what Kubernetes injects for Services."""
-
-    def __call__(self) -> dict[str, Any]:
-        self.env_vars = {name: value for name, value in self.env_vars.items() if not is_service_link(name, value)}
-        return super().__call__()
-
-
-class _TomlFile(TomlConfigSettingsSource):
-    """The file, which an editor may have begun with a byte order mark."""
-
-    def _read_file(self, file_path: Any) -> dict[str, Any]:
-        return tomllib.loads(decode_utf8(file_path.read_bytes()))
-
-
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What an operator sets: flags > environment ``AUTH_WORKER_*`` > ``auth-worker.toml`` > defaults.
 
-    Times are seconds. They are read when a ``Settings`` is made and do not change afterwards: a variable that the
-    application sets later, such as in ``init_services``, counts for what is made after that, not for the service.
-    Raises ``ConfigurationError`` when a value is wrong or a key is unknown.
+    Times are seconds. Settings are read when a ``Settings`` is created and do not change afterwards: a variable
+    that the application sets later, such as in ``init_services``, applies to what is created after that, not to
+    the service. Raises ``ConfigurationError`` if a value is wrong or a key is unknown.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="AUTH_WORKER_",
-        env_ignore_empty=True,
+    model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        populate_by_name=True,
+        validate_default=True,
         allow_inf_nan=False,
-        hide_input_in_errors=True,  # a traceback shows the cause of an error too, and the input may be a secret
+        hide_input_in_errors=True,  # a traceback also shows the cause of an error, and the input may be secret
     )
 
-    redis_url: Secret | None = None
-    prefix: str = Field(default="bull", pattern=f"^{PREFIX}$")
-    state_dir: Path = Path(".auth-worker")
-    name: str | None = Field(default=None, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    redis_url: Secret | None = setting(
+        None,
+        "The broker: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://. None: the embedded one.",
+    )
+    prefix: str = setting("bull", "BullMQ's key prefix; the same as the producers'.", pattern=f"^{PREFIX}$")
+    state_dir: Path = setting(
+        Path(".auth-worker"), "The directory of the embedded broker's data and of the outbox."
+    )
+    name: str | None = setting(
+        None,
+        "The worker's name, in logs and worker lists. None: host and process id.",
+        max_length=200,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    )
 
-    http_host: Stripped = "127.0.0.1"
-    http_port: int | None = Field(default=9464, ge=0, le=65535)
-    http_token: Secret | None = None
-    http_read_token: Secret | None = None
-    http_metrics_token: Secret | None = None
-    http_tokens: dict[TokenName, HttpToken] = Field(default_factory=dict)
+    http_host: Stripped = setting(
+        "127.0.0.1", "The address of the HTTP port. Any other than loopback requires a token."
+    )
+    http_port: Whole | None = setting(
+        9464,
+        "The HTTP port. If the default is taken, the next free one. 0: any free one, none: no port.",
+        ge=0,
+        le=65535,
+    )
+    http_token: Secret | None = setting(None, "A token that permits everything over HTTP.")
+    http_read_token: Secret | None = setting(None, "A token that permits reading everything and changing nothing.")
+    http_metrics_token: Secret | None = setting(None, "A token that permits reading /metrics only.")
+    http_tokens: dict[TokenName, HttpToken] = setting({}, "More tokens: a mapping from name to token and role.")
+    dashboard: bool = setting(True, "Whether the HTTP port has the dashboard.")
 
-    shutdown_timeout: Seconds = Field(default=25, ge=0)
-    startup_timeout: Seconds = Field(default=60, gt=0)
-    log_level: LogLevel = "INFO"
-    log_format: Literal["auto", "json", "console"] = "auto"
-    log_jobs: bool = True
-    telemetry: bool | None = None
-    metrics_registry: Literal["own", "application"] = "own"
-    sentry: Literal["off", "failed", "attempts"] = "failed"
-    max_payload_bytes: Count = Field(default=16 * 1024 * 1024, ge=1024)
-    max_result_bytes: Count = Field(default=16 * 1024 * 1024, ge=1024)
-    dead_letter_max_count: Count = Field(default=100_000, ge=1)
-    dead_letter_max_age: Seconds = Field(default=90 * 86400, gt=0)
-    reconcile_interval: Seconds = Field(default=30, gt=0)
+    shutdown_timeout: Seconds = setting(
+        25, "How long running jobs may take to finish at shutdown (s); then they are handed back.", ge=0
+    )
+    startup_timeout: Seconds = setting(60, "How long to wait for the broker at start (s).", gt=0)
+    log_level: LogLevel = setting("INFO", "The least severe level that is logged.")
+    log_format: Literal["auto", "json", "console"] = setting("auto", "auto: JSON lines, unless on a terminal.")
+    log_jobs: bool = setting(True, "Whether each completed job is logged.")
+    telemetry: bool | None = setting(
+        None, "Whether to use OpenTelemetry for traces and metrics. None: if the application has set it up."
+    )
+    metrics_registry: Literal["own", "application"] = setting(
+        "own", "application: /metrics also shows what the application itself registers."
+    )
+    sentry: Literal["off", "failed", "attempts"] = setting(
+        "failed", "Which failures become issues in Sentry: jobs that failed for good, or every failed attempt."
+    )
+    max_payload_bytes: Count = setting(
+        16 * 1024 * 1024, "The most bytes of a job's data; a larger one is a dead letter at once.", ge=1024
+    )
+    max_result_bytes: Count = setting(
+        16 * 1024 * 1024, "The most bytes of a job's result; a larger one fails the job.", ge=1024
+    )
+    dead_letter_max_count: Count = setting(
+        100_000, "How many dead letters a queue keeps; the oldest are removed.", ge=1
+    )
+    dead_letter_max_age: Seconds = setting(90 * 86400, "How long dead letters are kept (s).", gt=0)
+    reconcile_interval: Seconds = setting(30, "How often failed jobs and dead letters are compared (s).", gt=0)
 
-    smtp_host: Stripped | None = None
-    smtp_port: int | None = Field(default=None, ge=1, le=65535)
-    smtp_username: Stripped | None = None
-    smtp_password: Secret | None = None
-    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
-    smtp_ca_file: Path | None = None
-    smtp_timeout: Seconds = Field(default=30, gt=0)
-    smtp_connections: int = Field(default=4, ge=1, le=100)
-    email_from: str = "Auth <no-reply@localhost>"
-    email_product_name: str = "Auth"
-    outbox_dir: Path | None = None
+    smtp_host: Stripped | None = setting(None, "The mail server. None: e-mails are written to the outbox folder.")
+    smtp_port: Whole | None = setting(None, "Its port. None: 587, 465 or 25, by smtp_security.", ge=1, le=65535)
+    smtp_username: Stripped | None = setting(None, "The user name, if the mail server requires one.")
+    smtp_password: Secret | None = setting(None, "The password of smtp_username.")
+    smtp_security: Literal["starttls", "tls", "none"] = setting(
+        "starttls", "How the connection to the mail server is encrypted."
+    )
+    smtp_ca_file: Path | None = setting(
+        None, "The mail server's certificate authority, as PEM. None: those of the system."
+    )
+    smtp_timeout: Seconds = setting(30, "How long the mail server may take to answer (s).", gt=0)
+    smtp_connections: Whole = setting(
+        4, "The most connections to the mail server, for each event loop.", ge=1, le=100
+    )
+    email_from: str = setting("Auth <no-reply@localhost>", "The sender of e-mails: 'Name <address>'.")
+    email_product_name: str = setting("Auth", "The product's name in e-mails.")
+    outbox_dir: Path | None = setting(
+        None, "The folder for e-mails without a mail server. None: outbox in state_dir."
+    )
 
-    def __init__(self, **values: Any) -> None:
-        refuse_unknown_environment(os.environ, type(self).model_fields)
+    def __init__(self, **flags: Any) -> None:
+        file = read_file(config_file())
+        environment = read_environment(type(self).model_fields)
         try:
-            super().__init__(**values)
+            super().__init__(**merge(file, {name: text for name, (_, text) in environment.items()}, flags))
         except ValidationError as error:
-            raise configuration_error("settings", error, type(self)) from None  # it quotes keys, see there
-        except SettingsError as error:  # its cause quotes the value, which may be secret
-            raise ConfigurationError(f"settings: {error}; write it as JSON") from None
-        except tomllib.TOMLDecodeError as error:  # it may quote a key or a value
-            where = "".join(re.findall(r"\(at [^()]*\)", str(error))[-1:])
-            raise ConfigurationError(
-                f"settings: {config_file()} cannot be read as TOML {where}".rstrip()
-            ) from None
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ConfigurationError(f"settings: {config_file()} cannot be read as TOML: {reason}") from None
+            raise configuration_error(
+                "settings", error, type(self)
+            ) from None  # it quotes keys, see configuration_error
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _must_not_be_blank(cls, value: Any) -> Any:
+        """Refuse a text without a character: an empty path would be the current folder."""
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("must not be blank")
+        return value
 
     @field_validator("http_port", mode="before")
     @classmethod
     def _no_port(cls, value: Any) -> Any:
-        """The environment and TOML have no None."""
+        """Read ``none`` as None, which the environment and TOML do not have."""
         return None if isinstance(value, str) and value.strip().lower() == "none" else value
 
+    @field_validator("log_level", "log_format", "metrics_registry", "sentry", "smtp_security", mode="before")
+    @classmethod
+    def _choice_in_any_case(cls, value: Any, info: ValidationInfo) -> Any:
+        choices = get_args(cls.model_fields[str(info.field_name)].annotation)
+        return next((each for each in choices if each.lower() == str(value).lower()), value)
+
     @model_validator(mode="after")
-    def _tokens_are_told_apart(self) -> Self:
+    def _tokens_must_differ(self) -> Self:
         for name in self._short_tokens():
             if name in self.http_tokens:
                 raise ValueError(
@@ -242,20 +220,12 @@ class Settings(BaseSettings):
 
     @property
     def access_tokens(self) -> dict[str, HttpToken]:
-        """The tokens of the HTTP port by name; ``http_token`` and its like are named for their roles."""
+        """Return the tokens of the HTTP port by name. ``http_token`` and its like are named after their roles."""
         return {**self.http_tokens, **self._short_tokens()}
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags first, then the environment, then the file."""
+    def sources(cls) -> dict[str, str]:
+        """Where each setting that is not the default is set: in which variable, or in which file."""
         file = config_file()
-        if os.environ.get("AUTH_WORKER_CONFIG") and not file.is_file():
-            raise ConfigurationError(f"environment: AUTH_WORKER_CONFIG names {file}, and there is no such file")
-        return init_settings, _Environment(settings_cls), _TomlFile(settings_cls, file)
+        found = {name: f"{name} in {file}" for name in read_file(file)}
+        return found | {name: variable for name, (variable, _) in read_environment(cls.model_fields).items()}

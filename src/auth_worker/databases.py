@@ -1,11 +1,11 @@
-"""The database in the health report: how it is asked, and adapters for what people use.
+"""Health checks of the application's database: adapters for SQLAlchemy and psycopg, and the check itself.
 
 ::
 
     service = WorkerService(database_service=SqlAlchemyDatabase(engine))     # an AsyncEngine
     service = WorkerService(database_service=PsycopgDatabase(pool))          # a psycopg_pool.AsyncConnectionPool
 
-Neither library is imported here: who has an engine or a pool has it already.
+Neither library is imported here: an application that has an engine or a pool has it already.
 """
 
 from __future__ import annotations
@@ -17,118 +17,99 @@ import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from auth_worker.exception_groups import deciding
+from auth_worker.core.exception_groups import deciding
 
 CHECK_TIMEOUT_S = 3.0
-QUESTION = "SELECT 1"
-VERDICTS = ("healthy", "ok", "status", "state")
-"""The keys that may say how it is, the first one there counts; a mapping without any is well."""
-SICK = frozenset(
-    ("", "0", "false", "no", "off", "down", "sick", "ill", "bad", "ko", "nok", "fail", "failed", "failing")
-)
-SICK |= frozenset(
-    ("failure", "error", "fatal", "critical", "unhealthy", "unavailable", "unreachable", "disconnected")
-)
-SICK |= frozenset(("offline", "dead", "timeout", "not ok", "degraded", "closed", "stopped"))
+QUERY = "SELECT 1"
+VERDICTS = ("healthy", "ok")
+"""The keys of a mapping that say whether the database is healthy. The first one present decides."""
 
 
 class SqlAlchemyDatabase:
-    """Asks through ``engine``, an ``sqlalchemy.ext.asyncio.AsyncEngine``, for one row."""
+    """Checks a database by selecting one row through ``engine``, an ``sqlalchemy.ext.asyncio.AsyncEngine``."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
 
     async def health_check(self) -> dict[str, Any]:
-        """How long the answer took (ms), waiting for a connection included. Raises what the engine raises."""
+        """Return the latency (ms), including the wait for a connection. Raises what the engine raises."""
         started = time.perf_counter()
         async with self._engine.connect() as connection:
-            await connection.exec_driver_sql(QUESTION)
+            await connection.exec_driver_sql(QUERY)
         return {"latencyMs": _ms_since(started)}
 
 
 class PsycopgDatabase:
-    """Asks through ``pool``, an open ``psycopg_pool.AsyncConnectionPool``, for one row."""
+    """Checks a database by selecting one row through ``pool``, an open ``psycopg_pool.AsyncConnectionPool``."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
     async def health_check(self) -> dict[str, Any]:
-        """How long the answer took (ms), waiting for a connection included. Raises what the pool raises."""
+        """Return the latency (ms), including the wait for a connection. Raises what the pool raises."""
         started = time.perf_counter()
         async with self._pool.connection() as connection:
-            await connection.execute(QUESTION)
+            await connection.execute(QUERY)
         return {"latencyMs": _ms_since(started)}
 
 
 def checker_of(service: Any) -> Any:
-    """The health check of a database service: its ``health_check``, its ``ping``, or None."""
+    """Return the ``health_check`` of a database service, else its ``ping``, else None."""
     with contextlib.suppress(AttributeError):
         return service.health_check
     return getattr(service, "ping", None)
 
 
 async def check_database(service: Any) -> dict[str, Any]:
-    """What the health report says of a database service, within ``CHECK_TIMEOUT_S``. Never raises.
+    """Ask a database service for its health, for at most ``CHECK_TIMEOUT_S``. Never raises.
 
-    An error is told by its type alone, since its text may hold a password.
+    It is unhealthy if the check raises, times out, or returns a false value other than None, or a mapping whose
+    ``healthy`` or ``ok`` is false. The report names an exception by its type, since its text may hold a password.
     """
     try:
-        answer = await _in_time(_ask(service))
+        answer = await _in_time(_run_check(service))
     except TimeoutError:
         return {"healthy": False, "reason": f"no answer within {CHECK_TIMEOUT_S:g} s"}
     except (Exception, BaseExceptionGroup) as error:
         return {"healthy": False, "reason": type(deciding(error)).__name__}
     if isinstance(answer, Mapping):
         verdict = next((answer[name] for name in VERDICTS if name in answer), True)
-        return {**answer, "healthy": is_well(verdict)}
-    return {"healthy": is_well(answer)}
+        return {**answer, "healthy": bool(verdict)}
+    return {"healthy": answer is None or bool(answer)}
 
 
-def is_well(answer: Any) -> bool:
-    """Whether what a check returned says that all is well.
-
-    Nothing at all (None) does, since nothing was raised; True, a row and any other true value do. False, 0 and
-    what is empty do not, nor does a word of ``SICK`` such as "down"; a text may be bytes.
-    """
-    if isinstance(answer, bytes):
-        answer = answer.decode(errors="replace")
-    if isinstance(answer, str):
-        return answer.strip().lower() not in SICK
-    return answer is None or bool(answer)
-
-
-async def _ask(service: Any) -> Any:
+async def _run_check(service: Any) -> Any:
     answer = checker_of(service)()
     return await answer if inspect.isawaitable(answer) else answer
 
 
 async def _in_time(check: Coroutine[Any, Any, Any]) -> Any:
-    """The answer of ``check``. Raises ``TimeoutError``: then it is cancelled, and not waited for.
+    """Await ``check``. Raises ``TimeoutError``: the check is then cancelled, but not awaited.
 
-    A driver may take long to give up a connection whose other end is silent.
+    A driver may take a long time to give up a connection whose peer is silent.
     """
-    asking = asyncio.create_task(check, name="database check")
-    _asking.add(asking)
-    asking.add_done_callback(_forget)
+    checking = asyncio.create_task(check, name="database check")
+    _pending.add(checking)
+    checking.add_done_callback(_forget)
     try:
-        answered, _ = await asyncio.wait({asking}, timeout=CHECK_TIMEOUT_S)
+        answered, _ = await asyncio.wait({checking}, timeout=CHECK_TIMEOUT_S)
     except asyncio.CancelledError:
-        asking.cancel()
+        checking.cancel()
         raise
     if not answered:
-        asking.cancel()
+        checking.cancel()
         raise TimeoutError
-    return asking.result()
+    return checking.result()
 
 
-_asking: set[asyncio.Task[Any]] = set()
+_pending: set[asyncio.Task[Any]] = set()
 
 
-def _forget(asked: asyncio.Task[Any]) -> None:
-    """What a check says that nobody waits for any more is of no interest."""
-    _asking.discard(asked)
-    if not asked.cancelled():
-        asked.exception()
+def _forget(check: asyncio.Task[Any]) -> None:
+    """Discard the result of a finished check, so that asyncio does not report its exception as unretrieved."""
+    _pending.discard(check)
+    if not check.cancelled():
+        check.exception()
 
 
 def _ms_since(started: float) -> float:

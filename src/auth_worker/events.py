@@ -1,11 +1,11 @@
-"""What happened: frozen event types, and a bus whose ``emit`` cannot raise.
+"""Event types, and a bus whose ``emit`` cannot raise.
 
-Events are hints for people and dashboards; Redis is the truth. Nothing that must be right hangs on an event.
-They are named tuples because one or two are made for every job: a named tuple costs a third of a frozen
+Events are hints for people and dashboards; Redis is the truth. Nothing that must be right depends on an event.
+They are named tuples because one or two are created per job, and a named tuple costs a third of a frozen
 dataclass. ``trace_id`` is that of the run's span in hexadecimal, empty without telemetry. ``error`` is what the
-consumer raised, of an exception group the member that decides; None where it raised nothing. Its traceback holds
-what the consumer had in hand, so let go of it soon.
-``stack`` is its stack trace, with values masked as in ``reason``; ``str(error)`` is not masked.
+consumer raised, for an exception group the member that decides; None if it raised nothing. Its traceback keeps the
+consumer's local variables alive, so do not hold on to it. ``stack`` is its stack trace, with values masked as in
+``reason``; ``str(error)`` is not masked.
 """
 
 from __future__ import annotations
@@ -13,13 +13,29 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
 from auth_worker.messages import WORKER_ERRORS
 
 
+class OutcomeName(StrEnum):
+    """How a run ended, as events, logs, metrics and traces name it."""
+
+    COMPLETED = "completed"
+    RETRIED = "retried"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DELAYED = "delayed"
+    RATE_LIMITED = "rate-limited"
+    WAITING = "waiting"
+    WAITING_CHILDREN = "waiting-children"
+    DROPPED = "dropped"
+    LOST = "lost"
+
+
 class JobStarted(NamedTuple):
-    """A run began. ``wait_ms``: from when the job could have run until it did."""
+    """A run started. ``wait_ms`` is the time between when the job could have run and when it did."""
 
     queue: str
     job_id: str
@@ -29,7 +45,7 @@ class JobStarted(NamedTuple):
 
 
 class JobCompleted(NamedTuple):
-    """The job's result is written."""
+    """A job completed, and its result is stored."""
 
     queue: str
     job_id: str
@@ -41,7 +57,7 @@ class JobCompleted(NamedTuple):
 
 
 class JobRetried(NamedTuple):
-    """The attempt failed; the job runs again after ``delay_ms``."""
+    """An attempt failed. The job runs again after ``delay_ms``."""
 
     queue: str
     job_id: str
@@ -57,7 +73,7 @@ class JobRetried(NamedTuple):
 
 
 class JobFailed(NamedTuple):
-    """The job failed for good. ``dead_letter_id`` is empty where the queue has no dead-letter queue."""
+    """A job failed for good. ``dead_letter_id`` is empty if the queue has no dead-letter queue."""
 
     queue: str
     job_id: str
@@ -72,22 +88,35 @@ class JobFailed(NamedTuple):
     error: BaseException | None = None
     stack: str = ""
 
+    @property
+    def outcome(self) -> OutcomeName:
+        """``failed`` or ``cancelled``."""
+        return failure_name(self.reason_class)
+
+
+def failure_name(reason_class: str) -> OutcomeName:
+    """Return how a job that failed for good ended: ``failed``, or ``cancelled`` if somebody asked for it."""
+    return OutcomeName.CANCELLED if reason_class == "cancelled" else OutcomeName.FAILED
+
 
 class JobMoved(NamedTuple):
-    """The job left, no attempt counted; ``to``: delayed, rate-limited, waiting, waiting-children or dropped."""
+    """A job was moved and no attempt counted.
+
+    ``to`` is delayed, rate-limited, waiting, waiting-children or dropped. ``reason`` says more.
+    """
 
     queue: str
     job_id: str
     job_name: str
     attempt: int
     duration_ms: float
-    to: str
+    to: OutcomeName
     reason: str
     trace_id: str = ""
 
 
 class JobLogged(NamedTuple):
-    """A consumer wrote ``text`` into its job's log."""
+    """A consumer wrote ``text`` to its job's log."""
 
     queue: str
     job_id: str
@@ -98,7 +127,7 @@ class JobLogged(NamedTuple):
 
 
 class LeaseLost(NamedTuple):
-    """The job's lock is not ours any more; the run was cancelled, nothing was written."""
+    """A job's lock was lost. The run was cancelled, and nothing was written."""
 
     queue: str
     job_id: str
@@ -109,7 +138,11 @@ class LeaseLost(NamedTuple):
 
 
 class SuspectChanged(NamedTuple):
-    """A job recovered from a dead worker is held until it can run alone, or running, after so many ``stalls``."""
+    """The state of a job changed that was recovered from a dead worker after so many ``stalls``.
+
+    ``state`` is ``held`` until the job can run alone; then it runs ``alone``, or after a long wait ``beside
+    others``.
+    """
 
     queue: str
     job_id: str
@@ -119,21 +152,21 @@ class SuspectChanged(NamedTuple):
 
 
 class JobsRecovered(NamedTuple):
-    """The stalled check put jobs of lost workers back to wait."""
+    """The stalled check moved jobs of lost workers back to wait."""
 
     queue: str
     job_ids: tuple[str, ...]
 
 
 class ProcessorChanged(NamedTuple):
-    """A processor's state: ready, paused, resumed, draining or closed; drained: its queue has become empty."""
+    """A processor's state: ready, paused, resumed, draining or closed; ``drained`` if its queue became empty."""
 
     queue: str
     state: str
 
 
 class BrokerChanged(NamedTuple):
-    """A connection to Redis came up (``up``) or broke; ``reason`` says why."""
+    """A connection to Redis came up (``up``) or broke. ``reason`` says why."""
 
     connection: str
     up: bool
@@ -142,30 +175,30 @@ class BrokerChanged(NamedTuple):
 
 
 class LoopBlocked(NamedTuple):
-    """The work loop did not turn for ``lag_s``; ``job_ids`` were running on it."""
+    """The work loop was blocked for ``lag_s``, while ``job_ids`` were running on it."""
 
     lag_s: float
     job_ids: tuple[str, ...]
 
 
 class DeadLettersReconciled(NamedTuple):
-    """``added`` dead letters were made for jobs that failed elsewhere."""
+    """``added`` dead letters were created for jobs that failed elsewhere."""
 
     queue: str
     added: int
 
 
 class SchedulersRevived(NamedTuple):
-    """These job schedulers had no next iteration any more; they have one again."""
+    """Job schedulers that had lost their next iteration have one again."""
 
     queue: str
     scheduler_ids: tuple[str, ...]
 
 
 class OperatorChange(NamedTuple):
-    """``who`` (the name of a token) has done ``action`` to so many ``jobs``.
+    """An operator, ``who`` (the name of a token), applied ``action`` to a number of ``jobs``.
 
-    ``ending``: done, or after so many stopped or failed.
+    ``ending`` is done, or how a bulk operation ended early: stopped or failed.
     """
 
     who: str
@@ -177,11 +210,15 @@ class OperatorChange(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Something of ours went wrong and is handled; ``message`` is one of ``WORKER_ERRORS``."""
+    """The service met an error and handled it. ``message`` is one of ``WORKER_ERRORS``.
+
+    ``code`` is the broker's error code where the broker refused a command, as ``OOM``.
+    """
 
     message: str
     queue: str
     detail: str
+    code: str = ""
 
 
 E = TypeVar("E")
@@ -189,27 +226,27 @@ Listener = Callable[[Any], None]
 
 
 class EventBus:
-    """Hands each event to its listeners, in the caller's thread; a listener that raises is logged, no more."""
+    """Passes each event to its listeners, in the caller's thread. An exception of a listener is only logged."""
 
     def __init__(self) -> None:
         self._listeners: defaultdict[type, list[Listener]] = defaultdict(list)
 
     def subscribe(self, event_type: type[E], listener: Callable[[E], None]) -> None:
-        """Call ``listener`` with each event of ``event_type`` from now on. It must not block."""
+        """Call ``listener`` with each further event of ``event_type``. It must not block."""
         self._listeners[event_type].append(listener)
 
     def unsubscribe(self, event_type: type[E], listener: Callable[[E], None]) -> None:
-        """Call ``listener`` no more. Raises ``ValueError`` if it does not listen."""
+        """Stop calling ``listener``. Raises ``ValueError`` if it is not subscribed."""
         self._listeners[event_type].remove(listener)
 
     def wants(self, event_type: type) -> bool:
-        """Whether anybody listens, so that an event nobody wants need not be made."""
+        """Whether anybody listens to ``event_type``. If not, the event need not be created."""
         return bool(self._listeners.get(event_type))
 
     def emit(self, event: Any) -> None:
-        """Tell every listener. Never raises."""
+        """Call every listener. Never raises."""
         for listener in self._listeners.get(type(event), ()):
             try:
                 listener(event)
-            except BaseException:  # also SystemExit: an observer cannot end the worker
+            except BaseException:  # also SystemExit: an observer must not end the worker
                 logging.getLogger(__name__).exception(WORKER_ERRORS.OBSERVER_FAILED)

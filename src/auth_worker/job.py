@@ -1,4 +1,4 @@
-"""Job: what a consumer is handed."""
+"""The job that a consumer receives."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import threading
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
-from auth_worker.forks import call_in_child
+from auth_worker.system.forks import call_in_child
 
 T = TypeVar("T")
 LONGEST_ROW = 1_000_000
-"""Characters of a row of a job's log that are kept."""
+"""The most characters of a row of a job's log that are kept."""
 _making_event = threading.Lock()
 
 
 @call_in_child
 def _renew_lock() -> None:
-    """Another thread of the parent may hold it for ever."""
+    """Replace the lock in a forked child: another thread of the parent may hold it forever."""
     global _making_event  # noqa: PLW0603 - one for the whole process
     _making_event = threading.Lock()
 
 
 class JobActions(Protocol):
-    """What a running job may ask of its queue; the processor's store provides it, in its ``loop``."""
+    """What a running job may ask of its queue. The broker's adapter provides it, in its ``loop``."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The work loop; None in a forked child, where it does not run."""
+        """The work loop. None in a forked child, where it does not run."""
 
     async def add_log(self, job: Job, row: str) -> int:
         """Append a row to the job's BullMQ log."""
 
     async def update_progress(self, job: Job, value: Any) -> None:
-        """Store the job's progress and tell QueueEvents."""
+        """Store the job's progress, and notify QueueEvents."""
 
     async def extend_lease(self, job: Job) -> None:
         """Renew the job's lock now."""
@@ -42,15 +42,21 @@ class JobActions(Protocol):
         """Read the return values of the job's children."""
 
     async def children_failures(self, job: Job) -> dict[str, str]:
-        """Read why children failed that the job goes on without."""
+        """Read the failures of children that do not fail the job."""
+
+
+class BlockingActions(JobActions):
+    """Actions that block until they are done, in whatever thread they are awaited: no loop is behind them."""
+
+    loop = None
 
 
 class Job:
-    """One run of a job. Attributes are read-only for the consumer; times are epoch milliseconds.
+    """One run of a job. Attributes are read-only for the consumer; times are epoch ms.
 
-    ``attempt`` counts from 1. ``deadline`` is the monotonic time in s at which the run is cancelled, if its
-    processor has a time-out. ``parent`` is ``{"id", "queueKey"}`` where the job is a child in a flow.
-    ``progress`` is what an earlier run stored with ``update_progress``.
+    ``attempt`` counts from 1. ``deadline`` is the monotonic time (s) at which the run is cancelled, if its
+    processor has a timeout. ``parent`` is ``{"id", "queueKey"}`` if the job is a child in a flow. ``progress`` is
+    what an earlier run stored with ``update_progress``.
     """
 
     __slots__ = (
@@ -112,19 +118,19 @@ class Job:
 
     @property
     def id(self) -> str:
-        """The job's id; it cannot be changed, since the job's lease hangs on it."""
+        """The job's id. It cannot be changed, since the job's lease depends on it."""
         return self._id
 
     @property
     def cancelled(self) -> threading.Event:
-        """Set once the run is to stop: time-out, lost lease, shutdown. For consumers that run in a thread."""
+        """Set when the run must stop: timeout, lost lease or shutdown. For consumers that run in a thread."""
         if self._cancelled is None:
-            with _making_event:  # the consumer's thread and the loop may ask at the same moment
+            with _making_event:  # the consumer's thread and the loop may get here at the same moment
                 self._cancelled = self._cancelled or threading.Event()
         return self._cancelled
 
     def detached(self) -> Job:
-        """A copy that can be pickled for another process; it has the data, but no way to Redis."""
+        """Return a copy that can be pickled for another process. It has no way to the queue until ``attach``."""
         copy = Job(
             id=self.id,
             name=self.name,
@@ -142,68 +148,73 @@ class Job:
         copy.deadline = self.deadline
         return copy
 
+    def attach(self, actions: JobActions) -> None:
+        """Have the job reach its queue through ``actions`` from now on."""
+        self._actions = actions
+
     @property
     def sync(self) -> SyncJob:
-        """``log``, ``update_progress`` and all the other coroutines, for a plain ``def`` consumer.
+        """The job's coroutines as plain methods, for a plain ``def`` consumer: ``job.sync.log("half way")``.
 
-        They return once it is done: ``job.sync.log("half way")``.
+        Each returns when it is done.
         """
         return SyncJob(self)
 
     async def log(self, text: object) -> int:
-        """Append a row to the job's BullMQ log; returns how many rows it has. The option keepLogs trims it.
+        """Append a row to the job's BullMQ log and return how many rows it has. The option keepLogs trims it.
 
-        What is no text becomes what ``str`` makes of it, bytes are read as UTF-8, and what UTF-8 cannot store
-        becomes U+FFFD, as with Node. A row longer than 1,000,000 characters is cut. Source: addLog-2.lua. Raises
-        ``BrokerError`` when Redis cannot be reached.
+        What is not text is converted with ``str``, bytes are decoded as UTF-8, and what UTF-8 cannot store becomes
+        U+FFFD, as in Node. A row longer than 1,000,000 characters is cut. Source: addLog-2.lua. Raises
+        ``BrokerError`` if Redis cannot be reached.
         """
         return await self._require_actions().add_log(self, _row_of(text))
 
     async def update_progress(self, value: Any) -> None:
-        """Store a JSON value as the job's progress; QueueEvents tells it to whoever listens.
+        """Store a JSON value as the job's progress, and notify the listeners of QueueEvents.
 
-        Source: updateProgress-3.lua. Raises ``BrokerError`` when Redis cannot be reached, ``TypeError`` or
-        ``ValueError`` when the value is not JSON.
+        Source: updateProgress-3.lua. Raises ``BrokerError`` if Redis cannot be reached, ``TypeError`` or
+        ``ValueError`` if the value is not JSON.
         """
         await self._require_actions().update_progress(self, value)
         self.progress = value
 
     async def extend_lease(self) -> None:
-        """Renew the job's lock now. The service does so by itself; this is for a check before a side effect.
+        """Renew the job's lock now. The service renews it by itself; this is a check before a side effect.
 
-        Raises ``LeaseLostError`` when the lock is not ours any more, ``BrokerError`` when Redis is away.
+        Raises ``LeaseLostError`` if the lock is lost, ``BrokerError`` if Redis cannot be reached.
         """
         await self._require_actions().extend_lease(self)
 
     async def children_values(self) -> dict[str, Any]:
-        """The return values of the job's finished children, by their job key."""
+        """Return the results of the job's finished children, by job key."""
         return await self._require_actions().children_values(self)
 
     async def children_failures(self) -> dict[str, str]:
-        """Why children failed that the job goes on without, by their job key.
+        """Return why children failed that do not fail the job, by job key.
 
-        Those that were added with ``ignoreDependencyOnFailure`` or ``continueParentOnFailure``; as Node's
-        ``getIgnoredChildrenFailures``. Raises ``BrokerError`` when Redis cannot be reached.
+        These are the children added with ``ignoreDependencyOnFailure`` or ``continueParentOnFailure``, as in
+        Node's ``getIgnoredChildrenFailures``. Raises ``BrokerError`` if Redis cannot be reached.
         """
         return await self._require_actions().children_failures(self)
 
     def _require_actions(self) -> JobActions:
         actions, loop = self._attached()
-        if _running_loop() is not loop:
+        if loop is not None and _running_loop() is not loop:
             raise RuntimeError(
                 "the job's coroutines are for the service's event loop: in a plain def consumer call "
                 "job.sync.log(...), job.sync.update_progress(...) and so on"
             )
         return actions
 
-    def _attached(self) -> tuple[JobActions, asyncio.AbstractEventLoop]:
+    def _attached(self) -> tuple[JobActions, asyncio.AbstractEventLoop | None]:
+        """The way to the queue, and the loop that it belongs to; None where it blocks instead."""
         if self._actions is None:
             raise RuntimeError(
-                f"{self!r} is not attached to a queue, so it has no log, progress or lease: jobs in a process of "
-                "their own (execution='process') and those that were made by hand are not"
+                f"{self!r} is not attached to a queue, so it has no log, progress or lease: jobs that were made "
+                "by hand are not"
             )
         loop = self._actions.loop
-        if loop is None:
+        if loop is None and not isinstance(self._actions, BlockingActions):
             raise RuntimeError(
                 f"{self!r} runs in the parent process: a forked child has no connection to Redis, and so cannot "
                 "reach the job's log, progress or lease"
@@ -212,10 +223,10 @@ class Job:
 
 
 class SyncJob:
-    """What a job can ask of its queue, for code in a thread: each call waits until it is done, or has failed.
+    """The job's coroutines for code in a thread: each call blocks until it is done, or has failed.
 
     Raises what the coroutine of the same name in ``Job`` raises, and ``RuntimeError`` in the event loop itself,
-    which would wait for ever.
+    which would block forever.
     """
 
     __slots__ = ("_job",)
@@ -246,6 +257,8 @@ class SyncJob:
     def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
             _, loop = self._job._attached()
+            if loop is None:
+                return _finished(coroutine)
             if _running_loop() is loop:
                 raise RuntimeError(
                     "job.sync would block the event loop: in an async def, await job.log(...) instead"
@@ -257,6 +270,16 @@ class SyncJob:
         return future.result()
 
 
+def _finished(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that awaits nothing but what blocks."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise RuntimeError("the action of a job was to block, and waits for a loop instead")
+
+
 def _row_of(value: object) -> str:
     try:
         row = bytes(value).decode(errors="replace") if isinstance(value, bytes | bytearray) else str(value)
@@ -266,7 +289,7 @@ def _row_of(value: object) -> str:
         row = f"{row[:LONGEST_ROW]}... (cut, of {len(row):,} characters)"
     if row.isascii():
         return row
-    return row.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins surrogates that are a pair
+    return row.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins surrogate pairs
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -1,6 +1,6 @@
-"""The log messages: hard-coded English, so that a search or an alert on one keeps working.
+"""The log messages: fixed English texts, so that a search or an alert for one keeps working.
 
-A message is the ``event`` of a log line and nothing else; what varies stands in the line's fields.
+A message is the ``event`` of a log line and nothing else. What varies is in the line's other fields.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class WorkerMessage(StrEnum):
-    """What went as it should."""
+    """Messages of normal operation."""
 
     WORKER_STARTING = "Worker service starting"
     WORKER_READY = "Worker ready"
@@ -19,7 +19,7 @@ class WorkerMessage(StrEnum):
     SECOND_SIGNAL = "Second shutdown signal received, stopping now"
     THIRD_SIGNAL = "Third shutdown signal received, killing the processes"
     PROCESS_STARTED = "Worker process started"
-    RELOADING = "Files have changed, starting the worker processes anew"
+    RELOADING = "Files have changed, restarting the worker processes"
     HTTP_PORT_OPEN = "HTTP port open"
     PROCESSOR_REGISTERED = "Processor registered"
     PROCESSOR_READY = "Processor ready"
@@ -29,13 +29,14 @@ class WorkerMessage(StrEnum):
     START_STOPPED = "Worker service stopped before it was ready"
     QUEUE_DRAINED = "Queue drained"
     JOB_COMPLETED = "Job completed"
+    JOB_CANCELLED = "Job cancelled"
     JOB_RETRIED = "Job failed and will be retried"
     JOB_DELAYED = "Job delayed by its consumer"
     JOB_RATE_LIMITED = "Job put back, queue rate limited by its consumer"
     JOB_WAITING_CHILDREN = "Job waits for its children"
     JOB_HANDED_BACK = "Job handed back to the queue"
     SUSPECT_HELD = "Job recovered from a dead worker waits until it can run alone"
-    SUSPECT_RUNS = "Job recovered from a dead worker runs alone"
+    SUSPECT_RUNS = "Job recovered from a dead worker runs"
     BROKER_RECOVERED = "Broker connection recovered"
     OPERATOR_CHANGE = "Changed by an operator"
     DEAD_LETTERS_RECONCILED = "Dead letters reconciled with failed jobs"
@@ -46,7 +47,7 @@ class WorkerMessage(StrEnum):
 
 
 class WorkerError(StrEnum):
-    """What went wrong."""
+    """Messages of errors."""
 
     STARTUP_FAILED = "Worker service failed to start"
     PROCESS_DIED = "A worker process ended by itself"
@@ -67,6 +68,7 @@ class WorkerError(StrEnum):
     FAILURE_HOOK_FAILED = "A failure hook failed"
     EXTRA_MISSING = "Asked for by the environment, but not installed"
     OBSERVER_FAILED = "An observer of events failed"
+    HTTP_EXTRA_MISSING = "HTTP port not opened: its packages are not installed"
     HTTP_PORT_TAKEN = "HTTP port not opened: it and the next ones are taken"
     HTTP_LOGIN_FAILED = "A request to the HTTP port had a wrong token"
     HTTP_REQUEST_FAILED = "A request to the HTTP port failed"

@@ -1,4 +1,4 @@
-"""WorkerService: the ordered start list and stop list, signals, and the state of the whole."""
+"""WorkerService: starts and stops its parts in order, handles signals, and reports the state of the whole."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self, TypeVar
 
-from auth_worker.admin.port import open_http_port
-from auth_worker.collector import spare_the_collector
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
+from auth_worker.core.error_text import error_text
+from auth_worker.core.exception_groups import deciding
+from auth_worker.core.lifecycle import BROKER_UNREACHABLE, CLEAN, FAILED_TO_START, HANDED_BACK, State
+from auth_worker.core.names import check_queue_name
+from auth_worker.core.report import QueueMetrics, ServiceHealth
 from auth_worker.databases import check_database, checker_of
-from auth_worker.error_text import error_text
+from auth_worker.engine.executors import Execution
 from auth_worker.errors import BrokerError, ConfigurationError, ShutdownError
-from auth_worker.exception_groups import deciding
-from auth_worker.executors import Execution
-from auth_worker.failures import FailureHook
-from auth_worker.forks import renew
+from auth_worker.http.port import open_http_port
 from auth_worker.job import Job
-from auth_worker.last_resort import LastResort
-from auth_worker.lifecycle import BROKER_UNREACHABLE, CLEAN, FAILED_TO_START, HANDED_BACK, State
-from auth_worker.logs import open_log
-from auth_worker.main_reimport import refuse_reimported_main
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
-from auth_worker.names import check_queue_name
-from auth_worker.observers.logs import LogObserver
+from auth_worker.observability.failure_hooks import FailureHook
+from auth_worker.observability.log_lines import LogObserver
+from auth_worker.observability.logs import open_log
+from auth_worker.process.forced_exit import ForcedExit
+from auth_worker.process.gc_tuning import tune_gc
+from auth_worker.process.runtime import Runtime
+from auth_worker.process.signals import StopSignals
+from auth_worker.process.startup import initialize, report_failure, report_waiting
 from auth_worker.processor import QueueProcessorService
-from auth_worker.report import QueueMetrics, ServiceHealth
-from auth_worker.runtime import Runtime
-from auth_worker.signals import StopSignals
-from auth_worker.startup import initialize, report_failure, report_waiting
+from auth_worker.system.forks import reset_in_child
+from auth_worker.system.main_reimport import refuse_reimported_main
+from auth_worker.tasks.queue import TaskQueue
 
 Consumer = TypeVar("Consumer", bound=Callable[[Job], Any])
 
 
 class WorkerService:
-    """Orchestrates the processors of a process.
+    """Runs the processors of a process.
 
-    ``redis_connection``: a URL, a mapping, a redis.asyncio.Redis; None means the settings, and without any the
-    embedded broker. ``database_service``: anything with ``async health_check()`` or ``ping()``.
-    ``init_services``: an async callable that runs before any job is fetched; if it raises, ``start`` fails.
-    Raises ``ConfigurationError`` naming the argument that is wrong.
+    ``redis_connection``: a URL, a mapping, a redis.asyncio.Redis; None: the settings, else the embedded broker.
+    ``database_service``: anything with ``async health_check()`` or ``ping()``. ``init_services``: an async
+    callable that runs before any job is fetched. Raises ``ConfigurationError`` naming the wrong argument.
     """
 
     def __init__(
@@ -59,25 +59,25 @@ class WorkerService:
         self.settings = self.runtime.settings
         self.state = State.NEW
         self.start_error: BaseException | None = None
-        """Why ``run`` could not start, when it has returned 1 or 4; of a group the member that counts."""
+        """Why ``run`` could not start, if it has returned 1 or 4; of a group, the member that counts."""
         self.http_port: int | None = None
         """The port with the probes and metrics, once it is open; None without one."""
         self._opened_log = open_log(logger, self.settings)
         self._log = self._opened_log.logger
         self._observer = LogObserver(self._opened_log, jobs=self.settings.log_jobs)
         self._database = database_service
-        self._init_services = init_services
+        self.init_services = init_services
         self._processors: dict[str, QueueProcessorService] = {}
         self._starting: asyncio.Task[Any] | None = None
         self._unwanted = False
         self._stopping: asyncio.Task[bool] | None = None
-        last_resort = LastResort(self._processors.values(), self.runtime.watch, self._opened_log, HANDED_BACK)
-        self._signals = StopSignals(last_resort, self._log, self.settings.shutdown_timeout, self._stop_if_running)
+        forced_exit = ForcedExit(self._processors.values(), self.runtime.watch_loop, self._opened_log, HANDED_BACK)
+        self._signals = StopSignals(forced_exit, self._log, self.settings.shutdown_timeout, self._stop_if_running)
         self._observer.attach(self.runtime.bus)
-        renew(self)
+        reset_in_child(self)
 
     def after_fork(self) -> None:
-        """In a forked child: a service that was started runs in the parent."""
+        """Forget, in a forked child, what runs in the parent."""
         self.state = self.state if self.state is State.NEW else State.STOPPED
 
     def register_processor(
@@ -89,9 +89,9 @@ class WorkerService:
         dead_letter_queue_name: str | None = None,
         execution: Execution = "auto",
     ) -> QueueProcessorService:
-        """Work ``queue_name`` with ``processor``, an ``async def`` or a plain ``def`` that takes a ``Job``.
+        """Process ``queue_name`` with ``processor``, an ``async def`` or a plain ``def`` that takes a ``Job``.
 
-        Raises ``ConfigurationError`` when the queue has a processor already, or the service has been started.
+        Raises ``ConfigurationError`` if the queue has a processor already, or the service has been started.
         """
         if self.state is not State.NEW:
             raise ConfigurationError(
@@ -108,9 +108,13 @@ class WorkerService:
             runtime=self.runtime,
         )
         self._processors[queue_name] = service
-        self._observer.treat(queue_name, service.config)
+        self._observer.configure_queue(queue_name, service.config)
         self._log.debug(WORKER_MESSAGES.PROCESSOR_REGISTERED, queue=queue_name)
         return service
+
+    def include(self, queue: TaskQueue) -> QueueProcessorService:
+        """Process the tasks of ``queue``. Raises as ``register_processor``, and for an invalid task."""
+        return self.register_processor(**queue.registration())
 
     def processor(
         self,
@@ -120,7 +124,7 @@ class WorkerService:
         dead_letter_queue_name: str | None = None,
         execution: Execution = "auto",
     ) -> Callable[[Consumer], Consumer]:
-        """``register_processor`` as a decorator, which gives the consumer back as it is."""
+        """``register_processor`` as a decorator, which returns the consumer unchanged."""
 
         def register(consumer: Consumer) -> Consumer:
             self.register_processor(
@@ -138,7 +142,7 @@ class WorkerService:
         """Call ``hook`` with each failed attempt: a ``JobRetried``, or a ``JobFailed`` for good; also a decorator.
 
         It is called in a thread of its own, an ``async def`` in the service's loop, and can change no outcome.
-        ``failure.error`` is the exception. Raises ``ConfigurationError`` for what is no function.
+        ``failure.error`` is the exception. A cancelled job is none. Raises ``ConfigurationError`` for no function.
         """
         self.runtime.failures.add(hook)
         return hook
@@ -160,7 +164,7 @@ class WorkerService:
             self.runtime.open()
             self.http_port = open_http_port(self, self._log)  # first, so that the probes tell of a slow start
             await self.runtime.start()
-            await initialize(self._init_services)
+            await initialize(self.init_services)
             for processor in self._processors.values():
                 await processor.initialize()
         except BaseException as error:
@@ -174,16 +178,16 @@ class WorkerService:
         finally:
             waiting.cancel()
         self.state = State.RUNNING
-        self._log.info(WORKER_MESSAGES.WORKER_READY, broker=str(self.runtime.address))
+        self._log.info(WORKER_MESSAGES.WORKER_READY, broker=str(self.runtime.brokers.address))
         if self._signals.first.is_set():
             self._stop_if_running()
 
     async def stop(self, timeout: float | None = None) -> bool:
-        """Stop taking jobs, wait up to ``timeout`` s (None: shutdown_timeout) for those running, disconnect.
+        """Stop taking jobs, wait up to ``timeout`` s (None: shutdown_timeout) for running ones, disconnect.
 
-        What still runs then is cancelled and handed back to its queue. Returns whether every job ended by
-        itself. Called again while it stops, it waits for the same stop. Raises ``ConfigurationError`` in another
-        event loop than ``start`` was called in; in a forked child it does nothing.
+        What still runs then is cancelled and handed back to its queue. Returns whether every job ended by itself.
+        Another call waits for the same stop. Raises ``ConfigurationError`` in another event loop than ``start``;
+        does nothing in a forked child.
         """
         if self.state in (State.NEW, State.STOPPED):
             self.state = State.STOPPED
@@ -205,10 +209,10 @@ class WorkerService:
         await self.stop()
 
     async def run(self) -> int:
-        """Start unless started, wait for SIGTERM, SIGINT or SIGHUP, stop; returns the exit code.
+        """Start unless started, wait for SIGTERM, SIGINT or SIGHUP, stop, and return the exit code.
 
         0 clean, 1 failed to start, 3 stopped with work handed back, 4 broker unreachable. A signal while starting
-        stops at once.
+        stops it.
         """
         refuse_reimported_main()
         self.runtime.check_loop("the service")
@@ -227,7 +231,7 @@ class WorkerService:
             except (Exception, BaseExceptionGroup) as error:
                 self.start_error = deciding(error)
                 return BROKER_UNREACHABLE if isinstance(self.start_error, BrokerError) else FAILED_TO_START
-            spare_the_collector()
+            tune_gc()
             await signalled
             return CLEAN if await self.stop() else HANDED_BACK
         finally:
@@ -236,26 +240,23 @@ class WorkerService:
             self._signals.leave()
 
     def setup_graceful_shutdown(self) -> None:
-        """Stop gracefully on SIGTERM, SIGINT and SIGHUP; a second one, 0.5 s later or more, hands back what runs.
+        """Stop gracefully on SIGTERM, SIGINT and SIGHUP (not if ignored). A second one hands back what runs.
 
-        SIGHUP stays ignored where it is (``nohup``). From the main thread.
+        Call it in the main thread. A second signal counts from 0.5 s after the first one.
         """
         self._signals.handle()
 
     async def get_health(self) -> ServiceHealth:
-        """The reference's health report, with reasons."""
-        processors = [await processor.get_health() for processor in self._processors.values()]
+        """Return the reference's health report, with reasons."""
         database = await check_database(self._database) if self._database is not None else None
-        return ServiceHealth.of(self.state, processors, database)
+        return ServiceHealth.of(self.state, [await each.get_health() for each in self.get_processors()], database)
 
     def get_metrics(self) -> list[QueueMetrics]:
-        """The metrics of every processor."""
-        return [
-            QueueMetrics(queue_name=name, metrics=each.get_metrics()) for name, each in self._processors.items()
-        ]
+        """Return the metrics of every processor."""
+        return [QueueMetrics(queue_name=name, metrics=one.get_metrics()) for name, one in self._processors.items()]
 
     async def pause_all(self) -> None:
-        """Pause every processor; returns once no job can start any more."""
+        """Pause every processor. Returns once no job can start any more."""
         await asyncio.gather(*(processor.pause() for processor in self._processors.values()))
 
     async def resume_all(self) -> None:
@@ -263,7 +264,7 @@ class WorkerService:
         await asyncio.gather(*(processor.resume() for processor in self._processors.values()))
 
     def get_processors(self) -> list[QueueProcessorService]:
-        """Every registered processor, in the order of registration."""
+        """Return every registered processor, in the order of registration."""
         return list(self._processors.values())
 
     def _stop_if_running(self) -> None:
@@ -286,11 +287,10 @@ class WorkerService:
         return clean
 
     async def _close_all(self, timeout: float) -> bool:
-        """The stop list: first no new jobs and the running ones, all queues at once; then the connections."""
-        running = [processor for processor in self._processors.values() if processor.is_running]
+        """Stop taking jobs and end the running ones, all queues at once; then close the connections."""
+        running = [each for each in self._processors.values() if each.is_running]
         results = await asyncio.gather(
-            *(processor.close(timeout, hurry=self._signals.second) for processor in running),
-            return_exceptions=True,
+            *(each.close(timeout, hurry=self._signals.second) for each in running), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException):

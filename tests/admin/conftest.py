@@ -1,4 +1,4 @@
-"""An operator on the desk's server, and jobs that finish or die there."""
+"""An operator on the test's server, and jobs that finish or die there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from auth_worker import Job, UnrecoverableError
 from auth_worker.admin.models import Change
 from auth_worker.admin.operations import Operations
-from workers import Desk
+from support.operators import operations_on
+from support.processors import Harness
 
 
 @pytest.fixture
@@ -20,9 +21,9 @@ def changes() -> list[Change]:
 
 
 @pytest.fixture
-async def operations(desk: Desk, changes: list[Change]) -> AsyncIterator[Operations]:
-    """An operator on the desk's server."""
-    async with Operations(desk.url, record=changes.append) as operations:
+async def operations(harness: Harness, changes: list[Change]) -> AsyncIterator[Operations]:
+    """An operator on the harness's server."""
+    async with operations_on(harness.url, record=changes.append) as operations:
         yield operations
 
 
@@ -35,10 +36,10 @@ async def finishing(job: Job) -> int:
     return 1
 
 
-async def die(desk: Desk, count: int, **options: Any) -> list[str]:
+async def die(harness: Harness, count: int, **options: Any) -> list[str]:
     """Let ``count`` jobs die."""
-    processor = await desk.processor(failing, **options)
-    ids = await desk.jobs.add_bulk({"name": "n", "data": {"n": n}} for n in range(count))
-    await desk.settled(count)
+    processor = await harness.processor(failing, **options)
+    ids = await harness.jobs.add_bulk({"name": "n", "data": {"n": n}} for n in range(count))
+    await harness.settled(count)
     await processor.close()
-    return ids
+    return list(ids)

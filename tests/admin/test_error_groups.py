@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from auth_worker.admin.error_groups import normalized
+from auth_worker.admin.failures import NO_REASON, NOWHERE, normalized, top_frame
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,40 @@ def test_what_differs_alone_in_values_is_one_group(one: str, other: str, group: 
 
 def test_types_tell_groups_apart() -> None:
     assert normalized("TimeoutError: 3") != normalized("ValueError: 3")
+
+
+def test_a_failure_without_a_reason_is_in_a_group_too() -> None:
+    assert normalized("  ") == normalized("") == NO_REASON
+
+
+PYTHON = """Traceback (most recent call last):
+  File "/srv/venv/lib/auth_worker/engine/perform.py", line 40, in perform
+    result = await consumer(job)
+  File "/srv/app/mail.py", line 12, in send
+    raise TimeoutError
+TimeoutError"""
+NODE = """Error: no answer
+    at Object.send (/srv/app/dist/mail.js:12:7)
+    at async Worker.processJob (/srv/node_modules/bullmq/worker.js:400:28)"""
+
+
+@pytest.mark.parametrize(
+    ("traces", "place"),
+    [
+        (["Traceback", PYTHON], "app/mail.py, in send"),
+        ([PYTHON, NODE], "dist/mail.js, in Object.send"),
+        (["Error: x\n    at async node:internal/timers:1:2"], "node:internal/timers"),
+        (["Error: x\n    at C:\\app\\mail.js:3:4"], "app/mail.js"),
+        ([], NOWHERE),
+        (["nothing"], NOWHERE),
+        ([3], NOWHERE),
+    ],
+)
+def test_the_place_is_the_innermost_frame_of_the_last_attempt_without_its_line(
+    traces: list[object], place: str
+) -> None:
+    assert top_frame(json.dumps(traces)) == place
+
+
+def test_a_trace_that_is_missing_or_no_json_has_no_place() -> None:
+    assert top_frame(None) == top_frame("") == top_frame("{") == NOWHERE

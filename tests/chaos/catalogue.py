@@ -37,7 +37,7 @@ CATALOGUE: dict[str, Failure] = {
     "F01": Failure(
         "kill -9 of a worker in mid-job",
         (
-            "test_leases.py::test_a_job_of_a_dead_worker_is_recovered",
+            "engine/test_leases.py::test_a_job_of_a_dead_worker_is_recovered",
             "chaos/test_nothing_accepted_is_lost.py::test_nothing_accepted_is_lost_at_any_crash_point",
             "cli/test_run.py::test_jobs_survive_kill_9_of_the_worker_and_its_restart",
         ),
@@ -49,8 +49,8 @@ CATALOGUE: dict[str, Failure] = {
     "F03": Failure(
         "redrive",
         (
-            "test_dead_letters.py::test_redriving_gives_one_job_with_fresh_attempts",
-            "test_dead_letters.py::test_a_second_death_after_a_redrive_is_a_second_letter",
+            "brokers/redis/test_dead_letters.py::test_redriving_gives_one_job_with_fresh_attempts",
+            "brokers/redis/test_dead_letters.py::test_a_second_death_after_a_redrive_is_a_second_letter",
         ),
         "no kill between its two steps: they are one transaction",
     ),
@@ -73,7 +73,7 @@ CATALOGUE: dict[str, Failure] = {
         "kill -9 of the broker under load; the tail of its AOF lost",
         (
             "chaos/test_outages.py::test_broker_outage_resumes",
-            "broker/test_embedded.py::test_a_power_loss_costs_the_unfinished_command_only",
+            "brokers/embedded/test_broker.py::test_a_power_loss_costs_the_unfinished_command_only",
         ),
     ),
     "F07": Failure(
@@ -84,22 +84,22 @@ CATALOGUE: dict[str, Failure] = {
     "F08": Failure(
         "the broker is frozen for longer than a lock",
         (
-            "test_outages.py::test_a_frozen_server_costs_nothing_while_the_lease_holds",
-            "test_outages.py::test_a_result_is_not_written_after_the_lease_has_ended",
+            "engine/test_outages.py::test_a_frozen_server_costs_nothing_while_the_lease_holds",
+            "engine/test_outages.py::test_a_result_is_not_written_after_the_lease_has_ended",
         ),
     ),
     "F09": Failure(
         "OOM",
         (
             "chaos/test_outages.py::test_a_broker_that_refuses_writes_is_waited_for",
-            "test_probes.py::test_probes_tell_the_truth_of_a_full_broker",
+            "http/test_probes.py::test_probes_tell_the_truth_of_a_full_broker",
         ),
     ),
     "F10": Failure(
         "NOSCRIPT",
         (
-            "test_outages.py::test_forgotten_scripts_are_loaded_again",
-            "chaos/test_outages.py::test_a_storm_of_small_faults_loses_and_doubles_nothing",
+            "engine/test_outages.py::test_forgotten_scripts_are_loaded_again",
+            "chaos/test_outages.py::test_many_small_faults_lose_and_double_nothing",
         ),
     ),
     "F11": Failure(
@@ -116,31 +116,31 @@ CATALOGUE: dict[str, Failure] = {
         "a partition in both directions",
         (
             "chaos/test_deploys.py::test_deadline_is_kept_while_the_broker_hangs",
-            "broker/test_link.py::test_a_line_that_passes_nothing_is_given_up",
+            "brokers/redis/wire/test_link.py::test_a_line_that_passes_nothing_is_given_up",
         ),
         "not for 60 s: it is noticed after 6 s, and nothing new happens from then on",
     ),
     "F14": Failure(
         "half-open connections",
         (
-            "test_outages.py::test_half_open_connections_are_noticed_within_20_s",
+            "engine/test_outages.py::test_half_open_connections_are_noticed_within_20_s",
             "chaos/test_outages.py::test_half_open_links_and_a_killed_worker_together",
         ),
     ),
-    "F15": Failure("idle latency", ("test_intake.py::test_idle_pickup_is_instant",)),
+    "F15": Failure("idle latency", ("engine/test_fetcher.py::test_idle_pickup_is_instant",)),
     "F16": Failure(
         "a reply lost after execution",
         (
-            "test_outages.py::test_a_finish_whose_reply_is_lost_counts_once",
-            "test_outages.py::test_a_fetched_job_whose_reply_was_lost_is_found_at_once",
-            "test_outages.py::test_adding_survives_a_lost_reply_as_one_job",
+            "engine/test_outages.py::test_a_finish_whose_reply_is_lost_counts_once",
+            "engine/test_outages.py::test_a_fetched_job_whose_reply_was_lost_is_found_at_once",
+            "engine/test_outages.py::test_adding_survives_a_lost_reply_as_one_job",
         ),
     ),
     "F17": Failure(
         "connections reset again and again",
         (
-            "test_outages.py::test_connections_that_are_cut_all_the_time_lose_and_double_nothing",
-            "chaos/test_outages.py::test_a_storm_of_small_faults_loses_and_doubles_nothing",
+            "engine/test_outages.py::test_connections_that_are_cut_all_the_time_lose_and_double_nothing",
+            "chaos/test_outages.py::test_many_small_faults_lose_and_double_nothing",
         ),
     ),
     "F18": Failure(
@@ -154,7 +154,7 @@ CATALOGUE: dict[str, Failure] = {
     "F19": Failure(
         "a slow line",
         (
-            "broker/test_link.py::test_a_large_reply_over_a_slow_line_is_waited_for",
+            "brokers/redis/wire/test_link.py::test_a_large_reply_over_a_slow_line_is_waited_for",
             "chaos/test_leases.py::test_no_second_run_of_a_job_whose_lease_ended_on_the_way",
         ),
         "no lost packets, which need root; the benchmark measures throughput over a line of 20 ms",
@@ -171,14 +171,14 @@ CATALOGUE: dict[str, Failure] = {
         "an event loop that is blocked for longer than the lock",
         (
             "chaos/test_leases.py::test_no_second_run_while_the_lease_holds",
-            "test_leases.py::test_a_blocked_loop_is_noticed_with_the_job_that_blocks_it",
+            "engine/test_leases.py::test_a_blocked_loop_is_noticed_with_the_job_that_blocks_it",
         ),
     ),
     "F22": Failure(
         "the lock taken away in mid-job",
         (
-            "test_leases.py::test_a_lost_lease_stops_the_run",
-            "test_leases.py::test_a_lost_lease_writes_nothing_also_when_the_run_ended",
+            "engine/test_leases.py::test_a_lost_lease_stops_the_run",
+            "engine/test_leases.py::test_a_lost_lease_writes_nothing_also_when_the_run_ended",
         ),
     ),
     "F23": Failure(
@@ -207,7 +207,7 @@ CATALOGUE: dict[str, Failure] = {
         (
             "test_service.py::test_a_second_signal_hands_back_at_once",
             "cli/test_startup.py::test_the_third_signal_ends_it_at_once_and_the_job_is_handed_back",
-            "cli/test_processes.py::test_the_second_signal_hands_back_and_the_third_kills",
+            "cli/test_run_processes.py::test_the_second_signal_hands_back_and_the_third_kills",
         ),
     ),
     "F27": Failure(
@@ -226,7 +226,7 @@ CATALOGUE: dict[str, Failure] = {
         "a CancelledError of the consumer's own, a listener that raises",
         (
             "test_processor.py::test_what_would_end_a_program_is_a_failed_attempt",
-            "test_events.py::test_emit_never_raises_and_tells_the_other_listeners",
+            "test_events.py::test_emit_never_raises_and_calls_the_other_listeners",
         ),
     ),
     "F30": Failure(
@@ -262,25 +262,25 @@ CATALOGUE: dict[str, Failure] = {
     "F36": Failure(
         "any bytes in a job",
         (
-            "test_payload.py::test_any_hash_is_a_job_or_an_invalid_payload",
-            "test_options.py::test_any_bytes_are_sane_options_or_an_invalid_payload",
-            "test_payloads_on_a_server.py::test_poison_payload_is_dead_at_once",
+            "brokers/redis/test_decode.py::test_any_hash_is_a_job_or_an_invalid_payload",
+            "core/test_policy.py::test_any_bytes_are_valid_options_or_an_invalid_payload",
+            "engine/test_poison_payloads.py::test_poison_payload_is_dead_at_once",
         ),
     ),
     "F37": Failure(
         "any order of operations",
         ("conformance/test_conformance.py::test_both_workers_leave_the_same",),
-        "the model is the Node worker, which leaves the same keys; the storm is what mixes the operations",
+        "the model is the Node worker, which leaves the same keys; the random failures mix the operations",
     ),
     "F38": Failure(
         "everything at once, at random",
-        ("chaos/test_nothing_accepted_is_lost.py::test_nothing_accepted_is_lost_in_a_storm_of_everything",),
+        ("chaos/test_nothing_accepted_is_lost.py::test_nothing_accepted_is_lost_when_everything_fails_at_random",),
         "`make chaos MINUTES=` for longer",
     ),
     "F39": Failure(
         "histories that no order explains",
-        ("test_outages.py::test_adding_survives_a_lost_reply_as_one_job",),
-        "no checker of histories: each transition is one script of Redis, and the census of the storm finds a job "
+        ("engine/test_outages.py::test_adding_survives_a_lost_reply_as_one_job",),
+        "no checker of histories: each transition is one script of Redis, and the final states show every job "
         "that is lost, in two places, or ran twice",
     ),
     "F40": Failure(

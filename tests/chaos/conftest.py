@@ -1,4 +1,4 @@
-"""Real servers and real worker processes; each test gets a stage with both."""
+"""Real servers and real worker processes; each test gets a harness with both."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from chaos.stage import Stage
-from chaos.supervisor import Nursery
+from chaos.harness import ChaosHarness
+from chaos.worker_pool import ForkServer
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
+def fork_server() -> Iterator[ForkServer]:
     """Where the worker processes of the run come from."""
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+    fork_server = ForkServer()
+    yield fork_server
+    fork_server.close()
 
 
 @pytest.fixture
-async def stage(nursery: Nursery, redis_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    """A stage on the shared server; whoever kills the server wants one of its own."""
-    async with Stage(nursery, tmp_path, redis_url) as stage:
-        yield stage
+async def harness(fork_server: ForkServer, redis_url: str, tmp_path: Path) -> AsyncIterator[ChaosHarness]:
+    """A harness on the shared server; whoever kills the server wants one of its own."""
+    async with ChaosHarness(fork_server, tmp_path, redis_url) as harness:
+        yield harness

@@ -1,4 +1,4 @@
-"""The consumer of the worker processes: does what the job's data says, and writes each run into the ledger."""
+"""The consumer of the worker processes: does what the job's data says, and writes each run into the run log."""
 
 from __future__ import annotations
 
@@ -9,64 +9,71 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
 
 from auth_worker import Job, UnrecoverableError
-from chaos.ledger import Ledger
+from chaos.run_log import RunLog
 
 FOR_EVER = 3600.0
+RUN_LOG = "CHAOS_RUN_LOG"
 _numbers = itertools.count(1)
 
 
-def consumer_for(ledger: Ledger, url: str) -> Callable[[Job], Awaitable[Any]]:
+def consumer_for(run_log: RunLog, url: str) -> Callable[[Job], Awaitable[Any]]:
     """An ``async def`` consumer."""
 
     async def consumer(job: Job) -> Any:
-        run, how = _started(ledger, job), "raised"
+        run, how = _started(run_log, job), "raised"
         try:
-            result = await _act(job, ledger, url)
+            result = await _act(job, run_log, url)
             how = "returned"
             return result
         except asyncio.CancelledError:
             how = "cancelled"
             raise
         finally:
-            ledger.write("ended", run=run, how=how)
+            run_log.write("ended", run=run, how=how)
 
     return consumer
 
 
-def unwritten_consumer_for(ledger: Ledger, url: str) -> Callable[[Job], Awaitable[Any]]:
-    """An ``async def`` consumer for so many jobs that the ledger could not hold their runs."""
+def unwritten_consumer_for(run_log: RunLog, url: str) -> Callable[[Job], Awaitable[Any]]:
+    """An ``async def`` consumer for so many jobs that the run log could not hold their runs."""
 
     async def consumer(job: Job) -> Any:
-        return await _act(job, ledger, url)
+        return await _act(job, run_log, url)
 
     return consumer
 
 
-def plain_consumer_for(ledger: Ledger) -> Callable[[Job], Any]:
+def plain_consumer_for(run_log: RunLog) -> Callable[[Job], Any]:
     """A plain ``def`` consumer, for a thread; of all works it knows how to sleep."""
 
     def consumer(job: Job) -> Any:
-        run = _started(ledger, job)
+        run = _started(run_log, job)
         time.sleep(job.data.get("s", 0))
-        ledger.write("ended", run=run, how="returned")
+        run_log.write("ended", run=run, how="returned")
         return job.id
 
     return consumer
 
 
-def _started(ledger: Ledger, job: Job) -> str:
+def process_consumer(job: Job) -> Any:
+    """As a plain consumer, for a process of its own, which has the run log's path from its environment."""
+    return plain_consumer_for(RunLog(Path(os.environ[RUN_LOG])))(job)
+
+
+def _started(run_log: RunLog, job: Job) -> str:
     run = f"{os.getpid()}-{next(_numbers)}"
     logging.getLogger(__name__).info("run %s begins", run)
-    ledger.write("started", run=run, id=job.id, pid=os.getpid(), attempt=job.attempt, stalled=job.stalled_count)
+    run_log.write("started", run=run, id=job.id, pid=os.getpid(), attempt=job.attempt, stalled=job.stalled_count)
     return run
 
 
-async def _act(job: Job, ledger: Ledger, url: str) -> Any:
+async def _act(job: Job, run_log: RunLog, url: str) -> Any:
     """``s`` is how long the work takes; ``do`` what comes then."""
     work = job.data
     seconds = work.get("s", 0)
@@ -79,7 +86,7 @@ async def _act(job: Job, ledger: Ledger, url: str) -> Any:
             await _ignore_cancellation()
         case "hang once" if not job.stalled_count:
             await asyncio.sleep(FOR_EVER)
-        case "hang at first" if ledger.runs_of(job.id)[0].pid == os.getpid():
+        case "hang at first" if run_log.runs_of(job.id)[0].pid == os.getpid():
             await asyncio.sleep(FOR_EVER)
         case _:
             await asyncio.sleep(seconds)

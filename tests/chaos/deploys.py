@@ -7,9 +7,9 @@ import signal
 from collections import Counter
 from dataclasses import dataclass
 
-from chaos.stage import Stage
+from chaos.harness import ChaosHarness
 
-CREW = 3
+WORKERS = 3
 LOAD = ({"s": 0.01}, {"s": 0.02}, {"s": 0.05}, {"s": 0.2})
 
 
@@ -31,25 +31,25 @@ class Deploys:
         )
 
 
-async def roll(stage: Stage, restarts: int) -> Deploys:
+async def roll(harness: ChaosHarness, restarts: int) -> Deploys:
     """Restart so many times, then wait for quiescence and judge."""
-    works, crew = itertools.cycle(LOAD), stage.crew
+    works, workers = itertools.cycle(LOAD), harness.workers
     codes = []
-    for _ in range(CREW):
-        await crew.hire()
+    for _ in range(WORKERS):
+        await workers.start()
     for number in range(restarts):
-        await stage.add(*itertools.islice(works, 40))
-        await stage.started(len(stage.ledger.entries("started")) + 10)
-        oldest = crew.alive[0]
-        await crew.hire(settings={"shutdown_timeout": 10 if number % 2 else 0.05})
+        await harness.add(*itertools.islice(works, 40))
+        await harness.started(len(harness.run_log.entries("started")) + 10)
+        oldest = workers.alive[0]
+        await workers.start(settings={"shutdown_timeout": 10 if number % 2 else 0.05})
         oldest.signal(signal.SIGTERM)
         codes.append(await oldest.gone())
-    violations = await stage.verdict()
-    runs = stage.ledger.runs()
-    violations += [f"{job_id} is dead" for job_id in (await stage.census()).dead]
+    violations = await harness.verdict()
+    runs = harness.run_log.runs()
+    violations += [f"{job_id} is dead" for job_id in (await harness.final_states()).dead]
     violations += [f"{run.id} was charged with an attempt" for run in runs if run.attempt > 1]
     violations += [f"{run.id} was charged with a stall" for run in runs if run.stalled]
     violations += [f"{run.id} {run.how}" for run in runs if run.how not in ("returned", "cancelled")]
     violations += [f"worker ended with {code}" for code in codes if code not in (0, 3)]
     handed_back = sum(run.how == "cancelled" for run in runs)
-    return Deploys(restarts, len(stage.ledger.accepted()), handed_back, violations)
+    return Deploys(restarts, len(harness.run_log.accepted()), handed_back, violations)

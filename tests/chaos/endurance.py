@@ -6,10 +6,10 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.orders import QUEUE
-from chaos.stage import Stage
-from chaos.supervisor import Vitals
-from workers import eventually
+from chaos.harness import ChaosHarness
+from chaos.worker_options import QUEUE
+from chaos.worker_pool import Vitals
+from support.processors import eventually
 
 WARM_UP = 5000
 BATCH = 1000
@@ -51,24 +51,24 @@ class Endurance:
         ]
 
 
-async def endure(stage: Stage, jobs: int, warm_up: int) -> Endurance:
+async def endure(harness: ChaosHarness, jobs: int, warm_up: int) -> Endurance:
     """Work ``warm_up`` jobs, then ``jobs`` more, never with many of them waiting."""
     settings = {"dead_letter_max_count": 100}
-    worker = await stage.crew.hire(unwritten=True, config=KEEP, settings=settings, log="/dev/null")
-    await _feed(stage, warm_up)
+    worker = await harness.workers.start(unwritten=True, config=KEEP, settings=settings, log="/dev/null")
+    await _feed(harness, warm_up)
     before = await worker.vitals()
-    await _feed(stage, jobs)
+    await _feed(harness, jobs)
     return Endurance(jobs, before, await worker.vitals())
 
 
-async def _feed(stage: Stage, jobs: int) -> None:
+async def _feed(harness: ChaosHarness, jobs: int) -> None:
     works = itertools.cycle(MIXED)
 
     async def few_wait() -> bool:
-        return bool(await stage.redis.llen(f"bull:{QUEUE}:wait") <= MOST_WAITING)
+        return bool(await harness.redis.llen(f"bull:{QUEUE}:wait") <= MOST_WAITING)
 
     for done in range(0, jobs, BATCH):
         batch = itertools.islice(works, min(BATCH, jobs - done))
-        await stage.jobs.add_bulk({"name": "work", "data": work, "opts": {"attempts": 2}} for work in batch)
+        await harness.jobs.add_bulk({"name": "work", "data": work, "opts": {"attempts": 2}} for work in batch)
         await eventually(few_wait, "the worker keeps up", within=30)
-    await stage.drained()
+    await harness.drained()

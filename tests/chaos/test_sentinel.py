@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from chaos.stage import Stage
-from chaos.supervisor import Nursery
-from proxy import Proxy
-from replication import becomes, settle
-from sentinels import SERVICE, Watched
-from servers import Server
+from chaos.harness import ChaosHarness
+from chaos.worker_pool import ForkServer
+from support.proxy import Proxy
+from support.replication import becomes, settle
+from support.sentinels import SERVICE, Watched
+from support.servers import Server
 
 LASTING = {"lock_duration": 60_000, "stalled_interval": 500}
 """Leases that outlast any fail-over."""
@@ -27,74 +27,81 @@ RESUMED_WITHIN_S = 20.0
 
 
 @pytest.fixture
-async def watched(nursery: Nursery, tmp_path: Path) -> AsyncIterator[tuple[Watched, Stage]]:
+async def watched(fork_server: ForkServer, tmp_path: Path) -> AsyncIterator[tuple[Watched, ChaosHarness]]:
     """A primary, a replica, three sentinels, and two workers that know the sentinels alone."""
     async with (
         Watched() as servers,
-        Stage(nursery, tmp_path, servers.primary.url, found_by=servers.url) as stage,
+        ChaosHarness(fork_server, tmp_path, servers.primary.url, found_by=servers.url) as harness,
     ):
         for _ in range(2):
-            await stage.crew.hire(config=LASTING)
-        yield servers, stage
+            await harness.workers.start(config=LASTING)
+        yield servers, harness
 
 
-async def promotion(servers: Watched, stage: Stage, fault: str) -> None:
+async def promotion(servers: Watched, harness: ChaosHarness, fault: str) -> None:
     """Under load: the primary is no more, jobs are added meanwhile, and work goes on at the new one."""
-    await stage.add(*({"s": 0.05} for _ in range(60)))
-    await stage.started(10)
+    await harness.add(*({"s": 0.05} for _ in range(60)))
+    await harness.started(10)
     await settle(servers.primary, servers.replica)
     getattr(servers.primary, fault)()
-    added = stage.add(*({"s": 0.01} for _ in range(20)), {"do": "die"})
+    added = harness.add(*({"s": 0.01} for _ in range(20)), {"do": "die"})
     await asyncio.gather(added, servers.promoted())
     promoted = time.monotonic()
-    await stage.look_at(servers.replica.url)
-    await stage.started(len(stage.ledger.entries("started")) + 1, within=RESUMED_WITHIN_S)
+    await harness.look_at(servers.replica.url)
+    await harness.started(len(harness.run_log.entries("started")) + 1, within=RESUMED_WITHIN_S)
     assert time.monotonic() - promoted < RESUMED_WITHIN_S
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("fault", ["kill", "pause"])
-async def test_a_lost_primary_costs_nothing_its_replica_has(watched: tuple[Watched, Stage], fault: str) -> None:
+async def test_a_lost_primary_costs_nothing_its_replica_has(
+    watched: tuple[Watched, ChaosHarness], fault: str
+) -> None:
     """Killed, or frozen until another is primary; thawed, it becomes a replica, and nobody is drawn to it."""
-    servers, stage = watched
-    await promotion(servers, stage, fault)
+    servers, harness = watched
+    await promotion(servers, harness, fault)
     if fault == "pause":
         servers.primary.resume()
         servers.primary.ask("CLIENT UNPAUSE")
         await becomes(servers.primary, "slave")
-    await stage.add(*({"s": 0.01} for _ in range(20)))
-    assert await stage.verdict(within=30) == []
-    assert {(run.attempt, run.stalled) for run in stage.ledger.runs()} == {(1, 0)}
-    assert len(stage.ledger.runs()) == 101
+    await harness.add(*({"s": 0.01} for _ in range(20)))
+    assert await harness.verdict(within=30) == []
+    assert {(run.attempt, run.stalled) for run in harness.run_log.runs()} == {(1, 0)}
+    assert len(harness.run_log.runs()) == 101
 
 
-async def test_an_ordered_fail_over_goes_unnoticed(watched: tuple[Watched, Stage]) -> None:
+async def test_an_ordered_fail_over_goes_unnoticed(watched: tuple[Watched, ChaosHarness]) -> None:
     """As for an upgrade of the primary."""
-    servers, stage = watched
-    await stage.add(*({"s": 0.05} for _ in range(60)))
-    await stage.started(10)
+    servers, harness = watched
+    await harness.add(*({"s": 0.05} for _ in range(60)))
+    await harness.started(10)
     await settle(servers.primary, servers.replica)
     assert servers.sentinels[0].ask(f"SENTINEL FAILOVER {SERVICE}").startswith(b"+OK")
     await servers.promoted()
-    await stage.look_at(servers.replica.url)
-    await stage.add(*({"s": 0.01} for _ in range(20)))
-    assert await stage.verdict(within=30) == []
-    assert len(stage.ledger.runs()) == 80
+    await harness.look_at(servers.replica.url)
+    await harness.add(*({"s": 0.01} for _ in range(20)))
+    assert await harness.verdict(within=30) == []
+    assert len(harness.run_log.runs()) == 80
 
 
-async def test_a_demoted_primary_that_keeps_its_connections_is_left(nursery: Nursery, tmp_path: Path) -> None:
+async def test_a_demoted_primary_that_keeps_its_connections_is_left(
+    fork_server: ForkServer, tmp_path: Path
+) -> None:
     """As behind a name that changes hands: the old server lives on, answers, and takes no writes."""
     with Server() as old, Server(config={"replicaof": f"127.0.0.1 {old.port}"}) as new:
-        async with Proxy(old.port) as name, Stage(nursery, tmp_path, old.url, found_by=name.url) as stage:
-            await stage.crew.hire(config=LASTING)
-            await stage.add(*({"s": 0.05} for _ in range(60)))
-            await stage.started(10)
+        async with (
+            Proxy(old.port) as name,
+            ChaosHarness(fork_server, tmp_path, old.url, found_by=name.url) as harness,
+        ):
+            await harness.workers.start(config=LASTING)
+            await harness.add(*({"s": 0.05} for _ in range(60)))
+            await harness.started(10)
             await settle(old, new)
             assert new.ask("REPLICAOF NO ONE").startswith(b"+OK")
             name.target = new.port
-            await stage.look_at(new.url)
+            await harness.look_at(new.url)
             assert old.ask(f"REPLICAOF 127.0.0.1 {new.port}").startswith(b"+OK")
             assert old.ask("CLIENT UNPAUSE").startswith(b"+OK")
-            await stage.add({"s": 0.01}, {"do": "die"})
-            assert await stage.verdict() == []
-            assert len(stage.ledger.runs()) == 62
+            await harness.add({"s": 0.01}, {"do": "die"})
+            assert await harness.verdict() == []
+            assert len(harness.run_log.runs()) == 62

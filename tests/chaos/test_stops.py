@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from auth_worker import Job, JobQueue, Settings, WorkerService
-from servers import Server
-from workers import FAST, QUEUE, Desk, eventually
+from support.processors import FAST, QUEUE, Harness, eventually
+from support.servers import Server
 
 QUIET = Settings(http_port=None, log_level="ERROR")
 DEADLINE_S, ROOM_S = 0.3, 3.0
@@ -48,15 +48,15 @@ async def test_deadline_is_kept_by_a_stop(tmp_path: Path, paused: bool, away: bo
         assert str(service.state) == "stopped"
         if away:
             server.start()
-        desk = Desk(server.url)
+        harness = Harness(server.url)
         try:
-            ran_again = await desk.processor(_nothing)
-            await desk.settled(1)
-            assert (await desk.counts())["completed"] == 1
-            assert (await desk.job(job_id)).get("atm") == "1"
+            ran_again = await harness.processor(_nothing)
+            await harness.settled(1)
+            assert (await harness.counts())["completed"] == 1
+            assert (await harness.job(job_id)).get("atm") == "1"
             assert ran_again.get_metrics().processed <= 1
         finally:
-            await desk.close()
+            await harness.close()
 
 
 async def _nothing(job: Job) -> None:

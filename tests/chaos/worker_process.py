@@ -1,4 +1,4 @@
-"""A worker process: a real service with the consumer of the chaos tests, as its orders say."""
+"""A worker process: a real service with the consumer of the chaos tests, as its options say."""
 
 from __future__ import annotations
 
@@ -12,70 +12,74 @@ from pathlib import Path
 from typing import Any
 
 from auth_worker import Settings, WorkerService
-from auth_worker.cli.loop import run_async
+from auth_worker.cli.async_runner import run_async
 from auth_worker.events import ProcessorChanged
-from auth_worker.logs import configure_logging
-from chaos.consumer import consumer_for, plain_consumer_for, unwritten_consumer_for
-from chaos.faults import crash_at, switch_off
-from chaos.ledger import Ledger
-from chaos.orders import QUICK, Orders
+from auth_worker.observability.logs import configure_logging
+from chaos.consumer import RUN_LOG, consumer_for, plain_consumer_for, process_consumer, unwritten_consumer_for
+from chaos.fault_points import crash_at, switch_off
+from chaos.run_log import RunLog
+from chaos.worker_options import QUICK, WorkerOptions
 
 CLOCK_JUMP_S, CLOCK_TURN_S = 3600.0, 0.1
 
 
-def work(orders: Orders) -> int:
+def work(options: WorkerOptions) -> int:
     """Work until a signal; returns the exit code."""
-    ledger = Ledger(Path(orders.ledger))
-    if orders.crash:
-        crash_at(orders.crash, orders.crash_at, ledger)
-    if orders.off:
-        switch_off(orders.off)
-    if orders.clock_jumps:
+    run_log = RunLog(Path(options.run_log))
+    if options.crash:
+        crash_at(options.crash, options.crash_at, run_log)
+    if options.off:
+        switch_off(options.off)
+    if options.clock_jumps:
         _let_the_clock_jump()
-    configure_logging(_settings(orders))
-    return run_async(_serve(orders, ledger))
+    configure_logging(_settings(options))
+    return run_async(_serve(options, run_log))
 
 
-async def _serve(orders: Orders, ledger: Ledger) -> int:
-    service = _service(orders, ledger)
-    unready = set(orders.queues)
+async def _serve(options: WorkerOptions, run_log: RunLog) -> int:
+    service = _service(options, run_log)
+    unready = set(options.queues)
 
     def changed(event: ProcessorChanged) -> None:
         unready.discard(event.queue)
         if not unready and event.state == "ready":
-            asyncio.get_running_loop().call_soon(lambda: ledger.write("ready", pid=os.getpid()))
+            asyncio.get_running_loop().call_soon(lambda: run_log.write("ready", pid=os.getpid()))
 
     service.runtime.bus.subscribe(ProcessorChanged, changed)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _write_vitals, ledger, service)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _write_vitals, run_log, service)
     return await service.run()
 
 
-def _write_vitals(ledger: Ledger, service: WorkerService) -> None:
+def _write_vitals(run_log: RunLog, service: WorkerService) -> None:
     """What only the process itself knows: the tasks of both loops, and how many blocks of memory it uses."""
     gc.collect()
-    loops = (asyncio.get_running_loop(), service.runtime.watch._loop)
+    loops = (asyncio.get_running_loop(), service.runtime.watch_loop._loop)
     tasks = sum(len(asyncio.all_tasks(loop)) for loop in loops)
-    ledger.write("vitals", pid=os.getpid(), tasks=tasks, blocks=sys.getallocatedblocks())
+    run_log.write("vitals", pid=os.getpid(), tasks=tasks, blocks=sys.getallocatedblocks())
 
 
-def _service(orders: Orders, ledger: Ledger) -> WorkerService:
-    service = WorkerService(orders.url, settings=_settings(orders))
-    for queue in orders.queues:
-        consumer: Any = consumer_for(ledger, orders.url)
-        if orders.plain:
-            consumer = plain_consumer_for(ledger)
-        elif orders.unwritten:
-            consumer = unwritten_consumer_for(ledger, orders.url)
+def _service(options: WorkerOptions, run_log: RunLog) -> WorkerService:
+    service = WorkerService(options.url, settings=_settings(options))
+    for queue in options.queues:
+        consumer: Any = consumer_for(run_log, options.url)
+        if options.plain:
+            consumer = plain_consumer_for(run_log)
+        elif options.processes:
+            os.environ[RUN_LOG] = options.run_log
+            consumer = process_consumer
+        elif options.unwritten:
+            consumer = unwritten_consumer_for(run_log, options.url)
         service.register_processor(
             queue_name=queue,
             processor=consumer,
-            worker_config={**QUICK, **orders.config},
-            dead_letter_queue_name=orders.dead and orders.dead.replace("*", queue),
+            worker_config={**QUICK, **options.config},
+            execution="process" if options.processes else "auto",
+            dead_letter_queue_name=options.dead and options.dead.replace("*", queue),
         )
     return service
 
 
-def _settings(orders: Orders) -> Settings:
+def _settings(options: WorkerOptions) -> Settings:
     defaults: dict[str, Any] = {
         "http_port": None,
         "reconcile_interval": 0.3,
@@ -83,7 +87,7 @@ def _settings(orders: Orders) -> Settings:
         "startup_timeout": 20,
         "log_format": "json",
     }
-    return Settings(**{**defaults, **orders.settings})
+    return Settings(**{**defaults, **options.settings})
 
 
 def _let_the_clock_jump() -> None:

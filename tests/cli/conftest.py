@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import redis
 
-from cli.commands import Run, Worker, run_here
-from embedded_users import eventually, nothing_runs
+from support.command_line import Run, Worker, run_here
+from support.embedded_users import eventually, nothing_runs
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:] = path
-    eventually(lambda: nothing_runs(tmp_path / "state"), "a keeper or server is left over")
+    eventually(lambda: nothing_runs(tmp_path / "state"), "a daemon or server is left over")
 
 
 @pytest.fixture

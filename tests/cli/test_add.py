@@ -1,4 +1,4 @@
-"""``auth-worker add``: what the flags say is what stands in Redis."""
+"""``auth-worker add``: the flags decide what is stored in Redis."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 import redis
 
 from auth_worker.queue import JobOptions
-from cli.commands import PROGRAM, Terminal, environment, run_here, run_program
-from servers import free_port
+from support.command_line import PROGRAM, Terminal, environment, run_here, run_program
+from support.servers import free_port
 
 
 def stored(client: redis.Redis, job_id: str) -> dict[str, Any]:
-    """A job's data and options, as they stand in Redis."""
+    """Return a job's data and options as stored in Redis."""
     job = client.hgetall(f"bull:tasks:{job_id}")
     return {"name": job["name"], "data": json.loads(job["data"]), "opts": json.loads(job["opts"])}
 
@@ -41,7 +41,7 @@ def test_its_id_is_printed_and_names_the_job(
 
 def test_json_output_is_json(client: redis.Redis, redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = add(redis_url, capsys, "count", "--job-id", "my-job", "--json")
-    assert json.loads(line) == {"queue": "tasks", "name": "count", "id": "my-job"}
+    assert json.loads(line) == {"queue": "tasks", "name": "count", "id": "my-job", "created": True}
     assert stored(client, "my-job")["data"] == {}
 
 
@@ -161,12 +161,12 @@ def test_a_wrong_line_in_a_file_adds_nothing_and_is_named(
         '{"name": "x", "opts": {"delay": -1}}': "delay",
         '{"name": "x", "opts": {"jobId": "wait"}}': "is a key of the queue itself",
     }
-    for line, sentence in wrong.items():
+    for line, message in wrong.items():
         file = write_lines(folder / "jobs.jsonl", {"name": "fine"}, line)
         assert run_here("add", "tasks", "--lines", file, "--redis", redis_url) == 1
         said = capsys.readouterr().err
         assert said.startswith("error: line 2: ")
-        assert sentence in said
+        assert message in said
     assert client.keys("bull:tasks:*") == []
 
 
@@ -244,9 +244,9 @@ WRONG = {
 def test_a_wrong_command_line_exits_with_2_and_a_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
-    arguments, sentence = WRONG[case]
+    arguments, message = WRONG[case]
     assert run_here("add", *arguments) == 2
-    assert sentence in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert not (folder / ".auth-worker").exists()
 
 
@@ -260,3 +260,16 @@ def test_a_jobs_name_is_no_setting_and_may_have_blanks(
 ) -> None:
     (job_id,) = add(redis_url, capsys, "count to three", "--data", "{}")
     assert stored(client, job_id)["name"] == "count to three"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_data(
+    client: redis.Redis, redis_url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = '\ufeff{"name": "x", "data": {"from": "file"}}\r\n'
+    (folder / "jobs.jsonl").write_text(f"{line}\ufeff\r\n{line}", encoding="utf-8", newline="")
+    ids = add(redis_url, capsys, "--lines", "jobs.jsonl")
+    ids += add(redis_url, capsys, "x", "--data", '\ufeff{"from": "file"}\n')
+    assert [stored(client, job_id)["data"] for job_id in ids] == [{"from": "file"}] * 3
+    (folder / "jobs.jsonl").write_text(line, encoding="utf-16")
+    assert run_here("add", "tasks", "--lines", "jobs.jsonl", "--redis", redis_url) == 1
+    assert "line 1: it is UTF-16 or UTF-32: save it as UTF-8" in capsys.readouterr().err

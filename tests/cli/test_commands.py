@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from auth_worker import __version__
-from auth_worker.cli.loop import interruptible, loop_factory
-from cli.commands import run_here
+from auth_worker.cli.async_runner import interruptible, loop_factory
+from support.command_line import run_here
 
 COMMANDS = ("demo", "run", "add", "version")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands import run_program
-from servers import free_port
+from support.command_line import run_here, run_program
+from support.servers import free_port
 
 
 def completed(folder: Path, line: str, **settings: str) -> list[str]:
@@ -23,7 +23,7 @@ def completed(folder: Path, line: str, **settings: str) -> list[str]:
 @pytest.mark.parametrize("command", ["pause", "queues", "workers", "add", "jobs", "dead list --queue"])
 def test_the_names_of_queues_are_offered(folder: Path, redis_url: str, command: str) -> None:
     for queue in ("mailQueue", "mailDead", "smsQueue"):
-        assert run_program(folder, "add", queue, "job", "--redis", redis_url).returncode == 0
+        assert run_here("add", queue, "job", "--redis", redis_url) == 0
     assert sorted(completed(folder, f"auth-worker {command} mail", redis_url=redis_url)) == [
         "mailDead",
         "mailQueue",
@@ -49,5 +49,5 @@ def test_a_name_that_a_shell_could_run_is_not_offered(folder: Path, redis_url: s
         "mail~",
     )
     for queue in (*hostile, "mail.Queue-1"):
-        assert run_program(folder, "add", queue, "job", "--redis", redis_url).returncode == 0
+        assert run_here("add", queue, "job", "--redis", redis_url) == 0
     assert completed(folder, "auth-worker pause mail", redis_url=redis_url) == ["mail.Queue-1"]

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from auth_worker.cli.demo import report, story
+from auth_worker.cli.demo import environment, tables
 from auth_worker.cli.demo.checks import Check
 from auth_worker.cli.demo.jobs import make_plan
-from auth_worker.cli.demo.play import play
+from auth_worker.cli.demo.run_demo import run_demo
 from auth_worker.consumers.email import create_email_job_consumer
-from cli.commands import Terminal, magic_link, run_program
+from support.command_line import Terminal, magic_link, run_program
+from support.http_requests import ask
 
 TABLES = ("Health", "Metrics", "Delivered", "Dead letters", "Does it add up?")
 
@@ -42,7 +43,7 @@ def test_it_ends_by_itself_with_0_shows_its_tables_and_leaves_nothing_behind(
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert time.monotonic() - started < 30
     assert all(table in ended.stdout for table in TABLES)
-    assert "It adds up: 205 mails delivered, none twice; 6 dead letters; nothing lost." in ended.stdout
+    assert "It adds up: 205 e-mails delivered, none twice; 6 dead letters; nothing lost." in ended.stdout
     assert ended.stderr == ""
     assert list(temporary.iterdir()) == []
     assert "\x1b" not in ended.stdout
@@ -53,6 +54,8 @@ def test_serving_it_takes_jobs_from_other_terminals_and_shows_their_mails(folder
     with Terminal(folder, "demo", "--serve") as terminal:
         terminal.shows("Add a job from another terminal")
         terminal.shows("--data")
+        (dashboard,) = re.findall(r"http://127\.0\.0\.1:(\d+)/", terminal.screen)
+        assert "emailQueue has 6 dead letters" in ask(int(dashboard), "/").text
         state = re.findall(r"--state-dir (\S+)", terminal.screen)[-1]
         data = json.dumps(magic_link("new@example.com"))
         added = run_program(
@@ -87,9 +90,9 @@ def test_a_mail_delivered_twice_and_one_not_at_all_do_not_add_up(
 
         return consumer
 
-    monkeypatch.setattr(story, "create_email_job_consumer", lying)
+    monkeypatch.setattr(environment, "create_email_job_consumer", lying)
     console = Console(file=io.StringIO(), width=100)
-    assert asyncio.run(play(console)) == 1
+    assert asyncio.run(run_demo(console)) == 1
     assert isinstance(console.file, io.StringIO)
     screen = console.file.getvalue()
     assert "It does not add up" in screen
@@ -104,7 +107,7 @@ def test_a_number_that_differs_anywhere_is_named_with_its_place() -> None:
     assert not check.holds
     assert str(check) == "dead letters: planned 6, but the broker says 5"
     console = Console(file=io.StringIO(), width=100)
-    console.print(report.verdict([check]))
+    console.print(tables.verdict([check]))
     assert isinstance(console.file, io.StringIO)
     assert str(check) in console.file.getvalue()
 
@@ -115,4 +118,5 @@ def test_the_plan_has_every_type_in_both_languages_and_every_way_to_fail() -> No
     kinds = Counter((job.name, job.data["data"]["locale"]) for job in good)
     assert len(kinds) == 8
     assert kinds.total() == 200
-    assert set(plan.letters) == {"unrecoverable", "exhausted", "unknown_job_type", "invalid_payload", "expired"}
+    fates = {"unrecoverable", "exhausted", "unknown_job_type", "invalid_payload", "expired"}
+    assert set(plan.dead_letters) == fates

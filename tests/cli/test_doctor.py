@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from auth_worker.cli.tables import ago, duration, moment, size
-from cli.commands import Worker, magic_link, run_here, run_program
-from cli.prepared import add
-from servers import Server, free_port
-from workers import QUEUE
+from auth_worker.cli.formatting import ago, duration, moment, size
+from support.command_line import Worker, magic_link, run_here, run_program
+from support.prepared_queues import add
+from support.processors import QUEUE
+from support.servers import Server, free_port
 
 COMMANDS = (
     *("queues", "jobs", "job", "workers", "health", "metrics", "doctor", "retry", "promote", "change", "remove"),
@@ -27,7 +27,7 @@ def test_a_fit_broker_exits_with_0(folder: Path, redis_url: str, capsys: pytest.
     assert run_here("doctor", "--redis", redis_url) == 0
     said = capsys.readouterr()
     assert "maxmemory-policy noeviction" in said.out
-    assert ": 0 to mend, 1 to think about" in said.err
+    assert ": 0 faults, 1 warning" in said.err
     assert run_here("doctor", "--redis", redis_url, "--json") == 0
     diagnosis = json.loads(capsys.readouterr().out)
     assert diagnosis["healthy"] is True
@@ -41,7 +41,7 @@ def test_what_must_be_mended_exits_with_3_and_its_remedy(folder: Path, capsys: p
     said = capsys.readouterr().out
     assert "FAIL  eviction" in said
     assert "-> redis-cli CONFIG SET maxmemory-policy noeviction" in said
-    assert f"nobody works on {QUEUE} (1 waiting)" in said
+    assert f"no worker for {QUEUE} (1 waiting)" in said
 
 
 def test_the_least_permissions_are_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""``auth-worker jobs``, ``job``, ``retry``, ``promote``, ``remove`` and ``change``."""
+"""``auth-worker jobs``, ``job``, ``retry``, ``promote``, ``remove``, ``cancel``, ``change``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import redis
 
-from cli.commands import Run
-from cli.prepared import SECRET, add, die
-from workers import DEAD, QUEUE
+from support.command_line import Run
+from support.prepared_queues import SECRET, add, die
+from support.processors import DEAD, QUEUE
 
 
 def found(run: Run, *arguments: object) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def test_jobs_of_every_state_are_listed_failed_ones_first(run: Run, redis_url: s
     code, out, said = run("jobs", QUEUE)
     assert code == 0
     lines = out.splitlines()
-    assert lines[0].split() == ["JOB", "NAME", "STATE", "AGE", "ATTEMPTS", "RAN", "DATA", "WHAT"]
+    assert lines[0].split() == ["JOB", "NAME", "STATE", "AGE", "ATTEMPTS", "RAN", "DATA", "DETAIL"]
     assert [line.split()[2] for line in lines[1:]] == ["failed", "failed", "wait", "wait", "delayed"]
     assert "due in 59m" in lines[-1]
     assert "1/4" in lines[1]
@@ -64,7 +64,7 @@ def test_jobs_are_found_by_state_id_name_and_data(run: Run, redis_url: str) -> N
 def test_a_search_tells_how_far_it_looked(run: Run, redis_url: str) -> None:
     add(redis_url, 30)
     said = run("jobs", QUEUE, "--name", "x", "--scan", 10)[2]
-    assert "looked at 10 of 30 wait: go on with --state wait --offset 10" in said
+    assert "searched 10 of 30 wait: continue with --state wait --offset 10" in said
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_completed_job_shows_its_result_and_children(run: Run, client: redis.R
     out = run("job", QUEUE, job_id)[1]
     for part in ("result", '"sent": "<true or false>"', "bull:up:one", "1 pending", "bull:down:two", "line 8"):
         assert part in out, part
-    assert "(4 lines before: --logs)" in out
+    assert "(4 earlier lines; --logs shows all)" in out
     assert "line 0" not in out
     assert "line 0" in run("job", QUEUE, job_id, "--logs")[1]
 
@@ -167,7 +167,19 @@ def test_removing_wants_a_state_and_a_yes(run: Run, client: redis.Redis, redis_u
     assert not client.exists(*(f"bull:{QUEUE}:{job_id}" for job_id in ids))
 
 
-@pytest.mark.parametrize("command", ["retry", "promote", "remove"])
+def test_jobs_are_cancelled_by_id_or_by_what_matches(run: Run, client: redis.Redis, redis_url: str) -> None:
+    ids = add(redis_url, 3, delay=60_000)
+    assert run("cancel", QUEUE, ids[0], "--reason", "wrong list")[:2] == (0, "cancelled 1 job\n")
+    assert client.hget(f"bull:{QUEUE}:{ids[0]}", "failedReason") == "job was cancelled: wrong list"
+    matching = ("cancel", QUEUE, "--state", "delayed", "--name", "mail")
+    assert run(*matching, "--dry-run")[:2] == (0, "would cancel 2 jobs\n")
+    assert run(*matching, "--yes")[:2] == (0, "cancelled 2 jobs\n")
+    code, out, problems = run("cancel", QUEUE, ids[0])
+    assert (code, out) == (1, "cancelled 0 jobs\n")
+    assert "it has finished" in problems
+
+
+@pytest.mark.parametrize("command", ["retry", "promote", "remove", "cancel"])
 def test_which_jobs_must_be_said(run: Run, redis_url: str, command: str) -> None:
     add(redis_url, 1)
     for arguments, remedy in (((), "say which jobs"), (("some", "--all"), "not both")):
@@ -184,7 +196,7 @@ def test_priority_and_delay_are_changed(run: Run, client: redis.Redis, redis_url
     code, out, _ = run("change", QUEUE, late, "--delay", "2h", "--json")
     assert (code, json.loads(out)["delay"]) == (0, 7_200_000)
     code, _, said = run("change", QUEUE, job_id, "--delay", "1s")
-    refused = f"error: change delay of job {job_id} (prioritized): only a delayed job has one to change\n"
+    refused = f"error: change delay of job {job_id} (prioritized): only a delayed job has a delay\n"
     assert (code, said) == (1, refused)
     assert run("change", QUEUE, job_id)[0] == 2
 
@@ -196,7 +208,7 @@ def test_a_finished_job_takes_no_change_and_its_state_is_told(
     before = client.hgetall(f"bull:{QUEUE}:{job_id}")
     for flag, value, why in (
         ("priority", 3, "it has finished"),
-        ("delay", "5s", "only a delayed job has one to change"),
+        ("delay", "5s", "only a delayed job has a delay"),
     ):
         refused = f"error: change {flag} of job {job_id} (failed): {why}\n"
         assert run("change", QUEUE, job_id, f"--{flag}", value) == (1, "", refused)
@@ -212,5 +224,5 @@ def test_failures_are_grouped_by_what_they_say(run: Run, client: redis.Redis, re
     assert groups[0]["sample"] in ids[:2]
     code, _, said = run("jobs", QUEUE, "--group-by", "error", "--scan", 2)
     assert code == 0
-    assert "looked at 2 of 3 failed" in said
+    assert "searched 2 of 3 failed" in said
     assert run("jobs", QUEUE, "--group-by", "error", "--state", "wait")[0] == 2

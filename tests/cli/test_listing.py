@@ -17,15 +17,16 @@ from rich.text import Text
 
 from auth_worker import JobQueue, UnrecoverableError
 from auth_worker.cli.console import text
-from auth_worker.cli.dead_screens import LETTER_COLUMNS
+from auth_worker.cli.health import PROCESSOR_COLUMNS
 from auth_worker.cli.jobs import GROUP_COLUMNS, JOB_COLUMNS
 from auth_worker.cli.listing import Column, Listing, shorten
-from auth_worker.cli.queue_screen import QUEUE_COLUMNS
+from auth_worker.cli.metrics import METRIC_COLUMNS
 from auth_worker.cli.queues import WORKER_COLUMNS
-from auth_worker.cli.running import METRIC_COLUMNS, PROCESSOR_COLUMNS
-from cli.commands import Terminal, run_program
-from cli.prepared import on_desk
-from workers import QUEUE, Desk
+from auth_worker.cli.screens.dead_letters import DEAD_LETTER_COLUMNS
+from auth_worker.cli.screens.queue import QUEUE_COLUMNS
+from support.command_line import Terminal, run_program
+from support.prepared_queues import with_harness
+from support.processors import QUEUE, Harness
 
 NUMBER = "1 234 567"
 LONG_QUEUE = "tenant-europe-west-3-notifications-transactional-email-high-priority-queue"
@@ -37,7 +38,7 @@ LISTINGS = {
     "workers": WORKER_COLUMNS,
     "jobs": JOB_COLUMNS,
     "groups": GROUP_COLUMNS,
-    "dead": LETTER_COLUMNS,
+    "dead": DEAD_LETTER_COLUMNS,
     "health": PROCESSOR_COLUMNS,
     "metrics": METRIC_COLUMNS,
 }
@@ -45,7 +46,7 @@ each_listing = pytest.mark.parametrize("columns", LISTINGS.values(), ids=LISTING
 
 
 def drawn(listing: Listing, width: int) -> list[str]:
-    """The lines of ``listing`` on a terminal of ``width`` cells."""
+    """Return the lines of ``listing`` on a terminal of ``width`` cells."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, emoji=False)
     with console.capture() as capture:
         console.print(listing.fit(width).table, crop=False)
@@ -127,16 +128,16 @@ def test_a_shortened_text_fits_and_keeps_its_ends(given_text: str, width: int, m
 def unlucky(folder: Path, redis_url: str) -> Path:
     """A folder to look from at queues of long and double-width names, and jobs whose ids and failures are long."""
 
-    async def story(desk: Desk) -> None:
+    async def story(harness: Harness) -> None:
         for name in (LONG_QUEUE, CJK_QUEUE):
             async with JobQueue(name, redis_url) as queue:
                 await queue.add_bulk({"name": "mail", "data": {}} for _ in range(1200))
-        await desk.jobs.add("mail", {}, job_id=LONG_ID)
-        await desk.jobs.add("送信" * 20, {}, job_id="注文番号" * 10)
-        await desk.processor(_refuse)
-        await desk.settled(2)
+        await harness.jobs.add("mail", {}, job_id=LONG_ID)
+        await harness.jobs.add("送信" * 20, {}, job_id="注文番号" * 10)
+        await harness.processor(_refuse)
+        await harness.settled(2)
 
-    on_desk(redis_url, story)
+    with_harness(redis_url, story)
     return folder
 
 
@@ -145,7 +146,7 @@ async def _refuse(_: object) -> None:
 
 
 def seen_at(columns: int, folder: Path, redis_url: str, *arguments: str) -> list[str]:
-    """The lines that a terminal of so many columns shows."""
+    """Return the lines on a terminal with that many columns."""
     with Terminal(folder, *arguments, "--redis", redis_url, columns=columns) as terminal:
         assert terminal.end() == 0
         return terminal.screen.splitlines()

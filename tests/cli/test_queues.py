@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from auth_worker.broker.embedded import EmbeddedBroker
-from cli.commands import Run, Terminal, Worker, magic_link, run_here, run_program
-from cli.prepared import add, die
-from embedded_users import server_pid
-from servers import free_port
-from workers import DEAD, QUEUE
+from auth_worker.brokers.embedded.broker import EmbeddedBroker
+from support.command_line import Run, Terminal, Worker, magic_link, run_here, run_program
+from support.embedded_users import server_pid
+from support.prepared_queues import add, die
+from support.processors import DEAD, QUEUE
+from support.servers import free_port
 
 
 def test_queues_are_shown_as_a_table(run: Run, redis_url: str) -> None:

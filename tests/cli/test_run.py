@@ -1,4 +1,4 @@
-"""``auth-worker run``: works, survives, stops in order, and says in a sentence why it cannot start."""
+"""``auth-worker run``: works, survives, stops in order, and says why it cannot start."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from cli.commands import Terminal, Worker, magic_link, run_here, run_program
-from embedded_users import eventually
-from servers import free_port
+from support.command_line import Terminal, Worker, magic_link, run_here, run_program
+from support.embedded_users import eventually
+from support.servers import free_port
 
 StartWorker = Callable[..., Worker]
 STATE = ("--state-dir", "state")
@@ -82,7 +82,7 @@ def test_work_handed_back_at_the_deadline_exits_with_3_and_costs_no_attempt(
 ) -> None:
     (folder / "endless.py").write_text(ENDLESS)
     running = worker("endless:service", "--redis", redis_url, "--shutdown-timeout", "0.2")
-    assert run_program(folder, "add", "endless", "wait", "--job-id", "one", "--redis", redis_url).returncode == 0
+    assert run_here("add", "endless", "wait", "--job-id", "one", "--redis", redis_url) == 0
     with redis.Redis.from_url(redis_url) as client:
         eventually(lambda: client.llen("bull:endless:active") == 1, "the job was not taken")
         assert running.end() == 3
@@ -152,14 +152,14 @@ def misuses(): service.register_processor(queue_name=":", processor=gives_text)
 
 
 @pytest.mark.parametrize("spec", WRONG_APPS)
-def test_a_wrong_app_is_told_in_a_sentence(folder: Path, capsys: pytest.CaptureFixture[str], spec: str) -> None:
+def test_a_wrong_app_is_named_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str], spec: str) -> None:
     for name, text in MODULES.items():
         (folder / f"{name}.py").write_text(text)
-    code, sentence = WRONG_APPS[spec]
+    code, message = WRONG_APPS[spec]
     assert run_here("run", spec) == code
     said = capsys.readouterr().err
     assert "\nerror: " in f"\n{said}"
-    assert sentence in said
+    assert message in said
 
 
 def test_a_trace_shows_the_users_code_and_none_of_ours(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +189,7 @@ def test_what_the_application_logs_comes_out_in_our_form_with_its_job(
 ) -> None:
     (folder / "talks.py").write_text(TALKS)
     running = worker("talks:service", "--redis", redis_url)
-    assert run_program(folder, "add", "talks", "talk", "--job-id", "one", "--redis", redis_url).returncode == 0
+    assert run_here("add", "talks", "talk", "--job-id", "one", "--redis", redis_url) == 0
     eventually(lambda: "Job completed" in running.said, "the job was not done")
     assert running.end() == 0
     lines = [json.loads(line) for line in running.said.splitlines()]
@@ -218,7 +218,7 @@ def test_what_a_consumer_logs_in_a_process_of_its_own_comes_out_like_the_rest(
 ) -> None:
     (folder / "talks.py").write_text(TALKS_IN_A_PROCESS)
     running = worker("talks:service", "--redis", redis_url)
-    assert run_program(folder, "add", "talks", "talk", "--job-id", "one", "--redis", redis_url).returncode == 0
+    assert run_here("add", "talks", "talk", "--job-id", "one", "--redis", redis_url) == 0
     eventually(lambda: "Job completed" in running.said, "the job was not done")
     assert running.end() == 0
     (line,) = [line for line in map(json.loads, running.said.splitlines()) if line.get("logger") == "app"]
@@ -261,10 +261,10 @@ WRONG_SETTINGS = {
     "a flag out of range": (["--smtp-port", "70000"], {}, 1, "smtp_port: Input should be less than"),
     "an unknown level": (["--log-level", "loud"], {}, 2, "'loud' is not one of"),
     "concurrency with an app": (["app:service", "--concurrency", "3"], {}, 2, "--concurrency goes without APP"),
-    "a port that is none": (["--http-port", "web"], {}, 1, "http_port: Input should be a valid integer"),
+    "a port that is none": (["--http-port", "web"], {}, 1, "http_port: must be a number"),
     "a port for strangers": (["--http-host", "0.0.0.0"], {}, 1, "set http_token (AUTH_WORKER_HTTP_TOKEN)"),
     "an unknown variable": ([], {"REDIS_ULR": "x"}, 1, "did you mean AUTH_WORKER_REDIS_URL?"),
-    "a wrong variable": ([], {"SHUTDOWN_TIMEOUT": "soon"}, 1, "shutdown_timeout: Input should be a valid number"),
+    "a wrong variable": ([], {"SHUTDOWN_TIMEOUT": "soon"}, 1, "shutdown_timeout: must be a number"),
     "a user without password": (["--smtp-host", "h", "--smtp-username", "u"], {}, 1, "must be set together"),
     "no such file": (["--config", "missing.toml"], {}, 2, "does not exist"),
     "no toml": (["--config", "broken.toml"], {}, 1, "broken.toml cannot be read as TOML"),
@@ -274,17 +274,17 @@ WRONG_SETTINGS = {
 
 
 @pytest.mark.parametrize("case", WRONG_SETTINGS)
-def test_a_wrong_setting_is_told_in_a_sentence(
+def test_a_wrong_setting_is_named_in_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    arguments, variables, code, sentence = WRONG_SETTINGS[case]
+    arguments, variables, code, message = WRONG_SETTINGS[case]
     (folder / "broken.toml").write_text("a = = 1")
     (folder / "unknown.toml").write_text("smtp_hots = 'mail'")
     for name, value in variables.items():
         monkeypatch.setenv(f"AUTH_WORKER_{name}", value)
     assert run_here("run", *arguments) == code
     said = " ".join(capsys.readouterr().err.replace("│", " ").split())
-    assert sentence in said
+    assert message in said
     assert "Traceback" not in said
 
 

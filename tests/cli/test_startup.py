@@ -1,4 +1,4 @@
-"""``auth-worker run`` meets a Redis that is not there yet, not fit, not willing or no Redis; and three signals."""
+"""``auth-worker run`` with a Redis that is not up yet, unsuitable, unwilling or no Redis; and three signals."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 from redis import Redis
 
 from auth_worker import JobQueue
-from auth_worker.handled_signals import MOMENT_S
-from cli.commands import Worker, run_program
-from embedded_users import eventually
-from impostors import Answer, impostor, redis_of_old, silence, web_server
-from servers import Server
+from auth_worker.system.handled_signals import MOMENT_S
+from support.command_line import Worker, run_program
+from support.embedded_users import eventually
+from support.fake_servers import Answer, impostor, redis_of_old, silence, web_server
+from support.servers import Server
 
 StartWorker = Callable[..., Worker]
 APP = """
@@ -55,7 +55,7 @@ def is_done(client: Redis, job_id: str) -> bool:
 
 
 def refusal(folder: Path, code: int, *arguments: object) -> str:
-    """What ``run`` says that ends with ``code``; a sentence, and no secret."""
+    """What ``run`` says that ends with ``code``: a message without a secret."""
     ended = run_program(folder, "run", "--http-port", "none", *arguments)
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
@@ -72,36 +72,36 @@ def guarded() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize(
-    ("url", "sentence"),
+    ("url", "message"),
     [
         (
             "redis://ann:wr0ng@127.0.0.1:{port}",
             "WRONGPASS invalid username-password pair or user is disabled; check",
         ),
-        ("redis://127.0.0.1:{port}/99", "DB index is out of range; take another database"),
+        ("redis://127.0.0.1:{port}/99", "DB index is out of range; use another database"),
     ],
     ids=["a wrong password", "a wrong database"],
 )
 def test_what_waiting_cannot_mend_ends_it_at_once_with_4(
-    folder: Path, guarded: Server, url: str, sentence: str
+    folder: Path, guarded: Server, url: str, message: str
 ) -> None:
-    assert sentence in refusal(folder, 4, "--redis", url.format(port=guarded.port), "--startup-timeout", 60)
+    assert message in refusal(folder, 4, "--redis", url.format(port=guarded.port), "--startup-timeout", 60)
 
 
 @pytest.mark.parametrize(
-    ("who", "sentence"),
+    ("who", "message"),
     [
-        (web_server, 'what is not its protocol: Protocol error, got "H" as reply type byte; is that Redis?'),
-        (silence, "no answer; is that Redis, with no firewall before it?"),
+        (web_server, 'Redis broke its protocol: Protocol error, got "H" as reply type byte; is that Redis?'),
+        (silence, "no answer; is that Redis, and does no firewall block it?"),
     ],
 )
 def test_what_is_not_redis_ends_it_with_4_once_the_time_is_up(
-    folder: Path, who: Callable[[], Answer], sentence: str
+    folder: Path, who: Callable[[], Answer], message: str
 ) -> None:
     with impostor(who) as port:
         said = refusal(folder, 4, "--redis", f"redis://127.0.0.1:{port}", "--startup-timeout", 0.5)
     assert f"cannot connect to redis://127.0.0.1:{port}/0 within 0.5 s: " in said
-    assert sentence in said
+    assert message in said
     assert "AUTH_WORKER_REDIS_URL names another" in said
 
 
@@ -121,13 +121,13 @@ def test_a_redis_that_comes_later_is_waited_for(folder: Path, worker: StartWorke
 
 
 def load(server: Server) -> None:
-    """Let it start from its snapshot, and load until it is told to ``hurry``."""
+    """Start it from its snapshot; it loads until ``hurry`` is called."""
     server.kill()
     server.start(answer=b"-LOADING")
 
 
 def hurry(server: Server) -> None:
-    """Let the loading end."""
+    """Let the loading finish."""
     assert server.ask("CONFIG SET key-load-delay 0").startswith(b"+OK")
     eventually(lambda: server.ask("PING").startswith(b"+PONG"), "it still loads")
 
@@ -142,7 +142,7 @@ def test_a_redis_that_loads_its_data_is_waited_for(folder: Path, worker: StartWo
         load(server)
         running = worker(app, "--redis", server.url, ready="Broker not reachable yet")
         assert "LOADING" in running.said
-        assert "give it longer (startup_timeout)" in running.said
+        assert "wait longer (startup_timeout)" in running.said
         hurry(server)
         eventually(lambda: is_done(client, "early"), "the job is not done", RESUMED_WITHIN_S)
         client.save()

@@ -3,7 +3,7 @@
 A scenario is a list of steps. ``add``, ``queue``, ``job`` and ``flow`` are what a producer does with Node's
 package; ``abandon`` lets a worker take the next job and die; ``start`` starts the workers; ``until`` waits for
 these counts of jobs and compares, ``reach`` only waits; ``release`` lets jobs go on that stand at ``hold``;
-``clock`` waits until no minute is about to end. The script says for each job's name what its first run does, its
+``clock`` waits until no period is about to end. The script says for each job's name what its first run does, its
 second, and so on; the last entry stands for all further runs, and without a script a job returns nothing.
 """
 
@@ -56,6 +56,14 @@ RELEASE: Step = ("release",)
 
 def sleep(ms: int) -> Step:
     return ("sleep", ms)
+
+
+def clock(every: float = 60, *, room: float = 10, offset: float = 0) -> Step:
+    """Wait until the next time that is ``offset`` into a period of ``every`` is ``room`` away at least; all in s.
+
+    So the steps that follow are taken before that time on both sides, and what is due then happens after them.
+    """
+    return ("clock", every, room, offset)
 
 
 def finished(*steps: Step, **counts: int) -> list[Step]:

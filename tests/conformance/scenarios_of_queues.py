@@ -13,6 +13,7 @@ from conformance.scenarios import (
     START,
     Scenario,
     add,
+    clock,
     finished,
     many,
     queue,
@@ -107,6 +108,7 @@ SCHEDULED: dict[str, Scenario] = {
     },
     "scheduler_offset_and_dates": Scenario(
         [
+            clock(3600, room=30, offset=1),
             queue(
                 "upsertJobScheduler",
                 "nightly",
@@ -118,10 +120,11 @@ SCHEDULED: dict[str, Scenario] = {
     ),
     "scheduler_pattern": Scenario(
         [
+            clock(2, room=1.5),
             queue(
                 "upsertJobScheduler",
                 "nightly",
-                {"pattern": "* * * * * *", "tz": "Europe/Berlin", "limit": 2},
+                {"pattern": "*/2 * * * * *", "tz": "Europe/Berlin", "limit": 2},
                 {"name": "a", "data": {}, "opts": {"removeOnComplete": 5}},
             ),
             *finished(completed=2),
@@ -158,7 +161,7 @@ STALLED = {"stalledInterval": 200}
 LIMITS: dict[str, Scenario] = {
     "worker_name": Scenario(finished(add(), completed=1), worker={"name": "pod-1.example"}),
     "metrics": Scenario(
-        [("clock",), *finished(*many(3), add(), completed=3, failed=1)],
+        [clock(), *finished(*many(3), add(), completed=3, failed=1)],
         {"a": [BOOM]},
         {"metrics": {"maxDataPoints": 5}},
     ),

@@ -215,7 +215,9 @@ class Pair:
                 case "sleep":
                     await asyncio.sleep(args[0] / 1000)
                 case "clock":
-                    await asyncio.sleep(max(0, time.time() % 60 - 50))
+                    every, room, offset = args
+                    left = every - (time.time() - offset) % every
+                    await asyncio.sleep(left + 0.01 if left < room else 0)
                 case "start":
                     await asyncio.gather(*(side.start() for side in self.sides))
                 case "release":

@@ -12,7 +12,7 @@ import pytest_asyncio
 from conformance.scenarios_of_queues import SCENARIOS
 from conformance.sides import Node, Pair
 from interop.node_side import NodeProcess
-from servers import Server
+from support.servers import Server
 
 OFFSET = ("^bull:work:repeat:nightly value offset$", "when in its period the scheduler was set up")
 PREVIOUS = (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from auth_worker.broker.cron import RepeatStrategy, next_time
+from auth_worker.core.cron import RepeatStrategy, next_time
 from conformance.node_cron import ask_node, ms, told
 from interop.node_side import NodeProcess
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from auth_worker.broker.cron import RepeatStrategy, next_time
-from auth_worker.broker.repetition import read_repetition
+from auth_worker.core.cron import RepeatStrategy, next_time
+from auth_worker.core.repetition import read_repetition
 from conformance.node_cron import ask_node, ms, told
 from interop.node_side import NodeProcess
 
@@ -123,7 +123,7 @@ def test_dates_that_came_as_texts_are_those_that_node_reads(node_process: NodePr
 
 @pytest.mark.parametrize("date", ["soon", True, [], {}, 1e300, "9" * 17])
 def test_what_is_no_date_is_named(date: Any) -> None:
-    with pytest.raises(ValueError, match=r"^endDate is no time"):
+    with pytest.raises(ValueError, match=r"^endDate is not a time"):
         read_repetition({"pattern": "0 8 * * *", "endDate": date})
 
 

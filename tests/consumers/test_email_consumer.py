@@ -17,7 +17,7 @@ from auth_worker.errors import (
     EmailDispatchError,
 )
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
-from email_jobs import DATA, MAGIC_LINK, VERIFICATION, Hash, Post, a_consumer, a_job
+from support.email_jobs import DATA, MAGIC_LINK, VERIFICATION, Hash, Post, a_consumer, a_job
 
 
 @pytest.mark.parametrize("job_type", list(EMAIL_JOB_TYPES))
@@ -50,7 +50,7 @@ async def test_a_mail_accepted_once_is_not_sent_again() -> None:
     assert len(post.sent) == 1
 
 
-async def test_the_marker_of_another_mail_does_not_keep_this_one_back() -> None:
+async def test_the_marker_of_another_mail_does_not_stop_this_one() -> None:
     post, stored = Post(), Hash()
     for progress in ({"sent": "<other@acme.example>"}, {"sent": None}, 50, None, "sent"):
         stored.progress = progress
@@ -68,7 +68,7 @@ async def test_a_marker_that_cannot_be_written_does_not_fail_a_sent_mail() -> No
     assert WORKER_ERRORS.SENT_NOT_MARKED in [line["event"] for line in logger.entries]
 
 
-async def test_an_expired_link_is_dead_and_says_so() -> None:
+async def test_an_expired_link_fails_with_its_reason() -> None:
     past = datetime.now(UTC) - timedelta(seconds=5)
     produced = int((time.time() - 3600) * 1000)
     jobs = [
@@ -114,7 +114,7 @@ async def test_no_secret_and_no_address_reaches_the_log() -> None:
     assert {line["to"] for line in logger.entries} == {"a***@example.com"}
 
 
-async def test_an_error_of_the_service_is_worth_a_retry() -> None:
+async def test_an_error_of_the_service_is_retried() -> None:
     ours = EmailDispatchError("busy")
     with pytest.raises(EmailDispatchError) as caught:
         await a_consumer(Post(ours))(a_job(DATA[VERIFICATION]))

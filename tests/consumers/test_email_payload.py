@@ -1,4 +1,4 @@
-"""What an e-mail job must carry, and how it is told what is wrong."""
+"""What an e-mail job must contain, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from auth_worker.config import EMAIL_JOB_TYPES
 from auth_worker.errors import InvalidJobDataError, UnknownJobTypeError
-from email_jobs import DATA, VERIFICATION, Post, a_consumer, a_job
+from support.email_jobs import DATA, VERIFICATION, Post, a_consumer, a_job
 
 BAD_FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("email", {"email": None}),
@@ -78,7 +78,7 @@ async def test_an_unknown_type_is_named() -> None:
         await a_consumer(Post())(a_job({}, type_="sendSMS"))
 
 
-async def test_data_without_an_envelope_is_told_what_was_expected_and_what_came() -> None:
+async def test_an_error_about_a_missing_envelope_names_what_was_expected_and_found() -> None:
     job = a_job({}, type_="x")
     object.__setattr__(job, "data", {"email": "ada@example.org", "magicLink": "https://x.example/y", "ada@x": 1})
     with pytest.raises(UnknownJobTypeError) as caught:
@@ -89,7 +89,7 @@ async def test_data_without_an_envelope_is_told_what_was_expected_and_what_came(
 
 
 @pytest.mark.parametrize("type_", [None, 7, ["sendVerificationEmail"], {"a": "t0ps3cret"}, "x" * 5000, "a\nb"])
-async def test_a_type_that_is_no_name_is_refused_without_quoting_it(type_: Any) -> None:
+async def test_a_type_that_is_not_a_name_is_refused_without_quoting_it(type_: Any) -> None:
     with pytest.raises(UnknownJobTypeError) as caught:
         await a_consumer(Post())(a_job({}, type_=type_))
     assert len(str(caught.value)) < 150
@@ -107,7 +107,7 @@ async def test_every_missing_field_is_named(job_type: str) -> None:
 
 
 @pytest.mark.parametrize("data", [None, "text", 7, [], ["a"]])
-async def test_data_that_is_no_object_is_refused(data: Any) -> None:
+async def test_data_that_is_not_an_object_is_refused(data: Any) -> None:
     bare = a_job({})
     bare.data = data
     for job in (a_job(data), bare):

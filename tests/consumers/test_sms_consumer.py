@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from auth_worker.consumers.sms import create_sms_job_consumer
 from auth_worker.errors import ConfigurationError, InvalidJobDataError, UnknownJobTypeError
 from auth_worker.job import Job
+from support.email_jobs import Hash
 
 OTP = {"phone": "+4930123456", "code": "482913"}
 
@@ -26,26 +26,6 @@ class Phones:
         self.sent.append((phone, code))
 
 
-class Progress:
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-
-    async def update_progress(self, job: Job, value: Any) -> None:
-        pass
-
-    async def add_log(self, job: Job, row: str) -> int:
-        raise NotImplementedError
-
-    async def extend_lease(self, job: Job) -> None:
-        raise NotImplementedError
-
-    async def children_values(self, job: Job) -> dict[str, Any]:
-        raise NotImplementedError
-
-    async def children_failures(self, job: Job) -> dict[str, str]:
-        raise NotImplementedError
-
-
 def a_job(data: Any, progress: Any = 0, type_: str = "sendOtp") -> Job:
     return Job(
         id="7",
@@ -55,7 +35,7 @@ def a_job(data: Any, progress: Any = 0, type_: str = "sendOtp") -> Job:
         queue_name="smsQueue",
         timestamp=int(time.time()) // 3600,
         progress=progress,
-        actions=Progress(),
+        actions=Hash(),
     )
 
 
@@ -96,7 +76,7 @@ async def test_a_bad_field_is_named_and_its_value_is_not(field: str, value: Any)
     assert phones.sent == []
 
 
-async def test_an_error_of_the_service_goes_through() -> None:
+async def test_an_error_of_the_service_is_passed_on() -> None:
     error = RuntimeError("gateway down")
     with pytest.raises(RuntimeError) as caught:
         await create_sms_job_consumer(Phones(error))(a_job(OTP))

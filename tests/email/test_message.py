@@ -1,4 +1,4 @@
-"""Messages: nothing from a job can become a header, and what was meant arrives."""
+"""Messages: nothing in a job can become a header, and what was meant arrives."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def read_back(message: EmailMessage) -> EmailMessage:
 
 @pytest.mark.parametrize("injection", INJECTIONS)
 @pytest.mark.parametrize("header", ["to", "name", "subject", "message_id"])
-def test_a_control_character_is_refused_wherever_it_stands(header: str, injection: str) -> None:
+def test_a_control_character_is_refused_in_any_position(header: str, injection: str) -> None:
     value = injection.format({"to": "alice@example.com"}.get(header, "value"))
     with pytest.raises(InvalidJobDataError) as caught:
         composed(**{header: value})
@@ -99,7 +99,7 @@ def test_a_control_character_is_refused_wherever_it_stands(header: str, injectio
         "group:alice@example.com;",
     ],
 )
-def test_what_is_not_exactly_one_plain_address_is_refused_without_quoting_it(value: str) -> None:
+def test_anything_but_one_plain_address_is_refused_without_quoting_it(value: str) -> None:
     with pytest.raises(ValueError, match=r"^must be a valid e-mail address$"):
         recipient_address(value)
 
@@ -113,7 +113,7 @@ def test_what_is_not_exactly_one_plain_address_is_refused_without_quoting_it(val
         ("o'neil+tag@example.com", "o'neil+tag@example.com"),
     ],
 )
-def test_an_address_within_an_intranet_is_taken(value: str, wire: str) -> None:
+def test_an_address_within_an_intranet_is_accepted(value: str, wire: str) -> None:
     assert recipient_address(value) == wire
 
 
@@ -142,7 +142,7 @@ def test_the_sender_of_the_default_settings_is_accepted() -> None:
     assert sender_from("Auth <no-reply@localhost>") == ("Auth", "no-reply@localhost", "localhost")
 
 
-def test_a_message_says_that_nobody_wrote_it_by_hand() -> None:
+def test_a_message_is_marked_as_automatic() -> None:
     message = read_back(composed())
     assert set(message.keys()) == HEADERS
     assert message["Auto-Submitted"] == "auto-generated"
@@ -166,7 +166,7 @@ def test_no_name_or_subject_adds_a_header_or_a_recipient(name: str, subject: str
 
 
 @given(value=st.text())
-def test_whatever_passes_the_check_holds_no_line_break_of_any_kind(value: str) -> None:
+def test_an_accepted_value_contains_no_line_break_of_any_kind(value: str) -> None:
     try:
         refuse_unsendable(value)
     except ValueError:

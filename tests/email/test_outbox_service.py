@@ -1,4 +1,4 @@
-"""The outbox: whole files, one a mail, for their owner's eyes."""
+"""The outbox: whole files, one per mail, readable only by their owner."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_mails_are_readable_by_their_owner_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("message_id", ["<../../evil@example.org>", "<a/b@example.org>", "<.hidden@x>", ""])
-async def test_no_message_id_leads_out_of_the_folder(message_id: str, tmp_path: Path) -> None:
+async def test_no_message_id_escapes_the_folder(message_id: str, tmp_path: Path) -> None:
     outbox = OutboxEmailService(tmp_path / "outbox")
     await outbox.send(a_mail(message_id))
     (written,) = (Path(top) / name for top, _, names in os.walk(tmp_path) for name in names)
@@ -69,14 +69,14 @@ async def test_a_failed_write_leaves_nothing_behind_and_is_worth_a_retry(
     assert list(outbox.folder.iterdir()) == []
 
 
-async def test_a_folder_that_cannot_be_is_told_by_the_check(tmp_path: Path) -> None:
+async def test_the_check_reports_a_folder_that_cannot_exist(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "outbox"):
         with pytest.raises(EmailDispatchError, match="AUTH_WORKER_OUTBOX_DIR"):
             await OutboxEmailService(folder).check()
 
 
-async def test_nothing_is_written_after_the_end(tmp_path: Path) -> None:
+async def test_nothing_is_written_after_close(tmp_path: Path) -> None:
     outbox = OutboxEmailService(tmp_path / "outbox")
     await outbox.close()
     with pytest.raises(EmailDispatchError, match="closed"):

@@ -1,4 +1,4 @@
-"""What refusals are about: ours are retried, the recipient's and the message's end the job, stale ones renew."""
+"""Refusals: ours are retried, those of recipient and message end the job, stale connections are replaced."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from auth_worker.email import EmailRefusedError
 from auth_worker.email.refusals import Stage, Subject, subject_of
 from auth_worker.errors import EmailDispatchError
-from mail_servers import ScriptedServer, a_mail, plain
+from support.mail_servers import ScriptedServer, a_mail, plain
 
 CONNECTION, ACCOUNT, RECIPIENT, MESSAGE = Subject
 MAIL, RCPT, DATA = Stage
@@ -39,6 +39,10 @@ TABLE = [
     (DATA, "550 5.7.26 This mail is unauthenticated (DMARC)", ACCOUNT),
     (RCPT, "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using a list", ACCOUNT),
     (RCPT, "550 Your account has been suspended", ACCOUNT),
+    (RCPT, "550 Domain example.org has exceeded the max emails per hour (100/100 (100%)) allowed", ACCOUNT),
+    (RCPT, "550 You have exceeded the number of emails you can send per hour", ACCOUNT),
+    (RCPT, "550 Maximum credits exceeded", ACCOUNT),
+    (DATA, "550 Your subscription has expired", ACCOUNT),
     (MAIL, "550 who knows", ACCOUNT),
     (
         RCPT,
@@ -49,6 +53,9 @@ TABLE = [
     (RCPT, "550 5.2.1 The email account that you tried to reach is disabled", RECIPIENT),
     (RCPT, "552 5.2.2 The recipient's inbox is out of storage space", RECIPIENT),
     (RCPT, "550 No such user here", RECIPIENT),
+    (RCPT, "552 Mailbox full: quota exceeded", RECIPIENT),
+    (RCPT, "550 The mailbox quota has been exceeded", RECIPIENT),
+    (RCPT, "550 Recipient's account is suspended", RECIPIENT),
     (DATA, "552 5.3.4 Your message exceeded the message size limits", MESSAGE),
     (MAIL, "552 5.3.4 Message size exceeds fixed limit", MESSAGE),
     (DATA, "552 5.7.0 blocked because its content presents a potential security issue", MESSAGE),
@@ -58,7 +65,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("stage", "reply", "subject"), TABLE, ids=[reply for _, reply, _ in TABLE])
-def test_the_table(stage: Stage, reply: str, subject: Subject) -> None:
+def test_a_refusal_is_classified_by_the_table(stage: Stage, reply: str, subject: Subject) -> None:
     code, _, text = reply.partition(" ")
     assert subject_of(stage, int(code), text) is subject
 
@@ -73,7 +80,7 @@ def mail() -> EmailMessage:
     [(stage.value, reply) for stage, reply, subject in TABLE if subject is CONNECTION]
     + [("DATA", "451 4.7.0 Too many messages on this connection"), ("END", "421 4.7.0 closing")],
 )
-async def test_a_mail_that_a_used_connection_does_not_take_goes_over_a_new_one(
+async def test_a_mail_that_a_reused_connection_refuses_is_sent_over_a_new_one(
     command: str, reply: str, mail: EmailMessage
 ) -> None:
     first = {"DATA": "354 go"}.get(command, "250 ok")
@@ -86,7 +93,7 @@ async def test_a_mail_that_a_used_connection_does_not_take_goes_over_a_new_one(
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
-async def test_it_is_tried_on_one_new_connection_and_no_more(command: str, mail: EmailMessage) -> None:
+async def test_a_mail_is_tried_on_only_one_new_connection(command: str, mail: EmailMessage) -> None:
     first = {"DATA": "354 go"}.get(command, "250 ok")
     async with ScriptedServer(**{command: [first, "530 5.7.0 log in"]}) as server:
         service = plain(server.port)
@@ -100,7 +107,7 @@ async def test_it_is_tried_on_one_new_connection_and_no_more(command: str, mail:
 @pytest.mark.parametrize(
     ("stage", "reply", "subject"), [entry for entry in TABLE if entry[1][0] == "5" and entry[2] is not CONNECTION]
 )
-async def test_only_the_recipients_and_the_messages_own_refusals_end_the_job(
+async def test_only_refusals_of_the_recipient_or_the_message_end_the_job(
     stage: Stage, reply: str, subject: Subject, mail: EmailMessage
 ) -> None:
     kind = EmailRefusedError if subject in (RECIPIENT, MESSAGE) else EmailDispatchError

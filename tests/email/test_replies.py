@@ -1,4 +1,4 @@
-"""Which refusals end a job, and what is told of them."""
+"""Which refusals end a job, and what is reported of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import aiosmtplib
 import pytest
 
 from auth_worker.email import EmailRefusedError
-from auth_worker.email.masking import mask_address, mask_text
+from auth_worker.email.mail_redaction import mask_address, mask_reply
 from auth_worker.email.replies import outcome_of
 from auth_worker.errors import EmailDispatchError
 
@@ -45,7 +45,7 @@ def test_a_5xx_about_the_recipient_ends_the_job(code: int, text: str) -> None:
         (421, "4.3.2 shutting down"),
     ],
 )
-def test_a_refusal_of_ours_or_of_the_moment_is_worth_a_retry(code: int, text: str) -> None:
+def test_a_refusal_of_us_or_a_temporary_one_is_retried(code: int, text: str) -> None:
     outcome = outcome_of(aiosmtplib.SMTPRecipientRefused(code, text, ALICE), "mx:25", ALICE)
     assert isinstance(outcome, EmailDispatchError)
     assert ALICE not in str(outcome)
@@ -70,7 +70,7 @@ def test_a_refused_message_ends_the_job_without_quoting_its_link() -> None:
 
 def test_foreign_text_becomes_one_short_line_without_secrets() -> None:
     token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
-    text = mask_text(f"a\r\nb\x00 <bob@example.net> {token} 550 5.7.1 www.evil.example/x " + "y " * 1000)
+    text = mask_reply(f"a\r\nb\x00 <bob@example.net> {token} 550 5.7.1 www.evil.example/x " + "y " * 1000)
     assert text.startswith("a b <b***@example.net> *** 550 5.7.1 <link> y y")
     assert len(text) <= 300
     assert mask_address("nonsense") == "***"

@@ -1,4 +1,4 @@
-"""Connections to the mail server: used again, replaced when stale, never in doubt."""
+"""Connections to the mail server: reused, replaced when stale, never in doubt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from auth_worker.email import EmailRefusedError
 from auth_worker.email.connections import SmtpConnections
 from auth_worker.errors import EmailDispatchError
-from mail_servers import DROP, HANG, ScriptedServer, a_mail, plain
+from support.mail_servers import DROP, HANG, ScriptedServer, a_mail, plain
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -20,7 +20,7 @@ def mail() -> EmailMessage:
     return a_mail()
 
 
-async def test_connections_are_used_again_and_never_more_than_allowed(mail: EmailMessage) -> None:
+async def test_connections_are_reused_and_never_more_than_allowed(mail: EmailMessage) -> None:
     async with ScriptedServer() as server:
         service = plain(server.port, connections=3)
         await asyncio.gather(*(service.send(mail) for _ in range(30)))
@@ -61,7 +61,7 @@ async def test_a_stale_connection_is_tried_once_more_on_a_new_one(goodbye: str, 
     assert (server.connections, server.mails) == (2, 2)
 
 
-async def test_a_server_that_keeps_saying_421_is_not_asked_for_ever(mail: EmailMessage) -> None:
+async def test_a_server_that_keeps_answering_421_is_not_asked_forever(mail: EmailMessage) -> None:
     async with ScriptedServer(MAIL="421 4.3.2 shutting down") as server:
         service = plain(server.port)
         with pytest.raises(EmailDispatchError, match="421"):
@@ -92,7 +92,7 @@ async def test_a_cancelled_send_leaves_no_half_used_connection(mail: EmailMessag
     assert (server.connections, server.mails) == (2, 1)
 
 
-async def test_closing_says_goodbye_and_ends_sending(mail: EmailMessage) -> None:
+async def test_closing_sends_quit_and_ends_sending(mail: EmailMessage) -> None:
     async with ScriptedServer(QUIT="221 bye") as server:
         service = plain(server.port)
         await service.send(mail)
@@ -111,7 +111,7 @@ async def test_closing_does_not_wait_for_a_server_that_is_gone(mail: EmailMessag
             await service.close()
 
 
-async def test_a_connection_that_cannot_forget_a_refused_mail_is_not_used_again(mail: EmailMessage) -> None:
+async def test_a_connection_that_cannot_be_reset_after_a_refusal_is_not_reused(mail: EmailMessage) -> None:
     for broken in (DROP, "500 5.5.1 what?"):
         async with ScriptedServer(RCPT=["550 5.1.1 no", "250 ok"], RSET=broken) as server:
             service = plain(server.port)
@@ -122,7 +122,7 @@ async def test_a_connection_that_cannot_forget_a_refused_mail_is_not_used_again(
         assert (server.connections, server.mails) == (2, 1)
 
 
-async def test_a_connection_idle_for_too_long_is_not_used_again(mail: EmailMessage) -> None:
+async def test_a_connection_that_was_idle_for_too_long_is_not_reused(mail: EmailMessage) -> None:
     async with ScriptedServer() as server:
         opened = plain(server.port)
         connections = SmtpConnections(opened._connect, limit=1, max_idle=0)

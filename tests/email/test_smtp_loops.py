@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from forking import program
-from mail_servers import ScriptedServer, a_mail, plain
+from support.forking import program
+from support.mail_servers import ScriptedServer, a_mail, plain
 
-PROGRAM = Path(__file__).parents[1] / "forked_mailers.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "forked_mailers.py"
 
 
 async def test_each_loop_has_connections_of_its_own() -> None:

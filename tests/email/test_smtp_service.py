@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from auth_worker.core.redaction import redact
 from auth_worker.email import EmailRefusedError, SmtpEmailService
-from auth_worker.email.masking import mask_address, mask_text
+from auth_worker.email.mail_redaction import mask_address, mask_reply
 from auth_worker.errors import ConfigurationError, EmailDispatchError, InvalidJobDataError
-from auth_worker.redaction import redact
-from mail_servers import (
+from support.mail_servers import (
     DROP,
     HANG,
     Mailbox,
@@ -39,7 +39,7 @@ def mail() -> EmailMessage:
     return a_mail()
 
 
-async def test_a_mail_goes_out_encrypted_after_a_login(certificate: tuple[Path, Path], mail: EmailMessage) -> None:
+async def test_a_mail_is_sent_encrypted_after_a_login(certificate: tuple[Path, Path], mail: EmailMessage) -> None:
     mailbox = Mailbox()
     async with real_server(
         mailbox,
@@ -74,7 +74,7 @@ async def test_tls_from_the_first_byte_works(certificate: tuple[Path, Path], mai
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-async def test_a_certificate_nobody_vouches_for_is_refused(
+async def test_an_untrusted_certificate_is_refused(
     security: str, certificate: tuple[Path, Path], mail: EmailMessage
 ) -> None:
     mailbox, context = Mailbox(), server_context(certificate)
@@ -142,7 +142,7 @@ async def test_a_server_that_wants_a_login_first_keeps_the_jobs_alive(mail: Emai
         await service.close()
 
 
-async def test_a_temporary_refusal_is_worth_a_retry(mail: EmailMessage) -> None:
+async def test_a_temporary_refusal_is_retried(mail: EmailMessage) -> None:
     for replies in ({"RCPT": "450 4.2.0 greylisted"}, {"DATA": "451 4.3.0 try later"}):
         async with real_server(Mailbox(**replies)) as port:
             service = plain(port)
@@ -165,7 +165,7 @@ async def test_an_unknown_recipient_ends_the_job_and_is_not_named_in_full(mail: 
 
 
 @pytest.mark.parametrize("greeting", [DROP, HANG, "554 5.3.2 go away", "nonsense"])
-async def test_no_welcome_is_worth_a_retry(greeting: str, mail: EmailMessage) -> None:
+async def test_a_bad_greeting_is_retried(greeting: str, mail: EmailMessage) -> None:
     async with ScriptedServer(GREETING=greeting) as server:
         service = plain(server.port, timeout=0.5)
         with pytest.raises(EmailDispatchError, match=f"127.0.0.1:{server.port}"):
@@ -175,7 +175,7 @@ async def test_no_welcome_is_worth_a_retry(greeting: str, mail: EmailMessage) ->
         await service.close()
 
 
-async def test_nobody_listening_is_worth_a_retry(mail: EmailMessage) -> None:
+async def test_a_refused_connection_is_retried(mail: EmailMessage) -> None:
     async with ScriptedServer() as server:
         port = server.port
     service = plain(port)
@@ -186,7 +186,7 @@ async def test_nobody_listening_is_worth_a_retry(mail: EmailMessage) -> None:
     await service.close()
 
 
-async def test_an_international_mailbox_needs_a_server_that_takes_it(mail: EmailMessage) -> None:
+async def test_an_international_mailbox_needs_a_server_with_smtputf8(mail: EmailMessage) -> None:
     del mail["To"]
     mail.policy = policy.SMTPUTF8
     mail["To"] = "jürgen@example.com"
@@ -250,5 +250,5 @@ async def test_a_quoted_local_part_arrives_as_it_is(address: str) -> None:
     assert mailbox.envelopes[0].rcpt_tos == [address]
     assert mailbox.messages[0]["To"].addresses[0].addr_spec == address
     assert mask_address(address).endswith("***@example.com")
-    for masked in (mask_text(f"550 no {address} here"), redact(f"550 no {address} here")):
+    for masked in (mask_reply(f"550 no {address} here"), redact(f"550 no {address} here")):
         assert address[1:-14] not in masked

@@ -13,7 +13,7 @@ import pytest
 from auth_worker import Job, QueueProcessorService
 from auth_worker.config import Settings
 from interop.node_side import NODE_MODULES, NodeProcess, NodeSide
-from servers import Server
+from support.servers import Server
 
 Consumer = Callable[[Job], Any]
 StartWorker = Callable[..., Awaitable[QueueProcessorService]]

@@ -6,8 +6,8 @@ import asyncio
 import json
 from pathlib import Path
 
-from cli.commands import run_program
 from interop.node_side import NodeSide
+from support.command_line import run_program
 
 DATA = {"type": "sendOtp", "data": {"text": "Grüße 🚀"}}
 

@@ -183,7 +183,7 @@ async def test_a_parent_runs_at_once_when_its_child_fails_where_node_said_so(
 def add_child(request: pytest.FixtureRequest, node: NodeSide, redis_url: str) -> Callable[..., Any]:
     """Adds a job as a child of a running one, by our producer or by Node's."""
 
-    async def add(queue: str, parent: dict[str, str]) -> None:
+    async def add(queue: str, parent: Any) -> None:
         if request.param == "node":
             await node.add(queue, "late", {}, parent=parent)
             return

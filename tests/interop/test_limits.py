@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from auth_worker import Job, RateLimited
-from auth_worker.intake import Intake
+from auth_worker.engine.fetcher import Fetcher
 from interop.conftest import StartWorker
 from interop.node_side import NodeSide, eventually
 
-SLACK = 30
+SLACK = 50
 """How far (ms) our clock and Redis's may disagree on an interval."""
 
 
@@ -81,14 +81,14 @@ async def test_a_rate_limit_that_node_lifts_is_noticed(
     node: NodeSide, queue: str, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = asyncio.Event()
-    rest = Intake.rest
+    pause = Fetcher.pause
 
-    def noticed(intake: Intake, seconds: float, *, resting: bool = True) -> None:
+    def noticed(fetcher: Fetcher, seconds: float, *, ignore_doorbell: bool = True) -> None:
         found.set()
-        rest(intake, seconds, resting=resting)
+        pause(fetcher, seconds, ignore_doorbell=ignore_doorbell)
 
-    monkeypatch.setattr(Intake, "rest", noticed)
-    monkeypatch.setattr("auth_worker.intake.LONGEST_REST", 0.2)
+    monkeypatch.setattr(Fetcher, "pause", noticed)
+    monkeypatch.setattr("auth_worker.engine.fetcher.LONGEST_PAUSE", 0.2)
     await node.queue(queue, "rateLimit", 600_000)
     job_id = await node.add(queue, "job", {})
     worker = await start_worker(queue, Starts(), limiter={"max": 100, "duration": 100})
@@ -98,7 +98,7 @@ async def test_a_rate_limit_that_node_lifts_is_noticed(
     await node.finished(queue, job_id)
 
 
-async def test_a_consumer_that_is_rate_limited_rests_its_queue_and_loses_no_attempt(
+async def test_a_consumer_that_is_rate_limited_pauses_its_queue_and_loses_no_attempt(
     node: NodeSide, queue: str, start_worker: StartWorker
 ) -> None:
     times: list[float] = []

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from auth_worker import Job, JobQueue, Settings, UnrecoverableError, WorkerService
-from auth_worker.admin.operations import Operations
+from auth_worker import JobQueue, Settings, WorkerService
+from auth_worker.core.names import check_job_id, check_queue_name
 from auth_worker.errors import ConfigurationError
-from auth_worker.names import check_job_id, check_queue_name
-from cli.commands import run_program
-from http_asks import Api, asked
 from interop.node_side import NodeError, NodeSide
+from support.command_line import run_program
+from support.failing_consumer import Failing
+from support.http_requests import Api, asked
+from support.operators import operations_on
 
 TOKEN = "the token of the operator"
 IDS = [
@@ -53,19 +53,6 @@ def parsed(metrics: str) -> set[str]:
     """The values of the label ``queue``."""
     families = text_string_to_metric_families(metrics)
     return {sample.labels["queue"] for family in families for sample in family.samples if "queue" in sample.labels}
-
-
-class Failing:
-    """A consumer that fails for good the first time, and counts the runs of each job."""
-
-    def __init__(self) -> None:
-        self.runs: Counter[str] = Counter()
-
-    async def __call__(self, job: Job) -> str:
-        self.runs[job.id] += 1
-        if self.runs[job.id] == 1:
-            raise UnrecoverableError("no")
-        return job.id
 
 
 @pytest.mark.parametrize(("prefix", "queue"), PLACES)
@@ -138,7 +125,7 @@ async def test_a_prefix_finds_its_own_queues_alone(node: NodeSide, redis_url: st
         await node.open_queue(queue, prefix=prefix)
         await node.add(queue, "n", {})
     for prefix, queue in (("a", "one"), ("a:b", "two"), ("a*", "three")):
-        async with Operations(redis_url, prefix) as operations:
+        async with operations_on(redis_url, prefix) as operations:
             assert [each.name for each in (await operations.queues.overview()).queues] == [queue]
 
 

@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from auth_worker import ConfigurationError, JobQueue
+from auth_worker.core.job_options_dict import ParentDict
 from auth_worker.errors import BrokerError
 from interop.node_side import NodeError, NodeSide
 
@@ -57,7 +58,7 @@ async def test_a_child_that_is_added_again_belongs_to_the_parent_that_node_gives
         for key in parent:
             await node.add(name, key, {}, jobId=key, delay=600_000)
         async with JobQueue(name, redis_url) as jobs:
-            add = partial(node.add, name) if side == "node" else jobs.add
+            add: Any = partial(node.add, name) if side == "node" else jobs.add
             await add("child", {}, jobId="child", **first, **options)
             if state == "completed":
                 for place in ("wait", "delayed", "prioritized"):
@@ -82,7 +83,7 @@ async def test_a_child_that_is_added_again_belongs_to_the_parent_that_node_gives
 async def test_a_child_keeps_a_parent_that_is_gone_while_the_new_one_is_not_there(
     jobs: JobQueue, redis: Any, queue: str
 ) -> None:
-    parent = {"id": "old", "queue": f"bull:{queue}"}
+    parent: ParentDict = {"id": "old", "queue": f"bull:{queue}"}
     await jobs.add("old", {}, job_id="old")
     await jobs.add("child", {}, job_id="child", parent=parent)
     await redis.delete(f"bull:{queue}:old")
@@ -131,9 +132,7 @@ async def test_a_nested_option_that_nobody_carries_out_is_refused_by_name(
         {"id": "a", "keep_last_if_active": True, "ttl": None},
     ],
 )
-async def test_a_deduplication_that_node_knows_is_carried_out(
-    jobs: JobQueue, deduplication: dict[str, Any]
-) -> None:
+async def test_a_deduplication_that_node_knows_is_carried_out(jobs: JobQueue, deduplication: Any) -> None:
     first = await jobs.add("n", {}, deduplication=deduplication, delay=60_000)
     second = await jobs.add("n", {}, deduplication=deduplication, delay=60_000)
     assert (second == first) is not deduplication.get("replace", False)

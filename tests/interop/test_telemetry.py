@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanKind
 from auth_worker import Job, JobQueue
 from interop.conftest import StartWorker
 from interop.node_side import NodeSide
-from telemetry_side import Traces, attributes_of, id_of, parent_of, trace_of
+from support.telemetry_capture import Traces, attributes_of, id_of, parent_of, trace_of
 
 PRODUCER, CONSUMER = 3, 4
 """Node's span kinds, as its API counts them."""

@@ -1,1 +1,1 @@
-"""The operations behind the command line and the HTTP port."""
+"""The operations behind the command line, the API and the dashboard."""

@@ -1,7 +1,7 @@
-"""Many jobs at a time: in small batches, told step by step, and stopped between two of them.
+"""Runs bulk operations: in small batches, with a report after each, and stoppable between two of them.
 
-Redis does one thing at a time, so a batch is as large as it can be without keeping others waiting: it starts
-small, and its size follows the time the last one took.
+Redis executes one command at a time, so a batch must not keep other clients waiting: it starts small, and its size
+follows the time that the last one took.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Literal
 
 from auth_worker.admin.models import BulkStep, Change
-from auth_worker.broker.job_view import JobView
-from auth_worker.broker.link import Link
+from auth_worker.core.ports.operator import JobReader, OperatorBroker
 
 MOST, FIRST = 100, 20
 TARGET_S = 0.003
-"""How long (s) Redis may be busy with one batch."""
+"""How long (s) one batch may keep the broker busy."""
 MOST_PROBLEMS = 20
 Steps = AsyncGenerator[BulkStep, None]
-"""A bulk operation under way; ``aclose`` stops it between two batches."""
+"""A running bulk operation. ``aclose`` stops it between two batches."""
 Act = Callable[[Sequence[str]], Awaitable[Sequence[str | None]]]
-"""Does something to each of these ids; answers None for each that is done, or why it is skipped."""
+"""Changes each of these ids. Returns for each why it was skipped, or None if it was changed."""
 
 
 class Pace:
-    """How many may go into the next batch. ``rate``: at most so many a second (None: as fast as it goes)."""
+    """Decides how many go into the next batch. ``rate``: at most so many a second (None: no limit)."""
 
-    def __init__(self, link: Link, rate: float | None = None) -> None:
-        self._link = link
+    def __init__(self, broker: OperatorBroker, rate: float | None = None) -> None:
+        self._broker = broker
         self._rate = rate
         self._size = FIRST
         self._round_trip = 0.0
@@ -38,10 +37,10 @@ class Pace:
         self._due = 0.0
 
     async def next_size(self) -> int:
-        """How many to do now; waits where the rate asks for it. Raises ``BrokerError``."""
+        """Return the size of the next batch, after the wait that the rate requires. Raises ``BrokerError``."""
         if not self._began:
             asked = time.monotonic()
-            await self._link.execute("PING")
+            await self._broker.ping()
             self._round_trip = time.monotonic() - asked
             self._due = time.monotonic()
         if self._rate is not None:
@@ -51,8 +50,8 @@ class Pace:
             return self._size
         return max(1, min(self._size, round(self._rate / 10)))
 
-    def took(self, count: int) -> None:
-        """Say that the batch of ``count`` is done."""
+    def finished(self, count: int) -> None:
+        """Record that a batch of ``count`` is done."""
         now = time.monotonic()
         busy = max(now - self._began - self._round_trip, 1e-6)
         self._size = min(max(round(count * TARGET_S / busy), 1), self._size * 2, MOST)
@@ -60,12 +59,9 @@ class Pace:
             self._due = max(self._due, self._began) + count / self._rate
 
 
-async def in_batches(link: Link, ids: Sequence[str], act: Act, rate: float | None = None) -> Steps:
-    """Do ``act`` to ``ids`` batch by batch; the last step tells the whole.
-
-    Raises ``BrokerError``.
-    """
-    pace = Pace(link, rate)
+async def in_batches(broker: OperatorBroker, ids: Sequence[str], act: Act, rate: float | None = None) -> Steps:
+    """Apply ``act`` to ``ids``, batch by batch. The last step has the totals. Raises ``BrokerError``."""
+    pace = Pace(broker, rate)
     done = skipped = position = 0
     problems: list[str] = []
     yield BulkStep(total=len(ids))
@@ -79,18 +75,18 @@ async def in_batches(link: Link, ids: Sequence[str], act: Act, rate: float | Non
             if len(problems) < MOST_PROBLEMS:
                 problems.append(f"{job_id}: {problem}")
         position += len(batch)
-        pace.took(len(batch))
+        pace.finished(len(batch))
         yield BulkStep(done=done, skipped=skipped, total=len(ids), problems=list(problems))
 
 
-def only_jobs(view: JobView, act: Act) -> Act:
-    """``act``, but not on what is no job: the queue's own keys have names an id may be equal to.
+def only_jobs(jobs: JobReader, act: Act) -> Act:
+    """Return ``act`` restricted to jobs, since an id may be equal to the name of one of the queue's own keys.
 
-    An id without anything goes on: it may stand in a list, and ``remove`` takes it from there.
+    An id without a job passes: it may still be in a list, from which ``remove`` takes it.
     """
 
     async def guarded(ids: Sequence[str]) -> list[str | None]:
-        kinds = await asyncio.gather(*(view.kind(job_id) for job_id in ids))
+        kinds = await asyncio.gather(*(jobs.kind(job_id) for job_id in ids))
         ours = [job_id for job_id, kind in zip(ids, kinds, strict=True) if kind != "other"]
         answers = iter(await act(ours))
         return ["there is no such job" if kind == "other" else next(answers) for kind in kinds]
@@ -99,7 +95,7 @@ def only_jobs(view: JobView, act: Act) -> Act:
 
 
 async def recorded(steps: Steps, record: Callable[[Change], None], action: str, queue: str, target: str) -> Steps:
-    """``steps``; at their end, also one before its time, ``record`` is told how much was done."""
+    """Yield ``steps``, and at their end, also an early one, pass the change and its count to ``record``."""
     done = 0
     result: Literal["done", "stopped", "failed"] = "failed"
     try:
@@ -116,7 +112,7 @@ async def recorded(steps: Steps, record: Callable[[Change], None], action: str, 
 
 
 async def one_after_another(each: Sequence[Steps]) -> Steps:
-    """Several bulk operations as one; the last step tells the whole. Raises as they do."""
+    """Run several bulk operations as one. The last step has the totals. Raises what they raise."""
     before = BulkStep()
     for steps in each:
         last = BulkStep()
@@ -126,8 +122,13 @@ async def one_after_another(each: Sequence[Steps]) -> Steps:
         before = added(before, last)
 
 
+async def only_total(total: int) -> Steps:
+    """Yield one step that changes nothing and says how many would be changed."""
+    yield BulkStep(total=total)
+
+
 def added(one: BulkStep, other: BulkStep) -> BulkStep:
-    """What two bulk operations have done together."""
+    """Return the sum of two steps."""
     return BulkStep(
         done=one.done + other.done,
         skipped=one.skipped + other.skipped,
@@ -137,7 +138,7 @@ def added(one: BulkStep, other: BulkStep) -> BulkStep:
 
 
 async def finish(steps: AsyncIterator[BulkStep]) -> BulkStep:
-    """Run a bulk operation to its end; returns the last step. Raises as it does."""
+    """Run a bulk operation to its end and return the last step. Raises what it raises."""
     last = BulkStep()
     async for step in steps:
         last = step

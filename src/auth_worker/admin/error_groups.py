@@ -1,42 +1,42 @@
-"""The failures of a queue, grouped by what they say but for numbers, ids and quotations."""
+"""The failures of queues, grouped by what they say but for numbers, ids and quotations, and where they arose."""
 
 from __future__ import annotations
 
-import re
-import time
+from collections.abc import Iterable
 
-from auth_worker.admin.masking import masked
-from auth_worker.admin.search import JobFilter
-from auth_worker.broker.job_view import JobView
-from auth_worker.broker.link import Link
-from auth_worker.broker.queue_view import QueueView
-from auth_worker.report import Report
+from auth_worker.admin.failures import normalized, top_frame
+from auth_worker.admin.selection import JobFilter
+from auth_worker.core.clock import now_ms
+from auth_worker.core.ports.operator import OperatorBroker
+from auth_worker.core.ports.values import StoredJob, printable
+from auth_worker.core.report import Report
 
 PAGE = 100
 SMALL_PAGE = 20
-LONGEST = 200
-_TYPE = re.compile(r"[A-Za-z_][\w.]{0,99}(?=:|$)")
-_VARIABLE = (
-    (re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`"), "<text>"),
-    (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<id>"),
-    (re.compile(r"\b0[xX][0-9a-fA-F]+\b|\b(?=[a-fA-F]*[0-9])[0-9a-fA-F]{8,}\b"), "<hex>"),
-    (re.compile(r"\b(?=\w*[0-9])(?=\w*[A-Za-z_])\w{8,}\b"), "<id>"),
-    (re.compile(r"[0-9]+(?:[.,:][0-9]+)*"), "<number>"),
-)
+TREND_HOURS = 24
+HOUR_MS = 3_600_000
 
 
 class ErrorGroup(Report):
-    """Jobs that failed alike. Times are epoch ms; ``sample`` is the id of the one that failed last."""
+    """Jobs that failed alike. Times are epoch ms; ``sample`` is the id of the one that failed last.
+
+    ``frame`` is where they were raised. ``trend``: how many failed in each of the last 24 hours.
+    """
 
     error: str
+    frame: str
     count: int
     first_seen: int
     last_seen: int
     sample: str
+    trend: list[int]
 
 
 class ErrorGroups(Report):
-    """The groups, the largest first. ``scanned`` of the ``total`` failed jobs were looked at, the newest."""
+    """The groups, the largest first.
+
+    ``scanned``: how many of the ``total`` failed jobs were read, the newest ones.
+    """
 
     queue: str
     total: int
@@ -44,43 +44,84 @@ class ErrorGroups(Report):
     groups: list[ErrorGroup]
 
 
-async def group_errors(link: Link, prefix: str, queue: str, wanted: JobFilter, scan: int) -> ErrorGroups:
-    """Group the failed jobs that are meant; at most ``scan`` are looked at. Raises ``BrokerError``."""
-    view, jobs, now_ms = QueueView(link, prefix, queue), JobView(link, prefix, queue), time.time() * 1000
+class SharedErrorGroup(Report):
+    """A group over all queues, each with its share of it, the largest first."""
+
+    error: str
+    frame: str
+    count: int
+    first_seen: int
+    last_seen: int
+    trend: list[int]
+    shares: dict[str, ErrorGroup]
+
+
+class SharedErrorGroups(Report):
+    """The groups over all queues, the largest first, and how many of the failed jobs were looked at."""
+
+    total: int
+    scanned: int
+    groups: list[SharedErrorGroup]
+
+
+async def group_errors(broker: OperatorBroker, queue: str, wanted: JobFilter, scan: int) -> ErrorGroups:
+    """Group the failed jobs that match; at most ``scan`` are read. Raises ``BrokerError``."""
+    view, jobs, now = broker.queue(queue), broker.jobs(queue), now_ms()
     total, position = (await view.counts())["failed"], 0
-    groups: dict[str, ErrorGroup] = {}
-    size = SMALL_PAGE if wanted.fields else PAGE
+    groups: dict[tuple[str, str], ErrorGroup] = {}
+    large = {*wanted.large, "stacktrace"}
+    size = SMALL_PAGE if large & {"data", "return_value"} else PAGE
     while position < scan and (ids := await view.ids("failed", position, min(size, scan - position))):
         position += len(ids)
-        names = {job_id: job_id.decode(errors="backslashreplace") for job_id in ids}
-        meant = [job_id for job_id in ids if wanted.matches_id(names[job_id])]
-        for job_id, raw in zip(meant, await jobs.rows(meant, wanted.fields), strict=True):
-            if not raw or not wanted.matches(raw, now_ms):
-                continue
-            stamp = raw.get(b"finishedOn", b"")
-            at = int(stamp) if re.fullmatch(rb"[0-9]{1,18}", stamp) else 0
-            error = normalized(raw.get(b"failedReason", b"").decode(errors="replace"))
-            known = groups.get(error) or ErrorGroup(
-                error=error, count=0, first_seen=at, last_seen=at, sample=names[job_id]
-            )
-            groups[error] = known.model_copy(
-                update={
-                    "count": known.count + 1,
-                    "first_seen": min(known.first_seen, at),
-                    "last_seen": max(known.last_seen, at),
-                    "sample": names[job_id] if at > known.last_seen else known.sample,
-                }
-            )
+        meant = [job_id for job_id in ids if wanted.matches_id(printable(job_id))]
+        for job in await jobs.rows(meant, large):
+            if job is not None and wanted.matches(job, now):
+                key = normalized(job.failed_reason or ""), top_frame(job.stacktrace)
+                groups[key] = _counted(groups.get(key), key, job, now)
     found = sorted(groups.values(), key=lambda group: (-group.count, -group.last_seen))
     return ErrorGroups(queue=queue, total=total, scanned=min(position, total), groups=found)
 
 
-def normalized(reason: str) -> str:
-    """The reason without what differs from job to job: numbers, ids, hex and quotations. Its type stays."""
-    line = " ".join(str(masked(reason[:5000])).split())
-    kind = _TYPE.match(line)
-    start = kind.end() if kind else 0
-    rest = line[start:]
-    for pattern, replacement in _VARIABLE:
-        rest = pattern.sub(replacement, rest)
-    return (line[:start] + rest)[:LONGEST]
+def shared_groups(found: Iterable[ErrorGroups]) -> SharedErrorGroups:
+    """Put together the groups of several queues that are alike."""
+    shares: dict[tuple[str, str], dict[str, ErrorGroup]] = {}
+    total = scanned = 0
+    for each in found:
+        total, scanned = total + each.total, scanned + each.scanned
+        for group in each.groups:
+            shares.setdefault((group.error, group.frame), {})[each.queue] = group
+    groups = [
+        SharedErrorGroup(
+            error=error,
+            frame=frame,
+            count=sum(group.count for group in of_queue.values()),
+            first_seen=min(group.first_seen for group in of_queue.values()),
+            last_seen=max(group.last_seen for group in of_queue.values()),
+            trend=[sum(hour) for hour in zip(*(group.trend for group in of_queue.values()), strict=True)],
+            shares=dict(sorted(of_queue.items(), key=lambda share: -share[1].count)),
+        )
+        for (error, frame), of_queue in shares.items()
+    ]
+    groups.sort(key=lambda group: (-group.count, -group.last_seen))
+    return SharedErrorGroups(total=total, scanned=scanned, groups=groups)
+
+
+def _counted(known: ErrorGroup | None, key: tuple[str, str], job: StoredJob, now: int) -> ErrorGroup:
+    at, job_id = job.finished_on or 0, printable(job.id)
+    if known is None:
+        error, frame = key
+        trend = [0] * TREND_HOURS
+        known = ErrorGroup(
+            error=error, frame=frame, count=0, first_seen=at, last_seen=at, sample=job_id, trend=trend
+        )
+    hours_ago = (now - at) // HOUR_MS
+    if 0 <= hours_ago < TREND_HOURS:
+        known.trend[TREND_HOURS - 1 - hours_ago] += 1
+    return known.model_copy(
+        update={
+            "count": known.count + 1,
+            "first_seen": min(known.first_seen, at),
+            "last_seen": max(known.last_seen, at),
+            "sample": job_id if at > known.last_seen else known.sample,
+        }
+    )

@@ -1,4 +1,4 @@
-"""What an operation says when it cannot do as it was told; neither is a fault of the broker."""
+"""Errors of requests that operations cannot carry out. The broker is in order."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from auth_worker.errors import AuthWorkerError
 
 
 class NotFoundError(AuthWorkerError):
-    """There is no such queue, job or letter; the message names it."""
+    """No such queue, job or dead letter exists. The message names it."""
 
     retryable = False
 
 
 class RefusedError(AuthWorkerError):
-    """It is there, but as things stand this cannot be done to it; the message says why."""
+    """It exists, but its state does not permit the operation. The message says why."""
 
     retryable = False

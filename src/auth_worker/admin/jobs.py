@@ -1,72 +1,57 @@
-"""Acting on jobs: one, or many in batches."""
+"""Changes jobs: one, or many in batches."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from auth_worker.admin.bulk import Act, Pace, Steps, in_batches, only_jobs, recorded
+from auth_worker.admin.dead_letter_queries import DeadLetterQueries
 from auth_worker.admin.errors import RefusedError
-from auth_worker.admin.jobs_read import JobReading, checked_state
-from auth_worker.admin.letters_read import LetterReading
+from auth_worker.admin.job_queries import JobQueries
 from auth_worker.admin.models import BulkStep, Change
-from auth_worker.backoff import LONGEST_DELAY
-from auth_worker.broker.job_changes import ELSEWHERE, GONE, LOCKED, OK, SCHEDULED, JobChanges
-from auth_worker.broker.job_view import JobView
-from auth_worker.broker.link import Link
-from auth_worker.broker.producer import NOT_ADDED
-from auth_worker.broker.queue_view import QueueView
-from auth_worker.coercion import is_truthy
+from auth_worker.admin.selection import FINISHED, checked_state
 from auth_worker.config import Settings
-from auth_worker.dead_letter import MARK
+from auth_worker.core.backoff import LONGEST_DELAY
+from auth_worker.core.cancellation import check_reason
+from auth_worker.core.clock import now_ms
+from auth_worker.core.ports.operator import OperatorBroker
+from auth_worker.core.ports.producer import NOT_ADDED
+from auth_worker.core.ports.values import WAITING, ChangeResult
 from auth_worker.errors import BrokerError, ConfigurationError
-from auth_worker.options import decode_json
-from auth_worker.queue import MAX_PRIORITY, JobQueue
-
-PROBLEMS = {
-    GONE: "there is no such job",
-    LOCKED: "a worker has it",
-    ELSEWHERE: "it is not in that state",
-    SCHEDULED: "its job scheduler needs it: remove the scheduler instead",
-}
-_CLEANABLE_AT_ONCE = ("completed", "failed")
+from auth_worker.queue import MAX_PRIORITY, AddedJob, JobQueue
 
 
-class JobOperations(JobReading):
-    """The jobs of all queues under ``prefix``, to look at and to act on. Every method raises ``BrokerError``."""
+class JobOperations(JobQueries):
+    """Reads and changes the jobs of all queues of ``broker``. Every method raises ``BrokerError``."""
 
     def __init__(
-        self,
-        link: Link,
-        prefix: str,
-        dead: LetterReading,
-        record: Callable[[Change], None],
-        settings: Settings,
+        self, broker: OperatorBroker, dead: DeadLetterQueries, record: Callable[[Change], None], settings: Settings
     ) -> None:
-        super().__init__(link, prefix)
+        super().__init__(broker)
         self._dead = dead
         self._record = record
-        self._settings = settings.model_copy(update={"prefix": prefix})
+        self._settings = settings.model_copy(update={"prefix": broker.prefix})
 
-    async def add(self, queue: str, name: str, data: Any, options: Mapping[str, Any]) -> str:
-        """Add a job as ``JobQueue.add`` does; returns its id.
+    async def add(self, queue: str, name: str, data: Any, options: Mapping[str, Any]) -> AddedJob:
+        """Add a job as ``JobQueue.add`` does, and return its id and whether it is new.
 
-        Raises ``ConfigurationError``, and ``RefusedError`` where its parent is not there.
+        Raises ``ConfigurationError``, and ``RefusedError`` if its parent does not exist.
         """
-        async with JobQueue(queue, self._link.address, settings=self._settings) as producer:
+        async with JobQueue(queue, self._broker.connection, settings=self._settings) as producer:
             try:
-                job_id = await producer.add(name, data, **options)
+                job = await producer.add(name, data, **options)
             except BrokerError as error:
                 if error.code != NOT_ADDED:
                     raise
                 raise RefusedError(str(error)) from error
-        self._record(Change(action="add", queue=queue, target=job_id))
-        return job_id
+        if job.created:
+            self._record(Change(action="add", queue=queue, target=job))
+        return job
 
     async def retry(self, queue: str, job_id: str) -> None:
-        """Let a finished job run again, with fresh attempts; a failed one's letter is removed in the same step.
+        """Let a finished job run again with fresh attempts. Its dead letter is removed in the same step.
 
         Raises ``NotFoundError``, and ``RefusedError`` for a job in another state.
         """
@@ -74,78 +59,96 @@ class JobOperations(JobReading):
 
     async def promote(self, queue: str, job_id: str) -> None:
         """Let a delayed job run now. Raises ``NotFoundError`` and ``RefusedError``."""
-        changes = JobChanges(self._link, self._prefix, queue)
+        changes = self._broker.changes(queue)
         await self._one("promote", queue, job_id, _each(changes.promote))
 
     async def remove(self, queue: str, job_id: str, *, children: bool = False) -> None:
         """Remove a job, and with ``children`` its children. Raises ``NotFoundError`` and ``RefusedError``."""
-        changes = JobChanges(self._link, self._prefix, queue)
+        changes = self._broker.changes(queue)
         await self._one("remove", queue, job_id, _each(lambda one: changes.remove(one, children)))
+
+    async def cancel(self, queue: str, job_id: str, reason: str = "") -> None:
+        """Cancel a job that has not finished: it fails at once, or its worker is asked to stop it.
+
+        Raises ``ConfigurationError``, ``NotFoundError`` and ``RefusedError``.
+        """
+        await self._one("cancel", queue, job_id, self._cancelling(queue, reason))
 
     async def change(
         self, queue: str, job_id: str, *, priority: int | None = None, delay: int | None = None
     ) -> None:
-        """Give a job that has not finished another ``priority`` (0: none), a delayed one a ``delay`` (ms).
+        """Set the ``priority`` (0: none) of a job that has not finished, and the ``delay`` (ms) of a delayed one.
 
-        Only a delayed job takes another delay, so that comes first: where it is refused, nothing is changed.
-        Raises ``ConfigurationError``, ``NotFoundError`` and ``RefusedError``.
+        Only a delayed job takes a new delay, so that comes first: if it is refused, nothing is changed. Raises
+        ``ConfigurationError``, ``NotFoundError`` and ``RefusedError``.
         """
-        changes = JobChanges(self._link, self._prefix, queue)
+        changes = self._broker.changes(queue)
         if priority is not None:
             _check("priority", priority, MAX_PRIORITY)
         if delay is not None:
             _check("delay", delay, LONGEST_DELAY)
-            act = _each(lambda one: changes.change_delay(one, delay), "only a delayed job has one to change")
+            act = _each(lambda one: changes.change_delay(one, delay), "only a delayed job has a delay")
             await self._one("change delay", queue, job_id, act)
         if priority is not None:
             act = _each(lambda one: changes.change_priority(one, priority), "it has finished")
             await self._one("change priority", queue, job_id, act)
 
     def retry_many(self, queue: str, ids: Sequence[str], rate: float | None = None) -> Steps:
-        """``retry`` of these, at most ``rate`` a second; those that cannot be are skipped."""
+        """Retry these jobs, at most ``rate`` a second. Those that cannot be retried are skipped."""
         return self._many("retry", queue, ids, self._retrying(queue), rate)
 
     def promote_many(self, queue: str, ids: Sequence[str], rate: float | None = None) -> Steps:
-        """``promote`` of these, at most ``rate`` a second; those that cannot be are skipped."""
-        act = _each(JobChanges(self._link, self._prefix, queue).promote)
+        """Promote these jobs, at most ``rate`` a second. Those that cannot be promoted are skipped."""
+        act = _each(self._broker.changes(queue).promote)
         return self._many("promote", queue, ids, act, rate)
 
     def remove_many(self, queue: str, ids: Sequence[str], rate: float | None = None) -> Steps:
-        """``remove`` of these, at most ``rate`` a second; those that cannot be are skipped."""
-        act = _each(JobChanges(self._link, self._prefix, queue).remove)
+        """Remove these jobs, at most ``rate`` a second. Those that cannot be removed are skipped."""
+        act = _each(self._broker.changes(queue).remove)
         return self._many("remove", queue, ids, act, rate)
 
-    def drain(self, queue: str, *, delayed: bool = False) -> Steps:
-        """Remove all that waits, and with ``delayed`` what waits for its time; what a scheduler needs stays."""
-        return recorded(self._drain(queue, delayed), self._record, "drain", queue, "all")
+    def cancel_many(self, queue: str, ids: Sequence[str], rate: float | None = None, reason: str = "") -> Steps:
+        """Cancel these jobs, at most ``rate`` a second. Those that cannot be cancelled are skipped."""
+        return self._many("cancel", queue, ids, self._cancelling(queue, reason), rate)
 
-    def clean(self, queue: str, state: str, older_than: float) -> Steps:
+    def drain(self, queue: str, rate: float | None = None, *, delayed: bool = False) -> Steps:
+        """Remove all waiting jobs, and with ``delayed`` the delayed ones. What a job scheduler needs stays.
+
+        At most ``rate`` a second.
+        """
+        return recorded(self._drain(queue, rate, delayed), self._record, "drain", queue, "all")
+
+    def clean(self, queue: str, state: str, older_than: float, rate: float | None = None) -> Steps:
         """Remove the completed or failed jobs that finished more than ``older_than`` s ago.
 
-        Raises ``ConfigurationError`` for another state.
+        At most ``rate`` a second. Raises ``ConfigurationError`` for another state.
         """
         state = checked_state(state)
-        if state not in _CLEANABLE_AT_ONCE:
+        if state not in FINISHED:
             raise ConfigurationError(f"clean is for completed and failed jobs: remove those that are {state}")
-        return recorded(self._clean(queue, state, older_than), self._record, f"clean {state}", queue, "all")
+        return recorded(self._clean(queue, state, older_than, rate), self._record, f"clean {state}", queue, "all")
+
+    async def count_waiting(self, queue: str, *, delayed: bool = False) -> int:
+        """Return how many jobs ``drain`` would remove."""
+        counts = await self._broker.queue(queue).counts()
+        return sum(counts[state] for state in (*WAITING, *(["delayed"] if delayed else [])))
 
     async def count_older(self, queue: str, state: str, older_than: float) -> int:
-        """How many jobs ``clean`` would remove."""
-        key = f"{self._prefix}:{queue}:{checked_state(state)}"
-        return int(await self._link.execute("ZCOUNT", key, "-inf", _before(older_than)))
+        """Return how many jobs ``clean`` would remove."""
+        return await self._broker.queue(queue).count_finished_before(checked_state(state), _before(older_than))
 
-    async def _clean(self, queue: str, state: str, older_than: float) -> Steps:
-        changes, pace = JobChanges(self._link, self._prefix, queue), Pace(self._link)
+    async def _clean(self, queue: str, state: str, older_than: float, rate: float | None) -> Steps:
+        changes, pace = self._broker.changes(queue), Pace(self._broker, rate)
         total, done, before = await self.count_older(queue, state, older_than), 0, _before(older_than)
         yield BulkStep(total=total)
         while removed := await changes.clean_step(state, before, await pace.next_size()):
-            done += len(removed)
-            pace.took(len(removed))
+            done += removed
+            pace.finished(removed)
             yield BulkStep(done=done, total=max(total, done))
 
-    async def _drain(self, queue: str, delayed: bool) -> Steps:
-        changes, view = JobChanges(self._link, self._prefix, queue), QueueView(self._link, self._prefix, queue)
-        counts, pace = await view.counts(), Pace(self._link)
+    async def _drain(self, queue: str, rate: float | None, delayed: bool) -> Steps:
+        changes, view = self._broker.changes(queue), self._broker.queue(queue)
+        counts, pace = await view.counts(), Pace(self._broker, rate)
         sets = ("prioritized", "delayed") if delayed else ("prioritized",)
         done, total = 0, sum(counts[state] for state in ("wait", "paused", *sets))
         yield BulkStep(total=total)
@@ -154,19 +157,19 @@ class JobOperations(JobReading):
             while left > 0:
                 size = min(left, await pace.next_size())
                 await changes.drain_step(state, size)
-                pace.took(size)
+                pace.finished(size)
                 left, done = left - size, done + size
                 yield BulkStep(done=done, total=total)
         for state in sets:
             removed = 1
             while removed and (ids := await self.select(queue, state)):
-                async for step in in_batches(self._link, ids, _each(changes.remove)):
+                async for step in in_batches(self._broker, ids, _each(changes.remove), rate):
                     removed = step.done
                     yield step.model_copy(update={"done": done + removed, "total": max(total, done + removed)})
                 done += removed
 
     async def _one(self, action: str, queue: str, job_id: str, act: Act) -> None:
-        jobs = JobView(self._link, self._prefix, queue)
+        jobs = self._broker.jobs(queue)
         if await jobs.kind(job_id) != "job":
             raise await self._missing(queue, job_id)
         (problem,) = await act([job_id])
@@ -176,66 +179,46 @@ class JobOperations(JobReading):
         self._record(Change(action=action, queue=queue, target=job_id))
 
     def _many(self, action: str, queue: str, ids: Sequence[str], act: Act, rate: float | None) -> Steps:
-        guarded = only_jobs(JobView(self._link, self._prefix, queue), act)
+        guarded = only_jobs(self._broker.jobs(queue), act)
         target = ids[0] if len(ids) == 1 else f"{len(ids)} jobs"
-        return recorded(in_batches(self._link, ids, guarded, rate), self._record, action, queue, target)
+        return recorded(in_batches(self._broker, ids, guarded, rate), self._record, action, queue, target)
+
+    def _cancelling(self, queue: str, reason: str) -> Act:
+        changes, reason = self._broker.changes(queue), check_reason(reason)
+        return _each(lambda one: changes.cancel(one, reason), "it has finished")
 
     def _retrying(self, queue: str) -> Act:
-        changes, jobs = JobChanges(self._link, self._prefix, queue), JobView(self._link, self._prefix, queue)
-
+        changes = self._broker.changes(queue)
         dead_letter_queues: list[str] | None = None
-
-        async def one(job_id: str, raw: Mapping[bytes, bytes]) -> str | None:
-            letter = await self._letter(raw.get(MARK.encode()), dead_letter_queues or ())
-            state = await jobs.finished_as(job_id)
-            reply = ELSEWHERE if state is None else await changes.retry(job_id, state, _is_lifo(raw), letter)
-            return None if reply == OK else "only failed and completed jobs can be retried"
 
         async def act(ids: Sequence[str]) -> list[str | None]:
             nonlocal dead_letter_queues
             if dead_letter_queues is None:
                 dead_letter_queues = list(await self._dead.queues())
-            found = await jobs.rows([job_id.encode() for job_id in ids])
-            known = [one(job_id, raw) if raw else _gone() for job_id, raw in zip(ids, found, strict=True)]
-            return list(await asyncio.gather(*known))
+            results = await changes.retry(ids, dead_letter_queues)
+            return [_problem(result, "only failed and completed jobs can be retried") for result in results]
 
         return act
 
-    async def _letter(self, mark: bytes | None, queues: Sequence[str]) -> tuple[str, str] | None:
-        """The dead-letter queue and the id of the letter a job is marked with, if it is still there."""
-        if mark is None:
-            return None
-        for queue in queues:
-            if await self._link.execute("EXISTS", f"{self._prefix}:{queue}:{mark.decode()}"):
-                return queue, mark.decode()
-        return None
 
-
-def _each(change: Callable[[str], Awaitable[int]], elsewhere: str = PROBLEMS[ELSEWHERE]) -> Act:
-    """``change`` of each; ``elsewhere`` says what is wrong with a job that is not in the state for it."""
-    problems = {**PROBLEMS, ELSEWHERE: elsewhere}
+def _each(change: Callable[[str], Awaitable[ChangeResult]], wrong_state: str = "") -> Act:
+    """Apply ``change`` to each job. ``wrong_state`` says what is wrong with a job in another state."""
 
     async def act(ids: Sequence[str]) -> list[str | None]:
-        replies = await asyncio.gather(*(change(job_id) for job_id in ids))
-        return [None if reply == OK else problems.get(reply, f"code {reply}") for reply in replies]
+        results = await asyncio.gather(*(change(job_id) for job_id in ids))
+        return [_problem(result, wrong_state) for result in results]
 
     return act
 
 
-async def _gone() -> str | None:
-    return PROBLEMS[GONE]
-
-
-def _is_lifo(raw: Mapping[bytes, bytes]) -> bool:
-    try:
-        opts = decode_json(raw.get(b"opts", b"{}").decode())
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(opts, dict) and is_truthy(opts.get("lifo"))
+def _problem(result: ChangeResult, wrong_state: str) -> str | None:
+    if result in (ChangeResult.DONE, ChangeResult.REQUESTED):
+        return None
+    return wrong_state if wrong_state and result is ChangeResult.WRONG_STATE else result.value
 
 
 def _before(older_than: float) -> int:
-    return round((time.time() - older_than) * 1000)
+    return round(now_ms() - older_than * 1000)
 
 
 def _check(name: str, value: int, most: int) -> None:

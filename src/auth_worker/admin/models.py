@@ -1,7 +1,7 @@
-"""What the operations answer: frozen values, snake_case in Python, camelCase in JSON.
+"""The results of operations: frozen values, snake_case in Python, camelCase in JSON.
 
-Times are epoch ms, ages and durations ms, unless a name says otherwise. Texts are masked and data shows its shape
-only, unless the caller asked to reveal them.
+Times are epoch ms, ages and durations ms, unless a name says otherwise. Texts are masked, and of data only the
+shape is shown, unless the caller asked to reveal them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,23 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from auth_worker.report import Report
+from auth_worker.core.report import Finding, Report
+
+
+class RateLimit(Report):
+    """All workers together start at most ``max`` jobs every ``duration`` ms."""
+
+    max: int
+    duration: int
 
 
 class QueueOverview(Report):
-    """A queue at a glance. ``counts`` is by BullMQ's state; ``waiting`` is wait, paused and prioritized together.
+    """A queue at a glance. ``counts`` is by BullMQ's states; ``waiting`` is wait, paused and prioritized together.
 
-    ``done_per_minute`` and ``failed_per_minute``: of late, from what retention keeps and from BullMQ's metrics;
-    0 where a queue keeps neither.
-    ``workers`` is None where the user may not list connections.
-    ``dead_letters``: letters of this queue's jobs; None where they are too many to tell whose they are.
-    ``dead_letters_of``: for a dead-letter queue, the queues its letters come from.
+    ``done_per_minute`` and ``failed_per_minute`` are recent rates, computed from the retained jobs and from
+    BullMQ's metrics; 0 if a queue keeps neither. ``workers`` is None if the Redis user may not list connections.
+    ``dead_letters`` counts dead letters of this queue's jobs; None if there are too many to tell which queue they
+    come from. ``dead_letters_of``: for a dead-letter queue, the queues from which its dead letters come.
     """
 
     name: str
@@ -29,6 +35,7 @@ class QueueOverview(Report):
     waiting: int
     oldest_waiting_ms: int | None = None
     concurrency: int | None = None
+    rate_limit: RateLimit | None = None
     rate_limited_ms: int = 0
     workers: int | None = None
     done_per_minute: int = 0
@@ -38,10 +45,47 @@ class QueueOverview(Report):
 
 
 class QueueList(Report):
-    """The queues of a prefix. ``complete`` is False where the search for them was cut short."""
+    """The queues of a prefix. ``complete`` is False if the search for them was cut short."""
 
     queues: list[QueueOverview]
     complete: bool = True
+
+
+class SchedulerEntry(Report):
+    """A job scheduler. ``next`` is when its next job is due, ``count`` how many it has added; ``every`` is in ms.
+
+    ``problem`` says why it cannot go on, None if it can.
+    """
+
+    id: str
+    name: str
+    next: int
+    every: int | None = None
+    pattern: str | None = None
+    tz: str | None = None
+    limit: int | None = None
+    offset: int | None = None
+    start_date: int | None = None
+    end_date: int | None = None
+    count: int = 0
+    problem: str | None = None
+
+
+class SchedulerDetail(SchedulerEntry):
+    """A job scheduler of ``queue``, and the ``data`` (a shape unless revealed) and ``opts`` of its jobs."""
+
+    queue: str
+    data: Any = None
+    opts: Any = None
+    revealed: bool = False
+
+
+class Deduplication(Report):
+    """The job ``job_id`` because of which no other job with the deduplication ``id`` is added."""
+
+    queue: str
+    id: str
+    job_id: str
 
 
 class WorkerEntry(Report):
@@ -55,7 +99,10 @@ class WorkerEntry(Report):
 
 
 class JobRow(Report):
-    """A job in a list. ``due`` is when a delayed job becomes ready, ``waited_ms`` and ``ran_ms`` what it took."""
+    """A job in a list.
+
+    ``due`` is when a delayed job becomes ready; ``waited_ms`` and ``ran_ms`` are how long it did.
+    """
 
     id: str
     name: str
@@ -75,17 +122,18 @@ class JobRow(Report):
 
 
 class AddedJob(Report):
-    """A job that was added, or was there already with that id."""
+    """A job that was added, or existed before if it is not ``created``."""
 
     queue: str
     name: str
     id: str
+    created: bool
 
 
 class JobPage(Report):
-    """Some jobs of one state. ``total`` stand there, ``scanned`` were looked at to find these.
+    """Some jobs of one state, which has ``total`` jobs. ``scanned`` were read to find these.
 
-    ``next_offset`` goes on where this page ended; None at the end.
+    ``next_offset`` is where the next page starts, None at the end.
     """
 
     queue: str
@@ -97,7 +145,7 @@ class JobPage(Report):
 
 
 class Children(Report):
-    """A parent's children: how many there are of each kind, and the keys of some."""
+    """A parent's children: how many of each kind it has, and the keys of some."""
 
     pending: int = 0
     processed: int = 0
@@ -107,9 +155,9 @@ class Children(Report):
 
 
 class JobDetail(JobRow):
-    """One job, whole. ``data`` and ``return_value`` are shapes unless revealed.
+    """One job in full. ``data`` and ``return_value`` are shapes unless revealed.
 
-    ``lock_owner`` is the token of the worker that holds it, ``lock_ms`` for how long it still does.
+    ``lock_owner`` is the token of the worker that holds its lock, ``lock_ms`` how long the lock still lasts.
     """
 
     queue: str
@@ -133,8 +181,8 @@ class JobDetail(JobRow):
     revealed: bool = False
 
 
-class LetterRow(Report):
-    """A dead letter in a list. ``queue`` is where its job came from."""
+class DeadLetterRow(Report):
+    """A dead letter in a list. ``queue`` is the queue of its job."""
 
     id: str
     queue: str
@@ -147,8 +195,8 @@ class LetterRow(Report):
     worker: str
 
 
-class LetterDetail(LetterRow):
-    """One dead letter, whole. ``data`` is a shape unless revealed."""
+class DeadLetterDetail(DeadLetterRow):
+    """One dead letter in full. ``data`` is a shape unless revealed."""
 
     dead_letter_queue: str
     data: Any = None
@@ -159,14 +207,18 @@ class LetterDetail(LetterRow):
     revealed: bool = False
 
 
-class LetterPage(Report):
-    """Some letters, the newest first. ``total`` wait in the dead-letter queue, ``scanned`` were looked at."""
+class DeadLetterPage(Report):
+    """Some dead letters, the newest first. The queue holds ``total``, of which ``scanned`` were read.
+
+    ``note`` names the queues that hold dead letters if this one holds none.
+    """
 
     dead_letter_queue: str
     total: int
     scanned: int
     next_offset: int | None
-    letters: list[LetterRow]
+    letters: list[DeadLetterRow]
+    note: str = ""
 
 
 class RedrivenJob(Report):
@@ -176,14 +228,14 @@ class RedrivenJob(Report):
 
 
 class DeadLetterQueue(Report):
-    """A dead-letter queue and how many letters wait in it."""
+    """A dead-letter queue, and how many dead letters it holds."""
 
     dead_letter_queue: str
     letters: int
 
 
 class BulkStep(Report):
-    """How far a bulk operation is. ``problems`` names the first skipped ones, and why."""
+    """The progress of a bulk operation. ``problems`` names the first skipped ids, and why they were skipped."""
 
     done: int = 0
     skipped: int = 0
@@ -192,7 +244,7 @@ class BulkStep(Report):
 
 
 class Change(Report):
-    """Something an operation has changed, for whoever keeps account of it.
+    """A change that an operation has made, for the record.
 
     ``result``: a bulk operation may have been stopped, or have failed, after ``count``.
     """
@@ -205,7 +257,7 @@ class Change(Report):
 
 
 class JobLogs(Report):
-    """The last lines a job has logged, of ``total``; masked unless revealed."""
+    """The last of the ``total`` lines that a job has logged; masked unless revealed."""
 
     queue: str
     id: str
@@ -214,17 +266,8 @@ class JobLogs(Report):
     revealed: bool = False
 
 
-class Finding(Report):
-    """One thing the doctor looked at. ``remedy`` says what to do, where there is something to do."""
-
-    level: Literal["ok", "warn", "fail"]
-    name: str
-    detail: str
-    remedy: str = ""
-
-
 class Diagnosis(Report):
-    """All the findings. ``healthy`` unless one must be mended. ``acl`` is the least a worker's user may do."""
+    """All findings. ``healthy`` unless one is a failure. ``acl`` is the minimal ACL of a worker's user."""
 
     healthy: bool
     broker: str

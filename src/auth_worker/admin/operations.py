@@ -1,73 +1,72 @@
-"""The operations behind the command line and HTTP: one object for all of them, on connections of its own."""
+"""One object with all operations, for the command line, the API and the dashboard."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from auth_worker.admin.account import ChangeAccount, os_user
 from auth_worker.admin.dead_letters import DeadLetterOperations
 from auth_worker.admin.doctor import Doctor
+from auth_worker.admin.history import HistoryOperations
 from auth_worker.admin.jobs import JobOperations
 from auth_worker.admin.models import Change, WorkerEntry
+from auth_worker.admin.queue_settings import QueueSettingsOperations
 from auth_worker.admin.queues import QueueOperations
-from auth_worker.broker.address import Address
-from auth_worker.broker.embedded import STARTUP_TIMEOUT, EmbeddedBroker
-from auth_worker.broker.link import Link
+from auth_worker.admin.schedulers import SchedulerOperations
+from auth_worker.brokers.opening import BrokerSource, operator_broker
 from auth_worker.config import Settings
+from auth_worker.core.ports.operator import OperatorBroker
 
 CONNECT_TIMEOUT = 5.0
 
 
 class Operations:
-    """What an operator may do, to the queues under ``prefix`` of one Redis.
+    """What an operator may do to the queues of ``broker``.
 
-    ``connection``: an ``Address``, a URL, a mapping, a redis.asyncio.Redis. ``queues``: which are meant; needed in
-    a cluster where each queue has a hash tag of its own, and so perhaps another node. ``record`` is told of each
-    change, for the account of who did what. ``settings`` bound what may be added.
-    Used from the event loop that started it; calls may overlap.
-    Raises ``ConfigurationError`` when the connection makes no sense.
+    ``record`` is called with each change, and ``who`` says by whom it is made, for the account of changes.
+    ``settings`` limit what may be added. Use it in the event loop that started it; calls may overlap.
     """
 
     def __init__(
         self,
-        connection: Any,
-        prefix: str = "bull",
+        broker: OperatorBroker,
         *,
-        queues: Iterable[str] = (),
         record: Callable[[Change], None] = lambda change: None,
+        who: Callable[[], str] = os_user,
         settings: Settings | None = None,
     ) -> None:
-        self.address = Address.of(connection).serving(prefix, *queues)
-        self.prefix = prefix
-        self.link = self._link("operations")
-        self._watching = self._link("redrives")
-        self.dead = DeadLetterOperations(self.link, self._watching, prefix, record)
-        self.jobs = JobOperations(self.link, prefix, self.dead, record, settings or Settings())
-        self.queues = QueueOperations(self.link, prefix, self.dead, record)
-        self.doctor = Doctor(self.link, prefix, self.queues)
+        self.broker = broker
+        settings = settings or Settings()
+        self.account = ChangeAccount(broker, record, who)
+        record = self.account.record
+        self.dead = DeadLetterOperations(broker, record)
+        self.jobs = JobOperations(broker, self.dead, record, settings)
+        self.queues = QueueOperations(broker, self.dead, record)
+        self.settings = QueueSettingsOperations(broker, record)
+        self.schedulers = SchedulerOperations(broker, record, settings)
+        self.history = HistoryOperations(broker, self.queues)
+        self.doctor = Doctor(broker, self.queues)
 
     async def start(self, timeout: float = CONNECT_TIMEOUT) -> None:
-        """Connect, and keep connected. Raises ``BrokerError`` after ``timeout`` s without Redis."""
-        deadline = time.monotonic() + timeout
-        await self.link.start(timeout)
-        try:
-            await self._watching.start(max(deadline - time.monotonic(), 0))
-        except BaseException:
-            await self.link.stop()
-            raise
+        """Connect, and stay connected.
+
+        Raises ``BrokerError`` if the broker cannot be reached within ``timeout`` s.
+        """
+        await self.broker.start(timeout)
 
     async def stop(self) -> None:
-        """Disconnect."""
-        await asyncio.gather(self.link.stop(), self._watching.stop())
+        """Disconnect, once the changes are in the account."""
+        await self.account.written()
+        await self.broker.stop()
 
     async def workers(self, queue: str | None = None) -> list[WorkerEntry]:
-        """The workers of a queue, or of all; they may be there before the first job makes the queue.
+        """Return the workers of a queue, or of all. They may exist before the first job creates their queue.
 
-        Raises ``NotFoundError`` if there is neither a worker nor the queue, and ``BrokerError``.
+        Raises ``NotFoundError`` if neither a worker nor the queue exists, and ``BrokerError``.
         """
         found = await self.queues.workers(queue)
         if queue is not None and not found:
@@ -83,9 +82,6 @@ class Operations:
     ) -> None:
         await self.stop()
 
-    def _link(self, name: str) -> Link:
-        return Link(self.address, name=name, client_name=f"auth-worker:{name}", writes=False)
-
 
 @contextlib.asynccontextmanager
 async def open_operations(
@@ -95,30 +91,23 @@ async def open_operations(
     queues: Iterable[str] = (),
     record: Callable[[Change], None] = lambda change: None,
 ) -> AsyncIterator[Operations]:
-    """The operations on the Redis of ``settings``; without one, on the embedded broker of the state directory.
+    """Open the operations on the broker of ``settings``; without one, on the embedded broker.
 
-    Raises ``ConfigurationError``, and ``BrokerError`` after ``timeout`` s without Redis. None: the embedded
-    broker has 30 s to load its data, and a connection 5 s.
+    ``queues`` are those that will be used, which is needed in a cluster where each queue has a hash tag of its own
+    and so may be on another node. ``timeout`` (s) limits the connection; None: 30 s for the embedded broker, which
+    may have to load its data, 5 s for others. Raises ``ConfigurationError`` and ``BrokerError``.
     """
-    embedded: EmbeddedBroker | None = None
-    left = CONNECT_TIMEOUT if timeout is None else timeout
-    if settings.redis_url is None:
-        began = time.monotonic()
-        embedded = EmbeddedBroker(
-            settings.state_dir, startup_timeout=STARTUP_TIMEOUT if timeout is None else timeout
-        )
-        url = await asyncio.to_thread(embedded.start)
-        if timeout is not None:
-            left = max(timeout - (time.monotonic() - began), 0)
-    else:
-        url = settings.redis_url.get_secret_value()
+    source = BrokerSource(None, settings, startup_timeout=timeout)
+    began = time.monotonic()
+    address = await source.start()
     try:
-        operations = Operations(url, settings.prefix, queues=queues, record=record, settings=settings)
+        left = CONNECT_TIMEOUT if timeout is None else max(timeout - (time.monotonic() - began), 0)
+        broker = operator_broker(address, settings.prefix, queues)
+        operations = Operations(broker, record=record, settings=settings)
         await operations.start(left)
         try:
             yield operations
         finally:
             await operations.stop()
     finally:
-        if embedded is not None:
-            await asyncio.to_thread(embedded.stop)
+        await source.stop()

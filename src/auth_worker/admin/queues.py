@@ -1,40 +1,41 @@
-"""The queues under a prefix: what stands in them, who works on them, and whether they are paused."""
+"""Reads queues, with the numbers of their jobs and workers, and pauses and resumes them."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Sequence
 
-from auth_worker.admin.letters_read import LetterReading
-from auth_worker.admin.models import Change, QueueList, QueueOverview, WorkerEntry
-from auth_worker.broker.job_changes import JobChanges
-from auth_worker.broker.link import Link
-from auth_worker.broker.queue_finder import WorkerConnection, find_queues, find_workers
-from auth_worker.broker.queue_view import WAITING, QueueView
+from auth_worker.admin.dead_letter_queries import DeadLetterQueries
+from auth_worker.admin.models import Change, QueueList, QueueOverview, RateLimit, WorkerEntry
+from auth_worker.core.clock import now_ms
+from auth_worker.core.ports.operator import OperatorBroker
+from auth_worker.core.ports.values import WAITING, WorkerConnection
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 AT_ONCE = 50
-"""How many queues to ask about at a time, so that a thousand of them do not hold up the others."""
+"""How many queues to read at a time, so that a thousand of them do not hold up other clients."""
 MOST_LETTERS = 1000
 
 
 class QueueOperations:
-    """The queues under ``prefix``. Every method raises ``BrokerError``."""
+    """The queues of ``broker``. Every method raises ``BrokerError``."""
 
-    def __init__(self, link: Link, prefix: str, dead: LetterReading, record: Callable[[Change], None]) -> None:
-        self._link = link
-        self._prefix = prefix
+    def __init__(self, broker: OperatorBroker, dead: DeadLetterQueries, record: Callable[[Change], None]) -> None:
+        self._broker = broker
         self._dead = dead
         self._record = record
 
     async def overview(self) -> QueueList:
-        """Every queue, by name."""
-        names, complete = await find_queues(self._link, self._prefix)
+        """Return every queue, by name."""
+        names, complete = await self._broker.find_queues()
         return QueueList(queues=await self.describe(names, names), complete=complete)
 
+    async def describe_one(self, name: str) -> QueueOverview:
+        """Return the queue ``name``. Raises ``BrokerError``."""
+        return (await self.describe([name]))[0]
+
     async def describe(self, names: Sequence[str], among: Sequence[str] | None = None) -> list[QueueOverview]:
-        """These queues; their dead letters are looked for ``among`` those, None: among all."""
+        """Return these queues. Their dead letters are searched for in the queues ``among``, None: in all."""
         workers = await self._worker_counts()
         origins, letters = await self._letters(among)
         described: list[QueueOverview] = []
@@ -53,7 +54,7 @@ class QueueOperations:
         ]
 
     async def workers(self, queue: str | None = None) -> list[WorkerEntry]:
-        """The workers of a queue, or of all."""
+        """Return the workers of a queue, or of all."""
         return [
             WorkerEntry(
                 queue=worker.queue,
@@ -62,41 +63,43 @@ class QueueOperations:
                 connected_s=worker.connected_s,
                 idle_s=worker.idle_s,
             )
-            for worker in await find_workers(self._link, self._prefix)
+            for worker in await self._broker.find_workers()
             if queue in (None, worker.queue)
         ]
 
     async def pause(self, queue: str) -> None:
-        """Let no worker, anywhere, take another job of the queue. Those running go on."""
-        await JobChanges(self._link, self._prefix, queue).pause(True)
+        """Stop all workers, wherever they run, from taking jobs of the queue. Running jobs go on."""
+        await self._broker.queue(queue).set_paused(True)
         self._record(Change(action="pause", queue=queue, target=queue))
 
     async def resume(self, queue: str) -> None:
-        """Let the workers of the queue take jobs again."""
-        await JobChanges(self._link, self._prefix, queue).pause(False)
+        """Let the workers take jobs of the queue again."""
+        await self._broker.queue(queue).set_paused(False)
         self._record(Change(action="resume", queue=queue, target=queue))
 
     async def _describe(self, name: str, workers: dict[str, int] | None) -> QueueOverview:
-        view = QueueView(self._link, self._prefix, name)
-        now = round(time.time() * 1000)
-        counts, (paused, concurrency, rests), oldest, (done, failed) = await asyncio.gather(
+        view = self._broker.queue(name)
+        now = now_ms()
+        counts, settings, oldest, (done, failed) = await asyncio.gather(
             view.counts(), view.settings(), view.oldest_waiting(), view.finish_rates(now)
         )
         return QueueOverview(
             name=name,
-            paused=paused,
+            paused=settings.paused,
             counts=counts,
             waiting=sum(counts[state] for state in WAITING),
             oldest_waiting_ms=None if oldest is None else max(now - oldest, 0),
-            concurrency=concurrency,
-            rate_limited_ms=rests,
+            concurrency=settings.concurrency,
+            rate_limit=settings.rate_limit
+            and RateLimit(max=settings.rate_limit[0], duration=settings.rate_limit[1]),
+            rate_limited_ms=settings.limited_ms,
             workers=None if workers is None else workers.get(name, 0),
             done_per_minute=done,
             failed_per_minute=failed,
         )
 
     async def _letters(self, among: Sequence[str] | None) -> tuple[dict[str, list[str]], dict[str, int | None]]:
-        """Of each dead-letter queue, where its letters come from; and how many letters each queue has."""
+        """Return where the dead letters of each dead-letter queue come from, and how many each queue has."""
         origins: dict[str, list[str]] = {}
         letters: dict[str, int | None] = {}
         for name, count in (await self._dead.queues(among)).items():
@@ -110,10 +113,10 @@ class QueueOperations:
 
     async def _worker_counts(self) -> dict[str, int] | None:
         try:
-            return _counted(await find_workers(self._link, self._prefix))
+            return _counted(await self._broker.find_workers())
         except BrokerUnavailableError:
             raise
-        except BrokerError:  # an ACL may refuse CLIENT LIST; the rest is worth showing
+        except BrokerError:  # the user may not list connections; the rest is worth showing
             return None
 
 

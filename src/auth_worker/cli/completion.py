@@ -1,4 +1,4 @@
-"""What the shell offers where a queue is to be named."""
+"""Completes the names of queues in the shell."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ import re
 
 import typer
 
-from auth_worker.admin.operations import open_operations
-from auth_worker.cli import flags
-from auth_worker.cli.loop import run_async
+from auth_worker.cli.async_runner import run_async
+from auth_worker.cli.settings_flags import settings_from
 
 SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-"""Names that no shell reads as anything but a word. bash inserts what it is offered unquoted, so that a name such
-as ``orders$(reboot)`` would be a command; other names are typed, and quoted, by hand."""
+"""Names that every shell takes for a plain word. bash inserts a completion unquoted, so a name such as
+``orders$(reboot)`` would become a command; such names are not offered."""
+CONNECTION_FLAGS = ("redis_url", "prefix", "state_dir", "config")
 COMPLETE_S = 1.0
-"""How long (s) the shell waits for the names of queues."""
+"""How long (s) the shell waits for a connection, and as long for the names."""
 
 
 def complete_queue(context: typer.Context, incomplete: str) -> list[str]:
-    """The queues whose names begin so, for the shell; none where there is no Redis or it takes long."""
+    """Return the queues whose names begin with ``incomplete``; none without a Redis, or if it is slow."""
+    from auth_worker.admin.operations import open_operations
 
     async def safe_names() -> list[str]:
-        async with asyncio.timeout(COMPLETE_S), open_operations(settings, timeout=COMPLETE_S) as operations:
-            found = await operations.queues.overview()
+        async with open_operations(settings, timeout=COMPLETE_S) as operations:
+            async with asyncio.timeout(COMPLETE_S):
+                found = await operations.queues.overview()
             return [
                 queue.name
                 for queue in found.queues
@@ -32,7 +34,8 @@ def complete_queue(context: typer.Context, incomplete: str) -> list[str]:
             ]
 
     with contextlib.suppress(Exception):
-        settings = flags.settings_of(context.params, checked=False)
+        given = {name: context.params.get(name) for name in CONNECTION_FLAGS}
+        settings = settings_from(given, check_redis=False)
         if settings.redis_url is not None:  # the embedded broker is not started for this
             return run_async(safe_names())
     return []

@@ -1,4 +1,4 @@
-"""Where the command line writes: results to stdout, everything said about them to stderr."""
+"""Writes what the commands have to say: results to stdout, notes and errors to stderr."""
 
 from __future__ import annotations
 
@@ -7,45 +7,62 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress, ProgressColumn
 
-from auth_worker.lifecycle import BROKER_UNREACHABLE, FAILED_TO_START
-from auth_worker.terminal_text import visible, visible_lines
+from auth_worker.cli.exit_codes import FAILED
+from auth_worker.core.terminal_text import visible, visible_lines
 
-CLEAN, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, FAILED_TO_START, 2, BROKER_UNREACHABLE, 130
-"""Exit codes; ``service`` has one more, for work handed back."""
+UNLIMITED = 100_000
+"""The width in cells where there is no terminal; a table takes only what it needs."""
 
 
 def text(value: object) -> str:
-    """``value`` on one line, with nothing in it that rich could take for markup, or a terminal for an order."""
+    """Return ``value`` on one line, escaped so that neither rich's markup nor a terminal's codes act."""
     return escape(visible(value))
 
 
 def text_lines(value: object) -> str:
-    """As ``text``, for a block of several lines."""
+    """Return a block of several lines, made safe as by ``text``."""
     return escape(visible_lines(value))
 
 
 def echo(message: str) -> None:
-    """Write a line to stdout, with what others wrote in it made visible."""
+    """Write a line to stdout, with control characters made visible."""
     typer.echo(visible(message))
 
 
-def out() -> Console:
-    """The console on stdout."""
-    return Console(highlight=False, emoji=False)
+def results(*, stderr: bool = False) -> Console:
+    """Return the console on stdout. Without a terminal its width is unlimited. It draws no emoji for ``:ok:``."""
+    console = Console(stderr=stderr, highlight=False, emoji=False)
+    if not is_terminal(console):
+        console.width = UNLIMITED
+    return console
 
 
-def err() -> Console:
-    """The console on stderr."""
-    return Console(stderr=True, highlight=False, emoji=False)
+def notes() -> Console:
+    """Return the same console on stderr, for what is said about the results."""
+    return results(stderr=True)
 
 
-def say_error(message: str) -> None:
-    """Say on stderr what is wrong."""
-    err().print(f"[bold red]error:[/] {text(message)}", soft_wrap=True)
+def is_terminal(console: Console) -> bool:
+    """Tell whether ``console`` is a terminal with a width. Under ``FORCE_COLOR`` rich takes a pipe for one too."""
+    return console.is_terminal and console.file.isatty()
+
+
+def progress_bar(*columns: ProgressColumn) -> Progress:
+    """Return a progress bar on stderr that disappears at its end; it shows nothing where there is no terminal."""
+    console = notes()
+    return Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal
+    )
+
+
+def print_error(message: str) -> None:
+    """Print an error to stderr."""
+    notes().print(f"[bold red]error:[/] {text(message)}", soft_wrap=True)
 
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
-    """Say on stderr what is wrong, and exit with ``code``."""
-    say_error(message)
+    """Print an error to stderr, and exit with ``code``."""
+    print_error(message)
     raise typer.Exit(code)

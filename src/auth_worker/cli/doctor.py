@@ -1,4 +1,4 @@
-"""``auth-worker doctor``: tells whether the broker is fit for jobs, and what holds the queues up."""
+"""``auth-worker doctor``: checks that the broker is fit for jobs, and finds what holds the queues up."""
 
 from __future__ import annotations
 
@@ -9,61 +9,59 @@ from rich.table import Table
 
 from auth_worker.admin.models import Diagnosis
 from auth_worker.admin.operations import Operations
-from auth_worker.broker.address import Address
-from auth_worker.broker.permissions import acl_rule, sentinel_acl_rule
-from auth_worker.cli import flags, operator
-from auth_worker.cli.console import CLEAN, text
-from auth_worker.cli.tables import console, notes
+from auth_worker.brokers.opening import acl_rules
+from auth_worker.cli.common_flags import AsJson
+from auth_worker.cli.connection import Connection, print_json, run_connected
+from auth_worker.cli.console import notes, results, text
+from auth_worker.cli.exit_codes import CLEAN, UNHEALTHY
 from auth_worker.config import Settings
 
 LEVELS = {"ok": "[green]ok[/]", "warn": "[yellow]WARN[/]", "fail": "[bold red]FAIL[/]"}
 
 
 def doctor(
-    context: typer.Context,
-    acl: Annotated[bool, typer.Option("--acl", help="Print the least that a Redis user must be allowed.")] = False,
-    as_json: operator.AsJson = False,
-    redis_url: flags.Redis = None,
-    prefix: flags.Prefix = None,
-    state_dir: flags.StateDir = None,
-    timeout: operator.Timeout = None,
-    config: flags.Config = None,
+    acl: Annotated[
+        bool, typer.Option("--acl", help="Print the least permissions that a Redis user needs.")
+    ] = False,
+    as_json: AsJson = False,
+    *,
+    connection: Connection,
 ) -> None:
-    """Examine Redis and the queues, and say what to do about what is wrong.
+    """Check Redis and the queues, and name the remedy for each fault.
 
-    Looked at: version, role, eviction policy, memory, persistence, permissions, scripts, latency, clock; queues
-    nobody works on or that are paused, active jobs whose worker is dead, failed jobs without their dead letter;
-    job schedulers that cannot be read or have stopped.
+    It checks Redis's version, role, eviction policy, memory, persistence, permissions, scripts, latency and clock;
+    and finds queues that are paused or have no worker, active jobs whose worker is dead, failed jobs without a
+    dead letter, and job schedulers that are unreadable or have stopped.
 
-    Exit codes: 0 fit, 1 error, 2 usage, 3 something must be mended, 4 broker unreachable.
+    Exit codes: 0 fit, 1 error, 2 usage, 3 at least one fault, 4 broker unreachable.
 
     Example: [bold]auth-worker doctor --redis redis://redis.internal:6379[/]
     """
     if acl:
-        _print_rules(flags.settings_of(context.params))
+        _print_rules(connection.settings)
         raise typer.Exit(CLEAN)
 
     async def work(operations: Operations) -> int:
         diagnosis = await operations.doctor.examine()
         if as_json:
-            operator.print_json([diagnosis])
+            print_json([diagnosis])
         else:
             _show(diagnosis)
-        return CLEAN if diagnosis.healthy else operator.UNHEALTHY
+        return CLEAN if diagnosis.healthy else UNHEALTHY
 
-    operator.operate(context.params, work)
+    run_connected(connection, work)
 
 
 def _print_rules(settings: Settings) -> None:
-    address = Address.of(settings.redis_url.get_secret_value()) if settings.redis_url else Address()
-    typer.echo(acl_rule(settings.prefix, cluster=bool(address.cluster)))
-    if address.sentinels:
-        notes().print("and on each sentinel, for ?sentinel_username=auth-worker&sentinel_password=PASSWORD:")
-        typer.echo(sentinel_acl_rule())
+    rule, sentinel_rule = acl_rules(settings)
+    typer.echo(rule)
+    if sentinel_rule is not None:
+        notes().print("and on each Sentinel, for ?sentinel_username=auth-worker&sentinel_password=PASSWORD:")
+        typer.echo(sentinel_rule)
 
 
 def _show(diagnosis: Diagnosis) -> None:
-    screen = console()
+    screen = results()
     shown = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for no_wrap in (True, True, False):
         shown.add_column(no_wrap=no_wrap, overflow="fold")
@@ -74,4 +72,8 @@ def _show(diagnosis: Diagnosis) -> None:
     screen.print(shown)
     failed = sum(finding.level == "fail" for finding in diagnosis.findings)
     warned = sum(finding.level == "warn" for finding in diagnosis.findings)
-    notes().print(f"[dim]{text(diagnosis.broker)}: {failed} to mend, {warned} to think about[/]")
+    notes().print(f"[dim]{text(diagnosis.broker)}: {_counted(failed, 'fault')}, {_counted(warned, 'warning')}[/]")
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from auth_worker.admin.jobs_read import checked_state
-from auth_worker.admin.search import Condition, JobFilter
-from auth_worker.cli import flags, operator
+from auth_worker.admin.conditions import Condition
+from auth_worker.admin.selection import JobFilter, checked_finished_state, checked_reason, checked_state
+from auth_worker.cli.parsers import age_s
+from auth_worker.cli.settings_flags import option
 from auth_worker.errors import ConfigurationError
 
 WHICH = "Which jobs"
 WHERE = r"data.user.id=12; * in VALUE stands for anything, \* for a star; may be repeated."
-_which = partial(flags.option, panel=WHICH)
+_which = partial(option, panel=WHICH)
 
 
 def condition_of(given: str) -> Condition:
@@ -26,12 +28,20 @@ def condition_of(given: str) -> Condition:
         raise typer.BadParameter(str(error)) from None
 
 
-def state_of(given: str) -> str:
-    """Read the name of a state. Raises ``typer.BadParameter``."""
-    try:
-        return checked_state(given)
-    except ConfigurationError as error:
-        raise typer.BadParameter(str(error)) from None
+def _parser_of(checked: Callable[[str], str]) -> Callable[[str], str]:
+    """``checked`` as a flag's parser, which raises ``typer.BadParameter``."""
+
+    def parse(given: str) -> str:
+        try:
+            return checked(given)
+        except ConfigurationError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parse
+
+
+state_of, finished_state_of, reason_of = map(_parser_of, (checked_state, checked_finished_state, checked_reason))
+"""Read the name of a state, of a state of finished jobs, of a reason class. Raise ``typer.BadParameter``."""
 
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Their ids.", show_default=False)]
@@ -45,16 +55,16 @@ State = Annotated[
         parser=state_of,
     ),
 ]
-Id = Annotated[str | None, _which("--id", metavar="TEXT", text="This id; * stands for anything.")]
-Name = Annotated[str | None, _which("--name", metavar="TEXT", text="This name; * stands for anything.")]
-Error = Annotated[str | None, _which("--error", metavar="TEXT", text="With this text in the reason of failure.")]
+Id = Annotated[str | None, _which("--id", metavar="TEXT", text="The id; * matches anything.")]
+Name = Annotated[str | None, _which("--name", metavar="TEXT", text="The name; * matches anything.")]
+Error = Annotated[str | None, _which("--error", metavar="TEXT", text="A text in the reason of the failure.")]
 Where = Annotated[
     list[Any] | None,
     _which("--where", metavar="PATH=VALUE", text=WHERE, parser=condition_of),
 ]
 Older = Annotated[
     float | None,
-    _which("--older", metavar="AGE", text="Finished, or else added, longer ago.", parser=operator.age_s),
+    _which("--older", metavar="AGE", text="Finished, or else added, longer ago.", parser=age_s),
 ]
 Every = Annotated[bool, typer.Option("--all", help="All of that state.", rich_help_panel=WHICH)]
 
@@ -68,3 +78,35 @@ def filter_of(parameters: Mapping[str, Any]) -> JobFilter:
         where=tuple(parameters.get("where") or ()),
         older_than=parameters.get("older"),
     )
+
+
+@dataclass(frozen=True)
+class JobFilterFlags:
+    """The flags that say which jobs of a queue are meant."""
+
+    state: State = None
+    job_name: Name = None
+    job_id: Id = None
+    where: Where = None
+    error: Error = None
+    older: Older = None
+
+    @property
+    def filter(self) -> JobFilter:
+        """The filter that the flags make; the state is not part of it."""
+        return filter_of(vars(self))
+
+
+@dataclass(frozen=True)
+class DelayedJobFilterFlags:
+    """The flags that say which delayed jobs are meant."""
+
+    job_name: Name = None
+    job_id: Id = None
+    where: Where = None
+    older: Older = None
+
+    @property
+    def filter(self) -> JobFilter:
+        """The filter that the flags make."""
+        return filter_of(vars(self))

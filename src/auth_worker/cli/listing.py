@@ -1,27 +1,25 @@
-"""Listings that fit the terminal: columns are left out by rank, ids are shortened in their middle."""
+"""Tables that fit the terminal: the least important columns are left out, and long texts are shortened."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-import typer
 from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from auth_worker.cli.tables import console, is_terminal, notes
+from auth_worker.cli.console import is_terminal, notes, results
 
 GAP = 2
 """Blanks between two columns."""
-Wide = Annotated[bool, typer.Option("--wide", help="Show every column, and every text whole, however wide.")]
 
 
 class Column(NamedTuple):
     """A column of a listing.
 
-    ``rank``: 0 is always shown; of the others the highest is left out first. ``least``: how many cells are left of
-    its texts at least when they are shortened; 0 means they never are. ``middle``: shorten them in the middle.
+    ``rank``: 0 is always shown; of the others the highest is left out first. ``least``: the fewest cells its texts
+    may be shortened to; 0: they never are. ``middle``: shorten them in the middle, not at the end.
     """
 
     name: str
@@ -32,7 +30,7 @@ class Column(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A fitted listing: its ``width`` in cells, the columns left ``out``, whether texts are ``shortened``."""
+    """A listing that fits: its ``width`` in cells, the columns left ``out``, whether texts are ``shortened``."""
 
     table: Table
     width: int
@@ -41,14 +39,14 @@ class Fitted(NamedTuple):
 
     @property
     def note(self) -> str:
-        """What is not shown, and how to see it; empty where all is."""
+        """What is not shown, and how to see it; empty if everything is."""
         if self.out:
             return f"not shown: {', '.join(self.out)}; --wide shows all"
         return "shortened: --wide shows all" if self.shortened else ""
 
 
 class Listing:
-    """Rows of cells, each in rich's markup."""
+    """A table that fits the terminal. Its cells are texts in rich's markup."""
 
     def __init__(self, *columns: Column) -> None:
         self._columns = columns
@@ -60,11 +58,11 @@ class Listing:
 
     @property
     def width(self) -> int:
-        """How many cells the listing takes whole."""
+        """The width (cells) of the listing with every column and text in full."""
         return _total(self._natural_widths())
 
     def fit(self, width: int) -> Fitted:
-        """The listing in at most ``width`` cells; wider only where the columns of rank 0 alone need more."""
+        """Fit the listing into ``width`` cells; it stays wider only if the columns of rank 0 alone need more."""
         natural = self._natural_widths()
         shown = list(range(len(self._columns)))
         while _total(self._least(index, natural) for index in shown) > width:
@@ -73,14 +71,14 @@ class Listing:
                 break
             shown.remove(max(candidates, key=lambda index: (self._columns[index].rank, index)))
         widths = self._shrink({index: self._most(index, natural, width) for index in shown}, natural, width)
-        made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
         for index, cells in widths.items():
             column = self._columns[index]
-            made.add_column(
+            table.add_column(
                 column.name, justify="right" if column.right else "left", no_wrap=True, min_width=cells
             )
         for row in self._rows:
-            made.add_row(
+            table.add_row(
                 *(
                     shorten(row[index], cells, middle=self._columns[index].middle)
                     for index, cells in widths.items()
@@ -88,14 +86,14 @@ class Listing:
             )
         out = [column.name for index, column in enumerate(self._columns) if index not in widths]
         return Fitted(
-            made, _total(widths.values()), out, any(cells < natural[index] for index, cells in widths.items())
+            table, _total(widths.values()), out, any(cells < natural[index] for index, cells in widths.items())
         )
 
     def show(self, *, wide: bool = False) -> None:
-        """Write the listing to stdout: whole if ``wide`` or where that is no terminal."""
-        screen = console()
+        """Write the listing to stdout; in full if ``wide``, or if stdout is not a terminal."""
+        screen = results()
         fitted = self.fit(self.width if wide or not is_terminal(screen) else screen.width)
-        screen.width = max(screen.width, fitted.width)  # or rich would take the last columns away
+        screen.width = max(screen.width, fitted.width)  # otherwise rich would drop the last columns
         screen.print(fitted.table, crop=False)
         if fitted.note:
             notes().print(f"[dim]{fitted.note}[/]")
@@ -114,17 +112,17 @@ class Listing:
         return min(natural[index], max(self._least(index, natural), width))
 
     def _shrink(self, widths: dict[int, int], natural: list[int], width: int) -> dict[int, int]:
-        """Take cells from the widest column that may give some, until all fit."""
+        """Narrow the widest column that can be narrowed, until all fit."""
         while _total(widths.values()) > width:
-            giving = [index for index in widths if widths[index] > self._least(index, natural)]
-            if not giving:
+            shrinkable = [index for index in widths if widths[index] > self._least(index, natural)]
+            if not shrinkable:
                 break
-            widths[max(giving, key=lambda index: widths[index])] -= 1
+            widths[max(shrinkable, key=lambda index: widths[index])] -= 1
         return widths
 
 
 def shorten(cell: Text, width: int, *, middle: bool) -> Text:
-    """``cell`` in at most ``width`` cells, with an ellipsis in its middle or at its end."""
+    """Shorten ``cell`` to ``width`` cells, with an ellipsis in its middle or at its end."""
     if cell.cell_len <= width:
         return cell
     tail = (width - 1) // 2 if middle else 0
@@ -135,7 +133,7 @@ def shorten(cell: Text, width: int, *, middle: bool) -> Text:
 
 
 def _fitting(characters: Iterable[str], width: int) -> int:
-    """How many of the ``characters`` fit into ``width`` cells."""
+    """Count the ``characters`` that fit into ``width`` cells."""
     fitting = 0
     for character in characters:
         width -= cell_len(character)

@@ -1,20 +1,25 @@
-"""``auth-worker queues``, ``workers``, ``pause``, ``resume``, ``drain``, ``clean``: whole queues."""
+"""``auth-worker queues``, ``workers``, ``pause``, ``resume``, ``drain`` and ``clean``: act on whole queues."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.operations import Operations
-from auth_worker.cli import flags, operator
+from auth_worker.admin.plan import CleanQueue, DrainQueue, plan_of
+from auth_worker.cli.bulk_operations import REMOVE, BulkFlags, run_bulk_operation
+from auth_worker.cli.common_flags import AsJson, Queue, Wide, Yes
 from auth_worker.cli.completion import complete_queue
-from auth_worker.cli.console import echo, text
-from auth_worker.cli.listing import Column, Listing, Wide
-from auth_worker.cli.queue_screen import show_queues, watch_queues
-from auth_worker.cli.tables import console, duration, is_terminal, notes
+from auth_worker.cli.connection import Connection, print_json, run_connected
+from auth_worker.cli.console import echo, is_terminal, notes, results, text
+from auth_worker.cli.filter_flags import finished_state_of
+from auth_worker.cli.formatting import duration
+from auth_worker.cli.listing import Column, Listing
+from auth_worker.cli.parsers import age_s, numbers
+from auth_worker.cli.screens.queue import show_queues, watch_queues
 
 Queues = Annotated[
     list[str] | None,
@@ -26,7 +31,7 @@ OneQueue = Annotated[
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh in place until Ctrl-C.")]
 Interval = Annotated[
-    float, typer.Option("--interval", "-i", metavar="S", min=0.2, help="With --watch: how often.")
+    float, typer.Option("--interval", "-i", metavar="S", help="With --watch: how often.", **numbers(0.2))
 ]
 WORKER_COLUMNS = (
     Column("QUEUE", least=16, middle=True),
@@ -37,22 +42,18 @@ WORKER_COLUMNS = (
 
 
 def queues(
-    context: typer.Context,
     names: Queues = None,
+    *,
     watch: Watch = False,
     interval: Interval = 2.0,
     wide: Wide = False,
-    as_json: operator.AsJson = False,
-    redis_url: flags.Redis = None,
-    prefix: flags.Prefix = None,
-    state_dir: flags.StateDir = None,
-    timeout: operator.Timeout = None,
-    config: flags.Config = None,
+    as_json: AsJson = False,
+    connection: Connection,
 ) -> None:
-    """Show the queues: how many jobs in each state, how long the oldest has waited, who works on them.
+    """Show the queues: how many jobs in each state, how long the oldest has waited, how many workers.
 
-    OLDEST is the age of the job that has waited longest, and the number to watch. DONE/MIN is how many
-    jobs a minute are completed, as far as retention or BullMQ's metrics keep them.
+    OLDEST is the age of the job that has waited longest: the number to watch. DONE/MIN is how many jobs a
+    minute are completed, as far as retention or BullMQ's metrics keep them.
 
     Example: [bold]auth-worker queues --watch[/]
     """
@@ -66,47 +67,45 @@ def queues(
         if not found.queues and not watch:
             await operations.jobs.check_prefix()
         if not found.complete:
-            notes().print("[yellow]There are too many keys to find all queues: name those you mean.[/]")
+            notes().print("[yellow]Too many keys to find all queues: name the ones to show.[/]")
         return found.queues
 
     async def work(operations: Operations) -> None:
-        if watch and not as_json and is_terminal(console()):
+        if watch and not as_json and is_terminal(results()):
             await watch_queues(lambda: look(operations), interval, wide=wide)
         while True:
-            found = await look(operations)
+            found, broker = await look(operations), operations.broker
             if as_json:
-                operator.print_json(found)
+                print_json(found)
             elif found:
                 show_queues(found, wide=wide)
             else:
-                notes().print(f"No queues under the prefix {text(operations.prefix)} of {operations.address}.")
+                notes().print(f"No queues under the prefix {text(broker.prefix)} of {broker.address}.")
             if not watch:
                 return
             await asyncio.sleep(interval)
 
-    operator.operate(context.params, work)
+    run_connected(connection, work)
 
 
 def workers(
-    context: typer.Context,
     queue: OneQueue = None,
+    *,
     wide: Wide = False,
-    as_json: operator.AsJson = False,
-    redis_url: flags.Redis = None,
-    prefix: flags.Prefix = None,
-    state_dir: flags.StateDir = None,
-    timeout: operator.Timeout = None,
-    config: flags.Config = None,
+    as_json: AsJson = False,
+    connection: Connection,
 ) -> None:
-    """List the workers connected to the queues, Node's too.
+    """List the workers connected to the queues, those in Node too.
 
     Example: [bold]auth-worker workers emailQueue[/]
     """
 
     async def work(operations: Operations) -> None:
         found = await operations.workers(queue)
+        if not found:
+            await operations.jobs.check_prefix()
         if as_json:
-            operator.print_json(found)
+            print_json(found)
             return
         if not found:
             notes().print("No workers are connected.")
@@ -117,90 +116,76 @@ def workers(
             shown.add(*map(text, row), duration(worker.connected_s * 1000))
         shown.show(wide=wide)
 
-    operator.operate(context.params, work)
+    run_connected(connection, work, queue)
 
 
 def pause(
-    context: typer.Context,
-    queue: operator.Queue,
-    as_json: operator.AsJson = False,
-    redis_url: flags.Redis = None,
-    prefix: flags.Prefix = None,
-    state_dir: flags.StateDir = None,
-    timeout: operator.Timeout = None,
-    config: flags.Config = None,
+    queue: Queue,
+    as_json: AsJson = False,
+    *,
+    connection: Connection,
 ) -> None:
-    """Pause a queue for all its workers, wherever they run. What runs now runs on.
+    """Pause a queue for all its workers, wherever they run. Jobs that are running finish.
 
     Example: [bold]auth-worker pause emailQueue[/]
     """
-    _set_paused(context, queue, True)
+    _set_paused(connection, queue, paused=True, as_json=as_json)
 
 
 def resume(
-    context: typer.Context,
-    queue: operator.Queue,
-    as_json: operator.AsJson = False,
-    redis_url: flags.Redis = None,
-    prefix: flags.Prefix = None,
-    state_dir: flags.StateDir = None,
-    timeout: operator.Timeout = None,
-    config: flags.Config = None,
+    queue: Queue,
+    as_json: AsJson = False,
+    *,
+    connection: Connection,
 ) -> None:
-    """Let the workers of a paused queue go on.
+    """Resume a paused queue.
 
     Example: [bold]auth-worker resume emailQueue[/]
     """
-    _set_paused(context, queue, False)
+    _set_paused(connection, queue, paused=False, as_json=as_json)
 
 
 def drain(
-    context: typer.Context,
-    queue: operator.Queue,
-    delayed: Annotated[bool, typer.Option("--delayed", help="Also what waits for its time.")] = False,
-    yes: operator.Yes = False,
-    dry_run: operator.DryRun = False,
-    as_json: operator.AsJson = False,
-    redis_url: flags.Redis = None,
-    prefix: flags.Prefix = None,
-    state_dir: flags.StateDir = None,
-    timeout: operator.Timeout = None,
-    config: flags.Config = None,
+    queue: Queue,
+    delayed: Annotated[bool, typer.Option("--delayed", help="The delayed jobs too.")] = False,
+    yes: Yes = False,
+    *,
+    bulk: BulkFlags,
+    connection: Connection,
 ) -> None:
-    """Remove all jobs that wait. Those that run, have finished, or that a job scheduler needs stay.
+    """Remove all waiting jobs. Running and finished jobs stay, and those of job schedulers.
 
     Example: [bold]auth-worker drain smsQueue --dry-run[/]
     """
 
     async def work(operations: Operations) -> int:
         await operations.jobs.check_queue(queue)
-        (found,) = await operations.queues.describe([queue])
-        total = found.waiting + (found.counts["delayed"] if delayed else 0)
-        steps = operations.jobs.drain(queue, delayed=delayed)
-        question = f"Remove {total} waiting jobs of {queue}? This cannot be undone."
-        return await operator.act_in_bulk(context.params, steps, total, operator.REMOVE, "jobs", question)
+        plan = await plan_of(DrainQueue(queue=queue, delayed=delayed, rate=bulk.rate), operations)
+        question = f"Remove {plan.total} waiting jobs of {queue}? This cannot be undone."
+        return await run_bulk_operation(bulk, plan, REMOVE, "jobs", None if yes else question)
 
-    operator.operate(context.params, work)
+    run_connected(connection, work, queue)
 
 
 def clean(
-    context: typer.Context,
-    queue: operator.Queue,
+    queue: Queue,
     older: Annotated[
         float,
-        typer.Option("--older", metavar="AGE", help="Finished longer ago than 1h, 7d, ...", parser=operator.age_s),
+        typer.Option("--older", metavar="AGE", help="Finished longer ago than 1h, 7d, ...", parser=age_s),
     ],
     state: Annotated[
-        Literal["completed", "failed"], typer.Option("--state", help="Which finished jobs.")
+        str,
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="Which finished jobs: completed or failed.",
+            parser=finished_state_of,
+        ),
     ] = "completed",
-    yes: operator.Yes = False,
-    dry_run: operator.DryRun = False,
-    as_json: operator.AsJson = False,
-    redis_url: flags.Redis = None,
-    prefix: flags.Prefix = None,
-    state_dir: flags.StateDir = None,
-    timeout: operator.Timeout = None,
-    config: flags.Config = None,
+    yes: Yes = False,
+    *,
+    bulk: BulkFlags,
+    connection: Connection,
 ) -> None:
     """Remove finished jobs by age.
 
@@ -209,23 +194,22 @@ def clean(
 
     async def work(operations: Operations) -> int:
         await operations.jobs.check_queue(queue)
-        steps = operations.jobs.clean(queue, state, older)
-        total = await operations.jobs.count_older(queue, state, older)
-        question = f"Remove {total} {state} jobs of {queue}? This cannot be undone."
-        return await operator.act_in_bulk(context.params, steps, total, operator.REMOVE, "jobs", question)
+        plan = await plan_of(CleanQueue(queue=queue, state=state, older_than=older, rate=bulk.rate), operations)
+        question = f"Remove {plan.total} {state} jobs of {queue}? This cannot be undone."
+        return await run_bulk_operation(bulk, plan, REMOVE, "jobs", None if yes else question)
 
-    operator.operate(context.params, work)
+    run_connected(connection, work, queue)
 
 
-def _set_paused(context: typer.Context, queue: str, paused: bool) -> None:
+def _set_paused(connection: Connection, queue: str, *, paused: bool, as_json: bool) -> None:
     async def work(operations: Operations) -> None:
         await operations.jobs.check_queue(queue)
         await (operations.queues.pause(queue) if paused else operations.queues.resume(queue))
-        (found,) = await operations.queues.describe([queue])
-        if context.params["as_json"]:
-            operator.print_json([found])
+        found = await operations.queues.describe_one(queue)
+        if as_json:
+            print_json([found])
         else:
             done = "paused" if paused else "resumed"
             echo(f"{queue} {done}: {found.waiting} waiting, {found.counts['active']} active")
 
-    operator.operate(context.params, work)
+    run_connected(connection, work, queue)

@@ -1,4 +1,4 @@
-"""The e-mail consumer: turns an e-mail job into a mail, and hands it to a mail service once."""
+"""The e-mail consumer: turns an e-mail job into a mail, and sends it once."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from auth_worker.config import EMAIL_JOB_TYPES, Settings
 from auth_worker.consumers.envelope import read_envelope, validated
 from auth_worker.consumers.sent_marker import is_marked_sent, mark_sent
+from auth_worker.core.exception_groups import deciding
+from auth_worker.core.policy import natural
 from auth_worker.email.addresses import refuse_unsendable, sender_from, shown_name
 from auth_worker.email.errors import EmailExpiredError
-from auth_worker.email.masking import mask_address
+from auth_worker.email.mail_redaction import mask_address
 from auth_worker.email.message import compose, message_id_of
 from auth_worker.email.payload import EMAIL_JOB_DATA, EmailJobData
 from auth_worker.email.rendering import RenderedEmail, render
 from auth_worker.email.service import EmailSender
 from auth_worker.errors import AuthWorkerError, ConfigurationError, EmailDispatchError
-from auth_worker.exception_groups import deciding
 from auth_worker.job import Job
-from auth_worker.logs import logger_of
 from auth_worker.messages import WORKER_MESSAGES
-from auth_worker.options import natural
+from auth_worker.observability.logs import logger_of
 
 EmailJobConsumer = Callable[[Job], Awaitable[dict[str, Any]]]
 
 _LATEST_TIMESTAMP = 253_402_300_799_000 // 2
-"""Beyond it (year 5984) a job's timestamp is junk, and a time-out added to it may overflow."""
+"""Beyond it (the year 5984) a job's timestamp is invalid, and adding a duration may overflow."""
 
 
 def create_email_job_consumer(
@@ -38,16 +38,16 @@ def create_email_job_consumer(
     product_name: str | None = None,
     logger: Any = None,
 ) -> EmailJobConsumer:
-    """Make the consumer for the e-mail queue.
+    """Create the consumer of the e-mail queue.
 
-    ``from_address`` (``Name <address>``) and ``product_name`` default to ``email_from`` and
-    ``email_product_name`` of ``settings``, and those to the environment; ``logger`` (structlog or stdlib) to
-    one as ``settings`` say, and with their ``log_jobs`` off a mail is told at level debug. The consumer returns
-    ``{"status": "OK", "messageId": ...}`` once the service accepted the mail, marks the job as sent, and
-    never sends the mail of a marked job again.
+    ``from_address`` (``Name <address>``) and ``product_name`` default to ``email_from`` and ``email_product_name``
+    of ``settings``, which default to the environment. ``logger`` (structlog or stdlib) defaults to the one of
+    ``settings``; if their ``log_jobs`` is off, mails are logged at level debug. The consumer returns ``{"status":
+    "OK", "messageId": ...}`` once the service has accepted the mail, marks the job as sent, and never sends the
+    mail of a marked job again.
 
-    Raises ``ConfigurationError`` for a missing service or one without ``send``, a wrong address or product.
-    The consumer raises ``UnknownJobTypeError``, ``InvalidJobDataError``, ``EmailExpiredError`` and
+    Raises ``ConfigurationError`` for a missing service or one without ``send``, a wrong address or product. The
+    consumer raises ``UnknownJobTypeError``, ``InvalidJobDataError``, ``EmailExpiredError`` and
     ``EmailRefusedError``, which end the job, and ``EmailDispatchError``, which a retry may help.
     """
     service = _checked_service(email_service)
@@ -128,7 +128,7 @@ def _rendered(payload: EmailJobData, job: Job, product: str) -> RenderedEmail:
 
 
 def _produced_at(job: Job, now: datetime) -> datetime:
-    """When the job was to run at first: a link's minutes count from there, not from a late attempt."""
+    """Return when the job was first due: a link's minutes count from there, not from a late attempt."""
     delay = natural(job.opts.get("delay")) or 0
     if not 0 < job.timestamp < _LATEST_TIMESTAMP:
         return now

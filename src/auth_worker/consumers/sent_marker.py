@@ -1,6 +1,6 @@
-"""The marker of a side effect that is done: an attempt that follows must not do it again.
+"""Marks a job whose side effect is done, so that a further attempt does not repeat it.
 
-It is the job's BullMQ progress, which stays in the job's hash between attempts: ``{"sent": id}``.
+The marker is the job's BullMQ progress, which stays in the job's hash between attempts: ``{"sent": id}``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def is_marked_sent(job: Job, sent_id: str) -> bool:
 
 
 async def mark_sent(job: Job, sent_id: str, logger: Any) -> None:
-    """Mark ``sent_id`` as sent. Does not raise: the mail is out, and failing now would only send it again."""
+    """Mark ``sent_id`` as sent. Never raises: the mail is out, and failing now would only send it again."""
     try:
         await job.update_progress({"sent": sent_id})
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The SMS consumer: hands one-time codes to an SMS service."""
+"""The SMS consumer: passes one-time codes to an SMS service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from auth_worker.consumers.envelope import read_envelope, validated
 from auth_worker.consumers.sent_marker import is_marked_sent, mark_sent
 from auth_worker.errors import ConfigurationError
 from auth_worker.job import Job
-from auth_worker.logs import logger_of
+from auth_worker.observability.logs import logger_of
 
 SmsJobConsumer = Callable[[Job], Awaitable[dict[str, Any]]]
 
@@ -23,10 +23,10 @@ _CODE = re.compile(r"[A-Za-z0-9-]{3,16}")
 
 
 class SmsService(Protocol):
-    """What hands an SMS over."""
+    """A service that sends SMS."""
 
     async def send_otp(self, phone: str, code: str) -> None:
-        """Send the code; return once it is accepted. ``phone`` is in E.164 form, such as +4930123456.
+        """Send the code, and return once it is accepted. ``phone`` is in E.164 format, such as +4930123456.
 
         An exception costs the job an attempt; an ``UnrecoverableError`` ends it.
         """
@@ -54,12 +54,12 @@ class _OtpData(BaseModel):
 def create_sms_job_consumer(
     sms_service: SmsService | None, *, settings: Settings | None = None, logger: Any = None
 ) -> SmsJobConsumer:
-    """Make the consumer for the SMS queue. It returns ``{"status": "OK"}`` once the code is accepted.
+    """Create the consumer of the SMS queue. It returns ``{"status": "OK"}`` once the code is accepted.
 
     Raises ``ConfigurationError`` for a missing service, or one without ``send_otp``. The consumer raises
-    ``UnknownJobTypeError`` and ``InvalidJobDataError``, and what the service raises. A job whose code was
-    accepted by an earlier attempt is not sent again. ``logger`` (structlog or stdlib) defaults to one of
-    ``settings``, and those to the environment.
+    ``UnknownJobTypeError`` and ``InvalidJobDataError``, and what the service raises. A job whose code was accepted
+    by an earlier attempt is not sent again. ``logger`` (structlog or stdlib) defaults to the one of ``settings``,
+    which default to the environment.
     """
     if sms_service is None:
         raise ConfigurationError("SMS service required")

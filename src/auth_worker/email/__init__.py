@@ -1,9 +1,12 @@
-"""E-mail: what hands messages over (SMTP, or an outbox folder), and how they are made."""
+"""E-mail: composes messages and delivers them, over SMTP or to an outbox folder."""
 
-from auth_worker.email.errors import EmailExpiredError, EmailRefusedError
-from auth_worker.email.outbox import OutboxEmailService
-from auth_worker.email.service import EmailSender, EmailService, email_service_from
-from auth_worker.email.smtp import SmtpEmailService
+from auth_worker.core.extras import needs_extra
+
+with needs_extra("email", "e-mail"):
+    from auth_worker.email.errors import EmailExpiredError, EmailRefusedError
+    from auth_worker.email.outbox import OutboxEmailService
+    from auth_worker.email.service import EmailSender, EmailService, email_service_from
+    from auth_worker.email.smtp import SmtpEmailService
 
 __all__ = [
     "EmailExpiredError",

@@ -1,4 +1,4 @@
-"""Addresses and header values: what is refused, and what is made of the rest."""
+"""Validates and normalizes addresses and header values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_SHOWN_NAME = 60
 
 
 class Sender(NamedTuple):
-    """Who our mails are from: display name, address in ASCII, and its domain."""
+    """The sender of mails: display name, address in ASCII, and its domain."""
 
     display_name: str
     address: str
@@ -29,8 +29,8 @@ class Sender(NamedTuple):
 def refuse_unsendable(value: str) -> str:
     """Return ``value``, or raise ``ValueError`` if it holds a control character or a lone surrogate.
 
-    It is checked before anything is stripped: the standard library strips first, and a trailing newline
-    that it lets pass ends the header block.
+    Check before stripping anything: the standard library strips first, and a trailing newline that it accepts ends
+    the header block.
     """
     if _UNSENDABLE.search(value):
         raise ValueError("must not contain control characters, line breaks or lone surrogates")
@@ -38,15 +38,15 @@ def refuse_unsendable(value: str) -> str:
 
 
 def recipient_address(value: str) -> str:
-    """One address as it goes on the wire: the domain in ASCII (IDNA), the local part normalized.
+    """Return one address in its wire form: the domain in ASCII (IDNA), the local part normalized.
 
-    The result holds non-ASCII characters only where the local part does (that needs SMTPUTF8). Raises
-    ``ValueError``, without the value, for anything that is not exactly one plain address. DNS is not asked.
+    The result is not ASCII only if the local part is not (that needs SMTPUTF8). Raises ``ValueError``, without the
+    value, for anything but exactly one plain address. Does not query DNS.
     """
     refuse_unsendable(value)
     name, end = _split_private_end(value)
     try:
-        # A bare host name may be an address within an intranet: the mail server knows, we do not.
+        # A bare host name may be valid within an intranet: only the mail server knows.
         valid = validate_email(
             f"{name}example" if end else value,
             check_deliverability=False,
@@ -61,7 +61,7 @@ def recipient_address(value: str) -> str:
 
 
 def _split_private_end(value: str) -> tuple[str, str]:
-    """Cut off a top-level domain of private networks, which email-validator refuses in every case."""
+    """Split off a top-level domain of private networks, which email-validator always refuses."""
     found = _PRIVATE_END.search(value)
     return (value[: found.start()], found[0].lower()) if found else (value, "")
 
@@ -87,10 +87,10 @@ def sender_from(value: str) -> Sender:
 
 
 def shown_name(name: str | None) -> str:
-    """The name as it may be shown in a mail, or "" to greet without one.
+    """Return the name if it is safe to show in a mail, or "" to greet without one.
 
-    Anybody can sign up a stranger's address under any name, so a name that mail clients would turn into a
-    link, or that reorders the text around it, must not reach that stranger's eyes under our letterhead.
+    Anybody can sign up a stranger's address under any name. So a name that mail clients would turn into a link, or
+    that reorders the text around it, must not reach that stranger in our mail.
     """
     name = " ".join((name or "").split())
     if len(name) > _LONGEST_SHOWN_NAME or _LINK_LIKE.search(name) or _BIDI_CONTROLS.search(name):
@@ -99,7 +99,7 @@ def shown_name(name: str | None) -> str:
 
 
 def mailbox(display_name: str, address: str) -> Address:
-    """A header's address, of parts that ``recipient_address`` has passed."""
+    """Build a header's address from parts that ``recipient_address`` has accepted."""
     local, _, domain = address.rpartition("@")
     if local.startswith('"'):
         local = re.sub(r"\\(.)", r"\1", local[1:-1])  # ``Address`` quotes it again

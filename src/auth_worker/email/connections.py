@@ -1,4 +1,4 @@
-"""SmtpConnections: a bounded number of open connections, used again and again."""
+"""Pools SMTP connections: a bounded number, each reused for many mails."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import aiosmtplib
 
 from auth_worker.email.replies import is_about_connection
 from auth_worker.errors import EmailDispatchError
-from auth_worker.loops import discard_transport
+from auth_worker.system.loops import discard_transport
 
 Connect = Callable[[], Awaitable[aiosmtplib.SMTP]]
 
 _LONGEST_GOODBYE = 2.0
 _LOWEST_CODE = 200
-"""Below it the reply was not SMTP, and the replies to come may belong to other commands."""
+"""Below it the reply was not SMTP, and further replies may belong to other commands."""
 
 
 class MailConnection(aiosmtplib.SMTP):
     """A connection that forked children do not share."""
 
     def fileno(self) -> int:
-        """The socket's descriptor; -1 once it is closed."""
+        """Return the socket's descriptor, or -1 once it is closed."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return -1
@@ -32,7 +32,7 @@ class MailConnection(aiosmtplib.SMTP):
 
 
 class Lease:
-    """A connection that is ours for one mail. ``reused`` says that an earlier mail went over it."""
+    """A connection that is lent for one mail. ``reused`` says that an earlier mail was sent over it."""
 
     def __init__(self, client: aiosmtplib.SMTP, connect: Connect, *, reused: bool) -> None:
         self.client = client
@@ -40,16 +40,16 @@ class Lease:
         self._connect = connect
 
     async def renew(self) -> None:
-        """Replace the connection by a new one."""
+        """Replace the connection with a new one."""
         self.client.close()
         self.client = await self._connect()
         self.reused = False
 
 
 class SmtpConnections:
-    """At most ``limit`` connections of one event loop at a time; who finds none free waits its turn.
+    """At most ``limit`` connections of one event loop at a time. If none is free, the caller waits.
 
-    A connection idle for more than ``max_idle`` seconds is not used again: middleboxes forget it silently.
+    A connection idle for more than ``max_idle`` seconds is not reused, since middleboxes drop it silently.
     """
 
     def __init__(self, connect: Connect, *, limit: int, max_idle: float = 30.0) -> None:
@@ -64,7 +64,7 @@ class SmtpConnections:
     async def lease(self) -> AsyncIterator[Lease]:
         """Lend a connection. It is kept for the next mail unless its state is in doubt.
 
-        Raises ``EmailDispatchError`` once closed, and whatever ``connect`` raises.
+        Raises ``EmailDispatchError`` after ``close``, and whatever ``connect`` raises.
         """
         async with self._turns:
             if self._closed:
@@ -82,7 +82,7 @@ class SmtpConnections:
             self._give_back(lease.client)
 
     async def close(self) -> None:
-        """Say goodbye on idle connections, within 2 s; those in use are closed after their mail."""
+        """Send QUIT on idle connections, within 2 s. Those in use are closed after their mail."""
         self._closed = True
         idle, self._idle = self._idle, []
         await asyncio.gather(*(self._quit(client) for client, _ in idle))
@@ -110,7 +110,7 @@ class SmtpConnections:
             self._idle.append((client, time.monotonic()))
 
     async def _reset(self, client: aiosmtplib.SMTP, refusal: aiosmtplib.SMTPResponseException) -> None:
-        """Forget the refused mail; a connection that cannot even do that is not used again."""
+        """Reset a connection after a refused mail. If that fails, the connection is not reused."""
         if refusal.code < _LOWEST_CODE or is_about_connection(refusal):
             client.close()
         try:

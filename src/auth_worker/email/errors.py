@@ -1,10 +1,10 @@
-"""Why an e-mail job ends for good. What a retry can help is an ``EmailDispatchError`` instead.
+"""Errors that end an e-mail job for good. What a retry may help is an ``EmailDispatchError`` instead.
 
 ::
 
     UnrecoverableError
-    ├── EmailRefusedError   the mail server refuses this recipient or this message, now and later
-    └── EmailExpiredError   the link or code ran out before it could be sent
+    ├── EmailRefusedError   the mail server refuses this recipient or this message permanently
+    └── EmailExpiredError   the link or code expired before it could be sent
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from auth_worker.errors import UnrecoverableError
 
 
 class EmailRefusedError(UnrecoverableError):
-    """The mail server refused the recipient or the message with a 5xx reply; the address is masked.
+    """The mail server refused the recipient or the message with a 5xx reply. The address is masked.
 
-    ``code`` is the SMTP reply code, 0 where the mail could not be offered to the server at all.
+    ``code`` is the SMTP reply code, or 0 if the mail could not be offered to the server at all.
     """
 
     def __init__(self, message: str, code: int = 0) -> None:
@@ -24,6 +24,6 @@ class EmailRefusedError(UnrecoverableError):
 
 
 class EmailExpiredError(UnrecoverableError):
-    """The link or code of the mail has expired: sending it would only mislead its reader."""
+    """The link or code in the mail has expired. Sending it would only mislead the reader."""
 
     reason_class = "expired"

@@ -1,4 +1,4 @@
-"""The message: headers that cannot be injected into, and the same identity at every attempt."""
+"""Composes messages whose headers cannot be injected into, with the same identity at every attempt."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from auth_worker.errors import InvalidJobDataError
 
 
 def message_id_of(queue_name: str, job_id: str, timestamp: int, domain: str) -> str:
-    """The Message-ID of a job's mail: the same at every attempt, so that servers can tell a duplicate.
+    """Return the Message-ID of a job's mail, the same at every attempt, so that servers can detect a duplicate.
 
-    ``timestamp`` (ms, when the job was added) is part of it because job ids are counters: they begin at 1
-    again in every new Redis, and a mail with the Message-ID of another may be dropped unseen.
+    ``timestamp`` (ms, when the job was added) is part of it because job ids are counters: they restart at 1 in
+    every new Redis, and a mail with the Message-ID of another may be dropped silently.
     """
     identity = "\0".join((queue_name, job_id, str(timestamp))).encode(errors="backslashreplace")
     return f"<{hashlib.sha256(identity).hexdigest()[:32]}@{domain}>"
@@ -26,9 +26,9 @@ def message_id_of(queue_name: str, job_id: str, timestamp: int, domain: str) -> 
 def compose(
     *, sender: Sender, to: str, display_name: str, message_id: str, content: RenderedEmail
 ) -> EmailMessage:
-    """A text and HTML message from ``sender`` to one recipient.
+    """Compose a text and HTML message from ``sender`` to one recipient.
 
-    Raises ``InvalidJobDataError`` when a value cannot stand in a header.
+    Raises ``InvalidJobDataError`` if a header cannot hold a value.
     """
     local, _, domain = _checked(to).rpartition("@")
     rules = policy.SMTP if local.isascii() else policy.SMTPUTF8
@@ -40,7 +40,7 @@ def compose(
     message["Message-ID"] = _header_value("messageId", message_id)
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
-    # Quoted-printable keeps every line short and ASCII, whatever the servers on the way support.
+    # Quoted-printable keeps every line short and ASCII, whatever the servers in between support.
     message.set_content(content.text, cte="quoted-printable")
     message.add_alternative(content.html, subtype="html", cte="quoted-printable")
     message.set_boundary(f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}")
@@ -48,9 +48,9 @@ def compose(
 
 
 def serialized(message: EmailMessage) -> bytes:
-    """The message as it goes on the wire, with CRLF line ends; ASCII unless an address needs SMTPUTF8.
+    """Serialize the message for the wire, with CRLF line ends, in ASCII unless an address needs SMTPUTF8.
 
-    Raises ``InvalidJobDataError`` when a header cannot be encoded; those that ``compose`` makes can.
+    Raises ``InvalidJobDataError`` if a header cannot be encoded; those that ``compose`` creates can.
     """
     try:
         return message.as_bytes(policy=policy.SMTP.clone(utf8=getattr(message.policy, "utf8", False)))
@@ -74,7 +74,7 @@ def _header_value(field: str, value: str) -> str:
 
 
 def _recipient(display_name: str, address: str, rules: policy.EmailPolicy[EmailMessage]) -> Address:
-    """The recipient with its name; without where the standard library's folding would break the name."""
+    """Build the recipient with its name, or without if the standard library's folding would break the name."""
     named = mailbox(display_name, address)
     header = rules.header_factory("To", named)
     folded = rules.fold("To", header).partition(":")[2].replace("\r\n", "")

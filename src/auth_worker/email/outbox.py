@@ -1,9 +1,8 @@
-"""OutboxEmailService: writes each mail to a folder, for machines without a mail server."""
+"""Writes each mail to a folder, for machines without a mail server."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import re
@@ -13,15 +12,16 @@ from pathlib import Path
 
 from auth_worker.email.message import serialized
 from auth_worker.errors import EmailDispatchError
+from auth_worker.system.private_files import make_private_directories, open_private
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class OutboxEmailService:
-    """One ``.eml`` file a mail, readable by its owner only.
+    """Writes one ``.eml`` file per mail, readable only by its owner.
 
-    The file's name comes from the Message-ID, so that a mail written twice is one file, and the file appears
-    whole or not at all. A folder that does not exist is created with mode 0700; any other is left as it is.
+    The file is named after the Message-ID, so that a mail written twice is one file, and it appears whole or not
+    at all. A missing folder is created with mode 0700; an existing one is left as it is.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -32,9 +32,9 @@ class OutboxEmailService:
         return f"<OutboxEmailService {self.folder}>"
 
     async def send(self, message: EmailMessage) -> None:
-        """Write the message, and return once it is on the disk.
+        """Write the message, and return once it is on disk.
 
-        Raises ``EmailDispatchError`` when the folder cannot be written to.
+        Raises ``EmailDispatchError`` if the folder is not writable.
         """
         if self._closed:
             raise EmailDispatchError("The outbox is closed")
@@ -46,7 +46,7 @@ class OutboxEmailService:
             raise EmailDispatchError(_remedy(self.folder, error), error) from error
 
     async def check(self) -> None:
-        """Raise ``EmailDispatchError`` unless the folder exists or can be made, and can be written to."""
+        """Raise ``EmailDispatchError`` unless the folder is writable, or can be created."""
         try:
             await asyncio.to_thread(_prepare, self.folder)
         except OSError as error:
@@ -70,11 +70,9 @@ def _file_name(message_id: str, content: bytes) -> str:
 
 
 def _prepare(folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(20, "Not a directory")
+    make_private_directories(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(13, "Permission denied")
 
@@ -83,8 +81,7 @@ def _write(path: Path, content: bytes) -> None:
     _prepare(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with open(descriptor, "wb") as file:
+        with open(temporary, "xb", opener=open_private) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -96,8 +93,11 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable; only the folder's own sync does that."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make the rename durable, which only syncing the folder does."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows cannot open folders; elsewhere a folder may be writable but not readable
+        return
     try:
         os.fsync(descriptor)
     finally:

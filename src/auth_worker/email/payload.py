@@ -1,7 +1,8 @@
-"""The data of an e-mail job, one model a type. Problems are named by field, and never quote a value."""
+"""Validates the data of an e-mail job, one model per type. Errors name the field and never quote a value."""
 
 from __future__ import annotations
 
+import abc
 import ipaddress
 import re
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ _CODE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 -]{1,30}[A-Za-z0-9])")
 
 
 def safe_link(value: str) -> str:
-    """Return an ASCII link to https, or to http on this very machine. Raises ``ValueError`` for any other."""
+    """Return a link in ASCII to https, or to http on this machine. Raises ``ValueError`` for any other."""
     if len(value) > _LONGEST_LINK:
         raise ValueError(f"must have at most {_LONGEST_LINK} characters")
     if not _LINK_CHARACTERS.fullmatch(value):
@@ -75,8 +76,8 @@ def _in_utc(value: datetime) -> datetime:
 Link = Annotated[str, AfterValidator(safe_link)]
 
 
-class EmailJobData(BaseModel):
-    """What every e-mail job carries. Unknown keys are ignored: producers may send more."""
+class EmailJobData(BaseModel, abc.ABC):
+    """The data that every e-mail job has. Unknown keys are ignored, since producers may send more."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, hide_input_in_errors=True)
     kind: ClassVar[EmailKind]
@@ -90,19 +91,19 @@ class EmailJobData(BaseModel):
     expires_at: Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_utc)] | None = None
 
     @property
+    @abc.abstractmethod
     def secret(self) -> str:
-        """The link, or the code."""
-        raise NotImplementedError
+        """The secret of the mail: the link, or the code."""
 
     def expiry(self, produced_at: datetime) -> datetime | None:
-        """When the link or code runs out: ``expires_at``, or ``expires_in_minutes`` after ``produced_at``."""
+        """Return when the link or code expires: at ``expires_at``, or some minutes after ``produced_at``."""
         if self.expires_at is not None or self.expires_in_minutes is None:
             return self.expires_at
         return produced_at + timedelta(minutes=self.expires_in_minutes)
 
 
 class VerificationData(EmailJobData):
-    """``sendVerificationEmail``."""
+    """The data of ``sendVerificationEmail``."""
 
     kind = EmailKind.VERIFICATION
     name: Annotated[str, Field(max_length=200), AfterValidator(refuse_unsendable)] = Field(repr=False)
@@ -115,7 +116,7 @@ class VerificationData(EmailJobData):
 
 
 class PasswordResetData(EmailJobData):
-    """``sendPasswordResetEmail``."""
+    """The data of ``sendPasswordResetEmail``."""
 
     kind = EmailKind.PASSWORD_RESET
     name: Annotated[str, Field(max_length=200), AfterValidator(refuse_unsendable)] = Field(repr=False)
@@ -128,7 +129,7 @@ class PasswordResetData(EmailJobData):
 
 
 class MagicLinkData(EmailJobData):
-    """``sendMagicLinkEmail``."""
+    """The data of ``sendMagicLinkEmail``."""
 
     kind = EmailKind.MAGIC_LINK
     magic_link: Link = Field(repr=False)
@@ -140,7 +141,7 @@ class MagicLinkData(EmailJobData):
 
 
 class OneTimeCodeData(EmailJobData):
-    """``sendOneTimeCodeEmail``."""
+    """The data of ``sendOneTimeCodeEmail``."""
 
     kind = EmailKind.ONE_TIME_CODE
     code: Annotated[str, AfterValidator(_code)] = Field(repr=False)

@@ -1,6 +1,6 @@
-"""Subject, HTML and text of each mail, from the templates and texts shipped in this package.
+"""Renders subject, HTML and text of each mail from the templates and texts in this package.
 
-What a job carries is only ever a value in a template, never a template; texts are one TOML file a language.
+A job's data is only ever a value in a template, never a template. Texts are one TOML file per language.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MINUTES_A_DAY = 24 * 60
 
 
 class EmailKind(StrEnum):
-    """The mails there are texts for."""
+    """The kinds of mails."""
 
     VERIFICATION = "verification"
     PASSWORD_RESET = "password_reset"  # noqa: S105 - a kind of mail, not a password
@@ -33,7 +33,7 @@ class EmailKind(StrEnum):
 
 
 class RenderedEmail(NamedTuple):
-    """What a reader sees."""
+    """A rendered mail."""
 
     subject: str
     html: str
@@ -41,9 +41,9 @@ class RenderedEmail(NamedTuple):
 
 
 def language_of(locale: str | None) -> str:
-    """The shipped language nearest to a locale such as ``de-AT``; English for all others.
+    """Return the shipped language closest to a locale such as ``de-AT``, or English.
 
-    Raises ``ValueError`` when ``locale`` does not look like a locale.
+    Raises ``ValueError`` if ``locale`` does not look like a locale.
     """
     if locale is None:
         return LOCALES[0]
@@ -63,9 +63,9 @@ def render(
     expires_at: datetime | None = None,
     now: datetime | None = None,
 ) -> RenderedEmail:
-    """Render one mail. ``secret`` is its link, or its code where ``kind`` is ``ONE_TIME_CODE``.
+    """Render one mail. ``secret`` is its link, or its code if ``kind`` is ``ONE_TIME_CODE``.
 
-    ``name`` is shown as it is (see ``addresses.shown_name``). ``expires_at`` and ``now`` are aware times.
+    ``name`` is shown unchanged (see ``addresses.shown_name``). ``expires_at`` and ``now`` are aware times.
     """
     language = language_of(locale)
     catalogue = _catalogue(language)
@@ -90,7 +90,7 @@ def render(
 
 
 def duration(catalogue: Mapping[str, Any], minutes: int) -> str:
-    """``minutes`` in words, in at most two units: 90 is "1 hour 30 minutes"."""
+    """Format ``minutes`` in words, in at most two units: 90 is "1 hour 30 minutes"."""
     if minutes >= _MINUTES_A_DAY:
         parts = [("days", minutes // _MINUTES_A_DAY), ("hours", minutes % _MINUTES_A_DAY // 60)]
     else:

@@ -1,7 +1,7 @@
-"""What a mail server's refusal means for a job: dead at once, or worth another attempt.
+"""Decides what a mail server's refusal means for a job: failure for good, or another attempt.
 
 A 5xx reply about the recipient or the message ends the job. One about our login, our address, our quota or our
-network does not: the operator mends it while the jobs wait for their next attempt. ``refusals`` tells them apart.
+network does not: the operator fixes it while the jobs wait for their next attempt. ``refusals`` tells them apart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ssl
 import aiosmtplib
 
 from auth_worker.email.errors import EmailRefusedError
-from auth_worker.email.masking import mask_address, mask_text
+from auth_worker.email.mail_redaction import mask_address, mask_reply
 from auth_worker.email.refusals import Stage, Subject, subject_of
 from auth_worker.errors import EmailDispatchError
 
@@ -27,9 +27,9 @@ Outcome = EmailDispatchError | EmailRefusedError
 
 
 def outcome_of(error: BaseException, server: str, recipient: str = "") -> Outcome:
-    """The error a job ends its attempt with, for an error of aiosmtplib, the network or TLS.
+    """Return the error that ends a job's attempt, for an error of aiosmtplib, the network or TLS.
 
-    ``server`` is host and port. Neither the text nor the ``cause`` holds an address or a link unmasked.
+    ``server`` is host and port. Neither the text nor the ``cause`` holds an unmasked address or link.
     """
     stage = _stage_of(error)
     if stage is not None and isinstance(error, aiosmtplib.SMTPResponseException):
@@ -47,7 +47,7 @@ def outcome_of(error: BaseException, server: str, recipient: str = "") -> Outcom
 
 
 def is_about_connection(error: BaseException) -> bool:
-    """Whether the server refuses what it would take on a new connection, or the connection is gone."""
+    """Whether the connection is lost, or the server refuses what it would accept on a new one."""
     stage = _stage_of(error)
     if stage is None or not isinstance(error, aiosmtplib.SMTPResponseException):
         return isinstance(error, OSError) or getattr(error, "code", 0) == _CLOSES
@@ -98,16 +98,16 @@ def _about_connection(error: BaseException, server: str) -> EmailDispatchError:
     if isinstance(error, TimeoutError):
         return EmailDispatchError(f"Mail server {server} did not answer in time", error)
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return EmailDispatchError(f"Mail server {server} does not speak SMTP: {mask_text(error.message)}")
+        return EmailDispatchError(f"Mail server {server} does not speak SMTP: {mask_reply(error.message)}")
     reason = _PREFIX.sub("", str(error)) or type(error).__name__
     return EmailDispatchError(f"Mail server {server} could not be used: {reason}", error)
 
 
 def _retry(what: str, error: aiosmtplib.SMTPResponseException, remedy: str = "") -> EmailDispatchError:
-    # The original holds the recipient's address, and a traceback prints its cause.
-    cause = aiosmtplib.SMTPResponseException(error.code, mask_text(error.message))
+    # The original error holds the recipient's address, and a traceback prints its cause.
+    cause = aiosmtplib.SMTPResponseException(error.code, mask_reply(error.message))
     return EmailDispatchError(f"{what}: {_reply(error)}" + (f" ({remedy})" if remedy else ""), cause)
 
 
 def _reply(error: aiosmtplib.SMTPResponseException) -> str:
-    return f"{error.code} {mask_text(error.message)}".strip()
+    return f"{error.code} {mask_reply(error.message)}".strip()

@@ -1,4 +1,4 @@
-"""EmailService: what hands a finished message over, and the choice of one from the settings."""
+"""The interface of mail services, and the choice of one by the settings."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from auth_worker.email.smtp import SmtpEmailService
 
 @runtime_checkable
 class EmailSender(Protocol):
-    """All that the e-mail consumer asks of a service."""
+    """What the e-mail consumer needs of a mail service."""
 
     async def send(self, message: EmailMessage) -> None:
-        """Hand over a message with one sender and one recipient; return once it is accepted.
+        """Deliver a message with one sender and one recipient. Returns once it is accepted.
 
-        Raises ``EmailDispatchError`` when a retry may help, and an ``UnrecoverableError`` (such as
-        ``EmailRefusedError``) when it cannot.
+        Raises ``EmailDispatchError`` if a retry may help, and an ``UnrecoverableError`` (such as
+        ``EmailRefusedError``) if it cannot.
         """
 
 
 @runtime_checkable
 class EmailService(EmailSender, Protocol):
-    """A service that is also checked at start and closed at the end."""
+    """A mail service that is also checked at start and closed at the end."""
 
     async def check(self) -> None:
-        """Raise ``EmailDispatchError``, naming the remedy, unless a mail could be handed over now."""
+        """Raise ``EmailDispatchError`` naming the remedy, unless a mail could be delivered now."""
 
     async def close(self) -> None:
-        """Release what the service holds. Safe to call twice; nothing can be sent afterwards."""
+        """Release the service's resources. Safe to call twice; nothing can be sent afterwards."""
 
 
 def email_service_from(settings: Settings) -> EmailService:
-    """The SMTP service where ``smtp_host`` is set, otherwise an outbox folder.
+    """Return the SMTP service if ``smtp_host`` is set, otherwise an outbox folder.
 
-    The folder is ``outbox_dir``, or ``outbox`` in ``state_dir``. Opens no connection and creates no folder
-    yet. Raises ``ConfigurationError`` when the SMTP settings contradict each other.
+    The folder is ``outbox_dir``, or ``outbox`` in ``state_dir``. Opens no connection and creates no folder yet.
+    Raises ``ConfigurationError`` if the SMTP settings contradict each other.
     """
     if settings.smtp_host is None:
         return OutboxEmailService(settings.outbox_dir or settings.state_dir / "outbox")

@@ -1,4 +1,4 @@
-"""SmtpEmailService: hands mails to a mail server, encrypted unless told otherwise."""
+"""Sends mails to a mail server, encrypted by default."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from auth_worker.email.connections import Lease, MailConnection, SmtpConnections
 from auth_worker.email.message import serialized
 from auth_worker.email.replies import is_about_connection, outcome_of
 from auth_worker.errors import ConfigurationError, EmailDispatchError, InvalidJobDataError
-from auth_worker.forks import withhold
-from auth_worker.happy_eyeballs import connect
-from auth_worker.loops import PerLoop
+from auth_worker.system.forks import detach_in_child
+from auth_worker.system.happy_eyeballs import connect
+from auth_worker.system.loops import PerLoop
 
 Security = Literal["starttls", "tls", "none"]
 
@@ -33,7 +33,7 @@ class _Envelope(NamedTuple):
     content: bytes
 
     async def announce(self, client: aiosmtplib.SMTP) -> None:
-        """Name sender and recipient."""
+        """Send MAIL FROM and RCPT TO."""
         options = [f"SIZE={len(self.content)}"] if client.supports_extension("size") else []
         encoding = "ascii"
         if not self.recipient.isascii():
@@ -46,12 +46,12 @@ class _Envelope(NamedTuple):
 
 
 class SmtpEmailService:
-    """Sends over at most ``connections`` reused connections for each event loop that it is used in.
+    """Sends over at most ``connections`` reused connections per event loop.
 
-    ``security`` is ``starttls`` (required: a server that does not offer it gets neither login nor mail),
-    ``tls`` (from the first byte) or ``none``; the first two verify the certificate, against ``ca_file`` (PEM)
-    if given, else against the system's authorities. ``port`` defaults to 587, 465 or 25. ``timeout`` (s)
-    bounds opening a connection, and then each reply. Opens nothing before the first mail.
+    ``security`` is ``starttls`` (required: a server that does not offer it gets neither login nor mail), ``tls``
+    (from the first byte) or ``none``. The first two verify the certificate, against ``ca_file`` (PEM) if given,
+    else against the system's authorities. ``port`` defaults to 587, 465 or 25. ``timeout`` (s) bounds opening a
+    connection, and then each reply. Connects with the first mail.
 
     Raises ``ConfigurationError`` for a user without password or the reverse, and an unreadable ``ca_file``.
     """
@@ -88,20 +88,20 @@ class SmtpEmailService:
         return f"<SmtpEmailService {self._server} {self._security}>"
 
     async def send(self, message: EmailMessage) -> None:
-        """Hand over a message with one sender and one recipient; return once the server accepted it.
+        """Deliver a message with one sender and one recipient. Returns once the server has accepted it.
 
-        Raises ``EmailDispatchError`` for 4xx replies, trouble with the connection, and refusals that the
-        operator can mend (login, sender, relaying); ``EmailRefusedError`` for a 5xx about the recipient or
-        the message; ``InvalidJobDataError`` when the message has not exactly one sender and one recipient.
+        Raises ``EmailDispatchError`` for 4xx replies, connection errors, and refusals that the operator can fix
+        (login, sender, relaying); ``EmailRefusedError`` for a 5xx about the recipient or the message;
+        ``InvalidJobDataError`` if the message does not have exactly one sender and one recipient.
         """
         envelope = _envelope(message)
         try:
             async with self._pool().lease() as lease:
-                await _anew_if_stale(lease, envelope.announce)
+                await _retry_if_stale(lease, envelope.announce)
                 try:
                     await lease.client.data(envelope.content)
                 except aiosmtplib.SMTPDataError as refusal:
-                    # A refusal is no acceptance. A lost reply may hide one, and is not answered by a second mail.
+                    # A refusal is not an acceptance, but a lost reply may be one: do not send the mail again.
                     if not (lease.reused and is_about_connection(refusal)):
                         raise
                     await lease.renew()
@@ -112,16 +112,16 @@ class SmtpEmailService:
             raise outcome from outcome.__cause__
 
     async def check(self) -> None:
-        """Connect, encrypt and log in, without sending. Raises ``EmailDispatchError``, naming the remedy."""
+        """Connect, encrypt and log in, without sending. Raises ``EmailDispatchError`` naming the remedy."""
         try:
             async with self._pool().lease() as lease:
-                await _anew_if_stale(lease, _ask_nothing)
+                await _retry_if_stale(lease, _no_announcement)
         except (aiosmtplib.SMTPException, OSError) as error:
             outcome = outcome_of(error, self._server)
             raise outcome from outcome.__cause__
 
     async def close(self) -> None:
-        """Close idle connections, within 2 s; one in use closes after its mail."""
+        """Close idle connections, within 2 s. One in use is closed after its mail."""
         self._closed = True
         await self._pools.close()
 
@@ -132,7 +132,7 @@ class SmtpEmailService:
 
     async def _connect(self) -> aiosmtplib.SMTP:
         async with asyncio.timeout(self._timeout):
-            if self._local_hostname is None:  # a look-up that may take seconds
+            if self._local_hostname is None:  # a DNS look-up that may take seconds
                 self._local_hostname = await asyncio.to_thread(socket.getfqdn)
             client = MailConnection(
                 hostname=self._host,
@@ -145,19 +145,19 @@ class SmtpEmailService:
                 tls_context=self._tls,
             )
             try:
-                # Left to itself, aiosmtplib on uvloop waits for each address of the host in turn.
+                # By itself, aiosmtplib on uvloop waits for each address of the host in turn.
                 await client.connect(sock=await connect(self._host, self._port))
                 if client.is_ehlo_or_helo_needed:
                     await client.ehlo()
             except BaseException:
                 client.close()
                 raise
-        withhold(client)
+        detach_in_child(client)
         return client
 
 
-async def _anew_if_stale(lease: Lease, action: Callable[[aiosmtplib.SMTP], Awaitable[None]]) -> None:
-    """Do ``action``; once more on a new connection if the server refuses it on the reused one alone."""
+async def _retry_if_stale(lease: Lease, action: Callable[[aiosmtplib.SMTP], Awaitable[None]]) -> None:
+    """Run ``action``, and once more on a new connection if the server refuses only the reused one."""
     try:
         await action(lease.client)
     except (aiosmtplib.SMTPException, OSError) as error:
@@ -167,7 +167,7 @@ async def _anew_if_stale(lease: Lease, action: Callable[[aiosmtplib.SMTP], Await
         await action(lease.client)
 
 
-async def _ask_nothing(client: aiosmtplib.SMTP) -> None:
+async def _no_announcement(client: aiosmtplib.SMTP) -> None:
     await client.noop()
 
 

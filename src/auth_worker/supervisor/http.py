@@ -1,15 +1,16 @@
-"""The parent's HTTP port: one for all processes. It asks each of them, and puts their answers together.
+"""The parent's HTTP port, one for all service processes: it asks each of them and combines their responses.
 
-Who may ask what is for the processes to say: they get each request as it came, and a refusal is passed on.
-Counters are each process's own, so that Prometheus sees which one began anew: every sample has the label
-``process``. What is meant for the service itself (``/api/v1/service``) is told to all of them; whatever else it is
-goes to the first process that runs.
+The processes authorize requests: they get each one as it came, and a refusal is passed back. A body is read only
+once a process requests it, and is streamed. Every sample of ``/metrics`` has the label ``process``, so that
+Prometheus sees which process's counters were reset. Requests about the service itself (``/api/v1/service``) go to
+all processes, any others to the first one that runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -24,21 +25,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from auth_worker.admin.api.door import read_body
-from auth_worker.admin.hosts import HostGuard, refusal
-from auth_worker.admin.http import refuse
-from auth_worker.admin.server import DESCRIPTOR_REMEDY, QuietServer, run_apart
 from auth_worker.config import Settings
+from auth_worker.http.caching import SingleFlight
+from auth_worker.http.host_guard import HostGuard
+from auth_worker.http.probes import probe_response
+from auth_worker.http.refusals import internal_error, refuse
+from auth_worker.http.server import DESCRIPTOR_REMEDY, QuietServer, run_apart
 from auth_worker.messages import WORKER_ERRORS
-from auth_worker.supervisor.answers import Answer, as_response, ask, ask_all, reasons_of, refusal_of
-from auth_worker.supervisor.processes import Supervisor
+from auth_worker.supervisor.fan_out import Answer, FanOut, reasons_of, refusal_of
+from auth_worker.supervisor.supervisor import Supervisor
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 PLAIN = {"accept": "text/plain"}
 
 
 async def serve(supervisor: Supervisor, settings: Settings, listener: socket.socket, log: Any) -> None:
-    """Answer on ``listener`` until cancelled, in a thread of its own."""
+    """Serve on ``listener`` until cancelled, in a thread of its own."""
 
     def report(error: Exception) -> None:
         log.error(WORKER_ERRORS.HTTP_REQUEST_FAILED, error_type=type(error).__name__)
@@ -47,48 +49,44 @@ async def serve(supervisor: Supervisor, settings: Settings, listener: socket.soc
         log.warning(WORKER_ERRORS.HTTP_DESCRIPTORS_EXHAUSTED, error=DESCRIPTOR_REMEDY)
 
     async def run() -> None:
-        await QuietServer(build_app(supervisor, settings, report), report_exhausted).serve(sockets=[listener])
+        is_local = listener.family == socket.AF_UNIX
+        app = build_app(supervisor, settings, report)
+        await QuietServer(app, report_exhausted, believes_forwarded=is_local).serve(sockets=[listener])
 
     await run_apart(run, report)
 
 
 class _Port:
-    """What each path answers."""
+    """The endpoints."""
 
-    def __init__(self, supervisor: Supervisor, settings: Settings) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._settings = settings
-        self._probes: dict[str, asyncio.Task[list[Answer]]] = {}
+        self._fan_out = FanOut(supervisor.children)
+        self._probes: defaultdict[str, SingleFlight[..., list[Answer]]]
+        self._probes = defaultdict(lambda: SingleFlight(self._fan_out.ask_all))
 
     async def live(self, request: Request) -> Response:
-        """No process has come to a standstill. One that died or begins is no reason to restart the parent."""
+        """Succeed unless a process is stuck. One that died or is starting is no reason to restart the parent."""
         answers = await self._probe(request)
         children = zip(self._supervisor.children, answers, strict=True)
-        return _verdict(reasons_of([said for child, said in children if child.pid and child.has_answered]))
+        return probe_response(reasons_of([said for child, said in children if child.pid and child.has_answered]))
 
     async def ready(self, request: Request) -> Response:
-        """All of them are."""
+        """Succeed if all processes are ready."""
         stopping = ["the service is stopping"] if self._supervisor.stopping else []
-        return _verdict(stopping + reasons_of(await self._probe(request)))
+        return probe_response(stopping + reasons_of(await self._probe(request)))
 
     async def started(self, request: Request) -> Response:
-        """All of them have."""
-        return _verdict(reasons_of(await self._probe(request)))
+        """Succeed if all processes have started."""
+        return probe_response(reasons_of(await self._probe(request)))
 
     async def _probe(self, request: Request) -> list[Answer]:
-        """Those who ask at the same time share one answer, so that many of them wait no longer than one."""
-        path = request.scope["path"]
-        task = self._probes.get(path)
-        if task is None or task.done():
-            task = self._probes[path] = asyncio.create_task(ask_all(self._supervisor.children, request))
-        return await asyncio.shield(task)
+        """Share one response among simultaneous requests, so that many wait no longer than one."""
+        return await self._probes[request.scope["path"]].get(request)
 
     async def service(self, request: Request) -> Response:
-        """Each of them is told; what they say together, their processors with the number of their process."""
-        body = await read_body(request.receive, self._settings)
-        if isinstance(body, Response):
-            return body
-        answers = await ask_all(self._supervisor.children, request, body=body)
+        """Ask every process. In the report, the processors have the numbers of their processes."""
+        answers = await self._fan_out.ask_all(request)
         if (refused := refusal_of(answers)) is not None:
             return refused
         reports = [(answer.number, answer.json) for answer in answers]
@@ -107,8 +105,8 @@ class _Port:
         return JSONResponse(together, 503 if reasons else 200)
 
     async def metrics(self, request: Request) -> Response:
-        """Their samples, each with the number of its process."""
-        answers = await ask_all(self._supervisor.children, request, PLAIN)
+        """Return the samples of all processes, each with the number of its process."""
+        answers = await self._fan_out.ask_all(request, PLAIN)
         if (refused := refusal_of(answers)) is not None:
             return refused
         registry = CollectorRegistry()
@@ -117,20 +115,17 @@ class _Port:
         return Response(body, headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def pass_on(self, request: Request) -> Response:
-        """Whatever else it is."""
-        children = self._supervisor.children
-        child = next((child for child in children if child.pid), children[0])
-        body = await read_body(request.receive, self._settings)
-        return body if isinstance(body, Response) else as_response(await ask(child, request, body=body))
+        """Pass on any other request."""
+        return await self._fan_out.pass_on(request)
 
 
 def build_app(supervisor: Supervisor, settings: Settings, on_error: Callable[[Exception], None]) -> HostGuard:
-    """The application that speaks for the children of ``supervisor``."""
-    port = _Port(supervisor, settings)
+    """Build the application that answers for the children of ``supervisor``."""
+    port = _Port(supervisor)
 
     async def fail(request: Request, error: Exception) -> Response:
         on_error(error)
-        return refusal(500, "this went wrong on our side; the log says why")
+        return internal_error()
 
     probes = {"/livez": port.live, "/readyz": port.ready, "/startupz": port.started}
     app = Starlette(
@@ -147,12 +142,8 @@ def build_app(supervisor: Supervisor, settings: Settings, on_error: Callable[[Ex
     return HostGuard(app, settings)
 
 
-def _verdict(reasons: list[str]) -> Response:
-    return JSONResponse({"healthy": not reasons, "reasons": reasons}, 503 if reasons else 200)
-
-
 class _Families:
-    """A collector of what the processes told, each sample with the label ``process``, and of how they are."""
+    """Collects the samples of the processes, with the label ``process``, and how many processes run."""
 
     def __init__(self, supervisor: Supervisor, answers: Sequence[Answer]) -> None:
         self._supervisor = supervisor
@@ -179,6 +170,6 @@ class _Families:
 
 
 def _marked(sample: Sample, number: int) -> Sample:
-    """A label of the application's with our name gets another, as Prometheus itself would do."""
+    """Rename a label ``process`` of the application's own, as Prometheus itself would do."""
     theirs = {"exported_process" if name == "process" else name: value for name, value in sample.labels.items()}
     return sample._replace(labels={**theirs, "process": str(number)})

@@ -1,24 +1,28 @@
-"""``auth-worker demo``: the whole service at work, in one go, on this machine."""
+"""``auth-worker demo``: shows the whole service at work on this machine."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from auth_worker.cli.console import CLEAN, INTERRUPTED, out
-from auth_worker.cli.loop import interruptible, run_async
+from auth_worker.cli.async_runner import interruptible, run_async
+from auth_worker.cli.exit_codes import CLEAN, INTERRUPTED
+from auth_worker.core.extras import needs_extra
 
 
 def demo(
-    serve: Annotated[bool, typer.Option("--serve", help="Stay up afterwards, until Ctrl-C.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Keep it running afterwards, until Ctrl-C.")] = False,
 ) -> None:
-    """See the whole service at work: broker, mail server, worker, good and bad jobs, dead letters.
+    """See the whole service at work: broker, mail server, worker, jobs that succeed and fail, dead letters.
 
-    Needs no set-up and leaves nothing behind. Exits with 0 if every number adds up, else with 1.
+    It needs no set-up and leaves nothing behind. Exit codes: 0 every number adds up, 1 one does not.
 
     Example: [bold]auth-worker demo[/]
     """
-    from auth_worker.cli.demo.play import play
+    with needs_extra("demo", "the demo"):
+        from auth_worker.cli.demo.run_demo import run_demo
 
-    raise typer.Exit(run_async(interruptible(play(out(), serve=serve), CLEAN if serve else INTERRUPTED)))
+    console = Console(highlight=False, emoji=False)
+    raise typer.Exit(run_async(interruptible(run_demo(console, serve=serve), CLEAN if serve else INTERRUPTED)))

@@ -1,20 +1,20 @@
-"""Whether the demo adds up: what was planned, beside what service, broker and mail server say of it."""
+"""Checks that the demo adds up: compares the plan with the counts of service, broker and mail server."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import NamedTuple
 
+from auth_worker.cli.demo.environment import Outcome
 from auth_worker.cli.demo.jobs import Plan
 from auth_worker.cli.demo.mail_server import DemoMailServer
-from auth_worker.cli.demo.story import Ending
 
-DELIVERED, DEAD = "mails delivered", "dead letters"
-STATES_OF_WORK_LEFT = ("wait", "paused", "active", "prioritized", "delayed", "waiting-children")
+DELIVERED, DEAD = "e-mails delivered", "dead letters"
+UNFINISHED_STATES = ("wait", "paused", "active", "prioritized", "delayed", "waiting-children")
 
 
 class Check(NamedTuple):
-    """One thing, counted in several places; None where a place cannot know it."""
+    """One thing counted in several places; None where it cannot be known."""
 
     what: str
     planned: int
@@ -24,7 +24,7 @@ class Check(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether every place says what was planned."""
+        """Whether every count is what was planned."""
         return {self.planned, self.service, self.broker, self.mail_server} <= {self.planned, None}
 
     def __str__(self) -> str:
@@ -33,22 +33,22 @@ class Check(NamedTuple):
         return f"{self.what}: planned {self.planned}, but {', '.join(wrong)}"
 
 
-def checks(plan: Plan, ids: list[str], ending: Ending, mail: DemoMailServer) -> list[Check]:
-    """Compare all that can be compared."""
-    metrics, counts, letters = ending.metrics, ending.counts, ending.letters
+def make_checks(plan: Plan, ids: list[str], outcome: Outcome, mail: DemoMailServer) -> list[Check]:
+    """Return all checks, in the order of a job's life."""
+    metrics, counts, dead_letters = outcome.metrics, outcome.counts, outcome.letters
     completed, failed = counts["completed"], counts["failed"]
-    left = sum(counts[state] for state in STATES_OF_WORK_LEFT)
-    right = Counter(str(letter.data.get("reasonClass")) for letter in letters) & plan.letters
-    of_our_jobs = {str(letter.data.get("originalJobId")) for letter in letters} & set(ids)
+    unfinished = sum(counts[state] for state in UNFINISHED_STATES)
+    right = Counter(str(letter.data.get("reasonClass")) for letter in dead_letters) & plan.dead_letters
+    with_our_jobs = {str(letter.data.get("originalJobId")) for letter in dead_letters} & set(ids)
     return [
         Check("jobs added", len(plan.jobs), None, len(set(ids)), None),
         Check("jobs processed", len(plan.jobs), metrics.processed, completed + failed, None),
         Check(DELIVERED, plan.delivered, metrics.completed, completed, len(mail.deliveries)),
         Check("delivered twice", 0, None, None, mail.duplicates),
-        Check("put off by 4xx", plan.deferrals, None, None, sum(mail.deferrals.values())),
-        Check("tried again", plan.retries, metrics.retried, None, None),
-        Check("failed for good", plan.letters.total(), metrics.failed, failed, None),
-        Check(DEAD, plan.letters.total(), metrics.dead_lettered, len(of_our_jobs), None),
-        Check("for the right reason", plan.letters.total(), None, right.total(), None),
-        Check("still to be done", 0, metrics.active, left, None),
+        Check("deferred by 4xx", plan.deferrals, None, None, sum(mail.deferrals.values())),
+        Check("retried", plan.retries, metrics.retried, None, None),
+        Check("failed for good", plan.dead_letters.total(), metrics.failed, failed, None),
+        Check(DEAD, plan.dead_letters.total(), metrics.dead_lettered, len(with_our_jobs), None),
+        Check("with the right reason", plan.dead_letters.total(), None, right.total(), None),
+        Check("not finished", 0, metrics.active, unfinished, None),
     ]

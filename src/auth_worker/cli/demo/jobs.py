@@ -1,29 +1,30 @@
-"""The jobs of the demo, and what is to become of each."""
+"""The jobs of the demo, and how each must end."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from auth_worker.config import EMAIL_JOB_TYPES
-from auth_worker.outcome import ReasonClass
+from auth_worker.core.clock import now_ms
+from auth_worker.core.outcome import ReasonClass
+from auth_worker.queue import BulkJob, JobOptionsDict
 
 GOOD, FLAKY = 200, 5
 ATTEMPTS = 3
-RETRY_OPTIONS = {"attempts": ATTEMPTS, "backoff": {"type": "exponential", "delay": 150}}
+RETRY_OPTIONS: JobOptionsDict = {"attempts": ATTEMPTS, "backoff": {"type": "exponential", "delay": 150}}
 NAMES = ("Ada", "Grace", "Edsger", "Barbara", "Donald", "Margaret", "Alan", "Frances")
 FLAKY_DOMAIN = "example.net"
 NOBODY, FULL = "nobody", "full"
-"""Mailboxes of the demo's mail server: one it does not know, and one it never has room for."""
+"""Mailboxes of the demo's mail server: one that does not exist, and one that is always full."""
 
 
 @dataclass(frozen=True)
 class DemoJob:
-    """A job to add. ``fate`` is None for a mail that arrives, or the reason class of its dead letter.
+    """A job to add. ``fate`` is None if its e-mail must arrive, or the reason class of its dead letter.
 
-    ``deferrals``: how often the mail server answers 4xx. ``stored``: bytes to store in the place of its data.
+    ``deferrals``: how often the mail server answers 4xx. ``stored``: bytes to store in place of its data.
     """
 
     name: str
@@ -31,28 +32,28 @@ class DemoJob:
     fate: ReasonClass | None = None
     deferrals: int = 0
     stored: bytes | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: JobOptionsDict = field(default_factory=JobOptionsDict)
 
     @property
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> BulkJob:
         """What ``JobQueue.add_bulk`` takes."""
         return {"name": self.name, "data": self.data, "opts": self.options}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the jobs must come to."""
+    """All jobs, and what they must add up to."""
 
     jobs: list[DemoJob]
 
     @property
     def delivered(self) -> int:
-        """How many mails must arrive."""
+        """How many e-mails must arrive."""
         return sum(job.fate is None for job in self.jobs)
 
     @property
     def retries(self) -> int:
-        """How often a mail must be tried again; the last refusal of a job that fails is not followed by a try."""
+        """How often jobs must be retried; after its last refusal a job that fails is not."""
         return sum(job.deferrals - (job.fate is ReasonClass.EXHAUSTED) for job in self.jobs)
 
     @property
@@ -61,13 +62,13 @@ class Plan:
         return sum(job.deferrals for job in self.jobs)
 
     @property
-    def letters(self) -> Counter[str]:
+    def dead_letters(self) -> Counter[str]:
         """How many dead letters there must be of each reason class."""
         return Counter(str(job.fate) for job in self.jobs if job.fate is not None)
 
 
 def make_plan() -> Plan:
-    """Two hundred good jobs, some for a busy mail server among them, and at the end those beyond help."""
+    """Return two hundred good jobs, some greylisted ones among them, and at the end those that must fail."""
     good = [_good(number) for number in range(GOOD)]
     for number in range(FLAKY):
         good.insert(20 * (number + 1), _flaky(number))
@@ -75,7 +76,7 @@ def make_plan() -> Plan:
 
 
 def job_data(job_type: str, email: str, locale: str = "en", **extra: Any) -> dict[str, Any]:
-    """The data of an e-mail job: its type, and what that type needs."""
+    """Return the data of an e-mail job: its type, and what that type needs."""
     secret: dict[str, Any] = {
         EMAIL_JOB_TYPES.SEND_VERIFICATION_EMAIL: {"verificationLink": "https://acme.example/verify/9f2c"},
         EMAIL_JOB_TYPES.SEND_PASSWORD_RESET_EMAIL: {"resetLink": "https://acme.example/reset/71ab"},
@@ -88,7 +89,7 @@ def job_data(job_type: str, email: str, locale: str = "en", **extra: Any) -> dic
 
 
 def _good(number: int) -> DemoJob:
-    """All four types in turn, each in English and German, to two domains."""
+    """Return a job of the four types in turn, each in English and German, to two domains."""
     job_type = list(EMAIL_JOB_TYPES)[number % 4]
     locale = ("en", "de")[number // 4 % 2]
     domain = ("example.com", "example.org")[number // 8 % 2]
@@ -127,7 +128,7 @@ def _hopeless() -> list[DemoJob]:
         ),
         DemoJob(
             code,
-            job_data(code, "grace@example.com", expiresAt=round(time.time() * 1000) - 60_000),
+            job_data(code, "grace@example.com", expiresAt=now_ms() - 60_000),
             ReasonClass.EXPIRED,
         ),
     ]

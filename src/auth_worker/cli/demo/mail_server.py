@@ -1,4 +1,4 @@
-"""The demo's mail server: a real one, on this machine, that is busy or full for some and keeps what it accepts."""
+"""The demo's mail server: it greylists some recipients, refuses others, and keeps the e-mails it accepts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from auth_worker.cli.demo.jobs import ATTEMPTS, FLAKY_DOMAIN, FULL, NOBODY
 
 ACCEPT_S = 0.02
-"""How long it takes (s) to accept a mail, about as long as a mail server in the same network."""
+"""How long (s) it takes to accept an e-mail: about as long as a mail server in the same network."""
 
 
 class Delivery(NamedTuple):
-    """A mail that was accepted."""
+    """An e-mail that was accepted."""
 
     message_id: str
     subject: str
@@ -34,8 +34,8 @@ class Delivery(NamedTuple):
 class DemoMailServer:
     """Listens on a free port of 127.0.0.1 between ``start`` and ``stop``.
 
-    Recipients at ``FLAKY_DOMAIN`` are refused for now (4xx) until their last attempt, ``FULL`` always, and
-    ``NOBODY`` for good (5xx).
+    Recipients at ``FLAKY_DOMAIN`` are deferred (4xx) until their last attempt, ``FULL`` always is, and ``NOBODY``
+    is refused (5xx).
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class DemoMailServer:
 
     @property
     def duplicates(self) -> int:
-        """How many mails were delivered again: every one of the same Message-ID after the first."""
+        """How many e-mails were delivered again: each with a Message-ID that was delivered before."""
         return len(self.deliveries) - len({delivery.message_id for delivery in self.deliveries})
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,22 @@
+"""A sign-up, which enqueues a mail once it is committed, and what became of the mail."""
+
+from django.db import transaction
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from examples.django_project.mails.tasks import welcome
+
+
+@csrf_exempt
+@transaction.atomic
+def sign_up(request: HttpRequest) -> JsonResponse:
+    """Sign up, and have a mail sent; if the transaction fails, no mail is sent."""
+    result = welcome.enqueue(to=request.POST["to"])
+    if request.POST.get("fail"):
+        raise ValueError("the transaction fails")
+    return JsonResponse({"id": result.id}, status=202)
+
+
+def show(request: HttpRequest, result_id: str) -> JsonResponse:
+    """Show what became of the mail."""
+    result = welcome.get_result(result_id)
+    return JsonResponse({"status": result.status, "sent": result.is_finished and result.return_value})

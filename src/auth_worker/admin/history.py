@@ -1,0 +1,98 @@
+"""The history of queues: what one elected process writes down each minute, and what charts are made of."""
+
+from __future__ import annotations
+
+import asyncio
+
+from auth_worker.admin.models import QueueOverview
+from auth_worker.admin.queues import AT_ONCE, QueueOperations
+from auth_worker.core.clock import now_ms
+from auth_worker.core.history import MINUTE_MS, SPANS, Bucket, Span, classes_of, series
+from auth_worker.core.ports.operator import OperatorBroker
+from auth_worker.core.ports.values import StoredJob
+
+LEASE_MS = 150_000
+"""How long whoever writes the history is the only one; another goes on where it has not come back by then."""
+MOST_QUEUES = 500
+"""Of how many queues a history is kept: of those that do most."""
+SAMPLE = 50
+"""How many completed and failed jobs of a minute are looked at for how long they waited and ran, the newest."""
+
+
+class HistoryOperations:
+    """The histories of the queues of ``broker``. Every method may raise ``BrokerError``."""
+
+    def __init__(self, broker: OperatorBroker, queues: QueueOperations) -> None:
+        self._broker = broker
+        self._queues = queues
+
+    async def read(self, queue: str | None, span: Span) -> list[Bucket]:
+        """Return the buckets of a span up to now, the oldest first, of a queue or of all together."""
+        return series(span, await self._broker.history(queue).read(span), now_ms())
+
+    async def elect(self, owner: str) -> bool:
+        """Return whether ``owner`` is the one that records now."""
+        return await self._broker.history(None).elect(owner, LEASE_MS)
+
+    async def record_minute(self) -> None:
+        """Write down the last minute of each queue in which something happened, and of all together."""
+        since = now_ms() - MINUTE_MS
+        found = [queue for queue in (await self._queues.overview()).queues if not queue.dead_letters_of]
+        busy = [queue for queue in found if not _bucket_of(queue, since).is_empty]
+        busy.sort(key=lambda queue: queue.done_per_minute + queue.failed_per_minute, reverse=True)
+        total = Bucket(since)
+        for start in range(0, min(len(busy), MOST_QUEUES), AT_ONCE):
+            some = busy[start : min(start + AT_ONCE, MOST_QUEUES)]
+            for bucket in await asyncio.gather(*(self._record(queue, since) for queue in some)):
+                total = total.beside(bucket)
+        if not total.is_empty:
+            await self._keep(None, total)
+
+    async def _record(self, queue: QueueOverview, since: int) -> Bucket:
+        jobs = [*await self._ended(queue, "completed", since), *await self._ended(queue, "failed", since)]
+        bucket = _bucket_of(queue, since)._replace(
+            waits=classes_of(waited for job in jobs if (waited := _waited(job)) is not None),
+            runs=classes_of(ran for job in jobs if (ran := _ran(job)) is not None),
+        )
+        await self._keep(queue.name, bucket)
+        return bucket
+
+    async def _ended(self, queue: QueueOverview, state: str, since: int) -> list[StoredJob]:
+        if not queue.counts[state]:
+            return []
+        ids = await self._broker.queue(queue.name).ids(state, 0, SAMPLE)
+        found = await self._broker.jobs(queue.name).rows(ids)
+        return [job for job in found if job is not None and (job.finished_on or 0) >= since]
+
+    async def _keep(self, queue: str | None, minute: Bucket) -> None:
+        keeper = self._broker.history(queue)
+        for span in SPANS.values():
+            slot, start = span.slot_of(minute.start), span.start_of(minute.start)
+            known = Bucket.decoded(await keeper.read_slot(span, slot))
+            if known is None or known.start != start:
+                known = Bucket(start)
+            await keeper.write(span, {slot: known.with_added(minute).encoded()})
+
+
+def _bucket_of(queue: QueueOverview, since: int) -> Bucket:
+    return Bucket(
+        since,
+        done=queue.done_per_minute,
+        failed=queue.failed_per_minute,
+        oldest_ms=queue.oldest_waiting_ms or 0,
+        waiting=queue.waiting,
+        active=queue.counts["active"],
+    )
+
+
+def _waited(job: StoredJob) -> int | None:
+    """For how long (ms) the job could have run and did not; None after a retry, which does not tell."""
+    if job.processed_on is None or job.timestamp is None or (job.attempts_made or 0) > 1:
+        return None
+    return max(job.processed_on - job.timestamp - (job.delay or 0), 0)
+
+
+def _ran(job: StoredJob) -> int | None:
+    if job.processed_on is None or job.finished_on is None:
+        return None
+    return max(job.finished_on - job.processed_on, 0)

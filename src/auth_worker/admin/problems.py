@@ -1,0 +1,119 @@
+"""Finds what is wrong now and says so in plain text, each time with a remedy. Dashboard and CLI show it first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from auth_worker.admin.models import QueueOverview
+from auth_worker.admin.schedulers import SchedulerRow
+from auth_worker.core.durations import duration_text
+from auth_worker.core.report import Finding, Report, ServiceHealth
+
+LONG_WAIT_MS = 60_000
+_REPORTED_BY_QUEUE = frozenset(("workers", "paused"))
+"""Findings of the doctor that ``queue_problems`` reports for each queue."""
+
+_SCHEDULERS: dict[str, tuple[Literal["warn", "fail"], str, str]] = {
+    "broken": ("fail", "cannot be read", "let the application that made it write it anew, or remove it"),
+    "stopped": (
+        "fail",
+        "has no next run: its last job has ended or is gone",
+        "start a worker for the queue: it lets the scheduler go on within a minute",
+    ),
+    "overdue": (
+        "warn",
+        "is overdue: its job is due, and no worker has begun it",
+        "start a worker for the queue, or see why those that it has do not get to it",
+    ),
+}
+"""Of the states of a job scheduler that need somebody: how bad, what is wrong, what to do."""
+
+
+class Problem(Report):
+    """Something that is wrong. ``about`` names the queue, if it concerns one."""
+
+    level: Literal["warn", "fail"]
+    kind: str
+    text: str
+    remedy: str
+    about: str | None = None
+
+
+def queue_problems(queues: Sequence[QueueOverview]) -> list[Problem]:
+    """Return what is wrong with these queues: failures first, then warnings, each by the number of jobs."""
+    found = [(problem, weight) for queue in queues for problem, weight in _of_queue(queue)]
+    found.sort(key=lambda entry: (entry[0].level != "fail", -entry[1]))
+    return [problem for problem, _ in found]
+
+
+def finding_problems(findings: Iterable[Finding]) -> list[Problem]:
+    """Return what the doctor found, except for what ``queue_problems`` reports: failures first."""
+    found = [
+        Problem(
+            level=finding.level, kind=finding.name, text=f"{finding.name}: {finding.detail}", remedy=finding.remedy
+        )
+        for finding in findings
+        if finding.level != "ok" and finding.name not in _REPORTED_BY_QUEUE
+    ]
+    return sorted(found, key=lambda problem: problem.level != "fail")
+
+
+def health_problems(health: ServiceHealth) -> list[Problem]:
+    """Return the problems in the service's own health report: its reasons, lost leases, and suspects."""
+    found = [
+        Problem(level="fail", kind="service", text=f"this service: {reason}", remedy="see /health and the log")
+        for reason in health.reasons
+    ]
+    for processor in health.processors:
+        lost, name = processor.metrics.leases_lost, processor.queue_name
+        if lost:
+            text = (
+                f"{name}: {_count(lost, 'lease')} lost since this service started; those jobs may have run twice"
+            )
+            remedy = "look for a consumer that blocks the event loop, or a slow or unreachable Redis"
+            found.append(Problem(level="warn", kind="leases", text=text, remedy=remedy, about=name))
+        if processor.suspects:
+            text = f"{name}: {_count(processor.suspects, 'job')} recovered from dead workers wait to run alone"
+            remedy = "nothing, unless the same job crashes its worker again: then look at that job"
+            found.append(Problem(level="warn", kind="suspects", text=text, remedy=remedy, about=name))
+    return found
+
+
+def scheduler_problems(rows: Iterable[SchedulerRow]) -> list[Problem]:
+    """Which job schedulers do not go on, in the order of ``rows``."""
+    found = []
+    for row in rows:
+        if row.state in _SCHEDULERS:
+            level, text, remedy = _SCHEDULERS[row.state]
+            said = f"{row.id} of {row.queue} {text}{f': {row.problem}' if row.problem else ''}"
+            found.append(Problem(level=level, kind="scheduler", text=said, remedy=remedy, about=row.queue))
+    return found
+
+
+def _of_queue(queue: QueueOverview) -> Iterable[tuple[Problem, int]]:
+    name, waiting, oldest_ms = queue.name, queue.waiting, queue.oldest_waiting_ms or 0
+    oldest = duration_text(oldest_ms, 1)
+    if queue.dead_letters_of:
+        return
+    if waiting and queue.paused:
+        text = f"{name} is paused with {waiting:,} waiting; the oldest waits {oldest}"
+        yield Problem(level="warn", kind="paused", text=text, remedy="resume it", about=name), waiting
+    elif waiting and queue.workers == 0:
+        text = f"No worker on {name} with {waiting:,} waiting; the oldest waits {oldest}"
+        yield (
+            Problem(level="fail", kind="unattended", text=text, remedy="start one: auth-worker run", about=name),
+            waiting,
+        )
+    elif waiting and oldest_ms > LONG_WAIT_MS:
+        text = f"{name} falls behind: the oldest of {waiting:,} waits {oldest}"
+        remedy = "start another worker, or raise the concurrency if its jobs mostly wait"
+        yield Problem(level="warn", kind="behind", text=text, remedy=remedy, about=name), waiting
+    if queue.dead_letters:
+        text = f"{name} has {_count(queue.dead_letters, 'dead letter')}"
+        remedy = "see why they failed, fix it, then redrive them"
+        yield Problem(level="warn", kind="dead", text=text, remedy=remedy, about=name), queue.dead_letters
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,1 @@
+"""BullMQ on Redis and Valkey: what workers, producers and operators ask of it."""

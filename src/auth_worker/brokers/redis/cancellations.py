@@ -1,0 +1,182 @@
+"""Cancellations: a waiting job fails at once; the worker of a running one is asked to stop it.
+
+The request for a running job is a mark in its hash, BullMQ's own deferred failure (``defa``): a worker that
+fetches the job again, Node's too, fails it without a run, and lease renewals see it. An entry in the queue's
+stream ``cancellations`` tells the worker at once. One script does either, so that a job has one outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import msgpack
+
+from auth_worker.brokers.redis.outcome_commands import stored_bytes
+from auth_worker.brokers.redis.scripts.frames import ID, VALUE, finish_args
+from auth_worker.brokers.redis.scripts.loader import (
+    Script,
+    builders,
+    own_script,
+    prefixed_script,
+    script,
+    take_call,
+)
+from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.config import WorkerConfig
+from auth_worker.core.cancellation import given_reason
+from auth_worker.core.clock import now_ms
+from auth_worker.core.keys import key_prefix
+from auth_worker.core.outcome import ReasonClass, class_of_reason
+from auth_worker.core.policy import JobPolicy, read_options
+from auth_worker.core.ports.connections import OnCancelled
+from auth_worker.core.ports.values import ChangeResult
+from auth_worker.core.worker_config import Retention
+from auth_worker.errors import BrokerError, JobCancelledError
+
+MOST_ENTRIES, ENTRIES_LAST_MS = 1000, 3_600_000
+BLOCK_S = 5.0
+PAUSE_S = 0.5
+_HOLDER = "cancelled"
+_RESULTS = {
+    0: ChangeResult.DONE,
+    2: ChangeResult.REQUESTED,
+    -1: ChangeResult.NO_JOB,
+    -3: ChangeResult.WRONG_STATE,
+    -8: ChangeResult.NEEDED_BY_SCHEDULER,
+}
+_TAKE = f"""
+local auth_worker_stream = table.remove(KEYS)
+local auth_worker_repeat = table.remove(KEYS)
+local auth_worker_parents = table.remove(KEYS)
+local auth_worker_completed = table.remove(KEYS)
+local auth_worker_id, auth_worker_job = ARGV[1], KEYS[12]
+if redis.call("EXISTS", auth_worker_job) == 0 then return -1 end
+if redis.call("ZSCORE", KEYS[11], auth_worker_id)
+or redis.call("ZSCORE", auth_worker_completed, auth_worker_id) then
+  redis.call("HDEL", auth_worker_job, "defa")
+  return -3
+end
+if redis.call("LPOS", KEYS[2], auth_worker_id) then
+  redis.call("HSET", auth_worker_job, "defa", ARGV[4])
+  redis.call("XADD", auth_worker_stream, "MAXLEN", "~", {MOST_ENTRIES}, "*", "id", auth_worker_id,
+    "token", redis.call("GET", auth_worker_job .. ":lock") or "", "reason", ARGV[4])
+  redis.call("PEXPIRE", auth_worker_stream, {ENTRIES_LAST_MS})
+  return 2
+end
+local auth_worker_scheduler = redis.call("HGET", auth_worker_job, "rjk")
+local auth_worker_at = auth_worker_scheduler and redis.call("ZSCORE", auth_worker_repeat, auth_worker_scheduler)
+if auth_worker_at and auth_worker_id == "repeat:" .. auth_worker_scheduler .. ":" .. auth_worker_at then
+  return -8
+end
+if redis.call("ZREM", KEYS[7], auth_worker_id) + redis.call("ZREM", KEYS[3], auth_worker_id)
+  + redis.call("ZREM", auth_worker_parents, auth_worker_id) == 0
+  and redis.call("LREM", KEYS[1], 1, auth_worker_id) + redis.call("LREM", KEYS[8], 1, auth_worker_id) == 0 then
+  return -1
+end
+redis.call("LPUSH", KEYS[2], auth_worker_id)
+redis.call("SET", auth_worker_job .. ":lock", "{_HOLDER}")
+redis.call("HINCRBY", auth_worker_job, "atm", -1)
+"""
+"""Put before moveToFinished-14, which fails the job as it would an active one: a waiting job is made active first,
+and the attempt that the script counts is subtracted, since none was made."""
+_FIND = own_script(
+    "findCancelled",
+    'local found = {} for i, key in ipairs(KEYS) do found[i] = redis.call("HGET", key, "defa") end return found',
+)
+
+
+@cache
+def _cancel_script() -> Script:
+    return prefixed_script("moveToFinished", _TAKE, script("moveToFinished").text)
+
+
+class Cancellations:
+    """Cancels jobs of ``queue``, whichever process runs them."""
+
+    def __init__(self, link: Link, prefix: str, queue: str) -> None:
+        self._link = link
+        self._key_prefix = key_prefix(prefix, queue)
+        self._builders: Any = builders(prefix, queue, take_call)
+
+    async def cancel(self, job_id: str, reason: str) -> ChangeResult:
+        """Fail a waiting job, or ask the worker of a running one to stop it. Raises ``BrokerError``.
+
+        Source: moveToFinished-14.lua.
+        """
+        key = self._key_prefix.encode() + stored_bytes(job_id)
+        opts = await self._link.execute("HGET", key, "opts")
+        if opts is None:
+            return ChangeResult.NO_JOB
+        keys, args = self._arguments(key, stored_bytes(job_id), opts, str(JobCancelledError(reason)))
+        return _RESULTS.get(int(await self._link.call(_cancel_script(), keys, args)), ChangeResult.REFUSED)
+
+    async def find_requested(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the reasons, by id, of the running jobs that somebody wants cancelled."""
+        keys = [self._key_prefix.encode() + stored_bytes(job_id) for job_id in ids]
+        marks = await self._link.call(_FIND, keys, [])
+        texts = {job_id: mark.decode(errors="replace") for job_id, mark in zip(ids, marks, strict=True) if mark}
+        return {
+            job_id: given_reason(text)
+            for job_id, text in texts.items()
+            if class_of_reason(text) is ReasonClass.CANCELLED
+        }
+
+    def _arguments(self, key: bytes, job_id: bytes, opts: bytes, text: str) -> tuple[list[Any], list[Any]]:
+        """Build the arguments.
+
+        Failed jobs are retained as their worker says, unless the job itself says how many.
+        """
+        policy = JobPolicy(read_options(opts), WorkerConfig(remove_on_fail=Retention()))
+        keys, args = finish_args(self._builders, {}, policy, _HOLDER, "failed", fetch=False)
+        own = [self._key_prefix + name for name in ("completed", "waiting-children", "repeat", "cancellations")]
+        keys = [key if each == self._builders.toKey(ID) else each for each in keys]
+        values: dict[Any, Any] = {ID: job_id, VALUE: text}
+        args = [values.get(each, each) if isinstance(each, str) else each for each in args]
+        args[1], args[8] = now_ms(), msgpack.packb(["failedReason", text])
+        return [*keys, *own], args
+
+
+class CancellationListener:
+    """Tells the worker of ``queue`` of requests to cancel its jobs. ``link`` is its own, since it blocks."""
+
+    def __init__(self, link: Link, prefix: str, queue: str, on_cancelled: OnCancelled) -> None:
+        self._link = link
+        self._stream = f"{prefix}:{queue}:cancellations"
+        self._on_cancelled = on_cancelled
+        self._last: bytes | str = "0"
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start listening."""
+        self._task = asyncio.create_task(self._listen(), name=f"listen to {self._stream}")
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _listen(self) -> None:
+        while True:
+            await self._link.wait_up()
+            try:
+                block = round(BLOCK_S * 1000)
+                read = await self._link.execute(
+                    "XREAD", "COUNT", MOST_ENTRIES, "BLOCK", block, "STREAMS", self._stream, self._last
+                )
+            except BrokerError:
+                await asyncio.sleep(PAUSE_S)
+                continue
+            for _, entries in read or ():
+                for self._last, flat in entries:
+                    self._report(dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    def _report(self, fields: dict[bytes, bytes]) -> None:
+        job_id = fields.get(b"id", b"").decode("utf-8", "surrogateescape")
+        reason = given_reason(fields.get(b"reason", b"").decode(errors="replace"))
+        self._on_cancelled(job_id, fields.get(b"token", b"").decode(errors="replace"), reason)

@@ -1,0 +1,222 @@
+"""The dead letters of a queue: written together with their job's last move; counted, read, redriven and purged.
+
+A redrive moves the original job and removes its dead letter in one MULTI/EXEC under WATCH. Whatever happens in
+between, and however often it is requested, the result is one job and no dead letter, or no change. WATCH belongs
+to a connection, so redrives need a link of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from auth_worker.brokers.redis.additions import Additions
+from auth_worker.brokers.redis.decode import MARK
+from auth_worker.brokers.redis.scripts.loader import CallCapture, Script, builders, script, take_call, whole_call
+from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.resp import pack
+from auth_worker.brokers.redis.wire.transactions import run_transaction
+from auth_worker.core.clock import now_ms
+from auth_worker.core.dead_letter import DeadLetter, check_dead_letter, is_dead_letter_id
+from auth_worker.core.json_codec import decode_json, encode_json
+from auth_worker.core.keys import job_key, key_prefix
+from auth_worker.errors import ConfigurationError
+
+PAGE = 200
+TELEMETRY_KEYS = {"telemetryMetadata": "tm", "omitContext": "omc"}
+"""The short keys of BullMQ's options that the official builder does not write."""
+ADD_DEAD_LETTER = script("addStandardJob", "lock")
+FRESH_ATTEMPTS = {"resetAttemptsMade": True, "resetAttemptsStarted": True}
+Guard = tuple[bytes, str]
+"""A lock's key, and the token it must hold."""
+
+
+class DeadLetterWriter:
+    """Writes dead letters to ``queue``."""
+
+    def __init__(self, prefix: str, queue: str) -> None:
+        self.queue = queue
+        self._builders = builders(prefix, queue, _never)
+
+    def key(self, letter: DeadLetter) -> bytes:
+        """Return the key of a dead letter's hash."""
+        return str(self._builders.toKey(letter.id)).encode()
+
+    def add_call(self, letter: DeadLetter) -> tuple[list[Any], list[Any]]:
+        """Return keys and arguments of the call that adds ``letter`` as a job. Source: addStandardJob-9.lua.
+
+        If the id exists already, nothing is changed.
+        """
+        names = ["wait", "paused", "meta", "id", "completed", "delayed", "active", "events", "marker"]
+        packed, _, options = self._builders.addJobArgs(_job_of(letter))
+        return self._builders.getKeys(names), [packed, encode_json(letter.data), options, letter.timestamp]
+
+    def add_command(self, letter: DeadLetter, guard: Guard) -> bytes:
+        """Return the command that adds ``letter`` if the guard's lock holds its token."""
+        lock, token = guard
+        keys, args = self.add_call(letter)
+        return pack("EVALSHA", ADD_DEAD_LETTER.sha, len(keys) + 1, *keys, lock, *args, token)
+
+
+class DeadLetters:
+    """Reads, redrives and purges the dead letters in ``queue``: a ``DeadLetterStore``.
+
+    Calls may overlap. Redrives take turns at the connection ``watching`` (None: ``link``), on which nothing else
+    may WATCH meanwhile.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        prefix: str,
+        queue: str,
+        *,
+        watching: Link | None = None,
+        turn: asyncio.Lock | None = None,
+    ) -> None:
+        """``turn`` is held during a redrive: those that share ``watching`` share it."""
+        self.queue = queue
+        self._link = link
+        self._watching = watching or link
+        self._prefix = prefix
+        self._key_prefix = key_prefix(prefix, queue)
+        self._wait = f"{self._key_prefix}wait"
+        self._builders: Any = builders(prefix, queue, take_call)
+        self._turn = turn or asyncio.Lock()
+
+    async def count(self) -> int:
+        """Return the number of dead letters. Raises ``BrokerError``."""
+        return int(await self._link.execute("LLEN", self._wait))
+
+    async def count_if_any(self) -> int:
+        """As ``count``, but 0 if neither the newest nor the oldest job is a dead letter.
+
+        Raises ``BrokerError``.
+        """
+        first, last, count = await asyncio.gather(
+            self._link.execute("LINDEX", self._wait, 0), self._link.execute("LINDEX", self._wait, -1), self.count()
+        )
+        ends = [(end or b"").decode(errors="replace") for end in (first, last)]
+        return count if any(map(is_dead_letter_id, ends)) else 0
+
+    async def ids(self, offset: int, limit: int) -> list[str]:
+        """Return ``limit`` ids from ``offset`` on, the newest first. Raises ``BrokerError``."""
+        ids = await self._link.execute("LRANGE", self._wait, offset, offset + limit - 1)
+        return [letter_id.decode(errors="replace") for letter_id in ids]
+
+    async def page(self, offset: int = 0, limit: int = 50) -> list[DeadLetter]:
+        """Return dead letters, the newest first. Raises ``BrokerError``."""
+        letters = [await self.read(letter_id) for letter_id in await self.ids(offset, limit)]
+        return [letter for letter in letters if letter is not None]
+
+    async def read(self, letter_id: str) -> DeadLetter | None:
+        """Return a dead letter, without data if it cannot be read, or None. Raises ``BrokerError``."""
+        try:
+            return await self._read(letter_id)
+        except (ValueError, RecursionError):  # somebody else wrote it
+            return DeadLetter(letter_id, "unreadable", {}, 0)
+
+    async def redrive(self, letter_id: str) -> str | None:
+        """Let the job of a dead letter run again with fresh attempts. Returns its id, or None without a letter.
+
+        A job that is still in the failed set goes back to wait; one that retention removed is added anew with its
+        id. Raises ``ConfigurationError`` for a job that is no dead letter, ``ValueError`` for one that cannot be
+        read, and ``BrokerError``.
+        """
+        async with self._turn:
+            while True:
+                letter = await self._read(letter_id)
+                if letter is None:
+                    return None
+                check_dead_letter(letter)
+                commands = await self._watch(letter)
+                if await run_transaction(self._watching, commands) is not None:
+                    return str(letter.data["originalJobId"])
+
+    async def purge(self, *, keep: int | None = None, older_than: float | None = None) -> int:
+        """Remove all but the newest ``keep`` dead letters, and those older than ``older_than`` s; return how many.
+
+        Raises ``ConfigurationError`` if neither is given, and ``BrokerError``.
+        """
+        if keep is None and older_than is None:
+            raise ConfigurationError("purge needs keep or older_than, to know which dead letters to remove")
+        removed = 0
+        while ids := await self._link.execute("LRANGE", self._wait, -PAGE, -1):
+            surplus = max(await self.count() - keep, 0) if keep is not None else 0
+            doomed = [
+                letter_id.decode()
+                for index, letter_id in enumerate(reversed(ids))
+                if index < surplus or await self._is_older(letter_id.decode(), older_than)
+            ]
+            for letter_id in doomed:
+                await self._link.call(*self._builders.remove(letter_id, False))
+            removed += len(doomed)
+            if len(doomed) < len(ids):
+                break
+        return removed
+
+    async def _read(self, letter_id: str) -> DeadLetter | None:
+        fields = await self._link.execute("HMGET", f"{self._key_prefix}{letter_id}", "name", "data", "timestamp")
+        name, data, timestamp = fields
+        if data is None:
+            return None
+        return DeadLetter(letter_id, (name or b"").decode(), decode_json(data.decode()), int(timestamp or 0))
+
+    async def _is_older(self, letter_id: str, older_than: float | None) -> bool:
+        if older_than is None:
+            return False
+        stamp = await self._link.execute("HGET", f"{self._key_prefix}{letter_id}", "timestamp")
+        return (stamp or b"").isdigit() and int(stamp) < now_ms() - older_than * 1000
+
+    async def _watch(self, letter: DeadLetter) -> list[bytes]:
+        """Watch the keys, and return the commands that redrive ``letter``. EXEC refuses them if a key changes."""
+        queue, job_id = letter.data["originalQueue"], letter.data["originalJobId"]
+        key = job_key(self._prefix, queue, job_id)
+        await self._watching.execute("WATCH", f"{self._key_prefix}{letter.id}", key)
+        remove = whole_call(self._builders.remove(letter.id, False))
+        failed_at = await self._watching.execute("ZSCORE", f"{self._prefix}:{queue}:failed", job_id)
+        if failed_at is not None:
+            return [
+                pack("HDEL", key, "stc", "defa", MARK),
+                self._retry_command(queue, job_id, letter.data["opts"]),
+                remove,
+            ]
+        if await self._watching.execute("EXISTS", key):
+            return [remove]
+        return [self._add_command(queue, job_id, letter), remove]
+
+    def _retry_command(self, queue: str, job_id: str, opts: dict[str, Any]) -> bytes:
+        """Return the command that retries a job. Source: reprocessJob-9.lua."""
+        capture = CallCapture(self._prefix, queue)
+        job = SimpleNamespace(id=job_id, opts=opts)
+        return whole_call(capture.call(capture.builders.reprocessJob(job, "failed", FRESH_ATTEMPTS)))
+
+    def _add_command(self, queue: str, job_id: str, letter: DeadLetter) -> bytes:
+        options = {
+            TELEMETRY_KEYS.get(key, key): value
+            for key, value in letter.data["opts"].items()
+            if key not in ("delay", "repeat")
+        }
+        now = now_ms()
+        job = letter.data["name"], encode_json(letter.data["data"]), job_id, now
+        return whole_call(Additions(self._prefix, queue).build(job, options))
+
+
+def _job_of(letter: DeadLetter) -> SimpleNamespace:
+    """Return what the official builder reads of a job."""
+    return SimpleNamespace(
+        id=letter.id,
+        name=letter.name,
+        data=None,
+        opts={"jobId": letter.id, "attempts": 0, "delay": 0},
+        timestamp=letter.timestamp,
+        parent=None,
+        parentKey=None,
+        repeatJobKey=None,
+        deduplication_id=None,
+    )
+
+
+async def _never(called: Script, keys: list[Any], args: list[Any]) -> None:
+    raise AssertionError("a dead letter is added in its job's transaction, never alone")

@@ -1,0 +1,215 @@
+"""Changes the jobs of one queue for operators: retry, promote, remove, drain, clean, a new priority or delay.
+
+Every step is a script of BullMQ's, atomic in itself. Many of them are sent on one connection together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+from auth_worker.brokers.redis.cancellations import Cancellations
+from auth_worker.brokers.redis.dead_letters import FRESH_ATTEMPTS
+from auth_worker.brokers.redis.decode import MARK
+from auth_worker.brokers.redis.scripts.loader import (
+    CHANGE_DELAY,
+    CallCapture,
+    Script,
+    ScriptCall,
+    builders,
+    prefixed_script,
+    script,
+    take_call,
+    whole_call,
+)
+from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.transactions import run_transaction
+from auth_worker.core.clock import now_ms
+from auth_worker.core.coercion import is_truthy
+from auth_worker.core.json_codec import decode_json
+from auth_worker.core.keys import job_key, key_prefix
+from auth_worker.core.ports.values import ChangeResult
+
+_RESULTS = {
+    1: ChangeResult.DONE,
+    0: ChangeResult.LOCKED,
+    -1: ChangeResult.NO_JOB,
+    -3: ChangeResult.WRONG_STATE,
+    -8: ChangeResult.NEEDED_BY_SCHEDULER,
+}
+"""The return codes of reprocessJob and removeJob. The other scripts return 0 for success."""
+_FRESH = f"""
+if redis.call("ZSCORE", KEYS[3], ARGV[1]) then redis.call("HDEL", KEYS[1], "stc", "defa", "{MARK}") end
+"""
+_WHILE_FAILED = """
+local auth_worker_job = table.remove(ARGV)
+if not redis.call("ZSCORE", table.remove(KEYS), auth_worker_job) then return -3 end
+"""
+_UNLESS_FINISHED = """
+for _ = 1, 2 do if redis.call("ZSCORE", table.remove(KEYS), ARGV[3]) then return -3 end end
+"""
+_STEP = """
+local auth_worker_count = tonumber(table.remove(ARGV))
+local auth_worker_kept, auth_worker_taken = {}, {}
+for _, id in ipairs(redis.call("LRANGE", KEYS[1], -auth_worker_count, -1)) do
+  local scheduler = redis.call("HGET", ARGV[1] .. id, "rjk")
+  local at = scheduler and redis.call("ZSCORE", KEYS[5], scheduler)
+  if at and id == "repeat:" .. scheduler .. ":" .. at then table.insert(auth_worker_kept, id)
+  else table.insert(auth_worker_taken, id) end
+end
+redis.call("LTRIM", KEYS[1], 0, -1 - auth_worker_count)
+if #auth_worker_kept > 0 then redis.call("LPUSH", KEYS[1], unpack(auth_worker_kept)) end
+if #auth_worker_taken == 0 then return 0 end
+KEYS[1] = KEYS[2]
+redis.call("RPUSH", KEYS[1], unpack(auth_worker_taken))
+"""
+"""Put before BullMQ's own scripts. ``_FRESH``: a retried job loses what would end it at once, its count of stalls
+and its deferred failure, and the mark of its dead letter. ``_WHILE_FAILED``: do it only while the job (last ARGV)
+is in the failed set (last KEYS). ``_UNLESS_FINISHED``: do not do it once the job is in the completed or failed set
+(the last two KEYS). ``_STEP``: drain not the whole list, which could take Redis seconds, but the last so many
+(last ARGV), through an empty list (KEYS[2]); what a job scheduler waits for stays, at the end of the queue.
+"""
+_PRIORITY_KEYS = ("wait", "paused", "meta", "prioritized", "active", "pc", "marker", "completed", "failed")
+_OF_A_RETRY = ("timestamp", "delay", "atm", "opts", MARK)
+
+
+@cache
+def _changed(name: str, prelude: str) -> Script:
+    return prefixed_script(name, prelude, script(name).text)
+
+
+class JobChanges:
+    """Changes to the jobs of the queue ``queue``: a ``JobChanger``."""
+
+    def __init__(self, link: Link, prefix: str, queue: str) -> None:
+        self._link = link
+        self._prefix = prefix
+        self._queue = queue
+        self._key_prefix = key_prefix(prefix, queue)
+        self._cancellations = Cancellations(link, prefix, queue)
+        self._call: Any = builders(prefix, queue, link.call)
+        self._prepared: Any = builders(prefix, queue, take_call)
+
+    async def retry(self, ids: Sequence[str], dead_letter_queues: Collection[str]) -> list[ChangeResult]:
+        """Put finished jobs back to wait with fresh attempts.
+
+        The dead letter of a failed one is removed in the same step, whichever of ``dead_letter_queues`` has it.
+        Raises ``BrokerError``.
+        """
+        return list(await asyncio.gather(*(self._retry(job_id, dead_letter_queues) for job_id in ids)))
+
+    async def promote(self, job_id: str) -> ChangeResult:
+        """Let a delayed job run now. Source: promote-9.lua. Raises ``BrokerError``."""
+        keys, args = self._prepared.promoteArgs(job_id)
+        reply = int(await self._link.call(script("promote"), keys, args))
+        return ChangeResult.DONE if reply == 0 else ChangeResult.WRONG_STATE
+
+    async def remove(self, job_id: str, children: bool = False) -> ChangeResult:
+        """Remove a job, and with ``children`` its children. Source: removeJob-2.lua.
+
+        An id without a job counts as removed. Raises ``BrokerError``.
+        """
+        return _result_of(int(await self._call.remove(job_id, children)))
+
+    async def cancel(self, job_id: str, reason: str) -> ChangeResult:
+        """Cancel a job that has not finished. Raises ``BrokerError``."""
+        return await self._cancellations.cancel(job_id, reason)
+
+    async def change_priority(self, job_id: str, priority: int) -> ChangeResult:
+        """Give a job that has not finished another priority, 0 for none. Source: changePriority-7.lua.
+
+        Raises ``BrokerError``.
+        """
+        keys = [f"{self._key_prefix}{name}" for name in _PRIORITY_KEYS]
+        args = [priority, self._key_prefix, job_id, 0]
+        return _result_of(
+            int(await self._link.call(_changed("changePriority", _UNLESS_FINISHED), keys, args)) or 1
+        )
+
+    async def change_delay(self, job_id: str, delay: int) -> ChangeResult:
+        """Let a delayed job run in ``delay`` ms from now. Source: changeDelay-4.lua, which has no builder.
+
+        Raises ``BrokerError``.
+        """
+        keys = [f"{self._key_prefix}{name}" for name in ("delayed", "meta", "marker", "events")]
+        args = [delay, now_ms(), job_id, self._key_prefix + job_id]
+        return _result_of(int(await self._link.call(script(CHANGE_DELAY), keys, args)) or 1)
+
+    async def overwrite_data(self, job_id: str, data: bytes) -> None:
+        """Replace the stored data of a job, unchecked: as a broken producer would, to try what comes of it.
+
+        Raises ``BrokerError``.
+        """
+        await self._link.execute("HSET", self._key_prefix + job_id, "data", data)
+
+    async def drain_step(self, state: str, count: int) -> None:
+        """Remove the next ``count`` jobs of the list ``state``. Source: drain-5.lua. Raises ``BrokerError``."""
+        names = [state, "drained-now", "drained-now", "drained-now", "repeat"]
+        keys = [self._key_prefix + name for name in names]
+        await self._link.call(_changed("drain", _STEP), keys, [self._key_prefix, "0", count])
+
+    async def clean_step(self, state: str, before: int, count: int) -> int:
+        """Remove up to ``count`` finished jobs from before then (epoch ms); returns how many.
+
+        Source: cleanJobsInSet-3.lua. Raises ``BrokerError``.
+        """
+        keys, args = self._call.cleanJobsInSetArgs(state, 0, count)
+        args[1] = before
+        return len(await self._link.call(script("cleanJobsInSet"), keys, args))
+
+    async def _retry(self, job_id: str, dead_letter_queues: Collection[str]) -> ChangeResult:
+        stored = await self._link.execute("HMGET", self._key_prefix + job_id, *_OF_A_RETRY)
+        if all(value is None for value in stored):
+            return ChangeResult.NO_JOB
+        *_, opts, mark = stored
+        letter = await self._letter(mark, dead_letter_queues)
+        state = await self._finished_as(job_id)
+        if state is None:
+            return ChangeResult.WRONG_STATE
+        reprocess = self._reprocess(job_id, state, lifo=_is_lifo(opts))
+        if letter is None or state != "failed":
+            return _result_of(int(await self._link.call(*reprocess)))
+        queue, letter_id = letter
+        _, keys, args = builders(self._prefix, queue, take_call).remove(letter_id, False)
+        guarded = _changed("removeJob", _WHILE_FAILED)
+        discard = (guarded, [*keys, f"{self._key_prefix}failed"], [*args, job_id])
+        replies = await run_transaction(self._link, [whole_call(discard), whole_call(reprocess)])
+        return _result_of(int(replies[-1] if replies else 0))
+
+    def _reprocess(self, job_id: str, state: str, *, lifo: bool) -> ScriptCall:
+        """Source: reprocessJob-9.lua."""
+        capture = CallCapture(self._prefix, self._queue)
+        job = SimpleNamespace(id=job_id, opts={"lifo": lifo})
+        _, keys, args = capture.call(capture.builders.reprocessJob(job, state, FRESH_ATTEMPTS))
+        return _changed("reprocessJob", _FRESH), keys, args
+
+    async def _letter(self, mark: bytes | None, queues: Collection[str]) -> tuple[str, str] | None:
+        """The dead-letter queue and the id of the dead letter a job is marked with, if it is still there."""
+        if mark is None:
+            return None
+        for queue in queues:
+            if await self._link.execute("EXISTS", job_key(self._prefix, queue, mark.decode())):
+                return queue, mark.decode()
+        return None
+
+    async def _finished_as(self, job_id: str) -> str | None:
+        states = ("completed", "failed")
+        scores = await asyncio.gather(
+            *(self._link.execute("ZSCORE", self._key_prefix + state, job_id) for state in states)
+        )
+        return next((state for state, score in zip(states, scores, strict=True) if score is not None), None)
+
+
+def _result_of(reply: int) -> ChangeResult:
+    return _RESULTS.get(reply, ChangeResult.REFUSED)
+
+
+def _is_lifo(opts: bytes | None) -> bool:
+    try:
+        read = decode_json((opts or b"{}").decode())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(read, Mapping) and is_truthy(read.get("lifo"))

@@ -1,0 +1,131 @@
+"""What is changed of a queue in Redis as a whole: a ``QueueChanger``."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+from auth_worker.brokers.redis.queues import QueueView
+from auth_worker.brokers.redis.schedulers import Schedulers, StoredScheduler
+from auth_worker.brokers.redis.scripts.loader import builders, script
+from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.core.keys import key_prefix
+from auth_worker.core.ports.queue_changes import StoredRepetition
+
+_ITERATION = re.compile(r"repeat:(.+):([0-9]{1,15})", re.DOTALL)
+"""The id of a job that a job scheduler has made: the scheduler's id, and when it was due."""
+STEP = 1000
+"""How many jobs a step of ``obliterate`` removes."""
+
+
+class QueueChanges:
+    """The queue ``queue``, to change. Every coroutine raises ``BrokerError``."""
+
+    def __init__(self, link: Link, prefix: str, queue: str) -> None:
+        self._link = link
+        self._key_prefix = key_prefix(prefix, queue)
+        self._builders: Any = builders(prefix, queue, link.call)
+        self._view = QueueView(link, prefix, queue)
+        self._schedulers = Schedulers(link, prefix, queue)
+
+    async def set_concurrency(self, limit: int | None) -> None:
+        """As in ``QueueChanger``. Source: Node's Queue.setGlobalConcurrency."""
+        await self._set_meta({"concurrency": limit})
+
+    async def set_rate_limit(self, limit: tuple[int, int] | None) -> None:
+        """As in ``QueueChanger``. Source: Node's Queue.setGlobalRateLimit."""
+        most, duration = limit or (None, None)
+        await self._set_meta({"max": most, "duration": duration})
+
+    async def job_schedulers(self, limit: int) -> list[StoredRepetition]:
+        """As in ``QueueChanger``."""
+        found: list[StoredRepetition] = []
+        async for stored in self._schedulers.stored():
+            if len(found) == limit:
+                break
+            found.append(_repetition(stored))
+        return found
+
+    async def last_iterations(self, among: int) -> dict[str, str]:
+        """As in ``QueueChanger``."""
+        newest: dict[str, tuple[int, str]] = {}
+        for state in ("completed", "failed"):
+            for job_id in await self._view.ids(state, 0, among):
+                if (found := _ITERATION.fullmatch(job_id)) is not None:
+                    known = newest.get(found[1])
+                    newest[found[1]] = max((int(found[2]), job_id), known or (0, ""))
+        return {scheduler_id: job_id for scheduler_id, (_, job_id) in newest.items()}
+
+    async def remove_scheduler(self, scheduler_id: str) -> bool:
+        """As in ``QueueChanger``. Source: removeJobScheduler-3.lua."""
+        return await self._schedulers.remove(scheduler_id)
+
+    async def job_scheduler(self, scheduler_id: str) -> StoredRepetition | None:
+        """As in ``QueueChanger``."""
+        key = f"{self._key_prefix}repeat"
+        due, flat = await asyncio.gather(
+            self._link.execute("ZSCORE", key, scheduler_id), self._link.execute("HGETALL", f"{key}:{scheduler_id}")
+        )
+        if due is None:
+            return None
+        texts = [part.decode(errors="replace") for part in flat]
+        fields = dict(zip(texts[::2], texts[1::2], strict=True))
+        return _repetition(StoredScheduler.of(scheduler_id, due.decode(), fields))
+
+    async def deduplication(self, deduplication_id: str) -> str | None:
+        """As in ``QueueChanger``."""
+        found = await self._link.execute("GET", self._deduplication_key(deduplication_id))
+        return None if found is None else str(found.decode(errors="backslashreplace"))
+
+    async def remove_deduplication(self, deduplication_id: str) -> bool:
+        """As in ``QueueChanger``. Source: Node's Queue.removeDeduplicationKey."""
+        return bool(await self._link.execute("DEL", self._deduplication_key(deduplication_id)))
+
+    async def update_data(self, job_id: str, data: bytes) -> bool:
+        """As in ``QueueChanger``. Source: updateData-1.lua."""
+        return int(await self._link.call(script("updateData"), [self._key_prefix + job_id], [data])) == 0
+
+    async def obliterate(self, force: bool) -> bool:
+        """As in ``QueueChanger``. Source: obliterate-2.lua, a thousand jobs at a time."""
+        was_paused = (await self._view.settings()).paused
+        await self._view.set_paused(True)
+        keys = self._builders.getKeys(["meta", ""])
+        while left := int(await self._link.call(script("obliterate"), keys, [STEP, "force" if force else ""])):
+            if left < 0:
+                if not was_paused:
+                    await self._view.set_paused(False)
+                return False
+        return True
+
+    async def _set_meta(self, fields: dict[str, int | None]) -> None:
+        key = f"{self._key_prefix}meta"
+        if None in fields.values():
+            await self._link.execute("HDEL", key, *fields)
+        else:
+            pairs = [part for field, value in fields.items() if value is not None for part in (field, value)]
+            await self._link.execute("HSET", key, *pairs)
+
+    def _deduplication_key(self, deduplication_id: str) -> str:
+        return f"{self._key_prefix}de:{deduplication_id}"
+
+
+def _repetition(stored: StoredScheduler) -> StoredRepetition:
+    problem, repeat = None, {}
+    try:
+        repeat = stored.repetition()
+        stored.check()
+    except ValueError as error:
+        problem = str(error)
+    fields = stored.fields
+    name = fields.get("name", "")
+    return StoredRepetition(
+        stored.scheduler_id,
+        name,
+        stored.due,
+        repeat,
+        fields.get("data"),
+        fields.get("opts"),
+        problem,
+        f"repeat:{stored.scheduler_id}:{stored.due}",
+    )

@@ -1,0 +1,111 @@
+"""Finds the queues under a prefix, and the workers connected to them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import time
+from collections.abc import Mapping
+
+from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.resp import client_name_of
+from auth_worker.core.ports.values import WorkerConnection
+from auth_worker.errors import BrokerError, BrokerUnavailableError
+
+PAGE = 1000
+BUDGET_S = 5.0
+"""How long (s) to read the keys of a large database. One step takes well under a ms."""
+_AMBIGUOUS = 3
+"""From this many colons on, a key that ends in ``:meta`` may also belong to a queue with a shorter prefix."""
+_FIELD = re.compile(r"(\S+?)=(\S*)")
+
+
+def glob_escaped(text: str) -> str:
+    """Escape ``text`` for a pattern of Redis (SCAN MATCH, ACL)."""
+    return re.sub(r"[*?\[\]\\]", r"\\\g<0>", text)
+
+
+async def find_queues(link: Link, prefix: str, budget: float = BUDGET_S) -> tuple[list[str], bool]:
+    """Return the queues under ``prefix`` by name, and whether all keys were read within ``budget`` s.
+
+    A queue is known by its ``meta`` key, which the first job writes. Raises ``BrokerError``.
+    """
+    names: set[str] = set()
+    cursor, deadline = b"0", time.monotonic() + budget
+    while True:
+        cursor, keys = await link.execute("SCAN", cursor, "MATCH", f"{glob_escaped(prefix)}:*:meta", "COUNT", PAGE)
+        for key in keys:
+            name = key.decode(errors="replace")[len(prefix) + 1 : -len(":meta")]
+            if ":" not in name:
+                names.add(name)
+        complete = cursor == b"0"
+        if complete or time.monotonic() > deadline:
+            metas = await _metas(link, {name: f"{prefix}:{name}:meta".encode() for name in names})
+            return sorted(metas), complete
+
+
+async def find_prefixes(link: Link, budget: float = 1.0) -> list[str]:
+    """Return the prefixes that have queues, among the keys read within ``budget`` s. Raises ``BrokerError``."""
+    found: dict[str, bytes] = {}
+    cursor, deadline = b"0", time.monotonic() + budget
+    while True:
+        cursor, keys = await link.execute("SCAN", cursor, "MATCH", "*:*:meta", "COUNT", PAGE)
+        found.update((key.decode(errors="replace"), key) for key in keys)
+        if cursor == b"0" or time.monotonic() > deadline:
+            return sorted({name.rsplit(":", 2)[0] for name in await _metas(link, found)})
+
+
+async def _metas(link: Link, found: Mapping[str, bytes]) -> list[str]:
+    """Return the names of those keys that are a queue's ``meta``.
+
+    ``app:mail:repeat:meta`` may be that of the queue ``repeat`` under the prefix ``app:mail``, or the scheduler
+    ``meta`` of the queue ``mail`` under ``app``, as ``app:mail:a:b:meta`` may be its job ``a:b:meta``. A job and a
+    scheduler have a name, a ``meta`` has none. A key of three parts is always a ``meta``.
+    """
+
+    async def is_meta(key: bytes) -> bool:
+        if key.count(b":") < _AMBIGUOUS:
+            return True
+        try:
+            return await link.execute("TYPE", key) == b"hash" and not await link.execute("HEXISTS", key, "name")
+        except BrokerUnavailableError:
+            raise
+        except BrokerError:  # an ACL may show the names of keys that it lets nobody read
+            return True
+
+    names = list(found)
+    metas: list[str] = []
+    for start in range(0, len(names), PAGE):
+        page = names[start : start + PAGE]
+        answers = await asyncio.gather(*(is_meta(found[name]) for name in page))
+        metas += [name for name, answer in zip(page, answers, strict=True) if answer]
+    return metas
+
+
+async def find_workers(link: Link, prefix: str) -> list[WorkerConnection]:
+    """Return the workers of all queues under ``prefix``, as Node's ``getWorkers`` does. Raises ``BrokerError``.
+
+    Source: Queue.getWorkers; a worker names its connection ``prefix:base64(queue)[:w:name]``.
+    """
+    listing = await link.execute("CLIENT", "LIST", "TYPE", "normal")
+    start = client_name_of(f"{prefix}:")
+    found = (_worker_of(line, start) for line in listing.decode(errors="replace").splitlines())
+    return sorted(worker for worker in found if worker is not None)
+
+
+def _worker_of(line: str, start: str) -> WorkerConnection | None:
+    fields = dict(_FIELD.findall(line))
+    name = fields.get("name", "")
+    if not name.startswith(start):
+        return None
+    encoded, mark, worker = name[len(start) :].partition(":w:")
+    if not mark and ":" in encoded:
+        return None
+    try:
+        queue = base64.b64decode(encoded, validate=True).decode()
+    except ValueError:
+        return None
+    return WorkerConnection(
+        queue, worker, fields.get("addr", ""), int(fields.get("age") or 0), int(fields.get("idle") or 0)
+    )

@@ -1,0 +1,298 @@
+"""Creates the next iteration of a job scheduler when one starts, and adds and removes schedulers for producers.
+
+The official package's ``JobScheduler`` computes the times (every, limits, dates), with our own reading of cron
+patterns (``cron.py``). The scripts ensure that only one of several workers creates the next iteration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Self
+
+from bullmq.job_scheduler import JobScheduler
+
+from auth_worker.brokers.redis.scripts.loader import builders
+from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.core.clock import now_ms
+from auth_worker.core.coercion import MAX_NUMBER, stored_number
+from auth_worker.core.cron import RepeatStrategy
+from auth_worker.core.keys import queue_key
+from auth_worker.core.repetition import REMEDY, read_repetition
+from auth_worker.core.run import Run
+from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+
+_OLD_KEY = re.compile(r"[^:]*:[^:]*:\d*:[^:]*:(?:\d+|.* .*)", re.ASCII | re.DOTALL)
+"""The key of a repeatable job of BullMQ up to version 5: name:id:end:tz: and a pattern or a number of ms.
+
+A job scheduler may have an id of the same form.
+"""
+_HASHED_KEY = re.compile(r"[0-9a-f]{32}")
+"""The key of a repeatable job of BullMQ's late version 5, which continues as a job scheduler."""
+_NUMBER = re.compile(r"-?\d{1,6}(?:\.\d+)?", re.ASCII)
+PAGE = 500
+OLD = "it repeats as BullMQ did it up to version 5: remove it, and add a job scheduler in its place"
+"""The advice for such a repetition. Only its last job had the data, and Node does not continue it either."""
+
+
+class StoredScheduler(NamedTuple):
+    """A scheduler as Redis stores it: its fields, and when its current iteration is due (epoch ms).
+
+    ``fault`` says why it must be replaced, if it must; ``due`` is 0 if it is not a time.
+    """
+
+    scheduler_id: str
+    due: int
+    fields: Mapping[str, str]
+    fault: str = ""
+
+    @classmethod
+    def of(cls, scheduler_id: str, score: str, fields: Mapping[str, str]) -> Self:
+        """Read an entry of the key ``repeat``, with the fields of its hash."""
+        due = stored_number(score)
+        if due is None or due != float(score):
+            return cls(scheduler_id, 0, fields, f"it is due at {score:.40}, which is no time: remove it first")
+        if "ic" in fields:
+            return cls(scheduler_id, due, fields)
+        is_old = fields or _OLD_KEY.fullmatch(scheduler_id)
+        return cls(scheduler_id, due, fields, OLD if is_old else "what it is to do is not stored: remove it first")
+
+    def repetition(self, hash_seed: str | None = None) -> dict[str, Any]:
+        """Return its repeat options and its iterations so far. Raises ``ValueError`` naming the field."""
+        names = ("pattern", "every", "tz", "limit", "offset", "startDate", "endDate")
+        given: dict[str, Any] = {name: self.fields[name] for name in names if name in self.fields}
+        if _NUMBER.fullmatch(str(given.get("tz"))):  # the hash does not tell a number from a text
+            given["tz"] = float(given["tz"])
+        count = {"count": self.fields.get("ic"), "hashSeed": hash_seed}
+        return read_repetition({**given, **{name: value for name, value in count.items() if value is not None}})
+
+    def template(self) -> dict[str, Any]:
+        """Return the options of its jobs. Raises ``ValueError``."""
+        return _options_in(self.fields.get("opts"))
+
+    def ended(self) -> bool:
+        """Whether no iteration may follow: its limit or its end is reached. Raises ``ValueError``."""
+        repeat = self.repetition()
+        limit, end = repeat.get("limit"), repeat.get("endDate")
+        if end is not None and now_ms() > end:
+            return True
+        if limit is not None and repeat.get("count", 0) >= limit:
+            return True
+        return "pattern" in repeat and RepeatStrategy(self.scheduler_id)(self.due, repeat) is None
+
+    def check(self) -> None:
+        """Raise ``ValueError`` naming what cannot be read."""
+        if self.fault:
+            raise ValueError(self.fault)
+        self.template()
+        repeat = self.repetition()
+        if "pattern" in repeat:
+            RepeatStrategy(self.scheduler_id)(self.due, repeat)
+        elif not repeat.get("every"):
+            raise ValueError("it has neither a pattern nor every")
+
+
+class Schedulers:
+    """The job schedulers of one queue."""
+
+    def __init__(self, link: Link, prefix: str, queue: str, *, lease_s: float = 0.0) -> None:
+        """Create them. ``lease_s`` is how long (s) a job is ours after its lock was renewed, for ``advance``."""
+        self._link = link
+        self._lease_s = lease_s
+        self._builders: Any = builders(prefix, queue, link.call)
+        self._queue = SimpleNamespace(qualifiedName=queue_key(prefix, queue), name=queue)
+
+    async def advance(self, run: Run) -> None:
+        """Create the iteration after the run's job, if its scheduler still stands and is not at its end.
+
+        Tried again when Redis is back, as long as the job's lock can hold. Source: Node's
+        Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, and ``ConfigurationError``
+        when the scheduler cannot be read, or the job repeats as BullMQ 5 did it.
+        """
+        scheduler_id = run.scheduler_id
+        while True:
+            try:
+                if _OLD_KEY.fullmatch(scheduler_id):
+                    await self._refuse_old(scheduler_id)
+                elif _HASHED_KEY.fullmatch(scheduler_id):
+                    await self._keep_data(scheduler_id, run)
+                await self._advance(scheduler_id, run)
+                return
+            except BrokerUnavailableError as error:
+                left = run.renewed + self._lease_s - time.monotonic()
+                try:
+                    await asyncio.wait_for(self._link.wait_up(), max(left, 0))
+                except TimeoutError:
+                    raise error from None
+
+    async def _refuse_old(self, scheduler_id: str) -> None:
+        """Raise ``ConfigurationError`` unless a job scheduler has this id: only those count their iterations."""
+        if not await self._link.execute("HEXISTS", f"{self._queue.qualifiedName}:repeat:{scheduler_id}", "ic"):
+            raise ConfigurationError(
+                f"{scheduler_id!r} repeats as BullMQ did it up to version 5; add a job scheduler in its place "
+                "(JobQueue.upsert_job_scheduler, or Node's upsertJobScheduler)"
+            )
+
+    async def _keep_data(self, scheduler_id: str, run: Run) -> None:
+        """Store the data of a repeatable job of BullMQ 5 in its scheduler, since only that job has it."""
+        key = f"{self._queue.qualifiedName}:repeat:{scheduler_id}"
+        name, iterations, data = await self._link.execute("HMGET", key, "name", "ic", "data")
+        if name is not None and iterations is None and data is None:
+            await self._link.execute("HSET", key, "data", run.stored.get(b"data", b"{}"))
+
+    def _official(self, scheduler_id: str, data: bytes = b"{}") -> JobScheduler:
+        """Create the official scheduler, which takes the data of a new one as JSON of ours."""
+        queue = SimpleNamespace(**{**vars(self._queue), "backend": _Backend(self._builders, data)})
+        return JobScheduler(queue, RepeatStrategy(scheduler_id))
+
+    async def _advance(self, scheduler_id: str, run: Run) -> None:
+        try:
+            options = _options_of(run)
+            await self._official(scheduler_id).upsertJobScheduler(
+                scheduler_id,
+                read_repetition(options.get("repeat") or {}),
+                run.job.name,
+                None,  # the script takes the data that the scheduler keeps
+                options,
+                override=False,
+                producer_id=run.job.id,
+            )
+        except ValueError as error:
+            raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}; {REMEDY}") from error
+
+    async def stored(self, latest: int | None = None) -> AsyncIterator[StoredScheduler]:
+        """Yield the schedulers whose current iteration is due by ``latest`` (epoch ms; None: all), in that order.
+
+        Then those that are never due, since their time is not a valid number. Raises ``BrokerError``.
+        """
+        spans: list[tuple[str, str | int]] = [("-inf", "+inf")]
+        if latest is not None:
+            spans = [("-inf", latest), (f"({max(latest, MAX_NUMBER)}", "+inf")]
+        key = f"{self._queue.qualifiedName}:repeat"
+        for least, most in spans:
+            for offset in itertools.count(0, PAGE):
+                found = await self._link.execute(
+                    "ZRANGEBYSCORE", key, least, most, "WITHSCORES", "LIMIT", offset, PAGE
+                )
+                for scheduler_id, due in zip(found[::2], found[1::2], strict=True):
+                    values = await self._link.execute("HGETALL", key.encode() + b":" + scheduler_id)
+                    pairs = zip(map(_text, values[::2]), map(_text, values[1::2]), strict=True)
+                    yield StoredScheduler.of(_text(scheduler_id), _text(due), dict(pairs))
+                if len(found) < 2 * PAGE:
+                    break
+
+    async def stopped(self) -> AsyncIterator[tuple[StoredScheduler, dict[str, Any]]]:
+        """Yield the stopped schedulers: the current iteration is over, or gone, and there is no next one.
+
+        Each comes with its last iteration's repeat options, if they are left. An iteration creates the next one
+        before it ends, so it is not just about to. Raises ``BrokerError``.
+        """
+        async for found in self.stored(latest=now_ms()):
+            job = f"{self._queue.qualifiedName}:repeat:{found.scheduler_id}:{found.due}"
+            name, finished, options = await self._link.execute("HMGET", job, "name", "finishedOn", "opts")
+            if name is None or finished is not None:
+                yield found, _repeat_in(options)
+
+    async def revive(self) -> tuple[list[str], list[str]]:
+        """Create the next iteration of each stopped scheduler, unless it has reached its limit or end.
+
+        The script accepts the current iteration as the producer, and does nothing once the scheduler has advanced:
+        only one of several workers creates it. Returns the ids of the revived ones, and what is wrong with those
+        that cannot be read. Raises ``BrokerError``. Source: updateJobScheduler-12.lua.
+        """
+        revived: list[str] = []
+        unreadable: list[str] = []
+        async for found, last in self.stopped():
+            scheduler_id = found.scheduler_id
+            try:
+                if found.fault:
+                    raise ValueError(found.fault)
+                job = await self._official(scheduler_id).upsertJobScheduler(
+                    scheduler_id,
+                    found.repetition(last.get("hashSeed")),
+                    found.fields.get("name", ""),
+                    None,  # the script takes the data that the scheduler keeps
+                    {**found.template(), "prevMillis": found.due},
+                    override=False,
+                    producer_id=f"repeat:{scheduler_id}:{found.due}",
+                )
+            except ValueError as error:
+                unreadable.append(f"job scheduler {scheduler_id!r}: {error}")
+            else:
+                revived += [] if job is None else [scheduler_id]
+        return revived, unreadable
+
+    async def upsert(
+        self,
+        scheduler_id: str,
+        repeat: Mapping[str, Any],
+        name: str,
+        data: bytes,
+        options: Mapping[str, Any],
+    ) -> str | None:
+        """Create or change a scheduler, and return the id of its next job, None if none is left to come.
+
+        ``data`` is JSON. Raises ``ConfigurationError`` if the repeat options are invalid, and ``BrokerError``.
+        """
+        try:
+            job = await self._official(scheduler_id, data).upsertJobScheduler(
+                scheduler_id, read_repetition(repeat), name, None, dict(options), override=True
+            )
+        except ValueError as error:
+            raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}") from error
+        return None if job is None else _text(job.id)
+
+    async def remove(self, scheduler_id: str) -> bool:
+        """Remove a scheduler and its next job, and return whether there was one. Raises ``BrokerError``."""
+        return int(await self._official(scheduler_id).removeJobScheduler(scheduler_id)) == 0
+
+
+class _Backend:
+    """The official builders. ``data`` is what a new scheduler's jobs get, whatever text is given."""
+
+    def __init__(self, official: Any, data: bytes) -> None:
+        self._official = official
+        self._data = data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._official, name)
+
+    def addJobScheduler(self, scheduler_id: str, due: int, _: str, *options: Any) -> Any:  # noqa: N802 - theirs
+        return self._official.addJobScheduler(scheduler_id, due, self._data, *options)
+
+
+def _options_of(run: Run) -> dict[str, Any]:
+    """Return the job's stored options, with their short keys, and what Node's ``Job`` adds to them."""
+    options: dict[str, Any] = {"attempts": 0, **_options_in(run.stored.get(b"opts"))}
+    if isinstance(options.get("backoff"), int | float):
+        options["backoff"] = {"type": "fixed", "delay": options["backoff"]}
+    return options
+
+
+def _options_in(opts: bytes | str | None) -> dict[str, Any]:
+    """Decode a field ``opts``. Raises ``ValueError``."""
+    try:
+        options = json.loads(opts or "{}")
+    except (ValueError, RecursionError):
+        raise ValueError("opts is not JSON") from None
+    if not isinstance(options, dict):
+        raise ValueError(f"opts is a {type(options).__name__}, not an object")
+    return options
+
+
+def _repeat_in(opts: bytes | None) -> dict[str, Any]:
+    """Return the repeat options in a job's ``opts``, if they can be read, else {}."""
+    try:
+        repeat = _options_in(opts).get("repeat")
+    except ValueError:
+        return {}
+    return repeat if isinstance(repeat, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,1 @@
+"""BullMQ's Lua scripts: loaded, prepared as frames, and sent in batches."""

@@ -1,0 +1,1 @@
+"""Connections to Redis: addresses, dialing, the pipelined connection, and links that reconnect."""

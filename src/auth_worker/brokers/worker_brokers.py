@@ -1,0 +1,68 @@
+"""The brokers that a process's workers use: one for all queues, or in a cluster one for each hash tag."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from auth_worker.brokers.opening import BrokerSource
+from auth_worker.brokers.redis.connections import Connections
+from auth_worker.brokers.redis.wire.address import Address
+from auth_worker.config import Settings
+from auth_worker.core.ports.connections import WorkerConnections
+from auth_worker.events import EventBus
+
+
+class WorkerBrokers:
+    """Connections for the queues named with ``serve``, to the broker that ``BrokerSource`` chooses.
+
+    Raises ``ConfigurationError`` for an invalid ``connection``.
+    """
+
+    def __init__(self, connection: Any, settings: Settings, bus: EventBus) -> None:
+        self._source = BrokerSource(connection, settings)
+        self._settings = settings
+        self._bus = bus
+        self._queues: dict[str, list[str]] = {}
+        self._connections: dict[str, Connections] = {}
+
+    @property
+    def address(self) -> Address:
+        """Where the broker is. That of the embedded one is known once it was started."""
+        return self._source.address
+
+    def serve(self, queue: str, dead_letter_queue: str | None) -> None:
+        """Provide connections for ``queue`` and its dead letters. Call it before ``open``.
+
+        Raises ``ConfigurationError`` if that is impossible: in a cluster that requires other names.
+        """
+        names = [queue] if dead_letter_queue is None else [queue, dead_letter_queue]
+        self._serving(*names)
+        self._queues[queue] = names
+
+    async def open(self, worker_name: str) -> None:
+        """Start the embedded broker, if it is used, and create the connections, which are started later.
+
+        Raises ``ConfigurationError`` and ``BrokerUnavailableError``.
+        """
+        await self._source.start()
+        for address in [self._serving(*names) for names in self._queues.values()] or [self._serving()]:
+            if address.tag not in self._connections:
+                self._connections[address.tag] = Connections(
+                    address, self._settings, worker_name=worker_name, bus=self._bus
+                )
+
+    def connections_of(self, queue: str) -> WorkerConnections:
+        """Return the connections that ``queue`` uses, after ``open``."""
+        return self._connections[self._serving(*self._queues[queue]).tag]
+
+    @property
+    def connections(self) -> list[WorkerConnections]:
+        """All connections; none before ``open``. Any thread may read it."""
+        return list(self._connections.values())
+
+    async def close(self) -> None:
+        """Release the embedded broker, once the connections are stopped."""
+        await self._source.stop()
+
+    def _serving(self, *queues: str) -> Address:
+        return self.address.serving(self._settings.prefix, *queues)

@@ -1,0 +1,153 @@
+"""Every command: where its function is, and what the help of its group and a shell's completion say about it.
+
+The text is the first paragraph of the function's docstring, written here too so that neither has to import it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """A command: its function, as ``module:function`` in ``auth_worker.cli``, and what it does."""
+
+    function: str
+    summary: str
+
+
+COMMANDS: dict[str, dict[str, Entry]] = {
+    "Work": {
+        "demo": Entry(
+            "demo:demo",
+            "See the whole service at work: broker, mail server, worker, jobs that succeed and fail, "
+            "dead letters.",
+        ),
+        "init": Entry(
+            "init:init",
+            "Write a small project to DIR: tasks, a worker, tests, settings, a Compose file. "
+            "No file is overwritten.",
+        ),
+        "run": Entry("run:run", "Process the queues of APP, or the e-mail queue, until SIGTERM or Ctrl-C."),
+        "add": Entry("add:add", "Add a job to a queue, or many from JSON lines, and print their ids."),
+    },
+    "Look": {
+        "queues": Entry(
+            "queues:queues",
+            "Show the queues: how many jobs in each state, how long the oldest has waited, how many workers.",
+        ),
+        "jobs": Entry(
+            "jobs:jobs",
+            "List the jobs of a queue, in one state or in all: the next to run first, finished ones newest first.",
+        ),
+        "job": Entry(
+            "jobs:job",
+            "Show one job: state, times, attempts, worker, options, logs, stack trace, parent and children.",
+        ),
+        "workers": Entry("queues:workers", "List the workers connected to the queues, those in Node too."),
+        "health": Entry(
+            "health:health", "Ask a running service for its health; serves as a probe in images without curl."
+        ),
+        "metrics": Entry(
+            "metrics:metrics",
+            "Show the metrics of a running service: the jobs it has processed, and the state of its queues.",
+        ),
+        "doctor": Entry("doctor:doctor", "Check Redis and the queues, and name the remedy for each fault."),
+        "dashboard": Entry(
+            "dashboard:dashboard", "Serve the dashboard, without a worker, until SIGTERM or Ctrl-C."
+        ),
+    },
+    "Act": {
+        "retry": Entry(
+            "job_changes:retry",
+            "Run failed jobs again (with --state completed, those), with fresh attempts; "
+            "their dead letters are removed.",
+        ),
+        "promote": Entry("job_changes:promote", "Run delayed jobs now."),
+        "cancel": Entry(
+            "job_changes:cancel",
+            "Cancel jobs: those named, or those of a state that match. One that waits fails at once; "
+            "a running one stops.",
+        ),
+        "change": Entry(
+            "job_changes:change",
+            "Change the priority of a job that has not finished, or the delay of a delayed one.",
+        ),
+        "remove": Entry(
+            "job_changes:remove",
+            "Remove jobs: those named, or those of a state that match. A job that is running is not removed.",
+        ),
+        "pause": Entry(
+            "queues:pause", "Pause a queue for all its workers, wherever they run. Jobs that are running finish."
+        ),
+        "resume": Entry("queues:resume", "Resume a paused queue."),
+        "drain": Entry(
+            "queues:drain", "Remove all waiting jobs. Running and finished jobs stay, and those of job schedulers."
+        ),
+        "clean": Entry("queues:clean", "Remove finished jobs by age."),
+        "limit": Entry(
+            "queue_settings:limit",
+            "Limit how many jobs all workers of a queue run at a time, or start in a time; or remove both limits.",
+        ),
+        "dedup": Entry(
+            "queue_settings:dedup",
+            "Show for which job others with a deduplication id are not added; or let the next one be added.",
+        ),
+        "obliterate": Entry(
+            "queue_settings:obliterate", "Remove a queue with all its jobs, whatever their state."
+        ),
+    },
+    "Other": {
+        "types": Entry(
+            "types:types",
+            "Write the types of the data and the results of all tasks of APP, for producers in Node or elsewhere.",
+        ),
+        "version": Entry("app:version", "Show the version."),
+    },
+}
+"""The commands of ``auth-worker`` itself, by their panel in the help."""
+DEAD_LETTER_COMMANDS = {
+    "Commands": {
+        "list": Entry("dead_letters:list_dead_letters", "List dead letters, newest first."),
+        "show": Entry(
+            "dead_letters:show",
+            "Show a dead letter: why its job failed, with stack traces; of its data only the shape, "
+            "unless revealed.",
+        ),
+        "redrive": Entry(
+            "dead_letters:redrive",
+            "Run the jobs of dead letters again, with fresh attempts: those named, those that match, or all.",
+        ),
+        "purge": Entry(
+            "dead_letters:purge",
+            "Delete dead letters: those named, those that match, or all. Their jobs stay as they are.",
+        ),
+    }
+}
+"""The commands of ``auth-worker dead``."""
+SCHEDULER_COMMANDS = {
+    "Commands": {
+        "list": Entry("schedulers:list_schedulers", "List the job schedulers of a queue, the next one due first."),
+        "show": Entry(
+            "schedulers:show",
+            "Show a job scheduler: when it adds jobs, and which; of their data only the shape, unless revealed.",
+        ),
+        "upsert": Entry(
+            "schedulers:upsert",
+            "Make a job scheduler, which adds jobs in time, or replace the one with this id.",
+        ),
+        "run": Entry(
+            "schedulers:run", "Add a job as a scheduler's now, and print its id. Those that are due stay due."
+        ),
+        "remove": Entry("schedulers:remove", "Remove a job scheduler and its next job. Its other jobs stay."),
+    }
+}
+"""The commands of ``auth-worker schedulers``."""
+CONFIG_COMMANDS = {
+    "Commands": {
+        "show": Entry(
+            "config:show_config",
+            "Show each setting, its value and where it is set: in a variable or the file. Secrets are masked.",
+        ),
+    }
+}
+"""The commands of ``auth-worker config``."""

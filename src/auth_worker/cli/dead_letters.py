@@ -1,0 +1,239 @@
+"""``auth-worker dead``: list, show, redrive and purge the jobs that failed for good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from auth_worker.admin.operations import Operations
+from auth_worker.admin.plan import ChangeDeadLetters, DeadLetterAction, Plan, plan_of
+from auth_worker.admin.selection import DeadLetterFilter, DeadLetterSelection
+from auth_worker.cli.bulk_operations import PURGE, REDRIVE, BulkFlags, Verb, run_bulk_operation
+from auth_worker.cli.common_flags import AsJson, Reveal, Wide, Yes
+from auth_worker.cli.completion import complete_queue
+from auth_worker.cli.connection import Connection, print_json, run_connected
+from auth_worker.cli.console import fail, notes, text
+from auth_worker.cli.exit_codes import USAGE
+from auth_worker.cli.filter_flags import WHERE, condition_of, reason_of
+from auth_worker.cli.parsers import age_s, whole_numbers
+from auth_worker.cli.screens.dead_letters import show_dead_letter, show_pages
+from auth_worker.cli.settings_flags import option
+from auth_worker.core.outcome import ReasonClass
+
+WHICH = "Which dead letters"
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Their ids.", show_default=False)]
+Queue = Annotated[
+    str | None,
+    typer.Option(
+        "--queue",
+        "-q",
+        metavar="QUEUE",
+        help="The dead-letter queue (all).",
+        show_default=False,
+        autocompletion=complete_queue,
+    ),
+]
+Every = Annotated[bool, typer.Option("--all", help="All of them.", rich_help_panel=WHICH)]
+
+
+@dataclass(frozen=True)
+class DeadLetterFilterFlags:
+    """The flags that say which dead letters are meant."""
+
+    origin: Annotated[
+        str | None, option("--from", metavar="QUEUE", text="Their jobs came from this queue.", panel=WHICH)
+    ] = None
+    job_id: Annotated[str | None, option("--job", metavar="ID", text="Those of this job.", panel=WHICH)] = None
+    reason: Annotated[
+        str | None,
+        option(
+            "--reason",
+            metavar="CLASS",
+            text=f"One of {', '.join(ReasonClass)}.",
+            panel=WHICH,
+            parser=reason_of,
+        ),
+    ] = None
+    error: Annotated[str | None, option("--error", metavar="TEXT", text="A text in the reason.", panel=WHICH)] = (
+        None
+    )
+    job_name: Annotated[
+        str | None,
+        option("--name", metavar="TEXT", text="Their jobs had this name; * stands for anything.", panel=WHICH),
+    ] = None
+    where: Annotated[
+        list[Any] | None, option("--where", metavar="PATH=VALUE", text=WHERE, panel=WHICH, parser=condition_of)
+    ] = None
+    older: Annotated[
+        float | None, option("--older", metavar="AGE", text="Older than 2h, 7d, ...", panel=WHICH, parser=age_s)
+    ] = None
+
+    @property
+    def filter(self) -> DeadLetterFilter:
+        """The filter that the flags make."""
+        return DeadLetterFilter(
+            queue=self.origin,
+            job_id=self.job_id,
+            reason_class=self.reason,
+            text=self.error,
+            name=self.job_name,
+            where=tuple(self.where or ()),
+            older_than=self.older,
+        )
+
+
+def list_dead_letters(
+    queue: Queue = None,
+    *,
+    which: DeadLetterFilterFlags,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", help="How many at most.", **whole_numbers(1, 10_000))
+    ] = 20,
+    wide: Wide = False,
+    as_json: AsJson = False,
+    connection: Connection,
+) -> None:
+    """List dead letters, newest first.
+
+    Example: [bold]auth-worker dead list --from emailQueue --reason exhausted[/]
+    """
+
+    async def work(operations: Operations) -> None:
+        await _check_queues(operations, queue, which.origin)
+        queues = [queue] if queue else list(await operations.dead.queues())
+        pages = [await operations.dead.page(name, which.filter, limit=limit) for name in queues]
+        for page in pages:
+            _print_note(page.note)
+        if as_json:
+            print_json(
+                {"deadLetterQueue": page.dead_letter_queue, **letter.model_dump(by_alias=True)}
+                for page in pages
+                for letter in page.letters
+            )
+        else:
+            show_pages(pages, wide=wide)
+
+    run_connected(connection, work, queue)
+
+
+def show(
+    letter: Annotated[str, typer.Argument(metavar="ID", help="Its id.", show_default=False)],
+    queue: Queue = None,
+    reveal: Reveal = False,
+    as_json: AsJson = False,
+    *,
+    connection: Connection,
+) -> None:
+    """Show a dead letter: why its job failed, with stack traces; of its data only the shape, unless revealed.
+
+    Example: [bold]auth-worker dead show emailQueue@4f1c@1770000000000 --reveal[/]
+    """
+
+    async def work(operations: Operations) -> None:
+        await _check_queues(operations, queue)
+        name = queue or await operations.dead.find(letter)
+        found = await operations.dead.show(name, letter, reveal=reveal)
+        if as_json:
+            print_json([found])
+        else:
+            show_dead_letter(found)
+
+    run_connected(connection, work, queue)
+
+
+def redrive(
+    ids: Ids = None,
+    every: Every = False,
+    queue: Queue = None,
+    *,
+    which: DeadLetterFilterFlags,
+    bulk: BulkFlags,
+    connection: Connection,
+) -> None:
+    """Run the jobs of dead letters again, with fresh attempts: those named, those that match, or all.
+
+    A job that still exists goes back to wait; one that retention removed is added again with its id. The dead
+    dead letter is removed in the same step, so redriving twice runs the job once.
+
+    Example: [bold]auth-worker dead redrive --from emailQueue --error timeout --rate 50/s[/]
+    """
+
+    async def work(operations: Operations) -> int:
+        plan = await _plan(operations, REDRIVE, ids, every, queue, which, bulk)
+        return await run_bulk_operation(bulk, plan, REDRIVE, "dead letters")
+
+    run_connected(connection, work, queue)
+
+
+def purge(
+    ids: Ids = None,
+    every: Every = False,
+    queue: Queue = None,
+    *,
+    which: DeadLetterFilterFlags,
+    keep: Annotated[
+        int | None,
+        option("--keep", metavar="N", text="All but the newest N.", panel=WHICH, **whole_numbers(0)),
+    ] = None,
+    yes: Yes = False,
+    bulk: BulkFlags,
+    connection: Connection,
+) -> None:
+    """Delete dead letters: those named, those that match, or all. Their jobs stay as they are.
+
+    Example: [bold]auth-worker dead purge --older 90d --dry-run[/]
+    """
+
+    async def work(operations: Operations) -> int:
+        plan = await _plan(operations, PURGE, ids, every, queue, which, bulk, keep)
+        question = None if yes else f"Delete {plan.total} dead letters? This cannot be undone."
+        return await run_bulk_operation(bulk, plan, PURGE, "dead letters", question)
+
+    run_connected(connection, work, queue)
+
+
+async def _plan(
+    operations: Operations,
+    verb: Verb[DeadLetterAction],
+    ids: list[str] | None,
+    every: bool,
+    queue: str | None,
+    which: DeadLetterFilterFlags,
+    bulk: BulkFlags,
+    keep: int | None = None,
+) -> Plan:
+    """Check the queues, and plan what is to be done to the dead letters that are meant."""
+    await _check_queues(operations, queue, which.origin)
+    _print_note(await operations.dead.note_without_letters(queue))
+    selection = _selection(ids, every, queue, which, keep)
+    return await plan_of(ChangeDeadLetters(action=verb.infinitive, which=selection, rate=bulk.rate), operations)
+
+
+def _print_note(note: str) -> None:
+    if note:
+        notes().print(text(note), soft_wrap=True)
+
+
+async def _check_queues(operations: Operations, queue: str | None, origin: str | None = None) -> None:
+    """Raise ``NotFoundError`` unless the dead-letter queue, and the queue the jobs came from, exist."""
+    if queue is not None:
+        await operations.jobs.check_queue(queue)
+    elif origin is None:
+        await operations.jobs.check_prefix()
+    await operations.dead.check_origin(origin)
+
+
+def _selection(
+    ids: list[str] | None, every: bool, queue: str | None, which: DeadLetterFilterFlags, keep: int | None = None
+) -> DeadLetterSelection:
+    """Return which dead letters are meant; exits if none are named."""
+    selection = DeadLetterSelection(
+        queue=queue, ids=tuple(ids or ()) or None, every=every, keep=keep, filter=which.filter
+    )
+    if selection.fault == "named twice":
+        fail("name dead letters, or select them by --all and the like: not both", USAGE)
+    if selection.fault == "not named":
+        fail("say which dead letters: their ids, --from, --reason, --error, --older, or --all", USAGE)
+    return selection

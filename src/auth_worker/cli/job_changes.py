@@ -1,0 +1,182 @@
+"""``auth-worker retry``, ``promote``, ``remove``, ``cancel`` and ``change``: by id, or all that match."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from auth_worker.admin.operations import Operations
+from auth_worker.admin.plan import DEFAULT_STATES, ChangeJobs, JobAction, Plan, plan_of
+from auth_worker.admin.selection import STATES_BY_INTEREST, JobFilter, JobSelection
+from auth_worker.cli.bulk_operations import CANCEL, PROMOTE, REMOVE, RETRY, BulkFlags, Verb, run_bulk_operation
+from auth_worker.cli.common_flags import AsJson, Queue, Yes
+from auth_worker.cli.connection import Connection, print_json, run_connected
+from auth_worker.cli.console import echo, fail
+from auth_worker.cli.exit_codes import USAGE
+from auth_worker.cli.filter_flags import DelayedJobFilterFlags, Every, Ids, JobFilterFlags
+from auth_worker.cli.parsers import duration_ms, whole_numbers
+from auth_worker.queue import MAX_PRIORITY
+
+
+def retry(
+    queue: Queue,
+    ids: Ids = None,
+    every: Every = False,
+    *,
+    which: JobFilterFlags,
+    bulk: BulkFlags,
+    connection: Connection,
+) -> None:
+    """Run failed jobs again (with --state completed, those), with fresh attempts; their dead letters are removed.
+
+    Example: [bold]auth-worker retry emailQueue --error timeout --dry-run[/]
+    """
+
+    async def work(operations: Operations) -> int:
+        plan = await _plan(operations, RETRY, queue, ids, every, which.filter, which.state, bulk)
+        return await run_bulk_operation(bulk, plan, RETRY, "jobs")
+
+    run_connected(connection, work, queue)
+
+
+def promote(
+    queue: Queue,
+    ids: Ids = None,
+    every: Every = False,
+    *,
+    which: DelayedJobFilterFlags,
+    bulk: BulkFlags,
+    connection: Connection,
+) -> None:
+    """Run delayed jobs now.
+
+    Example: [bold]auth-worker promote smsQueue --all[/]
+    """
+
+    async def work(operations: Operations) -> int:
+        plan = await _plan(operations, PROMOTE, queue, ids, every, which.filter, None, bulk)
+        return await run_bulk_operation(bulk, plan, PROMOTE, "jobs")
+
+    run_connected(connection, work, queue)
+
+
+def remove(
+    queue: Queue,
+    ids: Ids = None,
+    every: Every = False,
+    *,
+    which: JobFilterFlags,
+    yes: Yes = False,
+    bulk: BulkFlags,
+    connection: Connection,
+) -> None:
+    """Remove jobs: those named, or those of a state that match. A job that is running is not removed.
+
+    Example: [bold]auth-worker remove emailQueue --state failed --name welcome --older 30d[/]
+    """
+
+    async def work(operations: Operations) -> int:
+        plan = await _plan(operations, REMOVE, queue, ids, every, which.filter, which.state, bulk)
+        question = f"Remove {plan.total} jobs of {queue}? This cannot be undone."
+        return await run_bulk_operation(bulk, plan, REMOVE, "jobs", None if yes else question)
+
+    run_connected(connection, work, queue)
+
+
+def cancel(
+    queue: Queue,
+    ids: Ids = None,
+    every: Every = False,
+    *,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever sees it failed.", show_default=False)
+    ] = "",
+    which: JobFilterFlags,
+    yes: Yes = False,
+    bulk: BulkFlags,
+    connection: Connection,
+) -> None:
+    """Cancel jobs: those named, or those of a state that match. One that waits fails at once; a running one stops.
+
+    Example: [bold]auth-worker cancel emailQueue welcome-12 --reason "wrong list"[/]
+    """
+
+    async def work(operations: Operations) -> int:
+        plan = await _plan(operations, CANCEL, queue, ids, every, which.filter, which.state, bulk, reason)
+        question = None if yes or ids else f"Cancel {plan.total} jobs of {queue}?"
+        return await run_bulk_operation(bulk, plan, CANCEL, "jobs", question)
+
+    run_connected(connection, work, queue)
+
+
+def change(
+    queue: Queue,
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id.", show_default=False)],
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            "--priority",
+            metavar="N",
+            help="1 runs first; 0: none.",
+            show_default=False,
+            **whole_numbers(0, MAX_PRIORITY),
+        ),
+    ] = None,
+    delay: Annotated[
+        int | None,
+        typer.Option("--delay", metavar="TIME", help="From now: 10s, 5m.", parser=duration_ms, show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+    *,
+    connection: Connection,
+) -> None:
+    """Change the priority of a job that has not finished, or the delay of a delayed one.
+
+    Example: [bold]auth-worker change emailQueue welcome-12 --priority 1[/]
+    """
+    if priority is None and delay is None:
+        fail("say what to change: --priority or --delay", USAGE)
+
+    async def work(operations: Operations) -> None:
+        await operations.jobs.change(queue, job_id, priority=priority, delay=delay)
+        found = await operations.jobs.show(queue, job_id, logs=0)
+        if as_json:
+            print_json([found])
+        else:
+            echo(f"{job_id} is {found.state}, priority {found.priority}")
+
+    run_connected(connection, work, queue)
+
+
+async def _plan(
+    operations: Operations,
+    verb: Verb[JobAction],
+    queue: str,
+    ids: list[str] | None,
+    every: bool,
+    wanted: JobFilter,
+    state: str | None,
+    bulk: BulkFlags,
+    reason: str = "",
+) -> Plan:
+    """Check the queue, and plan what is to be done to the jobs that are meant."""
+    which = _selection(verb, queue, ids, every, wanted, state)
+    await operations.jobs.check_queue(queue)
+    return await plan_of(
+        ChangeJobs(action=verb.infinitive, which=which, rate=bulk.rate, reason=reason), operations
+    )
+
+
+def _selection(
+    verb: Verb[JobAction], queue: str, ids: list[str] | None, every: bool, wanted: JobFilter, state: str | None
+) -> JobSelection:
+    """Return which jobs are meant; exits if none are named."""
+    which = JobSelection(queue=queue, ids=tuple(ids or ()) or None, every=every, state=state, filter=wanted)
+    if which.fault == "named twice":
+        fail("name jobs, or select them by --all and the like: not both", USAGE)
+    if which.fault == "not named":
+        fail("say which jobs: their ids, --name, --where and the like, or --all", USAGE)
+    if which.ids is None and which.state is None and verb.infinitive not in DEFAULT_STATES:
+        fail(f"say the --state of the jobs to {verb.infinitive}: {', '.join(STATES_BY_INTEREST)}", USAGE)
+    return which

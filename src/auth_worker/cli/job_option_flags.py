@@ -1,0 +1,156 @@
+"""The flags of ``auth-worker add``: the job's data, and its options as in ``auth_worker.queue.JobOptions``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from auth_worker.cli.console import fail
+from auth_worker.cli.exit_codes import USAGE
+from auth_worker.cli.parsers import backoff, deduplication, duration_ms, json_value, retention, whole_number
+from auth_worker.core.encoded_text import decode_utf8, strip_text
+from auth_worker.core.json_codec import decode_json
+
+TIMES, TRACES, FLOWS = "When and how often", "What is kept", "Flows and traces"
+
+
+def read_data(argument: str | None) -> Any:
+    """Read the data of ``--data``: JSON, ``@file``, ``-`` for stdin; None is {}. Exits if it is not JSON."""
+    where = "--data"
+    text = "{}" if argument is None else argument
+    try:
+        if text == "-":
+            where = "stdin"
+            if sys.stdin is None:
+                fail("--data -: stdin is closed", USAGE)
+            text = decode_utf8(sys.stdin.buffer.read())
+        elif text.startswith("@"):
+            where = text[1:]
+            text = decode_utf8(Path(where).read_bytes())
+        return decode_json(strip_text(text))
+    except OSError as error:
+        fail(f"{where} cannot be read: {error.strerror}", USAGE)
+    except (ValueError, RecursionError) as error:
+        fail(f"{where} is not JSON: {error}", USAGE)
+
+
+def _flag(flag: str, metavar: str | None, text: str, panel: str, **options: Any) -> Any:
+    return typer.Option(flag, metavar=metavar, help=text, rich_help_panel=panel, show_default=False, **options)
+
+
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="The job's name; with --lines, of lines without one.", show_default=False),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(metavar="JSON|@FILE|-", help="The job's data ({}); - reads stdin.", show_default=False),
+]
+Lines = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|-",
+        help='Many jobs, one a line: {"name", "data", "opts"}; what opts leaves out is taken from the flags.',
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help='Print {"queue", "name", "id"}, one a line.')]
+
+
+@dataclass(frozen=True)
+class JobOptionFlags:
+    """A flag for each field of ``JobOptions``; None: not given."""
+
+    job_id: Annotated[
+        str | None, _flag("--job-id", "ID", "Its id; an id that exists is not added again.", TIMES)
+    ] = None
+    delay: Annotated[
+        int | None, _flag("--delay", "TIME", "Wait first: 250ms, 10s, 5m, 2h.", TIMES, parser=duration_ms)
+    ] = None
+    attempts: Annotated[
+        int | None, _flag("--attempts", "N", "How often it may run in all.", TIMES, parser=whole_number)
+    ] = None
+    backoff: Annotated[
+        Any | None,
+        _flag(
+            "--backoff", "TIME|KIND:TIME", "Between attempts: 10s, exponential:1s or JSON.", TIMES, parser=backoff
+        ),
+    ] = None
+    priority: Annotated[
+        int | None,
+        _flag(
+            "--priority",
+            "N",
+            "1 runs first, 2097151 last; without one, before all of them.",
+            TIMES,
+            parser=whole_number,
+        ),
+    ] = None
+    lifo: Annotated[
+        bool | None, _flag("--lifo", None, "Run it before the jobs that wait, not after them.", TIMES)
+    ] = None
+    deduplication: Annotated[
+        Any | None,
+        _flag(
+            "--deduplication", "ID|JSON", "Drop it while a job with this id exists.", TIMES, parser=deduplication
+        ),
+    ] = None
+    timestamp: Annotated[
+        int | None, _flag("--timestamp", "MS", "When it was created (epoch ms).", TIMES, parser=whole_number)
+    ] = None
+    remove_on_complete: Annotated[
+        Any | None,
+        _flag(
+            "--remove-on-complete",
+            "BOOL|N|TIME",
+            "Once completed: true, a count or an age.",
+            TRACES,
+            parser=retention,
+        ),
+    ] = None
+    remove_on_fail: Annotated[
+        Any | None,
+        _flag(
+            "--remove-on-fail", "BOOL|N|TIME", "Once failed: true, a count or an age.", TRACES, parser=retention
+        ),
+    ] = None
+    keep_logs: Annotated[
+        int | None, _flag("--keep-logs", "N", "Log lines to keep.", TRACES, parser=whole_number)
+    ] = None
+    stack_trace_limit: Annotated[
+        int | None, _flag("--stack-trace-limit", "N", "Stack traces to keep.", TRACES, parser=whole_number)
+    ] = None
+    size_limit: Annotated[
+        int | None, _flag("--size-limit", "BYTES", "Refuse more data than this.", TRACES, parser=whole_number)
+    ] = None
+    parent: Annotated[
+        Any | None, _flag("--parent", "JSON", '{"id": ..., "queue": "bull:..."}', FLOWS, parser=json_value)
+    ] = None
+    fail_parent_on_failure: Annotated[
+        bool | None, _flag("--fail-parent-on-failure", None, "If it fails, its parent fails.", FLOWS)
+    ] = None
+    continue_parent_on_failure: Annotated[
+        bool | None, _flag("--continue-parent-on-failure", None, "If it fails, its parent runs.", FLOWS)
+    ] = None
+    ignore_dependency_on_failure: Annotated[
+        bool | None,
+        _flag("--ignore-dependency-on-failure", None, "If it fails, its parent does not wait for it.", FLOWS),
+    ] = None
+    remove_dependency_on_failure: Annotated[
+        bool | None,
+        _flag("--remove-dependency-on-failure", None, "If it fails, it is removed from its parent.", FLOWS),
+    ] = None
+    telemetry_metadata: Annotated[
+        str | None, _flag("--telemetry-metadata", "TEXT", "The trace it belongs to.", FLOWS)
+    ] = None
+    omit_context: Annotated[bool | None, _flag("--omit-context", None, "It starts a trace of its own.", FLOWS)] = (
+        None
+    )
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were given."""
+        return {name: value for name, value in vars(self).items() if value is not None}

@@ -1,0 +1,1 @@
+"""How the commands show a job, queues and dead letters."""

@@ -1,0 +1,65 @@
+"""Encodes values as JSON the way JavaScript writes it, and decodes JSON as strictly as JavaScript reads it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import is_dataclass
+from typing import Any, NoReturn
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+
+def encode_json(value: Any) -> bytes:
+    """Encode ``value`` as JSON in UTF-8, with lone surrogates escaped as by JavaScript's ``JSON.stringify``.
+
+    Raises ``TypeError``, ``ValueError`` or ``RecursionError`` if ``value`` has no JSON form.
+    """
+    return b"null" if value is None else _encode(value).encode(errors="backslashreplace")
+
+
+def encode_data(value: Any) -> bytes:
+    """Encode ``value`` as ``encode_json`` does, with pydantic models and dataclasses, also within, as objects.
+
+    A model's fields have their aliases; its dates, UUIDs, decimals and enums become texts, as
+    pydantic writes them. Raises as ``encode_json``.
+    """
+    return b"null" if value is None else _encode_data(value).encode(errors="backslashreplace")
+
+
+def decode_json(text: str) -> Any:
+    """Decode JSON. Raises ``ValueError`` or ``RecursionError``.
+
+    A text without surrounding whitespace, as every client writes it, skips the decoder's searches for whitespace.
+    """
+    try:
+        value, end = _decoder.raw_decode(text)
+    except ValueError:
+        return _decoder.decode(text)
+    return value if end == len(text) else _decoder.decode(text)
+
+
+def decode_or_text(text: str) -> Any:
+    """Decode JSON; return ``text`` itself where it is none."""
+    try:
+        return decode_json(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Reject NaN and Infinity, which Python's parser accepts although they are not JSON."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def _object_of(value: Any) -> Any:
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        return to_jsonable_python(value, by_alias=True, bytes_mode="base64", inf_nan_mode="constants")
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
+_encode_data = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False, ensure_ascii=False, default=_object_of
+).encode
+_decoder = json.JSONDecoder(parse_constant=refuse_constant)

@@ -1,0 +1,22 @@
+"""The port to the account of changes. Every coroutine may raise ``BrokerError``."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Protocol
+
+
+class AccountKeeper(Protocol):
+    """Where the account of changes is kept, the newest entry first. An entry is a text."""
+
+    @abstractmethod
+    async def append(self, entry: str, most: int) -> None:
+        """Keep an entry, and of all entries the newest ``most``."""
+
+    @abstractmethod
+    async def count(self) -> int:
+        """Return how many entries there are."""
+
+    @abstractmethod
+    async def read(self, offset: int, limit: int) -> list[str]:
+        """Return ``limit`` entries from ``offset`` on."""

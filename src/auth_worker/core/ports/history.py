@@ -1,0 +1,29 @@
+"""The port to the history of a queue. Every coroutine may raise ``BrokerError``."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Protocol
+
+from auth_worker.core.history import Span
+
+
+class HistoryKeeper(Protocol):
+    """Where the buckets of a history are kept, each in a slot of its span's ring."""
+
+    @abstractmethod
+    async def elect(self, owner: str, lease_ms: int) -> bool:
+        """Return whether ``owner`` writes histories for the next ``lease_ms``: one at a time does."""
+
+    @abstractmethod
+    async def read(self, span: Span) -> dict[int, str]:
+        """Return the buckets of a span by slot."""
+
+    @abstractmethod
+    async def read_slot(self, span: Span, slot: int) -> str:
+        """Return the bucket in a slot, or an empty text."""
+
+    @abstractmethod
+    async def write(self, span: Span, buckets: Mapping[int, str]) -> None:
+        """Keep these buckets, by slot; a history that nobody writes to is forgotten after twice its span."""

@@ -1,0 +1,258 @@
+"""The operator's port to a broker: what operations need of queues, jobs, dead letters and the server.
+
+It carries values only: no bytes, key names or return codes. Every coroutine raises ``BrokerError``. Times are
+epoch ms unless a name says otherwise. ``brokers.redis.operator`` implements it over Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from auth_worker.core.dead_letter import DeadLetter
+from auth_worker.core.ports.account import AccountKeeper
+from auth_worker.core.ports.history import HistoryKeeper
+from auth_worker.core.ports.queue_changes import QueueChanger
+from auth_worker.core.ports.values import (
+    ChangeResult,
+    Kind,
+    LargeField,
+    QueueSettings,
+    SchedulerReading,
+    StoredChildren,
+    StoredJob,
+    WorkerConnection,
+)
+from auth_worker.core.report import Finding
+
+
+class QueueReader(Protocol):
+    """Reads one queue."""
+
+    @property
+    def queue(self) -> str:
+        """Its name."""
+
+    async def exists(self) -> bool:
+        """Whether a job was ever added to a queue of this name."""
+
+    async def counts(self) -> dict[str, int]:
+        """Return the number of jobs in each of ``STATES``."""
+
+    async def settings(self) -> QueueSettings:
+        """Return the settings that apply to all of its workers."""
+
+    async def finish_rates(self, now: int) -> tuple[int, int]:
+        """Return how many jobs a minute completed and failed lately."""
+
+    async def oldest_waiting(self) -> int | None:
+        """Return when the oldest of the jobs next in line was added; None if none waits."""
+
+    async def ids(self, state: str, offset: int, limit: int) -> list[str]:
+        """``limit`` ids of a state from ``offset`` on: the next to run first, of finished ones the newest.
+
+        An id that is no UTF-8 has surrogates in the places of its bytes: ``printable`` makes it one to show.
+        """
+
+    async def count_finished_before(self, state: str, before: int) -> int:
+        """How many of the ``completed`` or ``failed`` jobs finished by then."""
+
+    async def unlocked(self, limit: int) -> list[tuple[str, int | None]]:
+        """Of the next ``limit`` active jobs those that no worker holds, each with when its run began."""
+
+    async def dead_letter_marks(self, limit: int) -> list[tuple[str | None, int | None]]:
+        """Of the newest ``limit`` failed jobs: the dead letter it is marked with, if any, and when it finished."""
+
+    async def schedulers(self, limit: int, stopped_before: int) -> SchedulerReading:
+        """Of its job schedulers, at most ``limit``: which cannot be read, and which have stopped by then."""
+
+    async def set_paused(self, paused: bool) -> None:
+        """Let no worker take a job of it, or let them again."""
+
+
+class JobReader(Protocol):
+    """The jobs of one queue, to look at."""
+
+    @property
+    def queue(self) -> str:
+        """The queue's name."""
+
+    async def rows(self, ids: Sequence[str], large: Collection[LargeField] = ()) -> list[StoredJob | None]:
+        """What a list shows of each job, and those ``large`` fields; None for an id without a job."""
+
+    async def whole(self, job_id: str) -> StoredJob | None:
+        """All of a job; None if there is none."""
+
+    async def kind(self, job_id: str) -> Kind:
+        """Whether there is a job of this id, something ``other``, whose name it would have, or nothing."""
+
+    async def state(self, job_id: str) -> str:
+        """The state a job is in, ``unknown`` if in none."""
+
+    async def due(self, job_id: str) -> int | None:
+        """When a delayed job becomes ready."""
+
+    async def logs(self, job_id: str, limit: int) -> tuple[list[str], int]:
+        """The last ``limit`` lines a job has logged, and how many there are."""
+
+    async def lock(self, job_id: str) -> tuple[str | None, int]:
+        """The token of the worker that holds the job, and for how many ms still."""
+
+    async def children(self, job_id: str) -> StoredChildren:
+        """The job's children."""
+
+
+class JobChanger(Protocol):
+    """The jobs of one queue, to change."""
+
+    async def retry(self, ids: Sequence[str], dead_letter_queues: Collection[str]) -> list[ChangeResult]:
+        """Let finished jobs wait again with fresh attempts.
+
+        The dead letter of a failed one is removed in the same step, whichever of ``dead_letter_queues`` has it.
+        """
+
+    async def promote(self, job_id: str) -> ChangeResult:
+        """Let a delayed job run now."""
+
+    async def remove(self, job_id: str, children: bool = False) -> ChangeResult:
+        """Remove a job, and with ``children`` its children. An id without a job counts as removed."""
+
+    async def cancel(self, job_id: str, reason: str) -> ChangeResult:
+        """Cancel a job: one that waits fails at once, the worker of one that runs is told to stop it."""
+
+    async def change_priority(self, job_id: str, priority: int) -> ChangeResult:
+        """Give a job that has not finished another priority, 0 for none."""
+
+    async def change_delay(self, job_id: str, delay: int) -> ChangeResult:
+        """Let a delayed job run in ``delay`` ms from now."""
+
+    async def overwrite_data(self, job_id: str, data: bytes) -> None:
+        """Replace the stored data of a job, unchecked: as a broken producer would, to try what comes of it."""
+
+    async def drain_step(self, state: str, count: int) -> None:
+        """Remove the next ``count`` jobs of ``wait`` or ``paused``; what a job scheduler needs stays."""
+
+    async def clean_step(self, state: str, before: int, count: int) -> int:
+        """Remove up to ``count`` completed or failed jobs that finished by then. Returns how many."""
+
+
+class DeadLetterStore(Protocol):
+    """The dead letters of one queue."""
+
+    async def count(self) -> int:
+        """Return the number of jobs that wait in the queue."""
+
+    async def count_if_any(self) -> int:
+        """As ``count``, but 0 if neither the newest nor the oldest of them is a dead letter."""
+
+    async def ids(self, offset: int, limit: int) -> list[str]:
+        """Return ``limit`` ids from ``offset`` on, the newest first, including those of other jobs."""
+
+    async def read(self, letter_id: str) -> DeadLetter | None:
+        """Return one dead letter, without data if it cannot be read; None if there is none."""
+
+    async def redrive(self, letter_id: str) -> str | None:
+        """Let the job of a dead letter run again with fresh attempts. Returns its id, or None without a letter.
+
+        Raises ``ConfigurationError`` if the job cannot run, ``ValueError`` if the dead letter cannot be read.
+        """
+
+
+Examination = Callable[[], Awaitable[list[Finding]]]
+
+
+class ConnectionState(Protocol):
+    """The state of a connection to the broker. Any thread may read it."""
+
+    @property
+    def name(self) -> str:
+        """What the connection is for."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is connected."""
+
+    @property
+    def down_s(self) -> float:
+        """How long (s) it has been down; 0 while it is up."""
+
+    def why_down(self) -> Exception:
+        """Return why it is down."""
+
+
+class BrokerView(Protocol):
+    """The part of a broker that gauges and probes use."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is connected. Any thread may read it."""
+
+    async def ping(self) -> None:
+        """Check that the broker responds."""
+
+    def queue(self, name: str) -> QueueReader:
+        """Return a reader of a queue."""
+
+    def dead_letters(self, queue: str) -> DeadLetterStore:
+        """Return the dead letters of a queue."""
+
+
+class OperatorBroker(BrokerView, Protocol):
+    """A broker with the queues under one prefix, on connections of the operator's own.
+
+    Belongs to the event loop that started it; calls may overlap.
+    """
+
+    @property
+    def prefix(self) -> str:
+        """What the names of all its queues start with in the broker."""
+
+    @property
+    def address(self) -> str:
+        """Where the broker is, without secrets."""
+
+    @property
+    def connection(self) -> Any:
+        """The connection argument for a ``JobQueue`` on the same broker."""
+
+    async def start(self, timeout: float) -> None:
+        """Connect, and stay connected. Raises ``BrokerError`` after ``timeout`` s without the broker."""
+
+    async def stop(self) -> None:
+        """Disconnect."""
+
+    def jobs(self, queue: str) -> JobReader:
+        """Return a reader of its jobs."""
+
+    def queue_changes(self, queue: str) -> QueueChanger:
+        """Return what changes a queue as a whole."""
+
+    def changes(self, queue: str) -> JobChanger:
+        """Return what changes its jobs."""
+
+    def account(self) -> AccountKeeper:
+        """The account of changes."""
+
+    def history(self, queue: str | None) -> HistoryKeeper:
+        """Its history; None: that of all queues together."""
+
+    async def find_queues(self, budget_s: float = 5.0) -> tuple[list[str], bool]:
+        """Return the queues by name, and whether all were found within ``budget_s``."""
+
+    async def find_prefixes(self) -> list[str]:
+        """Return the prefixes with queues that are found within a second."""
+
+    async def find_workers(self) -> list[WorkerConnection]:
+        """Return the workers of all queues."""
+
+    async def software(self) -> str:
+        """Return the server's name and version."""
+
+    async def clock_skew(self) -> float:
+        """Return how far (s) the broker's clock is ahead of ours (negative: behind)."""
+
+    def examinations(self) -> Mapping[str, Examination]:
+        """The examinations of the server itself, by name and in order."""
+
+    def acl_rule(self) -> str:
+        """The minimal ACL of a worker's user, as a command for the server."""

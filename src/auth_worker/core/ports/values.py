@@ -1,0 +1,106 @@
+"""What a broker stores, as values: states of jobs, stored jobs, queue settings, connections of workers.
+
+Times are epoch ms unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal, NamedTuple, get_args
+
+State = Literal["wait", "paused", "active", "prioritized", "delayed", "waiting-children", "completed", "failed"]
+STATES: tuple[str, ...] = get_args(State)
+"""The states of a job, under BullMQ's names."""
+WAITING = ("wait", "paused", "prioritized")
+"""The states of jobs that could run now."""
+Kind = Literal["job", "other", "none"]
+LargeField = Literal["data", "return_value", "stacktrace"]
+
+
+class ChangeResult(Enum):
+    """The result of a change to a job. All but the first two changed nothing."""
+
+    DONE = "done"
+    REQUESTED = "its worker was asked to stop it"
+    """As good as done: of a cancellation."""
+    NO_JOB = "there is no such job"
+    LOCKED = "a worker is processing it"
+    WRONG_STATE = "it is in another state"
+    NEEDED_BY_SCHEDULER = "its job scheduler needs it: remove the scheduler instead"
+    REFUSED = "the broker refuses to change it"
+
+
+class StoredJob(NamedTuple):
+    """A job as it is stored. None means that it lacks a field, or that a number cannot be read.
+
+    ``opts``, ``data``, ``return_value``, ``progress`` and ``stacktrace`` are JSON, as their writer left it.
+    """
+
+    id: str
+    name: str = ""
+    timestamp: int | None = None
+    delay: int | None = None
+    priority: int | None = None
+    attempts_made: int | None = None
+    attempts_started: int | None = None
+    stalled: int | None = None
+    processed_on: int | None = None
+    finished_on: int | None = None
+    failed_reason: str | None = None
+    worker: str | None = None
+    opts: str | None = None
+    data: str | None = None
+    data_bytes: int = 0
+    return_value: str | None = None
+    progress: str | None = None
+    stacktrace: str | None = None
+    parent: str | None = None
+    deferred_failure: str | None = None
+    deduplication_id: str | None = None
+    scheduler: str | None = None
+    dead_letter: str | None = None
+
+
+class StoredChildren(NamedTuple):
+    """A parent's children: the number of each kind (``ignored``: ignored failures), and some of their ``keys``."""
+
+    pending: int
+    processed: int
+    ignored: int
+    failed: int
+    keys: list[str]
+
+
+class QueueSettings(NamedTuple):
+    """The settings of a queue. ``concurrency`` is shared by all workers; no job starts for ``limited_ms``.
+
+    ``rate_limit``: all workers together start so many jobs in so many ms.
+    """
+
+    paused: bool
+    concurrency: int | None
+    limited_ms: int
+    rate_limit: tuple[int, int] | None = None
+
+
+class SchedulerReading(NamedTuple):
+    """What reading the job schedulers found: the number ``seen``, problems by id, and the ids of stopped ones."""
+
+    seen: int
+    unreadable: dict[str, str]
+    stopped: list[str]
+
+
+class WorkerConnection(NamedTuple):
+    """A worker's connection to the broker. Ages are in s."""
+
+    queue: str
+    worker: str
+    address: str
+    connected_s: int
+    idle_s: int
+
+
+def printable(job_id: str) -> str:
+    """Escape the bytes of a job id that are not UTF-8, so that JSON can hold it."""
+    return job_id.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -1,0 +1,106 @@
+"""The reports of a processor and of the service: metrics and health, with the fields of the reference.
+
+``model_dump(by_alias=True)`` of each returns the reference's JSON, plus fields of our own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from auth_worker.core.lifecycle import State
+
+ACL_REMEDY = "give the user what `auth-worker doctor --acl` prints"
+
+
+class Report(BaseModel):
+    """A report: immutable, snake_case in Python and camelCase in JSON."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, alias_generator=to_camel)
+
+
+class Finding(Report):
+    """One result of a doctor's check. ``remedy`` says what to do, if anything."""
+
+    level: Literal["ok", "warn", "fail"]
+    name: str
+    detail: str
+    remedy: str = ""
+
+    @classmethod
+    def ok(cls, name: str, detail: str) -> Self:
+        """Report that a check has passed."""
+        return cls(level="ok", name=name, detail=detail)
+
+    @classmethod
+    def warn(cls, name: str, detail: str, remedy: str = "") -> Self:
+        """Report something that deserves attention."""
+        return cls(level="warn", name=name, detail=detail, remedy=remedy)
+
+    @classmethod
+    def fail(cls, name: str, detail: str, remedy: str) -> Self:
+        """Report a fault that loses or delays jobs."""
+        return cls(level="fail", name=name, detail=detail, remedy=remedy)
+
+
+class Metrics(Report):
+    """What a processor has done since it started. ``failed`` counts jobs that failed for good, not attempts.
+
+    ``average_processing_time`` is in ms; rates are percentages of the processed jobs.
+    """
+
+    processed: int = 0
+    completed: int = 0
+    failed: int = 0
+    active: int = 0
+    average_processing_time: float = 0
+    success_rate: float = 0
+    failure_rate: float = 0
+    retried: int = 0
+    delayed: int = 0
+    handed_back: int = 0
+    leases_lost: int = 0
+    dead_lettered: int = 0
+
+
+class QueueMetrics(Report):
+    """The metrics of one queue's processor."""
+
+    queue_name: str
+    metrics: Metrics
+
+
+class ProcessorHealth(Report):
+    """The health of one processor. ``reasons`` says why it is not healthy, one sentence each.
+
+    ``suspects`` is the number of jobs recovered from dead workers that wait until they can run alone. That alone
+    is not unhealthy.
+    """
+
+    healthy: bool
+    queue_name: str
+    is_running: bool
+    is_paused: bool
+    metrics: Metrics
+    suspects: int = 0
+    reasons: list[str] = Field(default_factory=list)
+
+
+class ServiceHealth(Report):
+    """The health of the service. ``database`` is set if the service was given a database service."""
+
+    healthy: bool
+    processors: list[ProcessorHealth]
+    database: dict[str, Any] | None = None
+    reasons: list[str] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, state: State, processors: list[ProcessorHealth], database: dict[str, Any] | None) -> Self:
+        """Build the report of a service in ``state`` from the reports of its parts."""
+        reasons = [] if state is State.RUNNING else [f"the service is {state}"]
+        reasons += [f"{each.queue_name}: {reason}" for each in processors for reason in each.reasons]
+        if database is not None and not database["healthy"]:
+            reasons.append(f"database: {database.get('reason', 'not healthy')}")
+        return cls(healthy=not reasons, processors=processors, database=database, reasons=reasons)

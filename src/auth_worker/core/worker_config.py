@@ -1,0 +1,132 @@
+"""``WorkerConfig`` and its parts: how a queue is worked. All times are milliseconds, as in BullMQ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from auth_worker.core.backoff import LONGEST_DELAY
+from auth_worker.core.coercion import MAX_NUMBER, plain_number
+from auth_worker.core.config_errors import configuration_error
+from auth_worker.errors import ConfigurationError
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Execution = Literal["auto", "thread", "process"]
+"""Where a consumer runs; ``auto``: an ``async def`` on the event loop, a plain ``def`` in a thread."""
+Whole = Annotated[int, BeforeValidator(plain_number)]
+Real = Annotated[float, BeforeValidator(plain_number)]
+"""Numbers of settings and options. pydantic alone accepts whatever Python's ``int`` and ``float`` accept."""
+
+
+class FrozenModel(BaseModel):
+    """A config: immutable, strict about unknown keys, snake_case in Python and camelCase in JSON."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        alias_generator=to_camel,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+
+class Backoff(FrozenModel):
+    """How long a failed job waits before its next attempt (ms), as BullMQ's ``backoff`` option."""
+
+    type: Literal["fixed", "exponential"] = "exponential"
+    delay: Whole = Field(default=1000, ge=0, le=LONGEST_DELAY)
+    jitter: Real = Field(default=0, ge=0, le=1)
+
+
+class Retention(FrozenModel):
+    """How many finished jobs stay in Redis: the newest ``count``, or those younger than ``age`` seconds.
+
+    A ``count`` of -1 keeps all, 0 none. ``limit`` bounds how many are removed at a time.
+    """
+
+    count: Whole | None = Field(default=None, ge=-1, le=MAX_NUMBER)
+    age: Whole | None = Field(default=None, ge=0, le=MAX_NUMBER)
+    limit: Whole | None = Field(default=None, ge=1, le=MAX_NUMBER)
+
+
+class Limiter(FrozenModel):
+    """Limits the queue to ``max`` jobs every ``duration`` ms, over all its workers."""
+
+    max: Whole = Field(ge=1, le=MAX_NUMBER)
+    duration: Whole = Field(ge=1, le=LONGEST_DELAY)
+
+
+class QueueMetricsConfig(FrozenModel):
+    """BullMQ's own per-minute metrics, which Bull Board draws."""
+
+    max_data_points: Whole = Field(default=20160, ge=1, le=MAX_NUMBER)
+
+
+class WorkerConfig(FrozenModel):
+    """How a queue is worked. Retry and retention apply only to jobs that do not set their own.
+
+    Raises ``ConfigurationError`` naming the field if a value is wrong or a key is unknown.
+    """
+
+    concurrency: Whole = Field(default=5, ge=1, le=10_000)
+    """How many jobs run at a time."""
+    attempts: Whole = Field(default=3, ge=1, le=100)
+    """How often a job may run that asks for no attempts of its own."""
+    backoff: Backoff = Backoff()
+    """The wait before the next attempt of such a job: exponential from 1000 ms."""
+    remove_on_complete: Retention = Retention(count=1000)
+    """How many completed jobs stay (``count``), or for how long (``age``, s)."""
+    remove_on_fail: Retention = Retention(count=5000)
+    """How many failed jobs stay, as ``remove_on_complete``."""
+    stalled_interval: Whole = Field(default=60_000, ge=10, le=LONGEST_DELAY)
+    """How often (ms) to look for jobs whose worker has died."""
+    lock_duration: Whole = Field(default=60_000, ge=100, le=LONGEST_DELAY)
+    """How long (ms) a worker may give no sign of life before another one may take its job."""
+    drain_delay: Whole = Field(default=500, ge=1, le=LONGEST_DELAY)
+    """How long (ms) a queue must stay empty to be called drained."""
+    max_stalled_count: Whole = Field(default=3, ge=0, le=MAX_NUMBER)
+    """How often a job may be taken over from a dead worker; after that it fails."""
+    limiter: Limiter | None = None
+    """A limit over all workers: ``{"max": jobs, "duration": ms}``."""
+    timeout: Whole | None = Field(default=None, ge=1, le=LONGEST_DELAY)
+    """How long (ms) one run may take."""
+    name: str | None = Field(default=None, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """The worker's name in ``processedBy`` and in worker lists."""
+    metrics: QueueMetricsConfig | None = None
+    """BullMQ's own metrics for Bull Board: ``{"max_data_points": 20160}``."""
+    dead_letter_cancelled: bool = False
+    """Whether cancelled jobs become dead letters like other failed ones."""
+    dead_letter_except: tuple[str, ...] = ()
+    """Names of jobs that are never dead-lettered."""
+    log_level: LogLevel | None = None
+    """The least severe level of this queue's log lines and of its consumer's. None: the settings' level."""
+    log_sample: Whole = Field(default=1, ge=1, le=1_000_000)
+    """One of this many lines of completed jobs is logged."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise configuration_error("worker_config", error, type(self)) from error
+
+    def is_dead_lettered(self, name: str, *, cancelled: bool) -> bool:
+        """Whether a job of this name that failed for good, or was cancelled, becomes a dead letter."""
+        return name not in self.dead_letter_except and (self.dead_letter_cancelled or not cancelled)
+
+    @classmethod
+    def of(cls, value: WorkerConfig | Mapping[str, Any]) -> WorkerConfig:
+        """Return a config as it is, or build one from a mapping with snake_case or camelCase keys."""
+        if isinstance(value, WorkerConfig):
+            return value
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(
+                f"worker_config must be a WorkerConfig or a mapping, not {type(value).__name__}"
+            )
+        return cls(**{str(key): field for key, field in value.items()})
+
+
+WORKER_CONFIG = WorkerConfig()

@@ -1,0 +1,79 @@
+"""Cancels the runs of one queue for which a producer or an operator has requested it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from auth_worker.core.error_text import error_text
+from auth_worker.core.outcome import Cause
+from auth_worker.core.ports.worker import WorkerBroker
+from auth_worker.engine.launcher import Launcher
+from auth_worker.engine.registry import Registry
+from auth_worker.errors import BrokerError
+from auth_worker.events import EventBus, Problem
+from auth_worker.messages import WORKER_ERRORS
+
+LOOK_S = 0.05
+NOBODY = "-"
+"""No token starts with this."""
+
+
+class CancellationRequests:
+    """Handles requests to cancel jobs of ``queue``.
+
+    Belongs to the work loop. Our tokens start with ``worker_id``.
+    """
+
+    def __init__(
+        self,
+        broker: WorkerBroker,
+        registry: Registry,
+        launcher: Launcher,
+        bus: EventBus,
+        queue: str,
+        worker_id: str,
+    ) -> None:
+        self._broker = broker
+        self._registry = registry
+        self._launcher = launcher
+        self._bus = bus
+        self._queue = queue
+        self._worker_id = worker_id
+        self._late: set[asyncio.Task[None]] = set()
+
+    def request(self, job_id: str, token: str, reason: str) -> None:
+        """Cancel the run with ``token``, or the job if that run has just ended.
+
+        A run that has ended without ending its job would leave it to its next attempt, so the job is cancelled
+        anew.
+        """
+        if not token.startswith(self._worker_id):
+            return
+        run = self._registry.find(job_id, token)
+        if run is None:
+            task = asyncio.create_task(self._cancel_anew(job_id, reason), name=f"cancel {job_id}")
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+        elif run.is_decided:
+            asyncio.get_running_loop().call_later(LOOK_S, self.request, job_id, token, reason)
+        else:
+            self._launcher.cancel(Cause.CANCELLED, [run], reason)
+
+    def found(self, reasons: dict[str, str]) -> None:
+        """Cancel the jobs for which a renewal of leases found a request: their reasons by id."""
+        for run in self._registry.held():
+            if (reason := reasons.get(run.job.id)) is not None:
+                self._launcher.cancel(Cause.CANCELLED, [run], reason)
+
+    async def stop(self) -> None:
+        """Stop handling requests. One that is not handled yet stays stored with its job."""
+        self._worker_id = NOBODY
+        for task in self._late:
+            task.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)
+
+    async def _cancel_anew(self, job_id: str, reason: str) -> None:
+        try:
+            await self._broker.cancel(job_id, reason)
+        except BrokerError as error:  # whoever fetches the job again sees the request
+            self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, self._queue, error_text(error), error.code))

@@ -1,0 +1,21 @@
+"""Where a consumer runs: on the loop (``async def``), in a thread (plain ``def``), or in a process of its own.
+
+A thread cannot be killed: when its run is cancelled, ``job.cancelled`` is set and the run ends when the function
+returns. Code that may hang belongs in a process (``execution="process"``): that one is killed.
+"""
+
+from auth_worker.core.worker_config import Execution
+from auth_worker.engine.executors.choice import executor_for
+from auth_worker.engine.executors.local import Executor, LoopExecutor, ThreadExecutor, ended, started
+from auth_worker.engine.executors.process import ProcessExecutor
+
+__all__ = [
+    "Execution",
+    "Executor",
+    "LoopExecutor",
+    "ProcessExecutor",
+    "ThreadExecutor",
+    "ended",
+    "executor_for",
+    "started",
+]

@@ -1,0 +1,157 @@
+"""The threads of a plain ``def`` consumer, which pass finished jobs to the event loop in one call.
+
+``concurrent.futures`` with ``run_in_executor`` creates two futures for each job and wakes the loop for each one
+that ends. That is more than half of what a job in a thread costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import contextvars
+import queue
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+
+class Call:
+    """A call of a function in a thread, with a context of its own. All but ``run`` belongs to ``loop``."""
+
+    __slots__ = ("_context", "_function", "_result", "_waiter", "error", "is_done", "loop")
+
+    def __init__(self, function: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self._context = contextvars.copy_context()
+        self._function = function
+        self._waiter: asyncio.Future[None] | None = None
+        self._result: Any = None
+        self.loop = loop
+        self.error: BaseException | None = None
+        self.is_done = False
+
+    def run(self) -> None:
+        """Call the function, in the current thread. Never raises."""
+        try:
+            self._result = self._context.run(self._function)
+        except BaseException as error:
+            self.error = error
+
+    def end(self) -> None:
+        """Wake up the caller that waits for it."""
+        self.is_done = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def result(self) -> Any:
+        """Wait for the end even when cancelled. Returns or raises what the function did."""
+        while not self.is_done:
+            self._waiter = self.loop.create_future()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._waiter
+        try:
+            if self.error is not None:
+                raise self.error
+            return self._result
+        finally:
+            self.error = None  # its traceback holds this frame
+
+
+class JobThreads:
+    """At most ``most`` threads. Each starts when a call finds no other free, and waits for calls until ``close``.
+
+    They serve one loop at a time. Before the interpreter exits, it waits for what runs in them, as for threads of
+    ``concurrent.futures``.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._under_way = 0
+        self._ended: deque[Call] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_told = False
+        self._closed = False
+        _all.add(self)
+
+    def call(self, function: Callable[[], Any]) -> Call:
+        """Call ``function`` in a thread. Raises ``RuntimeError`` when closed, or if no thread can start."""
+        if self._closed:
+            raise RuntimeError("the threads of this consumer are closed")
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._is_told = loop, False
+        if self._under_way >= len(self._threads) < self._most:
+            self._start_thread()
+        self._under_way += 1
+        call = Call(function, loop)
+        self._calls.put(call)
+        return call
+
+    def close(self) -> None:
+        """Cancel what has not started, and let each thread end with its function."""
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                call = self._calls.get_nowait()
+                if call is not None:
+                    call.error = asyncio.CancelledError()
+                    self._tell(call)
+        for _ in self._threads:
+            self._calls.put(None)
+
+    def join(self) -> None:
+        """Wait until every thread has ended. Call it after ``close``."""
+        for thread in self._threads:
+            thread.join()
+
+    def _start_thread(self) -> None:
+        name = f"{self._name}_{len(self._threads)}"
+        thread = threading.Thread(target=_serve, args=(self._calls, self._tell), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives no more: those that are there will do
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
+
+    def _tell(self, call: Call) -> None:
+        self._ended.append(call)
+        if not self._is_told and self._loop is not None:
+            self._is_told = True
+            try:
+                self._loop.call_soon_threadsafe(self._end_calls)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                self._is_told = False
+
+    def _end_calls(self) -> None:
+        self._is_told = False  # before the first is taken: what is added from now on is told again
+        while self._ended:
+            self._under_way -= 1
+            call = self._ended.popleft()
+            if not call.loop.is_closed():
+                call.end()
+
+
+def _serve(calls: queue.SimpleQueue[Call | None], tell: Callable[[Call], None]) -> None:
+    while (call := calls.get()) is not None:
+        call.run()
+        tell(call)
+        del call  # an idle thread keeps neither the job nor its result
+
+
+_all: weakref.WeakSet[JobThreads] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    threads = list(_all)
+    for each in threads:
+        each.close()
+    for each in threads:
+        each.join()

@@ -1,0 +1,156 @@
+"""Runs a plain ``def`` consumer in worker processes, which are killed with their run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from auth_worker.core.error_text import error_text
+from auth_worker.core.run import Run, current_run
+from auth_worker.engine.executors.launch import check_importable, setup_for
+from auth_worker.engine.executors.worker_process import WorkerProcess
+from auth_worker.errors import WorkerCrashedError
+from auth_worker.job import Job
+from auth_worker.system.standard_streams import fill_standard_descriptors
+
+MAX_JOBS_A_PROCESS = 100_000
+"""After this many jobs a worker process is replaced, whether or not it leaks."""
+
+
+class ProcessExecutor:
+    """A plain ``def`` consumer of a module, in at most ``concurrency`` processes of its own.
+
+    What a job asks of its queue (``job.sync.log``, ``update_progress`` and so on) the service does for it. The
+    processes log as ``configure_logging`` has set it up in this one. A process is killed together with the
+    programs it has started. It is replaced after a job that has closed or redirected its standard streams, and
+    when it leaks memory, files or threads.
+
+    A job's time-out counts from when its process is there: one that imports for longer than that serves as well.
+
+    Raises ``ConfigurationError`` on Windows, and for a consumer that no process can import.
+    """
+
+    def __init__(self, consumer: Callable[[Job], Any], concurrency: int) -> None:
+        check_importable(consumer)
+        fill_standard_descriptors()
+        self._consumer = consumer
+        self._slots = asyncio.Semaphore(concurrency)
+        self._idle: list[WorkerProcess] = []
+        self._busy: set[WorkerProcess] = set()
+        self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
+        """The jobs without a process, in order. A process that starts or becomes free takes the first of them."""
+        self._starting: set[asyncio.Task[None]] = set()
+        self._setup: bytes | None = None
+        self._closed = False
+
+    async def start(self) -> None:
+        """Start the first process, which shows whether the consumer can be imported.
+
+        Raises ``ConfigurationError`` if it cannot.
+        """
+        self._idle.append(await self._new_process())
+
+    async def __call__(self, job: Job) -> Any:
+        """Run the function in a process; a cancelled run kills it.
+
+        Raises ``WorkerCrashedError`` when the process died under the job.
+        """
+        async with self._slots:
+            worker = await self._free_process()
+            self._busy.add(worker)
+            try:
+                return await worker.run(job)
+            except (asyncio.CancelledError, WorkerCrashedError):
+                worker.discard()
+                raise
+            finally:
+                self._busy.discard(worker)
+                self._put_back(worker)
+
+    async def retire(self) -> None:
+        """Let the idle processes end in order, within a few seconds, and start no other."""
+        self._closed = True
+        self._stop_starting()
+        leaving, self._idle = self._idle, []
+        await asyncio.gather(*(worker.leave() for worker in leaving))
+
+    def close(self) -> None:
+        """Kill the processes."""
+        self._closed = True
+        self._stop_starting()
+        for worker in self._busy:
+            worker.kill()
+        while self._idle:
+            self._idle.pop().discard()
+
+    async def _free_process(self) -> WorkerProcess:
+        while self._idle:
+            worker = self._idle.pop()
+            if not worker.has_ended:
+                return worker
+            worker.discard()
+        waiter: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._start_where_needed()
+        run = current_run.get()
+        try:
+            with run.getting_ready() if isinstance(run, Run) else contextlib.nullcontext():
+                return await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled() and waiter.exception() is None:
+                self._put_back(waiter.result())
+            raise
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(waiter)
+
+    def _start_where_needed(self) -> None:
+        """Start a process for each waiting job, unless one is starting already."""
+        while len(self._starting) < len(self._waiting) and not self._closed:
+            starting = asyncio.create_task(self._start_another())
+            self._starting.add(starting)
+            starting.add_done_callback(self._starting.discard)
+
+    async def _start_another(self) -> None:
+        try:
+            worker = await self._new_process()
+        except Exception as error:  # the first one started: this is no fault of the job
+            crashed = WorkerCrashedError(f"no process for the job: {error_text(error)}")
+            crashed.__cause__ = error
+            if (waiter := self._next_waiter()) is not None:
+                waiter.set_exception(crashed)
+        else:
+            self._put_back(worker)
+
+    def _next_waiter(self) -> asyncio.Future[WorkerProcess] | None:
+        while self._waiting:
+            if not (waiter := self._waiting.popleft()).done():
+                return waiter
+        return None
+
+    def _stop_starting(self) -> None:
+        for starting in self._starting:
+            if not starting.get_loop().is_closed():
+                starting.cancel()
+        while (waiter := self._next_waiter()) is not None:
+            waiter.set_exception(WorkerCrashedError("no process for the job: the service ends"))
+
+    async def _new_process(self) -> WorkerProcess:
+        self._setup = self._setup or setup_for(self._consumer)
+        return await WorkerProcess.start(self._setup)
+
+    def _put_back(self, worker: WorkerProcess) -> None:
+        if worker.is_discarded:
+            pass
+        elif self._closed or worker.has_ended:
+            worker.discard()
+        elif worker.is_spent or worker.jobs >= MAX_JOBS_A_PROCESS:
+            worker.retire()
+        elif (waiter := self._next_waiter()) is not None:
+            waiter.set_result(worker)
+        else:
+            self._idle.append(worker)
+        self._start_where_needed()

@@ -1,0 +1,172 @@
+"""Messages between the service and a worker process: frames with pickles of our own.
+
+An exception is sent as it is if it arrives unchanged. Otherwise its nearest ancestor in ``auth_worker.errors`` is
+sent instead, with the values that decide what becomes of the job: a subclass of ``Delay`` stays a ``Delay``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import struct
+from typing import Any, NamedTuple
+
+from auth_worker import errors
+from auth_worker.core.error_text import error_text
+from auth_worker.errors import AuthWorkerError, JobError, UnrecoverableError
+
+LENGTH = struct.Struct(">Q")
+DECISIVE = ("seconds", "reason_class", "retryable", "message", "fields", "code")
+"""Attributes of our exceptions that decide what becomes of a job, or say why."""
+
+
+class Ready(NamedTuple):
+    """The worker process accepts jobs."""
+
+
+class Unfit(NamedTuple):
+    """The worker process cannot run the consumer, and why."""
+
+    reason: str
+
+
+class Returned(NamedTuple):
+    """The consumer returned; the pickle of its value. ``is_last`` as in ``Raised``."""
+
+    value: bytes
+    is_last: bool = False
+
+
+class Raised(NamedTuple):
+    """The consumer raised: the exact exception if it can be pickled, a portable one in any case, the traceback.
+
+    ``is_last`` says that the process must run no other job.
+    """
+
+    exact: bytes | None
+    portable: bytes
+    trace: str
+    is_last: bool = False
+
+
+class Asked(NamedTuple):
+    """The running job requests an action of its queue: a method of ``Job``, and the pickle of its arguments."""
+
+    method: str
+    arguments: bytes
+
+
+class ProcessTraceback(Exception):  # noqa: N818 - a cause to show, never raised
+    """The traceback of an exception in its worker process, shown as the exception's cause."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.masked_trace = text
+
+    def __str__(self) -> str:
+        return f"\n{self.masked_trace}"
+
+
+def framed(message: object) -> bytes:
+    """Return ``message`` as a frame."""
+    body = pickle.dumps(message)
+    return LENGTH.pack(len(body)) + body
+
+
+def returned(value: object) -> Returned:
+    """Return the answer for a value.
+
+    Raises ``UnrecoverableError`` if it cannot be sent back: then it is no JSON either.
+    """
+    try:
+        body = pickle.dumps(value)
+        pickle.loads(body)  # noqa: S301 - our own bytes
+    except Exception:
+        raise UnrecoverableError(
+            f"the consumer's return value is not JSON: it is a {type(value).__name__}"
+        ) from None
+    return Returned(body)
+
+
+def raised(error: BaseException, trace: str) -> Raised:
+    """Return the answer for an exception."""
+    return Raised(pickle.dumps(error) if survives_pickling(error) else None, pickle.dumps(portable(error)), trace)
+
+
+def value_of(answer: Returned | Raised) -> Any:
+    """Return the consumer's value, or raise what it raised."""
+    if isinstance(answer, Returned):
+        try:
+            return pickle.loads(answer.value)  # noqa: S301 - our own bytes
+        except Exception as error:
+            raise UnrecoverableError(
+                f"the consumer's return value is not JSON, and cannot be read here: {type(error).__name__}"
+            ) from None
+    raise _error_of(answer) from ProcessTraceback(answer.trace)
+
+
+def _error_of(answer: Raised) -> BaseException:
+    with contextlib.suppress(Exception):  # its module may exist in the worker process alone
+        if answer.exact is not None:
+            return _unpickled(answer.exact)
+    return _unpickled(answer.portable)
+
+
+def _unpickled(body: bytes) -> BaseException:
+    error: BaseException = pickle.loads(body)  # noqa: S301 - our own bytes
+    return error
+
+
+def survives_pickling(error: BaseException) -> bool:
+    """Whether unpickling yields the same exception. One whose constructor takes other arguments may differ."""
+    try:
+        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        return (
+            type(copy) is type(error)
+            and str(copy) == str(error)
+            and all(_attribute(copy, name) == _attribute(error, name) for name in DECISIVE)
+            and (not isinstance(error, BaseExceptionGroup) or all(map(survives_pickling, error.exceptions)))
+        )
+    except Exception:
+        return False
+
+
+def portable(error: BaseException) -> BaseException:
+    """Return an exception that means the same for the job, of a class that both processes have and can pickle."""
+    if isinstance(error, BaseExceptionGroup):
+        return BaseExceptionGroup(_text_of(error.message), [portable(each) for each in error.exceptions])
+    if type(error).__module__ in ("builtins", errors.__name__) and survives_pickling(error):
+        return error
+    kind = _ancestor(error)
+    text = f"{type(error).__name__}: {error_text(error)}"
+    copy: BaseException = kind.__new__(kind, text)
+    for name in DECISIVE:
+        if (value := _attribute(error, name)) is not _MISSING:
+            setattr(copy, name, value)
+    return copy
+
+
+_MISSING = object()
+
+
+def _attribute(error: BaseException, name: str) -> Any:
+    try:
+        value = getattr(error, name, _MISSING)
+        return value if value is _MISSING or pickle.loads(pickle.dumps(value)) == value else _MISSING  # noqa: S301
+    except Exception:
+        return _MISSING
+
+
+def _ancestor(error: BaseException) -> type[BaseException]:
+    """Return the nearest class of ``error`` among ours."""
+    for kind in type(error).__mro__:
+        if kind.__module__ == errors.__name__ and kind is not AuthWorkerError:
+            return kind
+    return JobError if getattr(error, "retryable", True) else UnrecoverableError
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return "(its message cannot be read)"

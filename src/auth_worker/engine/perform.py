@@ -1,0 +1,84 @@
+"""Performs one run: calls its consumer, enforces its timeout, and decides the outcome.
+
+A run has a task of its own, so that a consumer can neither leave context variables behind for the next job nor be
+cancelled after it has ended. Writing the outcome is not a part of that task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from auth_worker.core.exception_groups import deciding
+from auth_worker.core.outcome import Cause, Complete, Lost, Outcome, blame, decide_error, decide_result
+from auth_worker.core.run import Execute, Phase, Run, current_run
+
+GRACE = 5.0
+"""How long (s) a cancelled consumer may clean up before it is cancelled again."""
+
+
+async def perform(run: Run, execute: Execute, *, timeout: float | None, max_result_bytes: int) -> Outcome:
+    """Run the consumer to its end, whatever it raises, and decide the outcome. ``timeout`` in s. Never raises."""
+    current_run.set(run)
+    run.started = time.perf_counter()
+    deadline = Deadline(run, timeout) if timeout is not None else None
+    try:
+        if run.cause is not None:
+            raise asyncio.CancelledError
+        run.phase = Phase.RUNNING
+        value = await execute(run.job)
+    except BaseException as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
+        error = blame(error, run.cause, run.reason)
+        outcome = decide_error(error, run.job, run.policy, run.cause)
+        run.error = deciding(error, run.job.data)
+    else:
+        outcome = decide_result(value, max_result_bytes)
+        if run.cause in (Cause.TIMEOUT, Cause.CANCELLED) and isinstance(outcome, Complete):
+            run.error = blame(TimeoutError(), run.cause, run.reason)
+            outcome = decide_error(run.error, run.job, run.policy, run.cause)
+    finally:
+        run.stopped = time.perf_counter()
+        if run.phase is not Phase.SETTLING:  # its job was handed back without it
+            run.phase = Phase.ENDED
+        if deadline is not None:
+            deadline.close()
+    return Lost() if run.cause is Cause.LEASE_LOST else outcome
+
+
+class Deadline:
+    """The ``Clock`` of a run: cancels it after ``timeout`` s, again after each grace period if need be."""
+
+    def __init__(self, run: Run, timeout: float) -> None:
+        self._run = run
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._outer, run.clock = run.clock, self
+        self._start()
+
+    def pause(self) -> None:
+        """As in ``Clock``."""
+        self._timer.cancel()
+        if self._outer is not None:
+            self._outer.pause()
+
+    def restart(self) -> None:
+        """As in ``Clock``."""
+        if self._outer is not None:
+            self._outer.restart()
+        self._start()
+
+    def _start(self) -> None:
+        self._run.job.deadline = time.monotonic() + self._timeout
+        self._timer = self._loop.call_later(self._timeout, self._pass)
+
+    def _pass(self) -> None:
+        self._timer = self._loop.call_later(GRACE, self._pass)
+        if self._run.cause is None:
+            self._run.cancel(Cause.TIMEOUT)
+        elif self._run.task is not None:
+            self._run.task.cancel()
+
+    def close(self) -> None:
+        """Stop the timer, since the run has ended."""
+        self._timer.cancel()
+        self._run.clock = self._outer

@@ -1,0 +1,1 @@
+"""The HTTP port: probes, health, metrics, the API and the dashboard."""

@@ -1,0 +1,197 @@
+"""Passes requests for the API and the dashboard from the event loop of the HTTP port to a loop of their own.
+
+The port's loop answers the probes, so nothing slow may run there, and the API parses, validates and encodes large
+jobs. Its thread and each application start with the first request. Responses are passed on as they are produced; a
+client that reads slowly slows down the application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import parse_qsl
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from auth_worker.http.api.message_pipe import MessagePipe, is_stream
+from auth_worker.http.guard import CALLER
+from auth_worker.http.login_limiter import source_of
+from auth_worker.http.refusals import refusal
+from auth_worker.http.request_limiter import BodyMemory, RequestLimiter, Turn
+from auth_worker.system.loop_thread import LoopThread
+
+if TYPE_CHECKING:
+    from auth_worker.http.dashboard.recorder import Recorder
+
+T = TypeVar("T")
+FILTERS = frozenset(
+    ("where", "name", "error", "id", "olderThan", "from", "jobId", "reason", "groupBy", "errorGroup", "frame")
+)
+"""Parameters that turn a list into a search, which reads thousands of jobs."""
+BUSY = "too many requests or searches are running: try again when one of them has been answered"
+ROOM = 1024 * 1024
+"""How many bytes a request may have besides the largest payload."""
+
+
+class Context(Protocol):
+    """What the applications share, such as the connections to Redis. Belongs to the loop of the bridge."""
+
+    def report_failure(self, where: str, error: Exception) -> None:
+        """Report an unexpected ``error`` of the part ``where``."""
+
+    async def stop(self) -> None:
+        """Disconnect."""
+
+
+class Bridge:
+    """The API and the dashboard as ASGI applications. Belongs to one event loop. ``stop`` ends their thread.
+
+    ``make_context`` is called in the loop of the applications before the first request. ``largest``: how many
+    bytes a payload may have.
+    """
+
+    def __init__(self, make_context: Callable[[], Context], largest: int) -> None:
+        self._make_context = make_context
+        self._loop = LoopThread("auth-worker-api")
+        self._opening = asyncio.Lock()
+        self._apps: dict[Callable[[Any], ASGIApp], ASGIApp] = {}
+        self._context: Context | None = None
+        self._largest = largest + ROOM
+        self._bodies = BodyMemory(each=2 * self._largest, most=4 * self._largest)
+        self._requests = RequestLimiter(each=8, most=16)
+        self._searches = RequestLimiter(each=1, most=2)
+        self._streams = RequestLimiter(each=8, most=32, most_waiting=0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Part of ASGI."""
+        await self._answer(_api, scope[CALLER].name, scope, receive, send)
+
+    async def dashboard(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The dashboard as an ASGI application."""
+        await self._answer(_dashboard, "dashboard", scope, receive, send)
+
+    async def _answer(
+        self, build: Callable[[Any], ASGIApp], name: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer a request. It takes its turn once its body has arrived, so that a slow body delays nobody."""
+        client = scope.get("client")
+        caller = (name, client and source_of(client[0]))
+        turn, body = Turn(caller), bytearray()
+        try:
+            refused = await self._read(receive, caller, body)
+            if refused is None and (status := await turn.take(self._limiter_of(scope))):
+                refused = _busy(status)
+            if refused is not None:
+                await refused(scope, receive, send)
+                return
+            app = await self._open(build)
+            await self._pass_on(app, scope, bytes(body), receive, send, turn)
+        finally:
+            self._bodies.release(caller, len(body))
+            await turn.end()
+
+    def _limiter_of(self, scope: Scope) -> RequestLimiter:
+        return self._searches if _is_search(scope) else self._requests
+
+    async def _read(self, receive: Receive, caller: Hashable, body: bytearray) -> JSONResponse | None:
+        """Append the whole body to ``body``, or return the refusal of one that is too large or incomplete."""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return refusal(400, "the request ended before its body was complete")
+            part = message.get("body", b"")
+            if len(body) + len(part) > self._largest:
+                return refusal(413, f"a request may have {self._largest} bytes")
+            if status := self._bodies.take(caller, len(part)):
+                return _busy(status)
+            body += part
+            if not message.get("more_body"):
+                return None
+
+    async def _pass_on(
+        self, app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send, turn: Turn
+    ) -> None:
+        pipe = MessagePipe(body)
+        running = asyncio.create_task(self._loop.call(pipe.run(app, scope)))
+        watching = asyncio.create_task(_watch(receive, pipe))
+        try:
+            while (message := await pipe.get()) is not None:
+                if message["type"] == "http.response.start":
+                    await turn.end()  # a client that reads slowly keeps nobody from a turn
+                    if is_stream(message) and (status := await turn.take(self._streams)):
+                        await _busy(status)(scope, receive, send)
+                        return
+                await send(message)
+                pipe.sent(message)
+            await running
+        finally:
+            watching.cancel()
+            running.cancel()
+
+    async def stop(self) -> None:
+        """Stop the running bulk operations, disconnect, and end the thread."""
+        async with self._opening:
+            if self._context is not None:
+                await self._loop.call(self._context.stop())
+            await self._loop.stop()
+
+    async def record_history(self) -> None:
+        """Let this process record the history of the queues until ``stop``, where it is the one elected."""
+        async with self._opening:
+            context = await self._open_context()
+            recorder = await self._loop.call(_called(_recorder, context))
+            self._loop.keep_going(recorder.run, partial(context.report_failure, "history"))
+
+    async def _open(self, build: Callable[[Any], ASGIApp]) -> ASGIApp:
+        async with self._opening:
+            context = await self._open_context()
+            if build not in self._apps:
+                self._apps[build] = await self._loop.call(_called(build, context))
+            return self._apps[build]
+
+    async def _open_context(self) -> Context:
+        if self._context is None:
+            await asyncio.to_thread(self._loop.start)
+            self._context = await self._loop.call(_called(self._make_context))
+        return self._context
+
+
+async def _called(make: Callable[..., T], *arguments: Any) -> T:
+    return make(*arguments)
+
+
+def _recorder(context: Any) -> Recorder:
+    from auth_worker.http.dashboard.recorder import Recorder
+
+    return Recorder(context.new_operations)
+
+
+def _api(context: Any) -> ASGIApp:
+    from auth_worker.http.api.app import build_api
+
+    return build_api(context)
+
+
+def _dashboard(context: Any) -> ASGIApp:
+    from auth_worker.http.dashboard.app import Dashboard
+
+    return Dashboard(context)
+
+
+async def _watch(receive: Receive, pipe: MessagePipe) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        """The body has been read."""
+    pipe.disconnect()
+
+
+def _is_search(scope: Scope) -> bool:
+    asked = {name for name, value in parse_qsl(scope["query_string"].decode("latin-1")) if value}
+    return bool(asked & FILTERS)
+
+
+def _busy(status: int) -> JSONResponse:
+    """The refusal closes the connection: what its client has sent besides would only be refused too."""
+    return refusal(status, BUSY, {"retry-after": "1", "connection": "close"})

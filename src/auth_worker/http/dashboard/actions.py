@@ -1,0 +1,157 @@
+"""The changes that the dashboard can make. A form sends each; the response redirects to what it has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+from starlette.responses import Response
+
+from auth_worker.admin.models import Change
+from auth_worker.errors import ConfigurationError
+from auth_worker.http.api.begin_bulk import begin_bulk
+from auth_worker.http.api.bodies import AnyBulk
+from auth_worker.http.dashboard.dead_letters import letter_page
+from auth_worker.http.dashboard.jobs import job_page
+from auth_worker.http.dashboard.sessions import FORM_FIELD
+from auth_worker.http.dashboard.visit import Visit
+
+COUNTING_S = 10.0
+"""How long (s) a dry run may count before its page says that it has not ended."""
+BULK: TypeAdapter[Any] = TypeAdapter(AnyBulk)
+_JOBS = ("id", "name", "error", "errorGroup", "frame")
+_LETTERS = ("from", "reason", "error", "name")
+FILTERS = {
+    "retry": _JOBS,
+    "promote": _JOBS,
+    "cancel": _JOBS,
+    "remove": _JOBS,
+    "redrive": _LETTERS,
+    "purge": _LETTERS,
+}
+"""Of each action on what matches: the fields that say what does."""
+OTHERS = {
+    "retry": ("state",),
+    "cancel": ("state",),
+    "remove": ("state",),
+    "drain": ("delayed",),
+    "clean": ("state", "olderThan"),
+}
+"""The other fields of an action, as the API has them."""
+_NOT_AGAIN = frozenset((FORM_FIELD, "sure", "rate"))
+"""The fields of a form that its confirmation brings along itself."""
+
+
+async def change_queue(visit: Visit) -> Response:
+    """Pause or resume a queue."""
+    operations = await visit.operations()
+    queue, action = await visit.known_queue(visit.field("queue")), visit.field("action")
+    if action == "pause":
+        await operations.queues.pause(queue)
+    elif action == "resume":
+        await operations.queues.resume(queue)
+    else:
+        raise _unknown(action)
+    return visit.go("queue", queue=queue, done=action)
+
+
+async def change_job(visit: Visit) -> Response:
+    """Retry, promote, cancel or remove a job, or reveal its data."""
+    operations = await visit.operations()
+    queue, job_id = await visit.known_queue(visit.field("queue")), visit.field("job")
+    match visit.field("action"):
+        case "retry":
+            await operations.jobs.retry(queue, job_id)
+        case "promote":
+            await operations.jobs.promote(queue, job_id)
+        case "cancel":
+            await operations.jobs.cancel(queue, job_id)
+        case "remove":
+            if visit.field("sure") != "yes":
+                return visit.page("sure.html", what="job", queue=queue, id=job_id)
+            await operations.jobs.remove(queue, job_id)
+            return visit.go("queue", queue=queue, done="remove")
+        case "reveal":
+            page = await job_page(visit, queue, job_id, reveal=True)
+            operations.account.record(Change(action="reveal", queue=queue, target=job_id))
+            return page
+        case action:
+            raise _unknown(action)
+    return visit.go("job", queue=queue, job=job_id, done=visit.field("action"))
+
+
+async def change_letter(visit: Visit) -> Response:
+    """Redrive or purge a dead letter, or reveal its data."""
+    operations = await visit.operations()
+    queue, letter_id = await visit.known_queue(visit.field("queue")), visit.field("letter")
+    match visit.field("action"):
+        case "redrive":
+            origin = (await operations.dead.show(queue, letter_id)).queue
+            job_id = await operations.dead.redrive(queue, letter_id)
+            return visit.go("job", queue=origin, job=job_id, done="redrive")
+        case "purge":
+            if visit.field("sure") != "yes":
+                return visit.page("sure.html", what="letter", queue=queue, id=letter_id)
+            await operations.dead.discard(queue, letter_id)
+        case "reveal":
+            page = await letter_page(visit, queue, letter_id, reveal=True)
+            operations.account.record(Change(action="reveal", queue=queue, target=letter_id))
+            return page
+        case action:
+            raise _unknown(action)
+    return visit.go("dead", queue=queue, done=visit.field("action"))
+
+
+async def bulk(visit: Visit) -> Response:
+    """Show how many jobs or dead letters a bulk operation would change; once that is confirmed, start it."""
+    operations = await visit.operations()
+    asked = _bulk_of(visit)
+    who = visit.session.caller.name if visit.session else ""
+    if visit.field("sure") == "yes":
+        begun = await begin_bulk(BULK.validate_python(asked), operations, visit.host.bulk_runs, who)
+        return visit.go("operation", id=begun.id)
+    dry = BULK.validate_python({**asked, "dryRun": True})
+    counted = await begin_bulk(dry, operations, visit.host.bulk_runs, who)
+    counted = await visit.host.bulk_runs.wait(counted.id, COUNTING_S)
+    again = [(name, value) for name, values in visit.fields.items() for value in values if name not in _NOT_AGAIN]
+    return visit.page("confirm.html", bulk=asked, counted=counted, fields=again)
+
+
+async def stop(visit: Visit) -> Response:
+    """Stop a bulk operation between two batches."""
+    stopped = await visit.host.bulk_runs.stop(visit.field("id"))
+    return visit.go("operation", id=stopped.id, done="stop")
+
+
+async def show_operations(visit: Visit) -> Response:
+    """Show the bulk operations of this process, the newest first."""
+    return visit.page("operations.html", operations=visit.host.bulk_runs.all())
+
+
+async def show_operation(visit: Visit) -> Response:
+    """Show the progress of a bulk operation."""
+    return visit.page("operation.html", operation=visit.host.bulk_runs.get(visit.asked("id")))
+
+
+def _bulk_of(visit: Visit) -> dict[str, Any]:
+    """Return the form as the body of the API's bulk operation."""
+    asked: dict[str, Any] = {"action": visit.field("action"), "queue": visit.field("queue") or None}
+    if visit.field("rate"):
+        asked["rate"] = visit.field("rate")
+    action = visit.field("action")
+    if visit.field("scope") == "ids":
+        if not visit.fields.get("ids"):
+            raise ConfigurationError("no row is selected: select some, or choose all that match")
+        return {**asked, "ids": visit.fields["ids"]}
+    matching = {name: visit.field(name) for name in FILTERS.get(action, ()) if visit.field(name)}
+    if action in FILTERS and not matching:
+        asked["all"] = True
+    return {
+        **asked,
+        **matching,
+        **{name: visit.field(name) for name in OTHERS.get(action, ()) if visit.field(name)},
+    }
+
+
+def _unknown(action: str) -> ConfigurationError:
+    return ConfigurationError(f"there is no action {action!r:.80} here")

@@ -1,0 +1,195 @@
+"""The dashboard as an ASGI application: routes, access, and error pages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Literal, NamedTuple
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from auth_worker.admin.errors import NotFoundError, RefusedError
+from auth_worker.core.error_text import error_text
+from auth_worker.errors import AuthWorkerError, BrokerError, ConfigurationError
+from auth_worker.http.access_tokens import AccessTokens
+from auth_worker.http.api.context import CALLER_NAME
+from auth_worker.http.dashboard import (
+    actions,
+    changes,
+    dead_letters,
+    errors,
+    history,
+    jobs,
+    live,
+    login,
+    overview,
+    paths,
+    schedulers,
+    static,
+)
+from auth_worker.http.dashboard.host import Host
+from auth_worker.http.dashboard.rendering import Templates
+from auth_worker.http.dashboard.sampler import Sampler
+from auth_worker.http.dashboard.sessions import FORM_FIELD, Sessions, set_cookie
+from auth_worker.http.dashboard.visit import HEADERS, Visit
+
+Role = Literal["anybody", "reader", "admin"]
+FOREIGN = frozenset(("cross-site", "same-site"))
+"""What a browser says of a request that another site has sent."""
+NOT_AUTHORIZED = "The application does not permit you to see this dashboard."
+LOG_IN_THERE = "Log in to the application as a user who may."
+SEND_AGAIN = "Go back, reload the page, and try again."
+
+
+class Page(NamedTuple):
+    """What handles a method at a path, and who may use it."""
+
+    method: str
+    path: str
+    answer: Callable[[Visit], Awaitable[Response]]
+    role: Role
+
+
+PAGES = (
+    Page("GET", "/", overview.show_overview, "reader"),
+    Page("GET", "/queue", jobs.show_queue, "reader"),
+    Page("GET", "/job", jobs.show_job, "reader"),
+    Page("GET", "/dead", dead_letters.show_dead_letters, "reader"),
+    Page("GET", "/letter", dead_letters.show_letter, "reader"),
+    Page("GET", "/history", history.show_history, "reader"),
+    Page("GET", "/errors", errors.show_errors, "reader"),
+    Page("GET", "/schedulers", schedulers.show_schedulers, "reader"),
+    Page("GET", "/workers", overview.show_workers, "reader"),
+    Page("GET", "/search", jobs.search, "reader"),
+    Page("GET", "/changes", changes.show_changes, "reader"),
+    Page("GET", "/operations", actions.show_operations, "reader"),
+    Page("GET", "/operation", actions.show_operation, "reader"),
+    Page("GET", "/events", live.stream, "reader"),
+    Page("POST", "/change-queue", actions.change_queue, "admin"),
+    Page("POST", "/bulk", actions.bulk, "admin"),
+    Page("POST", "/change-job", actions.change_job, "admin"),
+    Page("POST", "/change-letter", actions.change_letter, "admin"),
+    Page("POST", "/change-scheduler", schedulers.change_scheduler, "admin"),
+    Page("POST", "/stop", actions.stop, "admin"),
+    Page("GET", paths.LOG_IN, login.show_login, "anybody"),
+    Page("POST", paths.LOG_OUT, login.log_out, "reader"),
+)
+
+
+class Dashboard:
+    """The dashboard of ``host``."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._templates = Templates()
+        self._sampler = Sampler(host)
+        self._sessions = Sessions(AccessTokens(host.settings, host.report_wrong_token), host.authorize)
+        routes = [Route(page.path, self._endpoint(page), methods=[page.method]) for page in PAGES]
+        routes.append(Route(paths.LOG_IN, self._log_in, methods=["POST"]))
+        routes.append(Route(f"{paths.STATIC}{{name}}", static.serve))
+        self._app = Starlette(routes=routes, exception_handlers={404: self._refuse, 405: self._refuse})
+        self._app.router.redirect_slashes = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Part of ASGI."""
+        if scope["type"] != "http":
+            return
+        if scope["path"] == scope.get("root_path", ""):  # /jobs: the links of a page need /jobs/
+            folder = f"{scope['path'].rpartition('/')[2]}/"
+            await RedirectResponse(folder if folder != "/" else "./", 307, HEADERS)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def stop(self) -> None:
+        """End the background reads of the queues."""
+        await self._sampler.stop()
+
+    def _endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            session = self._sessions.find(request)
+            visit = Visit(request, session, self._host, self._templates, self._sampler)
+            response = await self._refusal(visit, page)
+            if response is None:
+                if session is not None:
+                    CALLER_NAME.set(session.caller.name)
+                response = await self._attempt(visit, page)
+            if session is not None and session.is_new:
+                set_cookie(response, request, session)
+            return response
+
+        return answer
+
+    async def _refusal(self, visit: Visit, page: Page) -> Response | None:
+        """Return the refusal for a caller who may not use the page; None for one who may."""
+        if page.role == "anybody":
+            return None if self._sessions.need_token else visit.go("./")
+        if visit.session is None:
+            if not self._sessions.need_token:
+                return visit.page(
+                    "fault.html", 403, title="Not allowed", reason=NOT_AUTHORIZED, remedy=LOG_IN_THERE
+                )
+            asked_for_page = page.method == "GET" and page.path != "/events"
+            return visit.go("login") if asked_for_page else login.login_page(visit, 401, "Log in first.")
+        if page.role == "admin" and not visit.may_change:
+            who = visit.session.caller.name
+            reason = f"The token {who} may read only."
+            return visit.page("fault.html", 403, title="Not allowed", reason=reason, remedy="Log in as an admin.")
+        if page.method == "POST" and (problem := await _form_problem(visit)):
+            return visit.page(
+                "fault.html", 403, title="Not sent from this page", reason=problem, remedy=SEND_AGAIN
+            )
+        return None
+
+    async def _attempt(self, visit: Visit, page: Page) -> Response:
+        try:
+            return await page.answer(visit)
+        except AuthWorkerError as error:
+            status, title, remedy = _described(error)
+            reason = error_text(error, own_words=True)
+            return visit.page("fault.html", status, title=title, reason=reason, remedy=remedy)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            return visit.page("fault.html", 422, title="Invalid request", reason=wrong, remedy="")
+        except Exception as error:
+            self._host.report_failure(page.path, error)
+            reason = "Internal error. The log says why."
+            return visit.page("fault.html", 500, title="Internal error", reason=reason, remedy="")
+
+    async def _log_in(self, request: Request) -> Response:
+        visit = Visit(request, None, self._host, self._templates, self._sampler)
+        return await login.log_in(visit, self._sessions) if self._sessions.need_token else visit.go("./")
+
+    async def _refuse(self, request: Request, error: Exception) -> Response:
+        visit = Visit(request, None, self._host, self._templates, self._sampler)
+        status = getattr(error, "status_code", 404)
+        return visit.page("fault.html", status, title="No such page", reason="There is no such page.", remedy="")
+
+
+async def _form_problem(visit: Visit) -> str:
+    """Return why the form does not come from a page of the caller's session; empty if it does."""
+    if visit.request.headers.get("sec-fetch-site", "") in FOREIGN:
+        return "The form was sent by another site."
+    try:
+        await visit.read_form()
+    except ValueError as error:
+        return f"The form cannot be read: {error}."
+    assert visit.session is not None  # noqa: S101 - whoever has none has been refused
+    return "" if visit.session.accepts(visit.field(FORM_FIELD)) else "The form belongs to another session."
+
+
+def _described(error: AuthWorkerError) -> tuple[int, str, str]:
+    match error:
+        case NotFoundError():
+            return 404, "Not found", "It may have been removed: retention removes finished jobs."
+        case RefusedError():
+            return 409, "Not possible in this state", "Reload it: it may have changed."
+        case ConfigurationError():
+            return 422, "Invalid request", ""
+        case BrokerError():
+            remedy = "This page retries every 5 s. Run auth-worker doctor, and check that Redis runs."
+            return 503, "Redis does not respond", remedy
+    return 500, "Internal error", ""

@@ -1,0 +1,96 @@
+"""Charts as SVG, made on the server: they need no script, and no style that stands in the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+BAR_WIDTH, BAR_GAP, BARS_HEIGHT = 4, 1, 20
+WIDTH, HEIGHT = 600, 120
+Drawing = Markup
+
+
+class Line(NamedTuple):
+    """A line of a chart: its ``name``, also the class of its colour, and its value in each bucket, if any."""
+
+    name: str
+    values: Sequence[float | None]
+
+
+def bars(values: Sequence[int], label: str, kind: str = "") -> Markup:
+    """A row of bars, one a value. ``label`` says what they are, for who does not see; ``kind`` colours them."""
+    most = max(values, default=0)
+    width = len(values) * (BAR_WIDTH + BAR_GAP)
+    drawn = Markup("").join(
+        Markup('<rect x="{}" y="{}" width="{}" height="{}"/>').format(
+            place * (BAR_WIDTH + BAR_GAP), BARS_HEIGHT - height, BAR_WIDTH, height
+        )
+        for place, value in enumerate(values)
+        if (height := _height(value, most, BARS_HEIGHT))
+    )
+    return Markup(
+        '<svg class="bars {}" viewBox="0 0 {} {}" width="{}" height="{}" preserveAspectRatio="none" role="img" '
+        'aria-label="{}">{}</svg>'
+    ).format(kind, width, BARS_HEIGHT, width, BARS_HEIGHT, label, drawn)
+
+
+def stacked(below: Sequence[int], above: Sequence[int], titles: Sequence[str], label: str) -> Markup:
+    """Columns of two parts, one a bucket; each says its ``titles`` where one points at it."""
+    most = max((one + other for one, other in zip(below, above, strict=True)), default=0)
+    step = WIDTH / max(len(below), 1)
+    drawn = []
+    for place, (one, other, title) in enumerate(zip(below, above, titles, strict=True)):
+        low, high = _height(one, most, HEIGHT), _height(other, most, HEIGHT)
+        high = min(high, HEIGHT - low)
+        column = Markup('<rect class="{}" x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>')
+        parts = [column.format("hit", place * step, 0, step, HEIGHT)]
+        if low:
+            parts.append(column.format("done", place * step, HEIGHT - low, step * 0.8, low))
+        if high:
+            parts.append(column.format("failed", place * step, HEIGHT - low - high, step * 0.8, high))
+        drawn.append(Markup("<g><title>{}</title>{}</g>").format(title, Markup("").join(parts)))
+    return _chart(label, Markup("").join(drawn))
+
+
+def lines(found: Sequence[Line], titles: Sequence[str], label: str) -> Markup:
+    """Lines over the same buckets; a value that is None breaks a line."""
+    most = max((value for line in found for value in line.values if value is not None), default=0)
+    step = WIDTH / max(len(titles), 1)
+    drawn = [
+        Markup('<g><title>{}</title><rect class="hit" x="{:.1f}" y="0" width="{:.1f}" height="{}"/></g>').format(
+            title, place * step, step, HEIGHT
+        )
+        for place, title in enumerate(titles)
+    ]
+    drawn += [
+        Markup('<path class="{}" d="{}"/>').format(line.name, _path(line.values, most or 1, step))
+        for line in found
+    ]
+    return _chart(label, Markup("").join(drawn))
+
+
+def _path(values: Sequence[float | None], most: float, step: float) -> str:
+    """A line through the middles of the buckets; a value alone between two gaps is a short one."""
+    parts: list[str] = []
+    drawing = False
+    for place, value in enumerate(values):
+        if value is None:
+            drawing = False
+            continue
+        x, y = (place + 0.5) * step, HEIGHT - 1 - value * (HEIGHT - 3) / most
+        parts.append(f"L{x:.1f} {y:.1f}" if drawing else f"M{x - step / 3:.1f} {y:.1f}L{x:.1f} {y:.1f}")
+        drawing = True
+    return "".join(parts)
+
+
+def _chart(label: str, drawn: Markup) -> Markup:
+    return Markup(
+        '<svg class="chart" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(WIDTH, HEIGHT, label, drawn)
+
+
+def _height(value: int, most: int, height: int) -> int:
+    """A value that is not 0 is at least 2 high, so that it is seen."""
+    return 0 if value <= 0 else max(round(value * height / most), 2)

@@ -1,0 +1,25 @@
+"""The page of failed jobs of all queues, grouped by their errors."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from auth_worker.http.dashboard.visit import PAGE, Visit
+
+MOST_SHARES = 10
+"""How many queues of a group are shown, those with the most of it."""
+
+
+async def show_errors(visit: Visit) -> Response:
+    """Show the groups of failures, the largest first."""
+    found = await visit.sampler.errors()
+    offset, total = visit.offset(), len(found.groups)
+    return visit.page(
+        "errors.html",
+        most_shares=MOST_SHARES,
+        groups=found.groups[offset : offset + PAGE],
+        next_offset=offset + PAGE if offset + PAGE < total else None,
+        offset=offset,
+        scanned=found.scanned,
+        total=found.total,
+    )

@@ -1,0 +1,28 @@
+"""Tells open pages by server-sent events that queues have changed, so that they reload."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncGenerator
+
+from starlette.responses import Response
+
+from auth_worker.http.dashboard.sampler import Sampler
+from auth_worker.http.dashboard.visit import HEADERS, Visit
+from auth_worker.http.streaming import GeneratedResponse
+
+MOST_NAMED = 100
+
+
+async def stream(visit: Visit) -> Response:
+    """Send an endless stream, with an event for each read of the queues that names those that have changed."""
+    headers = {**HEADERS, "x-accel-buffering": "no"}
+    return GeneratedResponse(_events(visit.sampler), headers=headers, media_type="text/event-stream")
+
+
+async def _events(sampler: Sampler) -> AsyncGenerator[str]:
+    async with contextlib.aclosing(sampler.changes()) as found:
+        async for changes in found:
+            named = changes.queues if len(changes.queues) <= MOST_NAMED else ["*"]
+            yield f"data: {json.dumps({'changed': named, 'trouble': changes.trouble})}\n\n"

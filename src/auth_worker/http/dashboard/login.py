@@ -1,0 +1,43 @@
+"""Login with a token, and logout."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from auth_worker.http.dashboard.sessions import Sessions, set_cookie
+from auth_worker.http.dashboard.visit import Visit
+
+
+async def show_login(visit: Visit) -> Response:
+    """Show the login form."""
+    return login_page(visit)
+
+
+def login_page(visit: Visit, status: int = 200, problem: str = "") -> Response:
+    """Show the form, with what was wrong with the last try."""
+    return visit.page("login.html", status, problem=problem)
+
+
+async def log_in(visit: Visit, sessions: Sessions) -> Response:
+    """Exchange a token for a session."""
+    try:
+        await visit.read_form()
+    except ValueError:
+        return login_page(visit, 400, "The form cannot be read.")
+    token = visit.field("token")
+    session = sessions.open(token)
+    if session is None:
+        wait = sessions.wait_after_wrong(token.strip(), visit.request)
+        if wait:
+            return login_page(visit, 429, f"Too many wrong tokens: wait {wait} s.")
+        return login_page(visit, 401, "This token does not open the dashboard.")
+    response = visit.go("./")
+    set_cookie(response, visit.request, session)
+    return response
+
+
+async def log_out(visit: Visit) -> Response:
+    """Let the browser forget the session."""
+    response = visit.go("login", done="logout")
+    set_cookie(response, visit.request, None)
+    return response

@@ -1,0 +1,61 @@
+"""Writes down the history of the queues each minute, where this process is the one elected of all that could."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+from auth_worker.admin.operations import Operations
+from auth_worker.errors import BrokerError
+
+MINUTE_S = 60.0
+
+
+class Recorder:
+    """Belongs to one event loop. ``open_operations`` makes operations that are not connected yet."""
+
+    def __init__(self, open_operations: Callable[[], Awaitable[Operations]]) -> None:
+        self._open = open_operations
+        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._operations: Operations | None = None
+
+    async def run(self) -> None:
+        """Record at the end of each minute, until cancelled. A minute without the broker is left out."""
+        try:
+            while True:
+                await asyncio.sleep(MINUTE_S - time.time() % MINUTE_S)
+                with contextlib.suppress(BrokerError):
+                    await self.record()
+        finally:
+            await self.stop()
+
+    async def record(self) -> bool:
+        """Record the last minute where this process is elected, and return whether it is.
+
+        Whoever is not elected disconnects, so that a hundred replicas hold one connection.
+        May raise ``BrokerError``.
+        """
+        try:
+            if self._operations is None:
+                operations = await self._open()
+                await operations.start()
+                self._operations = operations
+            if await self._operations.history.elect(self._owner):
+                await self._operations.history.record_minute()
+                return True
+        except BrokerError:
+            await self.stop()
+            raise
+        await self.stop()
+        return False
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        operations, self._operations = self._operations, None
+        if operations is not None:
+            await operations.stop()

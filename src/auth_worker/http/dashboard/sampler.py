@@ -1,0 +1,143 @@
+"""Reads the queues once for all open pages, and tells them which have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Sequence
+from typing import NamedTuple
+
+from auth_worker.admin.error_groups import SharedErrorGroups, shared_groups
+from auth_worker.admin.models import Diagnosis, QueueList, QueueOverview
+from auth_worker.admin.selection import ALL
+from auth_worker.core.error_text import error_text
+from auth_worker.core.history import SPANS
+from auth_worker.errors import BrokerError
+from auth_worker.http.caching import TimedCache
+from auth_worker.http.dashboard.host import Host
+
+INTERVAL_S = 2.0
+SHARE = 20
+"""Reading takes at most one part in this many of the time."""
+DIAGNOSIS_S = 60.0
+DIAGNOSIS_PATIENCE_S = 0.5
+LIFETIME_S = 1.0
+ERRORS_S = 10.0
+HOUR_S = 20.0
+MOST_FAILED, LEAST_FAILED = 2000, 20
+"""How many failed jobs are grouped: of all queues together, and of each at least, of those with the most."""
+MOST_UNREAD = 30
+
+
+class Changes(NamedTuple):
+    """The names of the queues that changed between two reads; ``trouble`` says why they could not be read."""
+
+    queues: list[str]
+    trouble: str = ""
+
+
+class Sampler:
+    """The overview of all queues, at most ``LIFETIME_S`` old. Belongs to one event loop."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._overview = TimedCache(self._look, LIFETIME_S)
+        self._diagnosis = TimedCache(self._examine, DIAGNOSIS_S)
+        self._hours: dict[str, tuple[float, list[int]]] = {}
+        self._errors = TimedCache(self._group_errors, ERRORS_S)
+        self._examining: asyncio.Task[Diagnosis] | None = None
+        self._watchers: set[asyncio.Queue[Changes]] = set()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def overview(self) -> QueueList:
+        """Return every queue. Raises ``BrokerError``."""
+        return await self._overview.get()
+
+    async def errors(self) -> SharedErrorGroups:
+        """Return the failures of all queues by group, at most ``ERRORS_S`` old. Raises ``BrokerError``."""
+        return await self._errors.get()
+
+    async def last_hour(self, names: Sequence[str]) -> dict[str, list[int]]:
+        """How many jobs of these queues ended in each minute of the last hour, at most ``HOUR_S`` old.
+
+        May raise ``BrokerError``.
+        """
+        now = time.monotonic()
+        self._hours = {name: known for name, known in self._hours.items() if now - known[0] < HOUR_S}
+        missing = [name for name in names if name not in self._hours]
+        history = (await self._host.operations()).history
+        found = await asyncio.gather(*(history.read(name, SPANS["hour"]) for name in missing))
+        for name, buckets in zip(missing, found, strict=True):
+            self._hours[name] = now, [bucket.done + bucket.failed for bucket in buckets]
+        return {name: self._hours[name][1] for name in names}
+
+    async def diagnosis(self) -> Diagnosis | None:
+        """Return what the doctor found within the last minute; None while it is examining, or cannot."""
+        if self._examining is None or self._examining.done():
+            self._examining = asyncio.create_task(self._diagnosis.get())
+        examining = self._examining  # another request may begin the next one meanwhile
+        done, _ = await asyncio.wait({examining}, timeout=DIAGNOSIS_PATIENCE_S)
+        if not done or examining.exception() is not None:
+            return None
+        return examining.result()
+
+    async def changes(self) -> AsyncGenerator[Changes]:
+        """Yield what has changed since the last read, endlessly, starting with an empty one."""
+        own: asyncio.Queue[Changes] = asyncio.Queue(MOST_UNREAD)
+        self._watchers.add(own)
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch(), name="dashboard sampler")
+        try:
+            yield Changes([])
+            while True:
+                yield await own.get()
+        finally:
+            self._watchers.discard(own)
+            if not self._watchers and self._watching is not None:
+                self._watching.cancel()
+
+    async def stop(self) -> None:
+        """Stop what runs."""
+        for task in (self._examining, self._watching):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, BrokerError):
+                    await task
+
+    async def _look(self) -> QueueList:
+        return await (await self._host.operations()).queues.overview()
+
+    async def _examine(self) -> Diagnosis:
+        return await (await self._host.operations()).doctor.examine()
+
+    async def _group_errors(self) -> SharedErrorGroups:
+        operations = await self._host.operations()
+        found = {queue.name: queue.counts["failed"] for queue in (await self.overview()).queues}
+        failing = sorted((name for name in found if found[name]), key=lambda name: -found[name])
+        looked_at = failing[: MOST_FAILED // LEAST_FAILED]
+        scan = MOST_FAILED // max(len(looked_at), 1)
+        groups = shared_groups([await operations.jobs.error_groups(name, ALL, scan) for name in looked_at])
+        return groups.model_copy(update={"total": sum(found.values())})
+
+    async def _watch(self) -> None:
+        before: dict[str, QueueOverview] | None = None
+        while True:
+            began = time.monotonic()
+            try:
+                now = {queue.name: _lasting(queue) for queue in (await self.overview()).queues}
+                known = now if before is None else before
+                changed = sorted(name for name in now.keys() | known.keys() if now.get(name) != known.get(name))
+                news, before = Changes(changed), now
+            except BrokerError as error:
+                news = Changes([], error_text(error, own_words=True))
+            for watcher in self._watchers:
+                if watcher.full():  # who does not read is told nothing new: its page looks anew anyway
+                    watcher.get_nowait()
+                watcher.put_nowait(news)
+            await asyncio.sleep(max(INTERVAL_S, SHARE * (time.monotonic() - began)))
+
+
+def _lasting(queue: QueueOverview) -> QueueOverview:
+    """Return the queue without what changes as time passes."""
+    return queue.model_copy(update={"oldest_waiting_ms": None, "rate_limited_ms": min(queue.rate_limited_ms, 1)})

@@ -1,0 +1,129 @@
+"""One request to the dashboard: its caller, parameters and form, and how to respond."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from auth_worker.admin.operations import Operations
+from auth_worker.core.names import check_queue_name
+from auth_worker.http.access_tokens import LOCAL
+from auth_worker.http.dashboard.host import Host
+from auth_worker.http.dashboard.rendering import Templates, link
+from auth_worker.http.dashboard.sampler import Sampler
+from auth_worker.http.dashboard.sessions import FORM_FIELD, Session
+from auth_worker.version import __version__
+
+PAGE = 100
+"""How many rows of a list a page shows."""
+LONGEST = 1000
+"""How many characters of a filter or an id are read."""
+MOST_FIELDS = 2000
+MOST_FORM_BYTES = 2_000_000
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+DONE = {
+    "cancel": "The job is cancelled: it has failed, or its worker has been asked to stop it.",
+    "logout": "You are logged out.",
+    "pause": "The queue is paused. Running jobs go on.",
+    "promote": "The job is promoted: it runs as soon as a worker is free.",
+    "purge": "The dead letter is purged.",
+    "redrive": "The dead letter is redriven: its job waits again, with fresh attempts.",
+    "remove": "The job is removed.",
+    "remove-scheduler": "The job scheduler is removed, with the job that it had waiting.",
+    "resume": "The queue is resumed.",
+    "retry": "The job waits again, with fresh attempts.",
+    "run": "This job is added besides those of the job scheduler. Its schedule stays as it is.",
+    "stop": "The bulk operation is stopped. What it has changed stays changed.",
+}
+"""The messages after a change, by the code in the query, so that no link can put words on the page."""
+
+
+class Visit:
+    """A request, in a session (None: not logged in)."""
+
+    def __init__(
+        self, request: Request, session: Session | None, host: Host, templates: Templates, sampler: Sampler
+    ) -> None:
+        self.request = request
+        self.session = session
+        self.host = host
+        self.sampler = sampler
+        self.fields: dict[str, list[str]] = {}
+        self._templates = templates
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the caller may change anything."""
+        return self.session is not None and self.session.caller.may_change
+
+    async def read_form(self) -> None:
+        """Read the fields of a form. Raises ``ValueError`` if there are too many."""
+        body = b""
+        async for chunk in self.request.stream():
+            body += chunk
+            if len(body) > MOST_FORM_BYTES:
+                raise ValueError("the form is too large")
+        self.fields = parse_qs(body.decode(errors="replace"), max_num_fields=MOST_FIELDS)
+
+    def field(self, name: str, default: str = "") -> str:
+        """Return the last value of a field of the form."""
+        return self.fields.get(name, [default])[-1]
+
+    def asked(self, name: str, default: str = "") -> str:
+        """Return a parameter of the query."""
+        return self.request.query_params.get(name) or default
+
+    def offset(self) -> int:
+        """Where the page of a list starts."""
+        text = self.asked("offset")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+
+    def previous_offset(self) -> int | None:
+        """Where the page before this one starts; None on the first."""
+        return max(self.offset() - PAGE, 0) if self.offset() else None
+
+    async def known_queue(self, name: str) -> str:
+        """Return a queue that exists. Raises ``ConfigurationError``, ``NotFoundError``, ``BrokerError``."""
+        queue = check_queue_name("queue", name)
+        await (await self.operations()).jobs.check_queue(queue)
+        return queue
+
+    async def operations(self) -> Operations:
+        """Return the operations. Raises ``BrokerError``."""
+        return await self.host.operations()
+
+    def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """Render a template."""
+        session = self.session
+        text = self._templates.render(
+            template,
+            asked=self.asked,
+            caller=None if session is None else session.caller.name,
+            done=DONE.get(self.asked("done"), ""),
+            form_field=FORM_FIELD,
+            form_token="" if session is None else session.form_token,
+            may_change=self.may_change,
+            may_log_out=session is not None and session.caller is not LOCAL and self.host.authorize is None,
+            prefix=self.host.settings.prefix,
+            version=__version__,
+            **values,
+        )
+        return HTMLResponse(text, status, HEADERS)
+
+    def go(self, page: str, **query: object) -> Response:
+        """Redirect to another page of the dashboard."""
+        address = str(link(page, **query).unescape())
+        return RedirectResponse(address, 303, HEADERS)

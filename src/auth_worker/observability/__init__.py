@@ -1,0 +1,1 @@
+"""Observers of events: logs, metrics, health, traces. They influence nothing else."""

@@ -1,0 +1,1 @@
+"""What a process has once: the runtime, the watch loop, signals, the forced exit."""

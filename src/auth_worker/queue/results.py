@@ -1,0 +1,50 @@
+"""What the end of a job means to who waits for it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from auth_worker.core.cancellation import given_reason
+from auth_worker.core.json_codec import decode_json
+from auth_worker.core.outcome import ReasonClass, class_of_reason
+from auth_worker.core.ports.producer import Ended
+from auth_worker.errors import JobCancelledError, JobFailedError, JobNotFoundError
+
+_PYTHON = "Traceback (most recent call last):"
+_CLASS = re.compile(r"((?:\w+\.)*[A-Za-z_]\w*)(?::|\Z)")
+
+
+def result_of(job_id: str, ended: Ended | None) -> Any:
+    """Return the result of a job that ``ended`` so.
+
+    Raises ``JobFailedError``, ``JobCancelledError``, and ``JobNotFoundError`` where there is none.
+    """
+    if ended is None:
+        raise JobNotFoundError(f"there is no job {job_id}, and no event says how it ended")
+    if ended.failure is None:
+        return decode_json(ended.value)
+    if class_of_reason(ended.failure) is ReasonClass.CANCELLED:
+        raise JobCancelledError(given_reason(ended.failure))
+    raise JobFailedError(job_id, ended.failure, error_type_of(ended.trace))
+
+
+def error_type_of(trace: str | None) -> str | None:
+    """Return the name of the error's class in a stack trace of Python or JavaScript; None where it shows none."""
+    path = _path_in(trace)
+    return path and path.rpartition(".")[2]
+
+
+def error_path_of(trace: str) -> str:
+    """Return the error's class in a stack trace as ``module.Class``; ``builtins.Exception`` without one."""
+    path = _path_in(trace) or "Exception"
+    return path if "." in path else f"builtins.{path}"
+
+
+def _path_in(trace: str | None) -> str | None:
+    lines = (trace or "").splitlines()
+    if _PYTHON in lines:
+        last = len(lines) - lines[::-1].index(_PYTHON)
+        lines = [line for line in lines[last:] if line and not line.startswith(" ")]
+    named = _CLASS.match(lines[0]) if lines else None
+    return named and named[1]

@@ -1,0 +1,1 @@
+"""What the operating system and the event loops give: forks, signals, loops, connecting by host name."""

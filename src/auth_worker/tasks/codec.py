@@ -1,0 +1,193 @@
+"""Converts a task's values to JSON and back, with pydantic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, NotRequired
+
+from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic_core import (
+    CoreSchema,
+    PydanticSerializationError,
+    SchemaError,
+    SchemaSerializer,
+    SchemaValidator,
+)
+from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
+
+from auth_worker.core.json_codec import encode_json
+from auth_worker.core.validation_errors import field_names
+from auth_worker.errors import ConfigurationError
+from auth_worker.tasks.field_problems import field_problems
+
+CONFIG: Any = {
+    "allow_inf_nan": False,
+    "hide_input_in_errors": True,
+    "ser_json_bytes": "base64",
+    "ser_json_inf_nan": "constants",
+    "val_json_bytes": "base64",
+}
+"""Applies to parameters, dataclasses and TypedDicts. A pydantic model has its own configuration."""
+_SAME_IN_BOTH_MODES = frozenset(
+    (
+        *(
+            "any",
+            "none",
+            "bool",
+            "int",
+            "float",
+            "str",
+            "decimal",
+            "uuid",
+            "date",
+            "time",
+            "datetime",
+            "timedelta",
+        ),
+        *("list", "tuple", "set", "frozenset", "dict", "literal", "enum", "nullable", "default", "typed-dict"),
+        *("typed-dict-field", "model", "model-fields", "model-field", "dataclass", "dataclass-args"),
+        *("dataclass-field", "definitions", "definition-ref", "function-after", "function-before"),
+        *("function-wrap", "no-info", "with-info", "url"),
+    )
+)
+"""Kinds of pydantic's schemas that read decoded JSON as they read its text."""
+Problems = list[dict[str, str]]
+NOT_JSON = {"field": "data", "message": "cannot be written as JSON"}
+
+_NOT_SCHEMAS = ("metadata", "serialization", "expected", "default")
+_PLAIN = frozenset(
+    ("none", "bool", "int", "float", "str", "list", "dict", "nullable", "typed-dict", "typed-dict-field")
+)
+"""Kinds of pydantic's schemas whose values are JSON as they are."""
+
+
+class UnfitValuesError(Exception):
+    """Values that do not fit their declaration. ``fields`` names what is wrong, without values."""
+
+    def __init__(self, fields: Problems) -> None:
+        super().__init__()
+        self.fields = fields
+
+
+class Fields:
+    """Named values of declared types, and their form as a JSON object.
+
+    ``hints`` are the types by name; those in ``optional`` may be missing. ``owner`` is named in errors. Raises
+    ``ConfigurationError`` for a type that pydantic cannot handle.
+    """
+
+    def __init__(self, owner: str, hints: Mapping[str, Any], optional: frozenset[str] = frozenset()) -> None:
+        try:
+            schema = object_adapter(hints, optional).core_schema
+        except (PydanticUserError, SchemaError, NameError, TypeError) as error:
+            raise ConfigurationError(_unusable(owner, hints, error)) from error
+        self.names = frozenset(hints)
+        self._known = field_names(schema) | self.names
+        self._is_plain = _is_plain(schema)
+        validator, serializer = SchemaValidator(schema, CONFIG), SchemaSerializer(schema, CONFIG)
+        # Given once more, since pydantic does not apply a TypedDict's configuration when it writes its own fields.
+        self._validate = validator.validate_python
+        self._read: Callable[[Any], Any] = self._validate
+        if _needs_text(schema):
+            self._read = lambda data: validator.validate_json(encode_json(data))
+        self._dump = serializer.to_python
+
+    def read(self, data: Any) -> dict[str, Any]:
+        """Read a JSON object, decoded, into values. Raises ``UnfitValuesError``."""
+        try:
+            values: dict[str, Any] = self._read(data)
+            return values
+        except ValidationError as error:
+            fields = field_problems(error, self._known)
+        raise UnfitValuesError(fields)  # outside, since a traceback shows its context, which quotes values
+
+    def write(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Check values and convert them to a JSON object that ``read`` accepts. Raises ``UnfitValuesError``."""
+        data = self.convert(values)
+        try:
+            encode_json(data)
+        except (TypeError, ValueError, RecursionError):  # NaN, for example, where the type is Any
+            raise UnfitValuesError([NOT_JSON]) from None
+        self.read(data)
+        return data
+
+    def convert(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Check values and convert them to a JSON object. Raises ``UnfitValuesError``."""
+        try:
+            checked = self._validate(values)
+            data: dict[str, Any] = (
+                checked if self._is_plain else self._dump(checked, mode="json", by_alias=True, warnings=False)
+            )
+            return data
+        except ValidationError as error:
+            fields = field_problems(error, self._known)
+        except (PydanticSerializationError, ValueError, RecursionError):
+            fields = [NOT_JSON]
+        raise UnfitValuesError(fields)
+
+
+def object_adapter(hints: Mapping[str, Any], optional: frozenset[str]) -> TypeAdapter[Any]:
+    """Return pydantic's adapter of a JSON object with these fields alone. Raises what pydantic raises."""
+    kind = _typed_dict({name: NotRequired[hint] if name in optional else hint for name, hint in hints.items()})
+    kind.__pydantic_config__ = CONFIG
+    closed: Any = Annotated[kind, _Closed()]
+    return TypeAdapter(closed)
+
+
+class _Closed:
+    """Refuses unknown names, but leaves nested types as they are declared."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema: Any = handler.resolve_ref_schema(handler(source))
+        schema["extra_behavior"] = "forbid"
+        closed: CoreSchema = schema
+        return closed
+
+
+def _typed_dict(hints: Mapping[str, Any]) -> Any:
+    make: Any = TypedDict
+    return make("data", dict(hints))
+
+
+def _needs_text(schema: Any) -> bool:
+    """Whether only pydantic's JSON mode reads the data right, for example bytes, which are base64 there."""
+    return any(
+        each.get("strict") is True
+        or (isinstance(each.get("type"), str) and each["type"] not in _SAME_IN_BOTH_MODES)
+        for each in _nodes(schema)
+    )
+
+
+def _is_plain(schema: Any) -> bool:
+    """Whether values that fit ``schema`` need no conversion to become JSON."""
+    return all(
+        "serialization" not in each and (not isinstance(each.get("type"), str) or each["type"] in _PLAIN)
+        for each in _nodes(schema)
+    )
+
+
+def _nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
+    left = [schema]
+    while left:
+        each = left.pop()
+        if isinstance(each, Mapping):
+            yield each
+            hidden = _NOT_SCHEMAS if isinstance(each.get("type"), str) else ()  # else it maps names of fields
+            left.extend(value for key, value in each.items() if key not in hidden)
+        elif isinstance(each, list | tuple):
+            left.extend(each)
+
+
+def _unusable(owner: str, hints: Mapping[str, Any], error: Exception) -> str:
+    """Say which of ``hints`` pydantic cannot handle."""
+    for name, hint in hints.items():
+        try:
+            TypeAdapter(_typed_dict({name: hint}))
+        except Exception:
+            kind = getattr(hint, "__name__", str(hint))
+            return (
+                f"{owner}: {name}: {kind} is neither data that pydantic can read and write nor a resource of the "
+                "queue; register it with @queue.resource, or give the parameter the default INJECTED"
+            )
+    return f"{owner}: its types cannot be read by pydantic: {type(error).__name__}"

@@ -1,0 +1,78 @@
+"""Calls a task's function for a job: converts data, injects what the worker provides, converts the result."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from auth_worker.errors import ConfigurationError, UnknownJobTypeError
+from auth_worker.job import Job
+from auth_worker.tasks.task import Task
+
+AnyTask = Task[Any, Any, Any, Any]
+_LONGEST_NAME = 100
+
+
+def unknown_task(name: str) -> UnknownJobTypeError:
+    """The error for a job whose name is no task's."""
+    printable = "".join(char if char.isprintable() else "?" for char in name[:_LONGEST_NAME])
+    return UnknownJobTypeError(f"Unknown task: {printable}")
+
+
+def check_resources(task: AnyTask, given: Mapping[Any, Any] | None = None) -> None:
+    """Raise ``ConfigurationError`` for a parameter that nothing provides, or types that cannot be converted.
+
+    ``given`` are resources by type that the queue need not have.
+    """
+    for name, kind in task.definition.signature.resources.items():
+        if kind not in (given or ()) and not task.queue.provides(kind):
+            shown = getattr(kind, "__qualname__", str(kind))
+            raise ConfigurationError(
+                f"task {task.name}: parameter {name}: queue {task.queue.name} has no resource for {shown}; "
+                "register one with @queue.resource"
+            )
+
+
+def async_handler(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job], Awaitable[Any]]:
+    """Return the consumer of the jobs of ``task``, an ``async def``. ``resources`` are open, by type."""
+    function, encode_result = task.function, task.definition.encode_result
+    arguments_of = _argument_reader(task, resources)
+
+    async def handle(job: Job) -> Any:
+        return encode_result(await function(**arguments_of(job)))
+
+    return handle
+
+
+def sync_handler(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job], Any]:
+    """As ``async_handler``, for a plain ``def``. Where that returns an awaitable, this returns one."""
+    function, encode_result = task.function, task.definition.encode_result
+    arguments_of = _argument_reader(task, resources)
+
+    def handle(job: Job) -> Any:
+        value = function(**arguments_of(job))
+        return finish(value) if inspect.isawaitable(value) else encode_result(value)
+
+    async def finish(value: Awaitable[Any]) -> Any:
+        return encode_result(await value)
+
+    return handle
+
+
+def _argument_reader(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job], dict[str, Any]]:
+    """Return what gives the arguments for a job: its data, the job itself, and ``resources``."""
+    signature, decode = task.definition.signature, task.definition.decode
+    jobs = signature.jobs
+    provided = {name: resources[kind] for name, kind in signature.resources.items()}
+    if not jobs and not provided:
+        return lambda job: decode(job.data)
+
+    def arguments_of(job: Job) -> dict[str, Any]:
+        arguments = decode(job.data)
+        arguments.update(provided)
+        for name in jobs:
+            arguments[name] = job
+        return arguments
+
+    return arguments_of

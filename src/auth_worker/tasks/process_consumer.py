@@ -1,0 +1,54 @@
+"""Runs tasks with ``execution="process"`` in a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from auth_worker.job import Job
+from auth_worker.system.background_loop import call_at_exit, run_in_background
+from auth_worker.tasks.handlers import AnyTask, check_resources, sync_handler, unknown_task
+from auth_worker.tasks.resources import OpenResources, needed_resources
+
+OPEN_S = 55.0
+"""How long (s) the resources of a worker process may take to open; a little less than it may take to start."""
+
+
+class ProcessConsumer:
+    """The consumer of ``tasks``, all of them of one queue. In a worker process it comes with open resources."""
+
+    def __init__(self, tasks: Sequence[AnyTask]) -> None:
+        self._tasks = tuple(tasks)
+        self.__qualname__ = ", ".join(task.name for task in tasks)
+        self.__module__ = str(getattr(tasks[0], "__module__", None))
+        self._handlers: dict[str, Callable[[Job], Any]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the tasks by their names. Whoever reads the pickle opens their resources."""
+        return _open, (self._tasks,)
+
+    def __call__(self, job: Job) -> Any:
+        """Run the task that the job names. Raises ``UnknownJobTypeError``."""
+        handler = self._handlers.get(job.name)
+        if handler is None:
+            raise unknown_task(job.name)
+        return handler(job)
+
+    def open(self) -> None:
+        """Open the resources of this process, which are closed when it exits in order.
+
+        Raises ``ConfigurationError`` naming the one that did not open.
+        """
+        for task in self._tasks:
+            check_resources(task)
+        resources = OpenResources(needed_resources(self._tasks))
+        if resources:
+            run_in_background(resources.open(), OPEN_S)
+            call_at_exit(resources.close)
+        self._handlers = {task.name: sync_handler(task, resources.values) for task in self._tasks}
+
+
+def _open(tasks: tuple[AnyTask, ...]) -> ProcessConsumer:
+    consumer = ProcessConsumer(tasks)
+    consumer.open()
+    return consumer

@@ -1,0 +1,115 @@
+"""Reads a task's signature: which parameters are data of the job, and which the worker provides."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, NoReturn
+
+from pydantic.fields import FieldInfo
+
+from auth_worker.errors import ConfigurationError
+from auth_worker.job import Job
+
+
+class _Injected:
+    """The default of parameters that the worker provides."""
+
+    def __repr__(self) -> str:
+        return "INJECTED"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"the worker provides this parameter: pass a value when you call the function yourself ({name})"
+        )
+
+
+INJECTED: Final[Any] = _Injected()
+"""The default of a parameter that the worker provides, as in ``job: Job = INJECTED``.
+
+It is needed only for type checkers, which otherwise demand the parameter from whoever enqueues, and in a program
+that has the task but not the resource.
+"""
+
+
+class Signature(NamedTuple):
+    """The parameters of a task.
+
+    ``data`` are the types of its data by name, those in ``optional`` have a default. ``positional`` are the names
+    of data that may be passed by position. ``jobs`` are the names of parameters that take the ``Job``,
+    ``resources`` the types of the other parameters that the worker provides. ``result`` is what it returns.
+    """
+
+    data: Mapping[str, Any]
+    optional: frozenset[str]
+    positional: tuple[str, ...]
+    jobs: tuple[str, ...]
+    resources: Mapping[str, Any]
+    result: Any
+
+
+def read_signature(
+    owner: str, function: Callable[..., Any], scope: Mapping[str, Any], is_resource: Callable[[Any], bool]
+) -> Signature:
+    """Read the signature of ``function``. ``scope`` are the local names where it was defined.
+
+    Raises ``ConfigurationError`` naming ``owner`` and what is wrong.
+    """
+    hints = _hints(owner, function, scope)
+    data: dict[str, Any] = {}
+    optional, positional, jobs = [], [], []
+    resources: dict[str, Any] = {}
+    by_position = True
+    parameters = list(inspect.signature(function).parameters.values())
+    for index, parameter in enumerate(parameters):
+        name, hint = parameter.name, hints.get(parameter.name, Any)
+        _check(owner, parameter)
+        if _is_injected(parameter, hint, is_resource):
+            by_position = by_position and index == 0
+            if _plain(hint) is Job:
+                jobs.append(name)
+            else:
+                resources[name] = _plain(hint)
+            continue
+        data[name] = hint
+        if parameter.default is not parameter.empty:
+            optional.append(name)
+        if by_position and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            positional.append(name)
+    return Signature(
+        data, frozenset(optional), tuple(positional), tuple(jobs), resources, hints.get("return", Any)
+    )
+
+
+def _hints(owner: str, function: Callable[..., Any], scope: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, localns=dict(scope), include_extras=True)
+    except NameError as error:
+        raise ConfigurationError(
+            f"{owner}: its annotations name {error.name!r}, which cannot be found when it runs: import it outside "
+            "of `if TYPE_CHECKING:`"
+        ) from error
+    except TypeError as error:
+        raise ConfigurationError(f"{owner}: its annotations cannot be read: {error}") from error
+
+
+def _check(owner: str, parameter: inspect.Parameter) -> None:
+    if isinstance(parameter.default, FieldInfo):
+        raise ConfigurationError(
+            f"{owner}: parameter {parameter.name} would be a Field for whoever calls the function: write it as "
+            f"Annotated[..., Field(...)], and the default, if it has one, after ="
+        )
+    if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise ConfigurationError(
+            f"{owner}: parameter {parameter}: data is an object by parameter name, so that each needs a name: "
+            "no *args, no **kwargs, nothing before a /"
+        )
+
+
+def _is_injected(parameter: inspect.Parameter, hint: Any, is_resource: Callable[[Any], bool]) -> bool:
+    return parameter.default is INJECTED or _plain(hint) is Job or is_resource(_plain(hint))
+
+
+def _plain(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint

@@ -1,0 +1,34 @@
+"""Clock: the time of a test's jobs, which moves only when it is told to."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+
+class Clock:
+    """The time by which delays, backoffs, time-to-lives and job schedulers of a ``MemoryBroker`` go.
+
+    It starts now and stands still. ``now`` is in epoch ms.
+    """
+
+    def __init__(self) -> None:
+        self.now = round(time.time() * 1000)
+
+    @property
+    def moment(self) -> datetime:
+        """The time, in UTC."""
+        return datetime.fromtimestamp(self.now / 1000, UTC)
+
+    def advance(self, delta: timedelta | None = None, **units: float) -> None:
+        """Move forward by a timedelta, or by what makes one: ``advance(minutes=5)``. Runs nothing by itself."""
+        self.move_to(self.moment + (delta or timedelta()) + timedelta(**units))
+
+    def move_to(self, moment: datetime) -> None:
+        """Move to ``moment``. Raises ``ValueError`` for one without a time zone, or in the past."""
+        if moment.tzinfo is None:
+            raise ValueError("a moment needs a time zone, such as datetime(2030, 1, 1, tzinfo=UTC)")
+        now = round(moment.timestamp() * 1000)
+        if now < self.now:
+            raise ValueError("the clock of a test only moves forward")
+        self.now = now

@@ -1,0 +1,27 @@
+"""Gives tasks a fake in place of a resource."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from auth_worker.tasks import TaskQueue
+from auth_worker.tasks.resources import Resource
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def override_resource(queue: TaskQueue, kind: type[Any], fake: T) -> Iterator[T]:
+    """Give the tasks of ``queue`` this ``fake`` for the type ``kind`` while the block runs, whatever runs them.
+
+    Only worker processes (``execution="process"``) open the resource itself.
+    """
+    kept = dict(queue.resources)
+    queue.resources[kind] = Resource(kind, lambda: contextlib.nullcontext(fake), f"fake {kind.__name__}")
+    try:
+        yield fake
+    finally:
+        queue.resources.clear()
+        queue.resources.update(kept)

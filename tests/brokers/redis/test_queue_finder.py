@@ -1,0 +1,77 @@
+"""Queues and prefixes are found by their keys, and keys of jobs and schedulers are none of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from auth_worker import JobQueue, Settings
+from auth_worker.admin.errors import NotFoundError
+from support.operators import operations_on
+
+PREFIXES = ("bull", "app:jobs", "app:jobs:eu", "[b*?]\\\\", "{app:x}", "名前:🚀", "a b", ":", "x::y")
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Any]:
+    """The server, to write to it as others would."""
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+async def add(url: str, prefix: str, queue: str, **options: Any) -> None:
+    """A job under that prefix."""
+    async with JobQueue(queue, url, settings=Settings(http_port=None, prefix=prefix)) as jobs:
+        await jobs.add("n", {}, **options)
+
+
+async def test_every_prefix_is_found_with_its_own_queues(redis_url: str) -> None:
+    for number, prefix in enumerate(PREFIXES):
+        await add(redis_url, prefix, f"q{number}")
+    for number, prefix in enumerate(PREFIXES):
+        async with operations_on(redis_url, prefix) as operations:
+            assert await operations.broker.find_prefixes() == sorted(PREFIXES)
+            assert await operations.broker.find_queues() == ([f"q{number}"], True)
+
+
+async def test_a_job_or_a_scheduler_called_meta_is_no_queue(redis_url: str, client: Any) -> None:
+    await add(redis_url, "app", "mail", job_id="a:b:meta")
+    await add(redis_url, "app", "mail", deduplication={"id": "meta"})
+    await client.hset("app:mail:repeat:meta", mapping={"name": "n", "ic": 1})
+    async with operations_on(redis_url, "app:mail") as operations:
+        assert await operations.broker.find_prefixes() == ["app"]
+        assert await operations.broker.find_queues() == ([], True)
+        with pytest.raises(NotFoundError, match="there are under app; did you mean app"):
+            await operations.jobs.check_prefix()
+    async with operations_on(redis_url, "app:mail:a") as operations:
+        assert await operations.broker.find_queues() == ([], True)
+
+
+async def test_a_prefix_that_continues_a_queues_name_is_found_beside_it(redis_url: str) -> None:
+    await add(redis_url, "app", "mail")
+    await add(redis_url, "app:mail", "repeat")
+    async with operations_on(redis_url, "app:mail") as operations:
+        assert await operations.broker.find_prefixes() == ["app", "app:mail"]
+        assert await operations.broker.find_queues() == (["repeat"], True)
+
+
+async def test_a_queue_that_was_paused_before_its_first_job_is_found(redis_url: str, client: Any) -> None:
+    await client.hset("app:jobs:mail:meta", "paused", 1)
+    async with operations_on(redis_url, "app:jobs") as operations:
+        assert await operations.broker.find_queues() == (["mail"], True)
+
+
+async def test_a_user_who_may_not_read_other_keys_is_told_their_prefixes_all_the_same(
+    redis_url: str, client: Any
+) -> None:
+    await add(redis_url, "other:app", "mail")
+    await client.acl_setuser("confined", enabled=True, passwords=["+pw"], keys=["mine:*"], commands=["+@all"])
+    try:
+        url = redis_url.replace("redis://", "redis://confined:pw@")
+        async with operations_on(url, "mine") as operations:
+            assert await operations.broker.find_prefixes() == ["other:app"]
+    finally:
+        await client.acl_deluser("confined")

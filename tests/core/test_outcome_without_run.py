@@ -1,0 +1,93 @@
+"""What becomes of jobs that are not to run, of runs that have not begun, and of outcomes that are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from auth_worker.core.outcome import (
+    AwaitChildren,
+    Cause,
+    Complete,
+    Drop,
+    Fail,
+    HandBack,
+    Lost,
+    Outcome,
+    ReasonClass,
+    Refusal,
+    Retry,
+    decide_condemned,
+    decide_not_begun,
+    decide_refused,
+    decide_unreadable,
+    why_not_begin,
+)
+from support.factories import a_job, some_options
+
+BACK = HandBack(begun=False)
+
+
+@pytest.mark.parametrize(
+    ("why", "reason_class"),
+    [
+        ("job stalled more than allowable limit", ReasonClass.STALLED),
+        ("job was cancelled: wrong list", ReasonClass.CANCELLED),
+        ("child bull:q:1 failed", ReasonClass.UNRECOVERABLE),
+    ],
+)
+def test_a_condemned_job_fails_with_the_reason_it_was_condemned_for(why: str, reason_class: ReasonClass) -> None:
+    assert decide_condemned(why) == Fail(why, reason_class, why)
+
+
+def test_a_run_that_is_cancelled_before_it_begins_fails_at_once() -> None:
+    why = "job was cancelled: wrong list"
+    assert decide_not_begun(Cause.CANCELLED, "wrong list") == Fail(why, ReasonClass.CANCELLED, why)
+
+
+def test_what_cannot_be_decoded_is_an_invalid_payload_and_an_orphan_is_dropped() -> None:
+    assert decide_unreadable("bad", is_orphan=False) == Fail("bad", ReasonClass.INVALID_PAYLOAD, "bad")
+    assert isinstance(decide_unreadable("bad", is_orphan=True), Drop)
+
+
+@pytest.mark.parametrize(
+    ("cause", "outcome"),
+    [(None, BACK), (Cause.SHUTDOWN, BACK), (Cause.TIMEOUT, BACK), (Cause.LEASE_LOST, Lost())],
+)
+def test_a_run_that_has_not_begun_costs_no_attempt(cause: Cause | None, outcome: Outcome) -> None:
+    assert decide_not_begun(cause) == outcome
+
+
+@pytest.mark.parametrize(
+    ("cause", "lease_holds", "paused", "why"),
+    [
+        (None, True, False, None),
+        (None, True, True, Cause.SHUTDOWN),
+        (None, False, True, Cause.LEASE_LOST),
+        (Cause.TIMEOUT, True, False, Cause.SHUTDOWN),
+        (Cause.LEASE_LOST, True, True, Cause.LEASE_LOST),
+    ],
+)
+def test_an_iteration_begins_unless_it_was_cancelled_lost_or_paused_meanwhile(
+    cause: Cause | None, lease_holds: bool, paused: bool, why: Cause | None
+) -> None:
+    assert why_not_begin(cause, lease_holds=lease_holds, paused=paused) is why
+
+
+@pytest.mark.parametrize(
+    ("outcome", "refusal", "instead"),
+    [
+        (Complete(b"1"), Refusal.NOT_OURS, None),
+        (Complete(b"1"), Refusal.CHILDREN_FAILED, Fail),
+        (AwaitChildren(), Refusal.CHILDREN_FAILED, Fail),
+        (Complete(b"1"), Refusal.CHILDREN_PENDING, Retry),
+        (AwaitChildren(), Refusal.NO_CHILDREN_LEFT, HandBack),
+        (AwaitChildren(), Refusal.CHILDREN_PENDING, None),
+        (Fail("a", ReasonClass.EXHAUSTED, "b"), Refusal.CHILDREN_FAILED, None),
+        (HandBack(), Refusal.NO_CHILDREN_LEFT, None),
+    ],
+)
+def test_what_its_children_refuse_to_a_job_decides_what_becomes_of_it(
+    outcome: Outcome, refusal: Refusal, instead: type | None
+) -> None:
+    decided = decide_refused(outcome, refusal, a_job(), some_options({"attempts": 2}))
+    assert type(decided) is (instead or type(None))

@@ -1,0 +1,123 @@
+"""A job runs in whichever process is free first: one that another job leaves, or a new one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from auth_worker.engine.executors import ProcessExecutor
+from auth_worker.engine.executors.worker_process import WorkerProcess
+from auth_worker.errors import ConfigurationError, WorkerCrashedError
+from support import process_consumers
+from support.factories import a_job
+from support.processors import eventually
+
+
+@pytest.fixture
+async def executor() -> AsyncIterator[ProcessExecutor]:
+    made = ProcessExecutor(process_consumers.anything, 2)
+    await made.start()
+    yield made
+    made.close()
+
+
+class Starts:
+    """How worker processes start from now on: not until ``go``, which may raise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = 0
+        self.go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        start = WorkerProcess.start
+
+        async def held(setup: bytes) -> WorkerProcess:
+            self.begun += 1
+            await self.go
+            return await start(setup)
+
+        monkeypatch.setattr(WorkerProcess, "start", held)
+
+
+async def within_30_s(*jobs: Any) -> list[Any]:
+    async with asyncio.timeout(30):
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+
+async def test_a_job_does_not_wait_for_a_new_process_when_another_gets_free(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = Starts(monkeypatch)
+    assert await within_30_s(*(executor(a_job("work")) for _ in range(6))) == ["still here"] * 6
+    assert starts.begun == 1
+    starts.go.set_result(None)
+    await eventually(lambda: len(executor._idle) == 2, "the new process")
+
+
+async def test_a_process_that_dies_leaves_the_jobs_that_wait_to_another(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [asyncio.ensure_future(executor(a_job(data))) for data in ("die", "work", "die", "work")]
+    died, first, died_too, second = await within_30_s(*jobs)
+    assert [type(died), type(died_too)] == [WorkerCrashedError] * 2
+    assert [first, second] == ["still here"] * 2
+
+
+@pytest.mark.parametrize(
+    "error", [ConfigurationError("no module"), OSError("no memory"), RuntimeError("no thread")]
+)
+async def test_a_process_that_does_not_start_fails_one_job_that_waits(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    [only] = executor._idle
+    executor._idle.clear()
+    starts = Starts(monkeypatch)
+    one, other = (asyncio.ensure_future(executor(a_job("work"))) for _ in range(2))
+    await eventually(lambda: starts.begun == 2, "both starts")
+    starts.go.set_exception(error)
+    for crashed in await within_30_s(one, other):
+        assert isinstance(crashed, WorkerCrashedError)
+        assert str(crashed) == f"no process for the job: {error}"
+        assert crashed.__cause__ is error
+    executor._put_back(only)
+    assert await within_30_s(executor(a_job("work"))) == ["still here"]
+
+
+async def test_a_process_that_does_not_start_harms_no_job_that_has_another(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = Starts(monkeypatch)
+    assert await within_30_s(*(executor(a_job("work")) for _ in range(2))) == ["still here"] * 2
+    starts.go.set_exception(OSError("no memory"))
+    await eventually(lambda: not executor._starting, "the end of the start")
+    assert await within_30_s(executor(a_job("work"))) == ["still here"]
+
+
+async def test_a_cancelled_job_leaves_the_process_it_waited_for_to_the_next(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [only] = executor._idle
+    executor._idle.clear()
+    starts = Starts(monkeypatch)
+    first, second = (asyncio.ensure_future(executor(a_job("work"))) for _ in range(2))
+    await eventually(lambda: starts.begun == 2, "both starts")
+    executor._put_back(only)  # the first has it
+    first.cancel()
+    assert [type(each) for each in await within_30_s(first, second)] == [asyncio.CancelledError, str]
+    assert not only.has_ended
+
+
+@pytest.mark.parametrize("end", [ProcessExecutor.close, ProcessExecutor.retire])
+async def test_a_job_that_waits_for_a_process_ends_with_its_executor(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch, end: Callable[[ProcessExecutor], Any]
+) -> None:
+    executor._idle.pop().discard()
+    starts = Starts(monkeypatch)
+    job = asyncio.ensure_future(executor(a_job("work")))
+    await eventually(lambda: starts.begun == 1, "the start")
+    ending = end(executor)
+    if ending is not None:
+        await ending
+    assert [type(each) for each in await within_30_s(job)] == [WorkerCrashedError]
+    await eventually(lambda: not executor._starting, "the end of the start")

@@ -1,0 +1,120 @@
+"""The page of metrics and the line of the last hour; who writes them down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from auth_worker.admin.operations import Operations
+from auth_worker.brokers.opening import operator_broker
+from auth_worker.errors import BrokerUnavailableError
+from auth_worker.http import server
+from auth_worker.http.dashboard import recorder
+from auth_worker.http.dashboard.charts import Line, bars, lines, stacked
+from auth_worker.http.dashboard.recorder import Recorder
+from support.admin_api import ADMIN, add, dead, service_at
+from support.dashboard_visitor import Visitor
+from support.http_requests import Api
+from support.processors import QUEUE, Harness, eventually
+
+
+@asynccontextmanager
+async def recorder_at(harness: Harness) -> AsyncIterator[Recorder]:
+    """A recorder, disconnected afterwards."""
+
+    async def open_operations() -> Operations:
+        return Operations(operator_broker(harness.url, "bull"))
+
+    one = Recorder(open_operations)
+    yield one
+    await one.stop()
+
+
+async def test_the_page_has_a_chart_and_a_value_for_what_was_recorded(
+    reader: Visitor, harness: Harness, api: Api
+) -> None:
+    empty = await reader.get("history")
+    assert "Nothing is recorded in the last hour." in empty.text
+    await dead(api, 2)
+    await add(api)
+    async with recorder_at(harness) as own:
+        assert await own.record()
+    for query in ({}, {"queue": QUEUE}, {"span": "day", "queue": QUEUE}, {"span": "week"}):
+        page = await reader.get("history", **query)
+        assert page.text.count('class="chart"') == 4, query
+        assert "in the last " in page.text
+        assert page.text.count('<th scope="row">') == 1
+        assert "2 failed" in page.text
+    assert (await reader.get("history", span="year")).status == 422
+    assert (await reader.get("history", queue="nobody")).status == 404
+    overview = await reader.get()
+    assert f"history?queue={QUEUE}" in overview.links
+
+
+async def test_one_recorder_of_several_writes_and_the_others_hold_no_connection(harness: Harness) -> None:
+    await harness.jobs.add("waits", {})
+    async with recorder_at(harness) as one, recorder_at(harness) as other:
+        assert await one.record()
+        assert not await other.record()
+        names = [each["name"] for each in await harness.redis.client_list()]
+        assert names.count("auth-worker:operations") == 1
+        assert await one.record(), "it stays the one"
+    assert await harness.redis.exists(f"bull:{QUEUE}:auth-worker-history:week")
+
+
+async def test_it_records_again_after_a_minute_without_the_broker(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MINUTE_S", 0.05)
+    await harness.jobs.add("waits", {})
+    asked = 0
+
+    async def open_operations() -> Operations:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise BrokerUnavailableError("it is away")
+        return Operations(operator_broker(harness.url, "bull"))
+
+    task = asyncio.create_task(Recorder(open_operations).run())
+
+    async def recorded() -> bool:
+        return bool(await harness.redis.exists(f"bull:{QUEUE}:auth-worker-history:hour"))
+
+    await eventually(recorded, "a minute is recorded")
+    assert asked == 3
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_a_service_with_a_dashboard_records_by_itself(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "FIRST_RECORD_S", 0)
+    monkeypatch.setattr(recorder, "MINUTE_S", 0.05)
+    async with service_at(harness.url) as service:
+        await add(Api(service.http_port, ADMIN), "held")
+
+        async def is_recorded() -> bool:
+            return bool(await harness.redis.exists(f"bull:{QUEUE}:auth-worker-history:hour"))
+
+        await eventually(is_recorded, "the service records")
+        await service.stop(0)
+
+
+def test_charts_are_drawn_to_scale_and_escape_what_they_say() -> None:
+    drawn = bars([0, 1, 100], "<b>", "minutes")
+    assert drawn.count("<rect") == 2
+    assert 'height="20"' in drawn
+    assert "&lt;b&gt;" in drawn
+    columns = stacked([10, 0], [10, 0], ["<i>", "x"], "label")
+    assert columns.count('class="done"') == columns.count('class="failed"') == 1
+    assert 'height="60"' in columns
+    assert "&lt;i&gt;" in columns
+    path = lines([Line("p50", [1, None, 2, 4])], ["a", "b", "c", "d"], "label")
+    assert path.count("M") == 2
+    assert path.count("L") == 3
+    assert 'd=""' in lines([Line("p50", [None])], ["a"], "label")

@@ -1,0 +1,219 @@
+"""What mypy and pyright, both strict, say of the API: only wrong calls are errors, and each is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DEFINITIONS = """
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, assert_type
+
+from pydantic import BaseModel
+
+from auth_worker import JobQueue, WorkerService, flow
+from auth_worker.job import Job
+from auth_worker.queue import AddedJob, JobOptionsDict
+from auth_worker.tasks import INJECTED, JobHandle, TaskQueue
+from auth_worker.testing import perform, perform_sync
+
+class User(BaseModel):
+    name: str
+
+class Receipt(BaseModel):
+    number: int
+
+class Smtp:
+    async def send(self, to: str) -> None: ...
+
+jobs = JobQueue("mail")
+mail = TaskQueue("mail", worker_config={"concurrency": 2})
+ada = User(name="ada")
+
+@mail.resource
+async def smtp() -> AsyncIterator[Smtp]:
+    yield Smtp()
+
+@mail.resource(provides=User)
+async def somebody() -> AsyncIterator[Any]:
+    yield ada
+
+@mail.task
+async def bare(to: str, user: User) -> Receipt:
+    return Receipt(number=1)
+
+@mail.task(attempts=5, timeout=timedelta(seconds=3), backoff=lambda attempt, error: attempt * 100)
+async def with_options(to: str, copies: int = 1) -> Receipt:
+    return Receipt(number=copies)
+
+@mail.task
+async def job_first(job: Job, to: str) -> str:
+    return to
+
+@mail.task(name="other")
+def sync_job_first(job: Job, to: str) -> int:
+    return 1
+
+@mail.task(execution="process", dead_letter=False)
+def sync(number: int) -> bool:
+    return True
+
+@mail.task
+async def injected(to: str, *, job: Job = INJECTED, smtp: Smtp = INJECTED) -> None:
+    await smtp.send(to)
+
+@mail.task
+async def demanding(to: str, *, smtp: Smtp) -> None:
+    await smtp.send(to)
+
+WorkerService().include(mail)
+"""
+
+CORRECT = """
+async def correct() -> None:
+    assert_type(await bare.enqueue("a", ada), JobHandle[Receipt])
+    assert_type(await bare.enqueue(to="a", user=ada), JobHandle[Receipt])
+    assert_type(await with_options.options(delay=5, priority=2).enqueue("a"), JobHandle[Receipt])
+    assert_type(with_options.enqueue_sync("a", copies=2), JobHandle[Receipt])
+    assert_type(await job_first.enqueue("a"), JobHandle[str])
+    assert_type(await job_first.enqueue(to="a"), JobHandle[str])
+    assert_type(sync_job_first.enqueue_sync("a"), JobHandle[int])
+    assert_type(await sync.enqueue(number=1), JobHandle[bool])
+    assert_type(await injected.enqueue("a"), JobHandle[None])
+    assert_type(await bare("a", ada), Receipt)
+    assert_type(sync(1), bool)
+    await injected("a", smtp=Smtp())
+    assert_type((await bare.enqueue("a", ada)).id, str)
+    bare.options(
+        delay=timedelta(minutes=1), backoff={"type": "fixed", "delay": 5}, deduplication={"id": "a", "ttl": 5}
+    )
+    assert_type(await jobs.add("welcome", ada, delay=timedelta(seconds=1), attempts=5), AddedJob)
+    assert_type((await jobs.add("welcome", {"to": "a"}, parent={"id": "1", "queue": "bull:mail"})).created, bool)
+    assert_type(jobs.sync.add("welcome", remove_on_fail={"age": 60}), AddedJob)
+    shared: JobOptionsDict = {"attempts": 5, "backoff": 1000}
+    await jobs.add("welcome", ada, **shared)
+    await jobs.add_bulk([{"name": "welcome", "data": ada, "opts": shared}, {"name": "welcome"}])
+    assert_type(await bare.handle("a").result(), Receipt)
+    assert_type(sync.read_result(None), bool)
+    assert_type(await with_options.scheduler("a", every=5).upsert("a", copies=2), str | None)
+    assert_type(await flow.add(bare.flow("a", ada).after(sync.flow(1), job_first.flow("a"))), flow.AddedFlow)
+    assert_type(await perform(bare, "a", ada), Receipt)
+    assert_type(await perform(injected, "a", smtp=Smtp()), None)
+    assert_type(perform_sync(sync_job_first, "a"), int)
+    plain: str = await jobs.add("welcome", ada)
+    print(plain)
+"""
+
+WRONG = """
+async def wrong(job: Job) -> None:
+    await bare.enqueue("a")
+    await bare.enqueue("a", "ada")
+    await bare.enqueue(to="a", user=ada, more=1)
+    await bare.enqueue(1, ada)
+    bare.enqueue_sync(to="a")
+    await with_options.enqueue("a", copies="2")
+    await with_options.options(delay=5).enqueue(b"a")
+    with_options.options(attempts="5")
+    with_options.options(colour="red")
+    await job_first.enqueue(job, "a")
+    await job_first.enqueue(job=job, to="a")
+    sync_job_first.enqueue_sync(1)
+    await sync.enqueue("1")
+    await injected.enqueue("a", job=1)
+    await bare("a")
+    mail.task(attempt=5)
+    mail.task(dead_letter="otherDead")
+    mail.task(execution="fibre")
+    await jobs.add("welcome", ada, attempst=5)
+    await jobs.add("welcome", ada, delay="5m")
+    await jobs.add("welcome", ada, deduplication={"ttl": 5})
+    await jobs.add(5, ada)
+    jobs.sync.add("welcome", ada, colour="red")
+    await jobs.add_bulk([{"name": "welcome", "opts": {"attempst": 5}}])
+    await jobs.add_bulk([{"data": ada}])
+    bare.options(backoff={"type": "linear"})
+    bare.flow("a")
+    sync.flow("1")
+    await sync.scheduler("a", every=5).upsert("1")
+    sync.scheduler("a", cron="* * * * *")
+    await perform(bare, "a", "ada")
+"""
+
+LIMITS = """
+async def limits(job: Job) -> None:
+    await injected.enqueue("a", job=job)
+    await demanding.enqueue("a", smtp=Smtp())
+"""
+"""Accepted by the type, refused when it is called: a ParamSpec cannot leave out a parameter by keyword."""
+
+
+PYRIGHT = ROOT / "tests" / "interop" / "node_modules" / "pyright" / "index.js"
+
+
+@pytest.fixture
+def pyright() -> list[str]:
+    """The command that runs pyright, which ``make interop`` installs."""
+    if shutil.which("node") is None or not PYRIGHT.exists():
+        missing = "pyright is missing: it needs Node, and `make interop`"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return ["node", str(PYRIGHT)]
+
+
+def run(command: list[str], **environment: str) -> str:
+    """Run a type checker to its end and return what it has found."""
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert ended.returncode in (0, 1), ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def complaints_of_mypy(code: str, tmp_path: Path) -> dict[int, str]:
+    """The errors of mypy --strict, by line of ``code``."""
+    file = tmp_path / "sample.py"
+    file.write_text(DEFINITIONS + code)
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml")]
+    cache = ["--cache-dir", str(tmp_path.parent / "mypy")]
+    found = run([*command, *cache, str(file)], MYPYPATH=str(ROOT / "src"), PATH="")
+    errors = re.findall(r"sample\.py:(\d+): error: (.*)", found)
+    return {int(line) - DEFINITIONS.count("\n"): text for line, text in errors}
+
+
+def complaints_of_pyright(command: list[str], code: str, tmp_path: Path) -> dict[int, str]:
+    """The errors of pyright in strict mode, by line of ``code``."""
+    (tmp_path / "sample.py").write_text(DEFINITIONS + code)
+    project = {"include": ["sample.py"], "extraPaths": [str(ROOT / "src")], "typeCheckingMode": "strict"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(project))
+    options = ["--outputjson", "--pythonpath", sys.executable, "--project", str(tmp_path)]
+    found = json.loads(run([*command, *options], PATH=os.environ["PATH"], HOME=str(tmp_path)))
+    errors = [each for each in found["generalDiagnostics"] if each["severity"] == "error"]
+    first = DEFINITIONS.count("\n")
+    return {each["range"]["start"]["line"] + 1 - first: each["message"] for each in errors}
+
+
+WRONG_LINES = [number for number, line in enumerate(WRONG.splitlines(), 1) if line.startswith("    ")]
+
+
+@pytest.mark.timeout(600)
+def test_mypy_accepts_correct_calls_and_finds_each_wrong_one(tmp_path: Path) -> None:
+    assert complaints_of_mypy(CORRECT + LIMITS, tmp_path) == {}
+    assert sorted(complaints_of_mypy(WRONG, tmp_path)) == WRONG_LINES
+
+
+@pytest.mark.timeout(600)
+def test_pyright_accepts_correct_calls_and_finds_each_wrong_one(tmp_path: Path, pyright: list[str]) -> None:
+    assert complaints_of_pyright(pyright, CORRECT + LIMITS, tmp_path) == {}
+    found = complaints_of_pyright(pyright, WRONG, tmp_path)
+    assert sorted(line for line in found if line > 0) == WRONG_LINES  # above are imports that are not used here
