@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -48,6 +49,26 @@ async def harness(redis_url: str) -> AsyncIterator[Harness]:
     harness = Harness(redis_url)
     yield harness
     await harness.close()
+
+
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No AUTH_WORKER_ variable, and a current folder without a settings file."""
+    for name in [name for name in os.environ if name.startswith("AUTH_WORKER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def toml(tmp_path: Path, bare_environment: None) -> Callable[[str], Path]:
+    """Writes auth-worker.toml in the current folder."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "auth-worker.toml"
+        path.write_text(text)
+        return path
+
+    return write
 
 
 @pytest.fixture

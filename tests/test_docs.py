@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from auth_worker import flow
+from support.needed import skip_or_fail
 from support.pages import NODE_MODULES, ROOT, PageRun, blocks_of
 from support.servers import free_port
 
@@ -53,9 +54,7 @@ def test_a_page_runs_as_it_stands(page: Path, folder: Path) -> None:
         any("node " in block.text for block in blocks if block.language == "console")
         and shutil.which("node") is None
     ):
-        if "CI" in os.environ:
-            pytest.fail("the page needs Node: run `make interop`")
-        pytest.skip("the page needs Node: run `make interop`")
+        skip_or_fail("the page needs Node: run `make interop`")
     run = PageRun(page, folder)
     try:
         run.run()
@@ -64,8 +63,8 @@ def test_a_page_runs_as_it_stands(page: Path, folder: Path) -> None:
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
-    if shutil.which("mkdocs", path=str(Path(sys.executable).parent)) is None and "CI" not in os.environ:
-        pytest.skip("needs the packages of requirements/docs.txt: run `make docs`")
+    if shutil.which("mkdocs", path=str(Path(sys.executable).parent)) is None:
+        skip_or_fail("needs the packages of requirements/docs.txt: run `make docs`")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")]
     quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, timeout=200, check=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import traceback
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,9 @@ from pydantic import SecretStr
 from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
 
+pytestmark = pytest.mark.usefixtures("bare_environment")
 CANARY = "hunter2-canary"
 AROUND = ["{}\n", "{}\r\n", " \t{}  \n\n", "\ufeff{}", "{}\u00a0", "{}\v"]
-
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No AUTH_WORKER_ variable, and a folder without a settings file."""
-    for name in [name for name in os.environ if name.startswith("AUTH_WORKER_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("around", AROUND)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
 
+pytestmark = pytest.mark.usefixtures("bare_environment")
 Write = Callable[[str], Path]
 AROUND = ("{}\n", "{}\r\n", " \t{} \n\n", "\ufeff{}", "\ufeff {}\n", "{}\u00a0")
 KINDS = {
@@ -33,26 +33,6 @@ KINDS = {
     "email_from": "Ada <ada@example.org>",
 }
 """A value of each kind of setting, as a variable has it."""
-
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No AUTH_WORKER_ variable, and a folder without a settings file."""
-    for name in [name for name in os.environ if name.startswith("AUTH_WORKER_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def toml(tmp_path: Path) -> Write:
-    """Writes auth-worker.toml in the current folder."""
-
-    def write(text: str) -> Path:
-        path = tmp_path / "auth-worker.toml"
-        path.write_text(text)
-        return path
-
-    return write
 
 
 @pytest.mark.parametrize("around", AROUND)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -14,29 +13,10 @@ import pytest
 from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
 
+pytestmark = pytest.mark.usefixtures("bare_environment")
 CANARY = "hunter2-canary"
 SECRETS = {"redis_url": f"redis://:{CANARY}@cache:6379", "http_token": CANARY, "smtp_password": CANARY}
 Write = Callable[[str], Path]
-
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No AUTH_WORKER_ variable, and a folder without a settings file."""
-    for name in [name for name in os.environ if name.startswith("AUTH_WORKER_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def toml(tmp_path: Path) -> Write:
-    """Writes auth-worker.toml in the current folder."""
-
-    def write(text: str) -> Path:
-        path = tmp_path / "auth-worker.toml"
-        path.write_text(text)
-        return path
-
-    return write
 
 
 def whole_text(error: BaseException) -> str:

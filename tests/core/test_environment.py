@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,7 @@ import pytest
 from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
 
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No AUTH_WORKER_ variable, and a folder without a settings file."""
-    for name in [name for name in os.environ if name.startswith("AUTH_WORKER_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-
-
+pytestmark = pytest.mark.usefixtures("bare_environment")
 SERVICE_VARIABLES = {
     "SERVICE_HOST": "10.96.12.7",
     "SERVICE_PORT": "9464",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 from auth_worker import Job, QueueProcessorService
 from auth_worker.config import Settings
 from interop.node_side import NODE_MODULES, NodeProcess, NodeSide
+from support.needed import skip_or_fail
 from support.servers import Server
 
 Consumer = Callable[[Job], Any]
@@ -23,10 +23,7 @@ StartWorker = Callable[..., Awaitable[QueueProcessorService]]
 def node_process(server: Server) -> Iterator[NodeProcess]:
     """The one Node process of the run. Without Node or its packages the tests are skipped, in CI they fail."""
     if shutil.which("node") is None or not NODE_MODULES.is_dir():
-        missing = "the interop tests need Node and its packages: run `make interop`"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        skip_or_fail("the interop tests need Node and its packages: run `make interop`")
     process = NodeProcess("127.0.0.1", server.port)
     yield process
     process.stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from interop.node_side import NODE_MODULES, NodeSide
 from support import wire_types
 from support.command_line import PROGRAM, environment
+from support.needed import skip_or_fail
 from support.processors import Harness
 from support.task_services import completed, working
 
@@ -74,10 +74,7 @@ declare const other: TaskQueue<"other">; // no such queue
 def compiler(node: NodeSide) -> Path:
     """The compiler, which is installed with the packages of Node."""
     if not COMPILER.exists():
-        missing = f"{COMPILER} is missing: run `make interop`"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        skip_or_fail(f"{COMPILER} is missing: run `make interop`")
     return COMPILER
 
 

@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 from typing import Self
 
-import pytest
 import redis
 
 from support.command_line import PROGRAM, environment
+from support.needed import skip_or_fail
 
 CANARY = "canary"
 HOSTILE = [
@@ -85,10 +85,7 @@ class Shell:
 
     def __init__(self, name: str, folder: Path, redis_url: str) -> None:
         if shutil.which(name) is None:
-            missing = f"the tests of completion need {name} on the PATH"
-            if os.environ.get("CI"):
-                pytest.fail(missing)
-            pytest.skip(missing)
+            skip_or_fail(f"the tests of completion need {name} on the PATH")
         self.name = name
         self.folder = folder
         self._count = 0

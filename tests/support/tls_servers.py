@@ -7,21 +7,17 @@ import shutil
 from pathlib import Path
 from typing import Self
 
-import pytest
-
 from support.certificates import Authority
+from support.needed import skip_or_fail
 from support.servers import Server, free_port
 
 
 def redis_server() -> Path:
     """The redis-server to test with; without one the test is skipped, in CI it fails."""
     found = os.environ.get("AUTH_TEST_REDIS_SERVER") or shutil.which("redis-server")
-    if found:
-        return Path(found)
-    missing = "no redis-server on the PATH, which the tests of TLS need (apt-get install redis-server)"
-    if os.environ.get("CI"):
-        pytest.fail(missing)
-    pytest.skip(missing)
+    if not found:
+        skip_or_fail("no redis-server on the PATH, which the tests of TLS need (apt-get install redis-server)")
+    return Path(found)
 
 
 class SecureServer:

@@ -12,6 +12,20 @@ import pytest
 from auth_worker.system.loop_thread import LoopThread
 
 
+class Part:
+    """Runs until it is cancelled."""
+
+    def __init__(self) -> None:
+        self.started, self.ended = threading.Event(), threading.Event()
+
+    async def run(self) -> None:
+        self.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+
+
 @pytest.fixture
 async def watch() -> AsyncIterator[LoopThread]:
     loop = LoopThread("test-watch")
@@ -36,38 +50,22 @@ async def test_an_error_of_a_coroutine_comes_back_to_the_caller(watch: LoopThrea
 
 
 async def test_a_kept_coroutine_runs_until_it_is_ended(watch: LoopThread) -> None:
-    started, ended = threading.Event(), threading.Event()
-
-    async def part() -> None:
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    end = watch.keep(part())
-    assert await asyncio.to_thread(started.wait, 5)
-    assert not ended.is_set()
+    part = Part()
+    end = watch.keep(part.run())
+    assert await asyncio.to_thread(part.started.wait, 5)
+    assert not part.ended.is_set()
     end()
-    assert await asyncio.to_thread(ended.wait, 5)
+    assert await asyncio.to_thread(part.ended.wait, 5)
 
 
 async def test_stopping_ends_what_runs_and_the_thread() -> None:
     watch = LoopThread("test-stopped")
     watch.start()
-    started, ended = threading.Event(), threading.Event()
-
-    async def part() -> None:
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    watch.keep(part())
-    assert await asyncio.to_thread(started.wait, 5)
+    part = Part()
+    watch.keep(part.run())
+    assert await asyncio.to_thread(part.started.wait, 5)
     await watch.stop()
-    assert ended.is_set()
+    assert part.ended.is_set()
     assert "test-stopped" not in {thread.name for thread in threading.enumerate()}
     await watch.stop()
 

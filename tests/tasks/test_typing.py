@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from support.needed import skip_or_fail
+
 ROOT = Path(__file__).resolve().parents[2]
 
 DEFINITIONS = """
@@ -164,10 +166,7 @@ PYRIGHT = ROOT / "tests" / "interop" / "node_modules" / "pyright" / "index.js"
 def pyright() -> list[str]:
     """The command that runs pyright, which ``make interop`` installs."""
     if shutil.which("node") is None or not PYRIGHT.exists():
-        missing = "pyright is missing: it needs Node, and `make interop`"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        skip_or_fail("pyright is missing: it needs Node, and `make interop`")
     return ["node", str(PYRIGHT)]
 
 
