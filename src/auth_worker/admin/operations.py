@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Self
 
-from auth_worker.admin.account import ChangeAccount, os_user
+from auth_worker.admin.audit_log import AuditLog, os_user
 from auth_worker.admin.dead_letters import DeadLetterOperations
 from auth_worker.admin.doctor import Doctor
 from auth_worker.admin.history import HistoryOperations
@@ -27,7 +27,7 @@ CONNECT_TIMEOUT = 5.0
 class Operations:
     """What an operator may do to the queues of ``broker``.
 
-    ``record`` is called with each change, and ``who`` says by whom it is made, for the account of changes.
+    ``record`` is called with each change; ``who`` returns who makes it, for the audit log.
     ``settings`` limit what may be added. Use it in the event loop that started it; calls may overlap.
     """
 
@@ -41,8 +41,8 @@ class Operations:
     ) -> None:
         self.broker = broker
         settings = settings or Settings()
-        self.account = ChangeAccount(broker, record, who)
-        record = self.account.record
+        self.audit_log = AuditLog(broker, record, who)
+        record = self.audit_log.record
         self.dead = DeadLetterOperations(broker, record)
         self.jobs = JobOperations(broker, self.dead, record, settings)
         self.queues = QueueOperations(broker, self.dead, record)
@@ -59,8 +59,8 @@ class Operations:
         await self.broker.start(timeout)
 
     async def stop(self) -> None:
-        """Disconnect, once the changes are in the account."""
-        await self.account.written()
+        """Disconnect, once the changes are in the audit log."""
+        await self.audit_log.flush()
         await self.broker.stop()
 
     async def workers(self, queue: str | None = None) -> list[WorkerEntry]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from pydantic import BaseModel
 
-from auth_worker.admin.account import os_user
+from auth_worker.admin.audit_log import os_user
 from auth_worker.admin.models import Change
 from auth_worker.admin.operations import Operations, open_operations
 from auth_worker.cli import settings_flags

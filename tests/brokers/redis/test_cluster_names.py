@@ -79,8 +79,8 @@ async def lives(cluster: Cluster, prefix: str, queue: str, dead: str) -> None:
             assert (await operations.jobs.show(queue, job_id)).state == "failed"
         for letter in page.letters:
             assert await operations.dead.redrive(dead, letter.id) == letter.job_id
-        await operations.account.written()
-        assert (await operations.account.page(0, 1)).total == len(IDS)
+        await operations.audit_log.flush()
+        assert (await operations.audit_log.page(0, 1)).total == len(IDS)
 
         async def all_completed() -> bool:
             return (await counts(operations, queue))["completed"] == len(IDS)

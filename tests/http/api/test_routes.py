@@ -1,4 +1,4 @@
-"""Queues, dead letters and the service over HTTP, what every route takes, and the account of each change."""
+"""Queues, dead letters and the service over HTTP, what every route takes, and the record of each change."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_every_change_is_told_with_who_made_it(api: Api, service: WorkerSe
     assert told == [("admin", action, QUEUE, "done") for action in actions]
 
 
-async def test_the_account_is_in_the_log_whatever_the_level_of_the_queue(
+async def test_a_change_is_in_the_log_whatever_the_level_of_the_queue(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

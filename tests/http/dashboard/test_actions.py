@@ -111,7 +111,7 @@ async def test_a_job_is_removed_only_after_a_second_question(admin: Visitor, res
     assert (await resting.get(f"{JOBS}/{job_id}")).status == 404
 
 
-async def test_revealing_shows_the_data_and_is_accounted_for(
+async def test_revealing_shows_the_data_and_is_in_the_audit_log(
     admin: Visitor, reader: Visitor, api: Api, service: WorkerService
 ) -> None:
     (letter,) = await dead(api)

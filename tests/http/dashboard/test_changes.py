@@ -1,4 +1,4 @@
-"""The page of the account of changes: what was done on the pages and over the API, of any service."""
+"""The page of the audit log: what was done on the pages and over the API, of any service."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from auth_worker.brokers.redis.account import AccountList
+from auth_worker.brokers.redis.audit_log import AuditLogStore
 from auth_worker.brokers.redis.dead_letters import DeadLetters
 from auth_worker.brokers.redis.history import HistoryStore
 from auth_worker.brokers.redis.job_changes import JobChanges
@@ -97,9 +97,9 @@ class RedisOperatorBroker(RedisBrokerView):
         """Return what changes its jobs."""
         return JobChanges(self._link, self.prefix, queue)
 
-    def account(self) -> AccountList:
-        """The account of changes."""
-        return AccountList(self._link, self._shared_key_prefix)
+    def audit_log(self) -> AuditLogStore:
+        """Return the audit log."""
+        return AuditLogStore(self._link, self._shared_key_prefix)
 
     def history(self, queue: str | None) -> HistoryStore:
         """Its history; None: that of all queues together."""

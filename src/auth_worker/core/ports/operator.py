@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from auth_worker.core.dead_letter import DeadLetter
-from auth_worker.core.ports.account import AccountKeeper
+from auth_worker.core.ports.audit_log import AuditLogKeeper
 from auth_worker.core.ports.history import HistoryKeeper
 from auth_worker.core.ports.queue_changes import QueueChanger
 from auth_worker.core.ports.values import (
@@ -230,8 +230,8 @@ class OperatorBroker(BrokerView, Protocol):
     def changes(self, queue: str) -> JobChanger:
         """Return what changes its jobs."""
 
-    def account(self) -> AccountKeeper:
-        """The account of changes."""
+    def audit_log(self) -> AuditLogKeeper:
+        """Return the audit log."""
 
     def history(self, queue: str | None) -> HistoryKeeper:
         """Its history; None: that of all queues together."""

@@ -73,7 +73,7 @@ async def change_job(visit: Visit) -> Response:
             return visit.go("queue", queue=queue, done="remove")
         case "reveal":
             page = await job_page(visit, queue, job_id, reveal=True)
-            operations.account.record(Change(action="reveal", queue=queue, target=job_id))
+            operations.audit_log.record(Change(action="reveal", queue=queue, target=job_id))
             return page
         case action:
             raise _unknown(action)
@@ -95,7 +95,7 @@ async def change_letter(visit: Visit) -> Response:
             await operations.dead.discard(queue, letter_id)
         case "reveal":
             page = await letter_page(visit, queue, letter_id, reveal=True)
-            operations.account.record(Change(action="reveal", queue=queue, target=letter_id))
+            operations.audit_log.record(Change(action="reveal", queue=queue, target=letter_id))
             return page
         case action:
             raise _unknown(action)

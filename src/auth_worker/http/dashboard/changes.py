@@ -1,16 +1,16 @@
-"""The account of changes: who has changed what."""
+"""The page of the audit log: who changed what."""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
-from auth_worker.admin.account import MOST_KEPT
+from auth_worker.admin.audit_log import MOST_KEPT
 from auth_worker.http.dashboard.visit import PAGE, Visit
 
 
 async def show_changes(visit: Visit) -> Response:
-    """The changes, the newest first."""
-    found = await (await visit.operations()).account.page(visit.offset(), PAGE)
+    """Show the changes, the newest first."""
+    found = await (await visit.operations()).audit_log.page(visit.offset(), PAGE)
     return visit.page(
         "changes.html",
         changes=found.changes,

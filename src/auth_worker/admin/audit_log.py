@@ -1,4 +1,4 @@
-"""The account of changes: who has changed what, from whatever interface of whatever process."""
+"""The audit log: who changed what and when, from every interface of every process, kept on the broker."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from auth_worker.core.report import Report
 from auth_worker.errors import BrokerError
 
 MOST_KEPT = 10_000
-"""How many changes the account keeps, the newest. An entry has some 200 bytes."""
-
-PATIENCE_S = 2.0
+"""How many changes are kept, the newest. An entry has some 200 bytes."""
+FLUSH_S = 2.0
+"""How long (s) ``flush`` waits for a broker that is away."""
 
 
 class RecordedChange(Change):
-    """A change in the account: when it was made (epoch ms), and by whom."""
+    """A change in the audit log: when it was made (epoch ms), and by whom."""
 
     at: int
     who: str
@@ -37,20 +37,21 @@ class ChangePage(Report):
     changes: list[RecordedChange]
 
 
-class ChangeAccount:
-    """The account of the queues of ``broker``. ``record`` also gets each change; ``who`` says who made it.
+class AuditLog:
+    """Writes the changes to the queues of ``broker`` into the audit log, and reads them.
 
-    What cannot be written, since the broker is away, is only in the log.
+    ``record`` also gets each change; ``who`` returns the name of whoever makes it. While the broker is away,
+    changes reach ``record`` alone.
     """
 
     def __init__(self, broker: OperatorBroker, record: Callable[[Change], None], who: Callable[[], str]) -> None:
-        self._keeper = broker.account()
+        self._keeper = broker.audit_log()
         self._record = record
         self._who = who
         self._writing: set[asyncio.Task[None]] = set()
 
     def record(self, change: Change) -> None:
-        """Account for a change that has been made."""
+        """Record a change that has been made. It is written in the background."""
         self._record(change)
         entry = RecordedChange(**change.model_dump(), at=now_ms(), who=self._who())
         task = asyncio.create_task(self._write(entry))
@@ -67,10 +68,10 @@ class ChangeAccount:
             changes=[change for entry in entries if (change := _read(entry)) is not None],
         )
 
-    async def written(self) -> None:
-        """Wait until all that was recorded is written, for a moment where the broker is away."""
+    async def flush(self) -> None:
+        """Wait until every recorded change is written, at most ``FLUSH_S``."""
         if self._writing:
-            await asyncio.wait(set(self._writing), timeout=PATIENCE_S)
+            await asyncio.wait(set(self._writing), timeout=FLUSH_S)
 
     async def _write(self, entry: RecordedChange) -> None:
         with contextlib.suppress(BrokerError):

@@ -1,4 +1,4 @@
-"""The port to the account of changes. Every coroutine may raise ``BrokerError``."""
+"""The port to the audit log. Every coroutine may raise ``BrokerError``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from abc import abstractmethod
 from typing import Protocol
 
 
-class AccountKeeper(Protocol):
-    """Where the account of changes is kept, the newest entry first. An entry is a text."""
+class AuditLogKeeper(Protocol):
+    """Keeps the audit log, the newest entry first. An entry is a text."""
 
     @abstractmethod
     async def append(self, entry: str, most: int) -> None:
