@@ -25,7 +25,7 @@ def test_letters_are_listed_for_people_and_programs(run: Run, redis_url: str) ->
     ids = die(redis_url, 3)
     code, out, said = run("dead", "list", "-n", 2)
     assert code == 0
-    assert out.splitlines()[0].split() == ["ID", "JOB", "CLASS", "REASON", "ATTEMPTS", "DIED"]
+    assert out.splitlines()[0].split() == ["ID", "JOB", "CLASS", "REASON", "ATTEMPTS", "FAILED"]
     assert len(out.splitlines()) == 3
     assert f"2 of 3 in {DEAD}" in said
     assert SECRET not in out

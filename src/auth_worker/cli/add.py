@@ -50,8 +50,8 @@ def add(
 ) -> None:
     """Add a job to a queue, or many from JSON lines, and print their ids.
 
-    Without a Redis, it goes to the embedded broker of the state directory, which a running [bold]auth-worker
-    run[/] shares. At a terminal the ids of jobs from lines are not printed, unless with --json.
+    Without a Redis URL, it goes to the embedded broker of the state directory, which a running [bold]auth-worker
+    run[/] shares. At a terminal, the ids of jobs from lines are printed only with --json.
 
     Example: [bold]auth-worker add smsQueue sendOtp --delay 5m --data '{"type": "sendOtp", "data": {"phone":
     "+4930123456", "code": "493817"}}'[/]
@@ -80,11 +80,8 @@ def add(
         notes().print(f"Jobs added to {text(queue)}: {add_json_lines(target, lines, name, show)}")
     if no_worker:
         folder = text(settings.state_dir.absolute())
-        notes().print(
-            f"[dim]No worker runs on {folder}: the job waits until one starts.[/]"
-            if lines is None
-            else f"[dim]No worker runs on {folder}: the jobs wait until one starts.[/]"
-        )
+        waits = "the job waits" if lines is None else "the jobs wait"
+        notes().print(f"[dim]No worker runs on {folder}: {waits} until one starts.[/]")
 
 
 def _check(queue: str, options: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ app.add_typer(
     typer.Typer(
         cls=_Schedulers,
         no_args_is_help=True,
-        help="Job schedulers, which add jobs by a pattern or every so often.",
+        help="Job schedulers, which add jobs at an interval or by a cron pattern.",
     ),
     name="schedulers",
     rich_help_panel="Act",

@@ -45,10 +45,10 @@ class BulkFlags:
     rate: Annotated[
         float | None,
         typer.Option(
-            "--rate", metavar="N/s", help="At most so many: 50/s, 600/m.", parser=rate_per_s, show_default=False
+            "--rate", metavar="N/s", help="The highest rate: 50/s, 600/m.", parser=rate_per_s, show_default=False
         ),
     ] = None
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print how many it would be, and do nothing.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print how many it would change.")] = False
     as_json: AsJson = False
 
 
@@ -70,7 +70,7 @@ async def run_bulk_operation(
 def confirm(question: str) -> None:
     """Ask before what cannot be undone; exits if the answer is no, or if there is no terminal to ask at."""
     if sys.stdin is None or not sys.stdin.isatty():
-        fail(f"{question} Give --yes to do it without a question.", USAGE)
+        fail(f"{question} Give --yes to do it without confirmation.", USAGE)
     if not typer.confirm(visible(question), err=True):
         notes().print("Nothing was done.")
         raise typer.Exit(FAILED)

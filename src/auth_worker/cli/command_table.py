@@ -43,7 +43,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
             "jobs:job",
             "Show one job: state, times, attempts, worker, options, logs, stack trace, parent and children.",
         ),
-        "workers": Entry("queues:workers", "List the workers connected to the queues, those in Node too."),
+        "workers": Entry("queues:workers", "List the workers connected to the queues, including those in Node."),
         "health": Entry(
             "health:health", "Ask a running service for its health; serves as a probe in images without curl."
         ),
@@ -59,14 +59,14 @@ COMMANDS: dict[str, dict[str, Entry]] = {
     "Act": {
         "retry": Entry(
             "job_changes:retry",
-            "Run failed jobs again (with --state completed, those), with fresh attempts; "
-            "their dead letters are removed.",
+            "Run failed jobs again, or completed ones (--state completed), with fresh attempts. "
+            "Dead letters are removed.",
         ),
         "promote": Entry("job_changes:promote", "Run delayed jobs now."),
         "cancel": Entry(
             "job_changes:cancel",
-            "Cancel jobs: those named, or those of a state that match. One that waits fails at once; "
-            "a running one stops.",
+            "Cancel jobs: those named, or those of a state that match. Waiting jobs fail at once; "
+            "running ones stop.",
         ),
         "change": Entry(
             "job_changes:change",
@@ -86,11 +86,11 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "clean": Entry("queues:clean", "Remove finished jobs by age."),
         "limit": Entry(
             "queue_settings:limit",
-            "Limit how many jobs all workers of a queue run at a time, or start in a time; or remove both limits.",
+            "Limit how many jobs of a queue run at a time, or start in a period, in all workers together.",
         ),
         "dedup": Entry(
             "queue_settings:dedup",
-            "Show for which job others with a deduplication id are not added; or let the next one be added.",
+            "Show the job that holds a deduplication id, which keeps other jobs out; or release the id.",
         ),
         "obliterate": Entry(
             "queue_settings:obliterate", "Remove a queue with all its jobs, whatever their state."
@@ -110,7 +110,7 @@ DEAD_LETTER_COMMANDS = {
         "list": Entry("dead_letters:list_dead_letters", "List dead letters, newest first."),
         "show": Entry(
             "dead_letters:show",
-            "Show a dead letter: why its job failed, with stack traces; of its data only the shape, "
+            "Show a dead letter: why its job failed, with stack traces. Its data is shown as a shape, "
             "unless revealed.",
         ),
         "redrive": Entry(
@@ -129,14 +129,15 @@ SCHEDULER_COMMANDS = {
         "list": Entry("schedulers:list_schedulers", "List the job schedulers of a queue, the next one due first."),
         "show": Entry(
             "schedulers:show",
-            "Show a job scheduler: when it adds jobs, and which; of their data only the shape, unless revealed.",
+            "Show a job scheduler: when it adds jobs, and which. Only the shape of their data is shown, "
+            "unless revealed.",
         ),
         "upsert": Entry(
             "schedulers:upsert",
-            "Make a job scheduler, which adds jobs in time, or replace the one with this id.",
+            "Create a job scheduler, or replace the one with this id.",
         ),
         "run": Entry(
-            "schedulers:run", "Add a job as a scheduler's now, and print its id. Those that are due stay due."
+            "schedulers:run", "Add one of a scheduler's jobs now, and print its id. Its schedule does not change."
         ),
         "remove": Entry("schedulers:remove", "Remove a job scheduler and its next job. Its other jobs stay."),
     }

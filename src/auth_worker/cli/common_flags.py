@@ -17,7 +17,7 @@ Queue = Annotated[
         autocompletion=complete_queue,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for programs, one object a line.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show data and texts unmasked: they may hold secrets.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Show every column and every text in full, however wide.")]

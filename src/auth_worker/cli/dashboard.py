@@ -39,7 +39,7 @@ def dashboard(
     base_path: Annotated[
         str,
         typer.Option(
-            metavar="PATH", help="The path before all pages, such as /jobs, where a proxy does not take it away."
+            metavar="PATH", help="The path in front of all pages, such as /jobs, if a proxy does not strip it."
         ),
     ] = "",
     *,
@@ -47,8 +47,8 @@ def dashboard(
 ) -> None:
     """Serve the dashboard, without a worker, until SIGTERM or Ctrl-C.
 
-    The token of AUTH_WORKER_HTTP_TOKEN lets one change things, that of AUTH_WORKER_HTTP_READ_TOKEN look. Without a
-    token only this machine can reach it, and may do everything.
+    The token in AUTH_WORKER_HTTP_TOKEN permits changes, the one in AUTH_WORKER_HTTP_READ_TOKEN only reading.
+    Without a token, only this machine can reach the dashboard, and everything is permitted.
 
     Example: [bold]auth-worker dashboard --redis redis://localhost:6379[/]
     """

@@ -23,7 +23,9 @@ from auth_worker.cli.settings_flags import option
 from auth_worker.core.outcome import ReasonClass
 
 WHICH = "Which dead letters"
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Their ids.", show_default=False)]
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="ID...", help="The ids of dead letters.", show_default=False)
+]
 Queue = Annotated[
     str | None,
     typer.Option(
@@ -43,9 +45,11 @@ class DeadLetterFilterFlags:
     """The flags that say which dead letters are meant."""
 
     origin: Annotated[
-        str | None, option("--from", metavar="QUEUE", text="Their jobs came from this queue.", panel=WHICH)
+        str | None, option("--from", metavar="QUEUE", text="Dead letters of jobs from this queue.", panel=WHICH)
     ] = None
-    job_id: Annotated[str | None, option("--job", metavar="ID", text="Those of this job.", panel=WHICH)] = None
+    job_id: Annotated[str | None, option("--job", metavar="ID", text="Dead letters of this job.", panel=WHICH)] = (
+        None
+    )
     reason: Annotated[
         str | None,
         option(
@@ -61,7 +65,7 @@ class DeadLetterFilterFlags:
     )
     job_name: Annotated[
         str | None,
-        option("--name", metavar="TEXT", text="Their jobs had this name; * stands for anything.", panel=WHICH),
+        option("--name", metavar="TEXT", text="The name of the job; * matches anything.", panel=WHICH),
     ] = None
     where: Annotated[
         list[Any] | None, option("--where", metavar="PATH=VALUE", text=WHERE, panel=WHICH, parser=condition_of)
@@ -89,7 +93,8 @@ def list_dead_letters(
     *,
     which: DeadLetterFilterFlags,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", help="How many at most.", **whole_numbers(1, 10_000))
+        int,
+        typer.Option("--limit", "-n", metavar="N", help="How many to show at most.", **whole_numbers(1, 10_000)),
     ] = 20,
     wide: Wide = False,
     as_json: AsJson = False,
@@ -119,14 +124,14 @@ def list_dead_letters(
 
 
 def show(
-    letter: Annotated[str, typer.Argument(metavar="ID", help="Its id.", show_default=False)],
+    letter: Annotated[str, typer.Argument(metavar="ID", help="The id of the dead letter.", show_default=False)],
     queue: Queue = None,
     reveal: Reveal = False,
     as_json: AsJson = False,
     *,
     connection: Connection,
 ) -> None:
-    """Show a dead letter: why its job failed, with stack traces; of its data only the shape, unless revealed.
+    """Show a dead letter: why its job failed, with stack traces. Its data is shown as a shape, unless revealed.
 
     Example: [bold]auth-worker dead show emailQueue@4f1c@1770000000000 --reveal[/]
     """
@@ -154,7 +159,7 @@ def redrive(
 ) -> None:
     """Run the jobs of dead letters again, with fresh attempts: those named, those that match, or all.
 
-    A job that still exists goes back to wait; one that retention removed is added again with its id. The dead
+    A job that still exists goes back to wait; one that retention removed is added again with its id. The
     dead letter is removed in the same step, so redriving twice runs the job once.
 
     Example: [bold]auth-worker dead redrive --from emailQueue --error timeout --rate 50/s[/]
@@ -175,7 +180,7 @@ def purge(
     which: DeadLetterFilterFlags,
     keep: Annotated[
         int | None,
-        option("--keep", metavar="N", text="All but the newest N.", panel=WHICH, **whole_numbers(0)),
+        option("--keep", metavar="N", text="Keep the newest N of each queue.", panel=WHICH, **whole_numbers(0)),
     ] = None,
     yes: Yes = False,
     bulk: BulkFlags,

@@ -20,9 +20,7 @@ LEVELS = {"ok": "[green]ok[/]", "warn": "[yellow]WARN[/]", "fail": "[bold red]FA
 
 
 def doctor(
-    acl: Annotated[
-        bool, typer.Option("--acl", help="Print the least permissions that a Redis user needs.")
-    ] = False,
+    acl: Annotated[bool, typer.Option("--acl", help="Print the minimal ACL rule of a Redis user.")] = False,
     as_json: AsJson = False,
     *,
     connection: Connection,

@@ -44,7 +44,7 @@ state_of, finished_state_of, reason_of = map(_parser_of, (checked_state, checked
 """Read the name of a state, of a state of finished jobs, of a reason class. Raise ``typer.BadParameter``."""
 
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Their ids.", show_default=False)]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="The ids of jobs.", show_default=False)]
 State = Annotated[
     str | None,
     _which(
@@ -64,9 +64,9 @@ Where = Annotated[
 ]
 Older = Annotated[
     float | None,
-    _which("--older", metavar="AGE", text="Finished, or else added, longer ago.", parser=age_s),
+    _which("--older", metavar="AGE", text="Finished (or else added) longer ago than this: 2h, 7d.", parser=age_s),
 ]
-Every = Annotated[bool, typer.Option("--all", help="All of that state.", rich_help_panel=WHICH)]
+Every = Annotated[bool, typer.Option("--all", help="All jobs of the state.", rich_help_panel=WHICH)]
 
 
 def filter_of(parameters: Mapping[str, Any]) -> JobFilter:

@@ -17,7 +17,9 @@ SUFFIX = ".template"
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; made if it is not there.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder; created if it does not exist.")
+    ] = Path(),
 ) -> None:
     """Write a small project to DIR: tasks, a worker, tests, settings, a Compose file. No file is overwritten.
 

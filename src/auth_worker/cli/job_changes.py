@@ -28,7 +28,7 @@ def retry(
     bulk: BulkFlags,
     connection: Connection,
 ) -> None:
-    """Run failed jobs again (with --state completed, those), with fresh attempts; their dead letters are removed.
+    """Run failed jobs again, or completed ones (--state completed), with fresh attempts. Dead letters are removed.
 
     Example: [bold]auth-worker retry emailQueue --error timeout --dry-run[/]
     """
@@ -90,14 +90,17 @@ def cancel(
     every: Every = False,
     *,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever sees it failed.", show_default=False)
+        str,
+        typer.Option(
+            "--reason", metavar="TEXT", help="The reason, which is shown with the failed job.", show_default=False
+        ),
     ] = "",
     which: JobFilterFlags,
     yes: Yes = False,
     bulk: BulkFlags,
     connection: Connection,
 ) -> None:
-    """Cancel jobs: those named, or those of a state that match. One that waits fails at once; a running one stops.
+    """Cancel jobs: those named, or those of a state that match. Waiting jobs fail at once; running ones stop.
 
     Example: [bold]auth-worker cancel emailQueue welcome-12 --reason "wrong list"[/]
     """
@@ -118,14 +121,20 @@ def change(
         typer.Option(
             "--priority",
             metavar="N",
-            help="1 runs first; 0: none.",
+            help="The new priority: 1 runs first; 0 means none.",
             show_default=False,
             **whole_numbers(0, MAX_PRIORITY),
         ),
     ] = None,
     delay: Annotated[
         int | None,
-        typer.Option("--delay", metavar="TIME", help="From now: 10s, 5m.", parser=duration_ms, show_default=False),
+        typer.Option(
+            "--delay",
+            metavar="TIME",
+            help="The new delay from now: 10s, 5m.",
+            parser=duration_ms,
+            show_default=False,
+        ),
     ] = None,
     as_json: AsJson = False,
     *,

@@ -44,7 +44,9 @@ def _flag(flag: str, metavar: str | None, text: str, panel: str, **options: Any)
 
 Name = Annotated[
     str | None,
-    typer.Argument(metavar="NAME", help="The job's name; with --lines, of lines without one.", show_default=False),
+    typer.Argument(
+        metavar="NAME", help="The job's name; with --lines, that of lines without one.", show_default=False
+    ),
 ]
 Data = Annotated[
     str | None,
@@ -66,10 +68,11 @@ class JobOptionFlags:
     """A flag for each field of ``JobOptions``; None: not given."""
 
     job_id: Annotated[
-        str | None, _flag("--job-id", "ID", "Its id; an id that exists is not added again.", TIMES)
+        str | None, _flag("--job-id", "ID", "Its id; no second job is added with an id that exists.", TIMES)
     ] = None
     delay: Annotated[
-        int | None, _flag("--delay", "TIME", "Wait first: 250ms, 10s, 5m, 2h.", TIMES, parser=duration_ms)
+        int | None,
+        _flag("--delay", "TIME", "How long it waits first: 250ms, 10s, 5m, 2h.", TIMES, parser=duration_ms),
     ] = None
     attempts: Annotated[
         int | None, _flag("--attempts", "N", "How often it may run in all.", TIMES, parser=whole_number)
@@ -77,7 +80,11 @@ class JobOptionFlags:
     backoff: Annotated[
         Any | None,
         _flag(
-            "--backoff", "TIME|KIND:TIME", "Between attempts: 10s, exponential:1s or JSON.", TIMES, parser=backoff
+            "--backoff",
+            "TIME|KIND:TIME",
+            "The delay between attempts: 10s, exponential:1s or JSON.",
+            TIMES,
+            parser=backoff,
         ),
     ] = None
     priority: Annotated[
@@ -96,7 +103,11 @@ class JobOptionFlags:
     deduplication: Annotated[
         Any | None,
         _flag(
-            "--deduplication", "ID|JSON", "Drop it while a job with this id exists.", TIMES, parser=deduplication
+            "--deduplication",
+            "ID|JSON",
+            "Do not add it while a job with this deduplication id exists.",
+            TIMES,
+            parser=deduplication,
         ),
     ] = None
     timestamp: Annotated[
@@ -107,7 +118,7 @@ class JobOptionFlags:
         _flag(
             "--remove-on-complete",
             "BOOL|N|TIME",
-            "Once completed: true, a count or an age.",
+            "Which completed jobs to keep: true (none), a count or an age.",
             TRACES,
             parser=retention,
         ),
@@ -115,7 +126,11 @@ class JobOptionFlags:
     remove_on_fail: Annotated[
         Any | None,
         _flag(
-            "--remove-on-fail", "BOOL|N|TIME", "Once failed: true, a count or an age.", TRACES, parser=retention
+            "--remove-on-fail",
+            "BOOL|N|TIME",
+            "Which failed jobs to keep: true (none), a count or an age.",
+            TRACES,
+            parser=retention,
         ),
     ] = None
     keep_logs: Annotated[
@@ -134,7 +149,7 @@ class JobOptionFlags:
         bool | None, _flag("--fail-parent-on-failure", None, "If it fails, its parent fails.", FLOWS)
     ] = None
     continue_parent_on_failure: Annotated[
-        bool | None, _flag("--continue-parent-on-failure", None, "If it fails, its parent runs.", FLOWS)
+        bool | None, _flag("--continue-parent-on-failure", None, "If it fails, its parent runs at once.", FLOWS)
     ] = None
     ignore_dependency_on_failure: Annotated[
         bool | None,

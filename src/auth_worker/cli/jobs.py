@@ -49,11 +49,17 @@ def jobs(
     *,
     which: JobFilterFlags,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", help="How many at most.", **whole_numbers(1, 10_000))
+        int,
+        typer.Option("--limit", "-n", metavar="N", help="How many to show at most.", **whole_numbers(1, 10_000)),
     ] = 20,
-    offset: Annotated[int, typer.Option("--offset", metavar="N", help="Skip so many.", **whole_numbers(0))] = 0,
+    offset: Annotated[
+        int, typer.Option("--offset", metavar="N", help="How many to skip.", **whole_numbers(0))
+    ] = 0,
     scan: Annotated[
-        int, typer.Option("--scan", metavar="N", help="Search so many of a state at most.", **whole_numbers(1))
+        int,
+        typer.Option(
+            "--scan", metavar="N", help="How many jobs of a state to search at most.", **whole_numbers(1)
+        ),
     ] = SCAN,
     group_by: GroupBy = None,
     wide: Wide = False,
@@ -99,7 +105,7 @@ def job(
 ) -> None:
     """Show one job: state, times, attempts, worker, options, logs, stack trace, parent and children.
 
-    Of its data only the shape is shown, and texts are masked, unless you --reveal them.
+    Only the shape of its data is shown, and texts are masked, unless you --reveal them.
 
     Example: [bold]auth-worker job emailQueue welcome-12 --logs[/]
     """

@@ -21,22 +21,24 @@ def limit(
     queue: Queue,
     concurrency: Annotated[
         int | None,
-        typer.Option("--concurrency", metavar="N", help="So many jobs at a time.", **whole_numbers(1, MOST)),
+        typer.Option(
+            "--concurrency", metavar="N", help="How many jobs may run at a time.", **whole_numbers(1, MOST)
+        ),
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", metavar="N", help="So many jobs every TIME.", **whole_numbers(1, MOST)),
+        typer.Option("--jobs", metavar="N", help="How many jobs may start every TIME.", **whole_numbers(1, MOST)),
     ] = None,
     every: Annotated[
         int | None,
-        typer.Option("--every", metavar="TIME", help="The time of --jobs.", parser=duration_ms),
+        typer.Option("--every", metavar="TIME", help="The period of --jobs: 1s, 5m.", parser=duration_ms),
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Remove both limits.")] = False,
     as_json: AsJson = False,
     *,
     connection: Connection,
 ) -> None:
-    """Limit how many jobs all workers of a queue run at a time, or start in a time; or remove both limits.
+    """Limit how many jobs of a queue run at a time, or start in a period, in all workers together.
 
     Example: [bold]auth-worker limit emailQueue --concurrency 20 --jobs 100 --every 1m[/]
     """
@@ -66,12 +68,14 @@ def limit(
 def dedup(
     queue: Queue,
     deduplication_id: Annotated[str, typer.Argument(metavar="ID", help="The deduplication id.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Let the next job with this id be added.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Release the id, so that the next job with it is added.")
+    ] = False,
     as_json: AsJson = False,
     *,
     connection: Connection,
 ) -> None:
-    """Show for which job others with a deduplication id are not added; or let the next one be added.
+    """Show the job that holds a deduplication id, which keeps other jobs out; or release the id.
 
     Example: [bold]auth-worker dedup emailQueue welcome-12 --remove[/]
     """

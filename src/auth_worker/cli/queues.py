@@ -23,15 +23,22 @@ from auth_worker.cli.screens.queue import show_queues, watch_queues
 
 Queues = Annotated[
     list[str] | None,
-    typer.Argument(metavar="QUEUE...", help="Only these.", show_default=False, autocompletion=complete_queue),
+    typer.Argument(
+        metavar="QUEUE...", help="Only these queues.", show_default=False, autocompletion=complete_queue
+    ),
 ]
 OneQueue = Annotated[
     str | None,
-    typer.Argument(metavar="QUEUE", help="Only this one's.", show_default=False, autocompletion=complete_queue),
+    typer.Argument(
+        metavar="QUEUE", help="Only the workers of this queue.", show_default=False, autocompletion=complete_queue
+    ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh in place until Ctrl-C.")]
 Interval = Annotated[
-    float, typer.Option("--interval", "-i", metavar="S", help="With --watch: how often.", **numbers(0.2))
+    float,
+    typer.Option(
+        "--interval", "-i", metavar="S", help="Seconds between two refreshes, with --watch.", **numbers(0.2)
+    ),
 ]
 WORKER_COLUMNS = (
     Column("QUEUE", least=16, middle=True),
@@ -95,7 +102,7 @@ def workers(
     as_json: AsJson = False,
     connection: Connection,
 ) -> None:
-    """List the workers connected to the queues, those in Node too.
+    """List the workers connected to the queues, including those in Node.
 
     Example: [bold]auth-worker workers emailQueue[/]
     """

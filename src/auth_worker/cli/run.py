@@ -33,7 +33,11 @@ def run(
     ] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Jobs at a time (5); without APP.", **whole_numbers(1, 10_000)),
+        typer.Option(
+            metavar="N",
+            help="How many e-mail jobs run at a time (5); only without APP.",
+            **whole_numbers(1, 10_000),
+        ),
     ] = None,
     *,
     overrides: ServiceSettings,
@@ -41,9 +45,9 @@ def run(
 ) -> None:
     """Process the queues of APP, or the e-mail queue, until SIGTERM or Ctrl-C.
 
-    APP is a WorkerService, or a function (async or not) that returns one; the current folder is on its path. It
-    gets the flags as environment variables; what it sets itself takes precedence. Every flag is a setting too:
-    AUTH_WORKER_SMTP_HOST, or smtp_host in auth-worker.toml.
+    APP is a WorkerService, or a function (async or not) that returns one; the current folder is on the import
+    path. APP gets the flags as environment variables; what it sets itself takes precedence. Every flag is a
+    setting too: AUTH_WORKER_SMTP_HOST, or smtp_host in auth-worker.toml.
 
     Exit codes: 0 clean, 1 failed to start, 2 usage, 3 stopped with work handed back, 4 broker unreachable.
 

@@ -33,7 +33,7 @@ class ProcessFlags:
         typer.Option(
             "--processes",
             metavar="N",
-            help="Service processes, kept running by this one.",
+            help="How many service processes to run and keep running.",
             rich_help_panel=PANEL,
             **whole_numbers(1, 256),
         ),

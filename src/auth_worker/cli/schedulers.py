@@ -38,12 +38,12 @@ def _flag(flag: str, metavar: str | None, text: str, **options: Any) -> Any:
 class RepeatFlags:
     """When a scheduler adds jobs, and which options they get; None: not given."""
 
-    every: Annotated[int | None, _flag("--every", "TIME", "Add a job so often: 10s, 5m.", parser=duration_ms)] = (
-        None
-    )
-    pattern: Annotated[str | None, _flag("--pattern", "CRON", "Or by a cron pattern, such as '0 3 * * *'.")] = None
+    every: Annotated[
+        int | None, _flag("--every", "TIME", "The interval between jobs: 10s, 5m.", parser=duration_ms)
+    ] = None
+    pattern: Annotated[str | None, _flag("--pattern", "CRON", "Or a cron pattern, such as '0 3 * * *'.")] = None
     tz: Annotated[str | None, _flag("--tz", "ZONE", "The time zone of the pattern.")] = None
-    limit: Annotated[int | None, _flag("--limit", "N", "Add so many jobs in all.", parser=whole_number)] = None
+    limit: Annotated[int | None, _flag("--limit", "N", "How many jobs to add in all.", parser=whole_number)] = None
     offset: Annotated[
         int | None, _flag("--offset", "TIME", "When within --every a job is due.", parser=duration_ms)
     ] = None
@@ -56,16 +56,29 @@ class RepeatFlags:
         int | None, _flag("--attempts", "N", "How often each job may run in all.", parser=whole_number)
     ] = None
     backoff: Annotated[
-        Any | None, _flag("--backoff", "TIME|KIND:TIME", "Between attempts: 10s, exponential:1s.", parser=backoff)
+        Any | None,
+        _flag("--backoff", "TIME|KIND:TIME", "The delay between attempts: 10s, exponential:1s.", parser=backoff),
     ] = None
     priority: Annotated[
         int | None, _flag("--priority", "N", "1 runs first, 2097151 last.", parser=whole_number)
     ] = None
     remove_on_complete: Annotated[
-        Any | None, _flag("--remove-on-complete", "BOOL|N|TIME", "What stays of completed jobs.", parser=retention)
+        Any | None,
+        _flag(
+            "--remove-on-complete",
+            "BOOL|N|TIME",
+            "Which completed jobs to keep: true (none), a count or an age.",
+            parser=retention,
+        ),
     ] = None
     remove_on_fail: Annotated[
-        Any | None, _flag("--remove-on-fail", "BOOL|N|TIME", "What stays of failed jobs.", parser=retention)
+        Any | None,
+        _flag(
+            "--remove-on-fail",
+            "BOOL|N|TIME",
+            "Which failed jobs to keep: true (none), a count or an age.",
+            parser=retention,
+        ),
     ] = None
 
     def given(self) -> dict[str, Any]:
@@ -99,7 +112,7 @@ def list_schedulers(queue: Queue, *, wide: Wide = False, as_json: AsJson = False
 def show(
     queue: Queue, scheduler_id: Id, *, reveal: Reveal = False, as_json: AsJson = False, connection: Connection
 ) -> None:
-    """Show a job scheduler: when it adds jobs, and which; of their data only the shape, unless revealed.
+    """Show a job scheduler: when it adds jobs, and which. Only the shape of their data is shown, unless revealed.
 
     Example: [bold]auth-worker schedulers show emailQueue nightly[/]
     """
@@ -120,7 +133,7 @@ def upsert(
     as_json: AsJson = False,
     connection: Connection,
 ) -> None:
-    """Make a job scheduler, which adds jobs in time, or replace the one with this id.
+    """Create a job scheduler, or replace the one with this id.
 
     Example: [bold]auth-worker schedulers upsert emailQueue nightly sendDigest --pattern '0 3 * * *' --tz UTC[/]
     """
@@ -134,7 +147,7 @@ def upsert(
 
 
 def run(queue: Queue, scheduler_id: Id, *, as_json: AsJson = False, connection: Connection) -> None:
-    """Add a job as a scheduler's now, and print its id. Those that are due stay due.
+    """Add one of a scheduler's jobs now, and print its id. Its schedule does not change.
 
     Example: [bold]auth-worker schedulers run emailQueue nightly[/]
     """

@@ -48,7 +48,7 @@ StateDir = Annotated[
     _flag(
         "--state-dir",
         "DIR",
-        "Where the embedded broker keeps its data (.auth-worker); all who name it share the broker.",
+        "Where the embedded broker keeps its data (.auth-worker); all processes that name it share the broker.",
         BROKER,
         file_okay=False,
     ),
@@ -65,11 +65,18 @@ HttpPort = Annotated[
 ]
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None,
-    _flag("--log-level", None, "(info)", case_sensitive=False),
+    _flag(
+        "--log-level",
+        "LEVEL",
+        "The lowest level to log: debug, info, warning or error (info).",
+        case_sensitive=False,
+    ),
 ]
 Format = Annotated[
     Literal["auto", "json", "console"] | None,
-    _flag("--log-format", None, "auto: json, unless on a terminal.", case_sensitive=False),
+    _flag(
+        "--log-format", "FORMAT", "auto, json or console (auto: json, unless on a terminal).", case_sensitive=False
+    ),
 ]
 
 
@@ -94,15 +101,18 @@ class ServiceSettings:
         ),
     ] = None
     smtp_port: Annotated[
-        int | None, _flag("--smtp-port", "PORT", "(587, 465 or 25, by security)", EMAIL, parser=whole_number)
+        int | None,
+        _flag("--smtp-port", "PORT", "Its port (587, 465 or 25, by security).", EMAIL, parser=whole_number),
     ] = None
     smtp_username: Annotated[
         str | None,
-        _flag("--smtp-username", "TEXT", "Its password is read from AUTH_WORKER_SMTP_PASSWORD.", EMAIL),
+        _flag(
+            "--smtp-username", "TEXT", "The user name; the password is read from AUTH_WORKER_SMTP_PASSWORD.", EMAIL
+        ),
     ] = None
     smtp_security: Annotated[
         Literal["starttls", "tls", "none"] | None,
-        _flag("--smtp-security", None, "(starttls)", EMAIL, case_sensitive=False),
+        _flag("--smtp-security", "KIND", "starttls, tls or none (starttls).", EMAIL, case_sensitive=False),
     ] = None
     smtp_ca_file: Annotated[
         Path | None, _flag("--smtp-ca-file", "FILE", "The mail server's certificate authority, as PEM.", EMAIL)

@@ -28,7 +28,7 @@ def types(
         bool, typer.Option("--json-schema/--ts", help="JSON Schema, or TypeScript, which is the default.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a file instead of stdout.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE instead of stdout.")
     ] = None,
 ) -> None:
     """Write the types of the data and the results of all tasks of APP, for producers in Node or elsewhere.

@@ -17,7 +17,7 @@ def demo(
 ) -> None:
     """See the whole service at work: broker, mail server, worker, jobs that succeed and fail, dead letters.
 
-    It needs no set-up and leaves nothing behind. Exit codes: 0 every number adds up, 1 one does not.
+    It needs no set-up and leaves nothing behind. Exit codes: 0 if all numbers add up, 1 if not.
 
     Example: [bold]auth-worker demo[/]
     """

@@ -14,7 +14,7 @@ DEAD_LETTER_COLUMNS = (
     Column("CLASS"),
     Column("REASON", 1, least=20),
     Column("ATTEMPTS", 3, right=True),
-    Column("DIED", 2),
+    Column("FAILED", 2),
 )
 
 
@@ -47,7 +47,7 @@ def show_dead_letter(letter: DeadLetterDetail) -> None:
             {
                 "dead letter": text(letter.id),
                 "job": text(f"{letter.name} {letter.job_id} of {letter.queue}"),
-                "died": f"{moment(letter.failed_at)}, attempt {letter.attempts_made}",
+                "failed": f"{moment(letter.failed_at)}, attempt {letter.attempts_made}",
                 "worker": text(letter.worker),
                 "class": text(letter.reason_class),
                 "reason": text(letter.failed_reason),

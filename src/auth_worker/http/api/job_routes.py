@@ -72,7 +72,7 @@ async def add_job(queue: QueuePart, job: NewJob, operations: TheOperations) -> A
 async def show_job(
     queue: KnownQueue, job_id: JobPart, operations: TheOperations, reveal: Reveal = False
 ) -> JobDetail:
-    """Show a job in full. Unless revealed, texts are masked, and of the data only its shape is shown."""
+    """Show a job in full. Unless revealed, texts are masked, and only the shape of the data is shown."""
     return await operations.jobs.show(queue, job_id, reveal=reveal)
 
 

@@ -104,7 +104,7 @@ async def list_letters(
 async def show_letter(
     queue: KnownQueue, letter_id: DeadLetterPart, operations: TheOperations, reveal: Reveal = False
 ) -> DeadLetterDetail:
-    """Show a dead letter. Unless revealed, texts are masked, and of the data only its shape is shown."""
+    """Show a dead letter. Unless revealed, texts are masked, and only the shape of the data is shown."""
     return await operations.dead.show(queue, letter_id, reveal=reveal)
 
 

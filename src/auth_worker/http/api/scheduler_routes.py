@@ -49,7 +49,7 @@ class SchedulerBody(Body):
 
 @look.get(AT)
 async def list_schedulers(queue: KnownQueue, operations: TheOperations) -> list[SchedulerEntry]:
-    """The job schedulers of a queue, the next one due first."""
+    """List the job schedulers of a queue, the next one due first."""
     return await operations.schedulers.of(queue)
 
 
@@ -57,7 +57,7 @@ async def list_schedulers(queue: KnownQueue, operations: TheOperations) -> list[
 async def show_scheduler(
     queue: KnownQueue, scheduler_id: SchedulerPart, operations: TheOperations, reveal: Reveal = False
 ) -> SchedulerDetail:
-    """One job scheduler; the data of its jobs shows its shape, unless revealed."""
+    """Show a job scheduler. Only the shape of its jobs' data is shown, unless revealed."""
     return await operations.schedulers.show(queue, scheduler_id, reveal=reveal)
 
 
@@ -65,14 +65,14 @@ async def show_scheduler(
 async def upsert_scheduler(
     queue: QueuePart, scheduler_id: SchedulerPart, body: SchedulerBody, operations: TheOperations
 ) -> SchedulerDetail:
-    """Make a job scheduler, or replace the one with this id."""
+    """Create a job scheduler, or replace the one with this id."""
     repeat = {name: getattr(body, name) for name in SchedulerBody.model_fields if name != "opts"}
     return await operations.schedulers.upsert(queue, scheduler_id, **repeat, **body.opts.wire())
 
 
 @act.post(AT + "/{scheduler_id}/run", status_code=201)
 async def run_scheduler(queue: KnownQueue, scheduler_id: SchedulerPart, operations: TheOperations) -> AddedJob:
-    """Add a job as the scheduler's now. Those that are due stay due."""
+    """Add one of the scheduler's jobs now. Its schedule does not change."""
     scheduler = await operations.schedulers.show(queue, scheduler_id)
     job = await operations.schedulers.run_now(queue, scheduler_id)
     return AddedJob(queue=queue, name=scheduler.name, id=job.id, created=job.created)

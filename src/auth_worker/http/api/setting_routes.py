@@ -40,14 +40,14 @@ async def limit_concurrency(queue: KnownQueue, body: ConcurrencyBody, operations
 
 @act.delete("/queues/{queue}/concurrency", tags=["queues"])
 async def unlimit_concurrency(queue: KnownQueue, operations: TheOperations) -> QueueOverview:
-    """Remove the limit of jobs at a time."""
+    """Remove the limit on how many jobs run at a time."""
     await operations.settings.set_concurrency(queue, None)
     return await operations.queues.describe_one(queue)
 
 
 @act.put("/queues/{queue}/rate-limit", tags=["queues"])
 async def limit_rate(queue: KnownQueue, body: RateLimitBody, operations: TheOperations) -> QueueOverview:
-    """Limit how many jobs all workers together start in a time."""
+    """Limit how many jobs all workers together start in a period."""
     await operations.settings.set_rate_limit(queue, (body.max, body.duration))
     return await operations.queues.describe_one(queue)
 
@@ -63,7 +63,7 @@ async def unlimit_rate(queue: KnownQueue, operations: TheOperations) -> QueueOve
 async def show_deduplication(
     queue: KnownQueue, deduplication_id: DeduplicationPart, operations: TheOperations
 ) -> Deduplication:
-    """Show the job because of which no other with this deduplication id is added."""
+    """Show the job that holds a deduplication id, which keeps other jobs out."""
     return await operations.settings.deduplication(queue, deduplication_id)
 
 
@@ -71,7 +71,7 @@ async def show_deduplication(
 async def remove_deduplication(
     queue: KnownQueue, deduplication_id: DeduplicationPart, operations: TheOperations
 ) -> None:
-    """Permit the next job with this deduplication id."""
+    """Release a deduplication id, so that the next job with it is added."""
     await operations.settings.remove_deduplication(queue, deduplication_id)
 
 
