@@ -20,8 +20,9 @@ import sqlalchemy
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, TypeAdapter
 
+from auth_worker.core.decisions import decide_error
 from auth_worker.core.error_text import MAX_REASON, MAX_TRACE, error_text, error_trace
-from auth_worker.core.outcome import Fail, Retry, decide_error
+from auth_worker.core.outcome import Fail, Retry
 from auth_worker.errors import UnrecoverableError
 from support.factories import a_job, some_options
 from support.raising import raised

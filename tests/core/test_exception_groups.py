@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from auth_worker import Job
+from auth_worker.core.decisions import decide_error
 from auth_worker.core.error_text import MAX_TRACE
 from auth_worker.core.exception_groups import deciding
 from auth_worker.core.lifecycle import BROKER_UNREACHABLE, FAILED_TO_START
@@ -25,7 +26,6 @@ from auth_worker.core.outcome import (
     ReasonClass,
     Retry,
     Throttle,
-    decide_error,
 )
 from auth_worker.databases import check_database
 from auth_worker.email.errors import EmailRefusedError

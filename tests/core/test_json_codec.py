@@ -12,8 +12,9 @@ import pytest
 
 from auth_worker.cli.formatting import pretty
 from auth_worker.config import Settings
+from auth_worker.core.decisions import decide_result
 from auth_worker.core.json_codec import encode_json
-from auth_worker.core.outcome import Complete, Fail, decide_result
+from auth_worker.core.outcome import Complete, Fail
 from auth_worker.core.terminal_text import ascii_json
 from auth_worker.observability.logs import logger_of, open_log
 from auth_worker.observability.logs.sink import sink_of

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from auth_worker.core.outcome import Fail, Retry, decide_error
+from auth_worker.core.decisions import decide_error
+from auth_worker.core.outcome import Fail, Retry
 from support.factories import a_job, some_options
 from support.raising import raised
 

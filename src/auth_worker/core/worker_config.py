@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 from auth_worker.core.backoff import LONGEST_DELAY
 from auth_worker.core.coercion import MAX_NUMBER, plain_number
 from auth_worker.core.config_errors import configuration_error
+from auth_worker.core.outcome import ReasonClass
 from auth_worker.errors import ConfigurationError
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -113,9 +114,10 @@ class WorkerConfig(FrozenModel):
         except ValidationError as error:
             raise configuration_error("worker_config", error, type(self)) from error
 
-    def is_dead_lettered(self, name: str, *, cancelled: bool) -> bool:
-        """Whether a job of this name that failed for good, or was cancelled, becomes a dead letter."""
-        return name not in self.dead_letter_except and (self.dead_letter_cancelled or not cancelled)
+    def is_dead_lettered(self, name: str, reason_class: str) -> bool:
+        """Whether a job of this name that failed for ``reason_class`` becomes a dead letter."""
+        is_cancelled = reason_class == ReasonClass.CANCELLED
+        return name not in self.dead_letter_except and (self.dead_letter_cancelled or not is_cancelled)
 
     @classmethod
     def of(cls, value: WorkerConfig | Mapping[str, Any]) -> WorkerConfig:

@@ -8,16 +8,9 @@ from functools import partial
 from typing import Any
 
 from auth_worker.config import Settings, WorkerConfig
+from auth_worker.core.decisions import decide_abandoned, decide_condemned, decide_unreadable, why_not_begin
 from auth_worker.core.error_text import error_text
-from auth_worker.core.outcome import (
-    Cause,
-    Drop,
-    HandBack,
-    Outcome,
-    decide_condemned,
-    decide_unreadable,
-    why_not_begin,
-)
+from auth_worker.core.outcome import Cause, Drop, Outcome
 from auth_worker.core.ports.worker import Taken, Unreadable, WorkerBroker
 from auth_worker.core.run import Perform, Phase, Run
 from auth_worker.engine.executors import Executor
@@ -104,11 +97,11 @@ class Launcher:
         self.hand_back_waiting()
         for run in self._registry.held():
             if run.phase in (Phase.FETCHED, Phase.RUNNING):
-                begun = run.phase is Phase.RUNNING
+                outcome = decide_abandoned(run)
                 run.cancel(Cause.SHUTDOWN)
                 run.phase = Phase.SETTLING
                 self._registry.abandon(run)
-                self._settle(run, HandBack(begun))
+                self._settle(run, outcome)
 
     def _end_unstarted(self, run: Run, outcome: Outcome) -> None:
         """Settle a job that must not run. If it is an iteration of a job scheduler, the scheduler goes on."""

@@ -1,4 +1,4 @@
-"""Performs one run: calls its consumer, enforces its timeout, and decides the outcome.
+"""Performs one run: calls its consumer, enforces its timeout, and has its outcome decided.
 
 A run has a task of its own, so that a consumer can neither leave context variables behind for the next job nor be
 cancelled after it has ended. Writing the outcome is not a part of that task.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from auth_worker.core.exception_groups import deciding
-from auth_worker.core.outcome import Cause, Complete, Lost, Outcome, blame, decide_error, decide_result
+from auth_worker.core.decisions import decide_cancelled, decide_raised, decide_result
+from auth_worker.core.outcome import Cause, Outcome
 from auth_worker.core.run import Execute, Phase, Run, current_run
 
 GRACE = 5.0
@@ -28,21 +28,18 @@ async def perform(run: Run, execute: Execute, *, timeout: float | None, max_resu
         run.phase = Phase.RUNNING
         value = await execute(run.job)
     except BaseException as error:  # also CancelledError, SystemExit and KeyboardInterrupt: a job cannot stop us
-        error = blame(error, run.cause, run.reason)
-        outcome = decide_error(error, run.job, run.policy, run.cause)
-        run.error = deciding(error, run.job.data)
+        outcome, run.error = decide_raised(run, error)
     else:
         outcome = decide_result(value, max_result_bytes)
-        if run.cause in (Cause.TIMEOUT, Cause.CANCELLED) and isinstance(outcome, Complete):
-            run.error = blame(TimeoutError(), run.cause, run.reason)
-            outcome = decide_error(run.error, run.job, run.policy, run.cause)
+        if run.cause is not None:
+            outcome, run.error = decide_cancelled(run, outcome)
     finally:
         run.stopped = time.perf_counter()
         if run.phase is not Phase.SETTLING:  # its job was handed back without it
             run.phase = Phase.ENDED
         if deadline is not None:
             deadline.close()
-    return Lost() if run.cause is Cause.LEASE_LOST else outcome
+    return outcome
 
 
 class Deadline:

@@ -13,6 +13,7 @@ from functools import partial
 
 from auth_worker.core.clock import now_ms
 from auth_worker.core.dead_letter import DeadLetter
+from auth_worker.core.decisions import decide_refused, decide_unwritable
 from auth_worker.core.error_text import error_text
 from auth_worker.core.outcome import (
     AwaitChildren,
@@ -24,8 +25,6 @@ from auth_worker.core.outcome import (
     Refusal,
     Retry,
     Throttle,
-    decide_refused,
-    decide_unwritable,
 )
 from auth_worker.core.ports.worker import Nothing, Settled, WorkerBroker
 from auth_worker.core.run import Run

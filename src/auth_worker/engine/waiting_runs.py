@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from auth_worker.core.outcome import Cause, decide_not_begun
+from auth_worker.core.decisions import decide_not_begun
+from auth_worker.core.outcome import Cause
 from auth_worker.core.run import Phase, Run
 from auth_worker.engine.fetcher import Fetcher
 from auth_worker.engine.quarantine import Quarantine

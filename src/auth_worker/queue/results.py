@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from auth_worker.core.cancellation import given_reason
+from auth_worker.core.decisions import class_of_failure
 from auth_worker.core.json_codec import decode_json
-from auth_worker.core.outcome import ReasonClass, class_of_reason
+from auth_worker.core.outcome import ReasonClass
 from auth_worker.core.ports.producer import Ended
 from auth_worker.errors import JobCancelledError, JobFailedError, JobNotFoundError
 
@@ -24,7 +25,7 @@ def result_of(job_id: str, ended: Ended | None) -> Any:
         raise JobNotFoundError(f"there is no job {job_id}, and no event says how it ended")
     if ended.failure is None:
         return decode_json(ended.value)
-    if class_of_reason(ended.failure) is ReasonClass.CANCELLED:
+    if class_of_failure(ended.failure) is ReasonClass.CANCELLED:
         raise JobCancelledError(given_reason(ended.failure))
     raise JobFailedError(job_id, ended.failure, error_type_of(ended.trace))
 

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple, Self
 
 from auth_worker.config import Settings, WorkerConfig
-from auth_worker.core.outcome import Cause, Outcome, ReasonClass, decide_condemned
+from auth_worker.core.decisions import decide_condemned
+from auth_worker.core.outcome import Cause, Outcome
 from auth_worker.core.policy import JobPolicy
 from auth_worker.core.run import Run
 from auth_worker.engine.executors import Executor, ended, executor_for, started
@@ -162,8 +163,7 @@ class Drainer:
         worker = self._workers[stored.queue]
         if letter is None or worker.dead_letter_queue is None:
             return
-        cancelled = letter.data["reasonClass"] == ReasonClass.CANCELLED
-        if worker.config.is_dead_lettered(stored.name, cancelled=cancelled):
+        if worker.config.is_dead_lettered(stored.name, letter.data["reasonClass"]):
             self._store.bury(letter, worker.dead_letter_queue)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from auth_worker.core.dead_letter import DeadLetter, make_dead_letter
+from auth_worker.core.decisions import decide_refused
 from auth_worker.core.job_data import encode_job_data
 from auth_worker.core.job_options import job_options
 from auth_worker.core.json_codec import decode_json, encode_json
@@ -22,7 +23,6 @@ from auth_worker.core.outcome import (
     Refusal,
     Retry,
     Throttle,
-    decide_refused,
 )
 from auth_worker.core.policy import JobPolicy
 from auth_worker.core.ports.producer import NOT_ADDED, AddedJob, ExistingJob, JobRequest

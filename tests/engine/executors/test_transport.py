@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from auth_worker.core.outcome import AwaitChildren, Fail, Outcome, Postpone, Retry, Throttle, decide_error
+from auth_worker.core.decisions import decide_error
+from auth_worker.core.outcome import AwaitChildren, Fail, Outcome, Postpone, Retry, Throttle
 from auth_worker.engine.executors.transport import Raised, Returned, raised, returned, value_of
 from auth_worker.errors import (
     Delay,

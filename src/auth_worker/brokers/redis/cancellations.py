@@ -29,8 +29,9 @@ from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.config import WorkerConfig
 from auth_worker.core.cancellation import given_reason
 from auth_worker.core.clock import now_ms
+from auth_worker.core.decisions import class_of_failure
 from auth_worker.core.keys import key_prefix
-from auth_worker.core.outcome import ReasonClass, class_of_reason
+from auth_worker.core.outcome import ReasonClass
 from auth_worker.core.policy import JobPolicy, read_options
 from auth_worker.core.ports.connections import OnCancelled
 from auth_worker.core.ports.values import ChangeResult
@@ -122,7 +123,7 @@ class Cancellations:
         return {
             job_id: given_reason(text)
             for job_id, text in texts.items()
-            if class_of_reason(text) is ReasonClass.CANCELLED
+            if class_of_failure(text) is ReasonClass.CANCELLED
         }
 
     def _arguments(self, key: bytes, job_id: bytes, opts: bytes, text: str) -> tuple[list[Any], list[Any]]:

@@ -16,8 +16,9 @@ from auth_worker.brokers.redis.scripts.loader import script
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.config import WorkerConfig
 from auth_worker.core.dead_letter import DeadLetter, dead_letter_id, make_dead_letter
+from auth_worker.core.decisions import class_of_failure
 from auth_worker.core.keys import key_prefix
-from auth_worker.core.outcome import ReasonClass, class_of_reason
+from auth_worker.core.outcome import ReasonClass
 from auth_worker.core.policy import PolicyCache
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError, InvalidPayloadError
 
@@ -93,8 +94,8 @@ class Reconciliation:
 
     def _is_left_out(self, name: bytes, reason: bytes) -> bool:
         """Whether a job of this name that failed for ``reason`` gets no dead letter."""
-        cancelled = class_of_reason(reason.decode(errors="replace")) is ReasonClass.CANCELLED
-        return not self._is_dead_lettered(name.decode(errors="replace"), cancelled=cancelled)
+        reason_class = class_of_failure(reason.decode(errors="replace"))
+        return not self._is_dead_lettered(name.decode(errors="replace"), reason_class)
 
     def _letter(self, job_id: str, raw: RawJob, finished_on: int) -> DeadLetter:
         reason = raw.get(b"failedReason", b"").decode(errors="replace")
@@ -115,9 +116,7 @@ class Reconciliation:
             return make_dead_letter(
                 name=name, data=None, opts={}, reason_class=reason_class, raw=payload, **common
             )
-        exhausted = attempts_made(raw) >= options.attempts
-        reason_class = ReasonClass.EXHAUSTED if exhausted else ReasonClass.UNRECOVERABLE
-        reason_class = class_of_reason(reason) or reason_class
+        reason_class = class_of_failure(reason, exhausted=attempts_made(raw) >= options.attempts)
         return make_dead_letter(
             name=job.name, data=job.data, opts=dict(job.opts), reason_class=reason_class, **common
         )

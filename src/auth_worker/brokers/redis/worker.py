@@ -29,7 +29,6 @@ from auth_worker.core.outcome import (
     HandBack,
     Outcome,
     Postpone,
-    ReasonClass,
     Retry,
     Throttle,
 )
@@ -165,8 +164,7 @@ class RedisWorkerBroker:
 
     def dead_letter_of(self, run: Run, fail: Fail, now: int, *, readable: bool) -> DeadLetter | None:
         """As in ``WorkerBroker``."""
-        cancelled = fail.reason_class == ReasonClass.CANCELLED
-        if self._letters is None or not self._is_dead_lettered(run.job.name, cancelled=cancelled):
+        if self._letters is None or not self._is_dead_lettered(run.job.name, fail.reason_class):
             return None
         return dead_letter_of(run, fail, now, self._name, readable=readable)
 

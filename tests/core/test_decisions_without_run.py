@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from auth_worker.core.decisions import (
+    class_of_failure,
+    decide_abandoned,
+    decide_cancelled,
+    decide_condemned,
+    decide_not_begun,
+    decide_refused,
+    decide_unreadable,
+    why_not_begin,
+)
 from auth_worker.core.outcome import (
     AwaitChildren,
     Cause,
@@ -16,13 +26,9 @@ from auth_worker.core.outcome import (
     ReasonClass,
     Refusal,
     Retry,
-    decide_condemned,
-    decide_not_begun,
-    decide_refused,
-    decide_unreadable,
-    why_not_begin,
 )
-from support.factories import a_job, some_options
+from auth_worker.core.run import Phase
+from support.factories import a_job, a_run, some_options
 
 BACK = HandBack(begun=False)
 
@@ -91,3 +97,45 @@ def test_what_its_children_refuse_to_a_job_decides_what_becomes_of_it(
 ) -> None:
     decided = decide_refused(outcome, refusal, a_job(), some_options({"attempts": 2}))
     assert type(decided) is (instead or type(None))
+
+
+@pytest.mark.parametrize(
+    ("cause", "returned", "becomes"),
+    [
+        (Cause.SHUTDOWN, Complete(b"1"), Complete),
+        (Cause.LEASE_LOST, Complete(b"1"), Lost),
+        (Cause.TIMEOUT, Complete(b"1"), Retry),
+        (Cause.CANCELLED, Complete(b"1"), Fail),
+        (Cause.TIMEOUT, Fail("no JSON", ReasonClass.UNRECOVERABLE, ""), Fail),
+    ],
+)
+def test_the_result_of_a_cancelled_run_counts_only_in_a_shutdown(
+    cause: Cause, returned: Outcome, becomes: type
+) -> None:
+    run = a_run(options=some_options({"attempts": 2}))
+    run.cause = cause
+    outcome, error = decide_cancelled(run, returned)
+    assert type(outcome) is becomes
+    assert (error is not None) == (isinstance(returned, Complete) and becomes in (Retry, Fail))
+
+
+@pytest.mark.parametrize(("phase", "begun"), [(Phase.FETCHED, False), (Phase.RUNNING, True)])
+def test_an_abandoned_run_counts_as_started_once_its_consumer_was_called(phase: Phase, begun: bool) -> None:
+    run = a_run()
+    run.phase = phase
+    assert decide_abandoned(run) == HandBack(begun)
+
+
+@pytest.mark.parametrize(
+    ("reason", "exhausted", "reason_class"),
+    [
+        ("job stalled more than allowable limit", True, ReasonClass.STALLED),
+        ("job was cancelled", True, ReasonClass.CANCELLED),
+        ("boom", True, ReasonClass.EXHAUSTED),
+        ("boom", False, ReasonClass.UNRECOVERABLE),
+    ],
+)
+def test_a_failure_elsewhere_is_classified_by_its_reason_and_its_attempts(
+    reason: str, exhausted: bool, reason_class: ReasonClass
+) -> None:
+    assert class_of_failure(reason, exhausted=exhausted) is reason_class

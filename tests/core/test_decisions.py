@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from auth_worker.config import WorkerConfig
 from auth_worker.core.backoff import LONGEST_DELAY, backoff_ms
+from auth_worker.core.decisions import decide_error, decide_result
 from auth_worker.core.error_text import MAX_REASON, MAX_TRACE
 from auth_worker.core.outcome import (
     AwaitChildren,
@@ -26,8 +27,6 @@ from auth_worker.core.outcome import (
     ReasonClass,
     Retry,
     Throttle,
-    decide_error,
-    decide_result,
 )
 from auth_worker.errors import (
     ConfigurationError,
