@@ -16,13 +16,15 @@ from auth_worker.admin.models import BulkStep, Change
 from auth_worker.core.ports.operator import JobReader, OperatorBroker
 
 MOST, FIRST = 100, 20
+"""The largest batch, and the first one."""
 TARGET_S = 0.003
 """How long (s) one batch may keep the broker busy."""
 MOST_PROBLEMS = 20
+"""How many of the skipped ids a step names."""
 Steps = AsyncGenerator[BulkStep, None]
 """A running bulk operation. ``aclose`` stops it between two batches."""
 Act = Callable[[Sequence[str]], Awaitable[Sequence[str | None]]]
-"""Changes each of these ids. Returns for each why it was skipped, or None if it was changed."""
+"""Changes each of these ids. Returns for each the reason why it was skipped, or None if it was changed."""
 
 
 class Pace:
@@ -80,9 +82,9 @@ async def in_batches(broker: OperatorBroker, ids: Sequence[str], act: Act, rate:
 
 
 def only_jobs(jobs: JobReader, act: Act) -> Act:
-    """Return ``act`` restricted to jobs, since an id may be equal to the name of one of the queue's own keys.
+    """Restrict ``act`` to jobs, since an id may be equal to the name of one of the queue's own keys.
 
-    An id without a job passes: it may still be in a list, from which ``remove`` takes it.
+    An id without a job is passed on: it may still be in a list, from which ``remove`` takes it.
     """
 
     async def guarded(ids: Sequence[str]) -> list[str | None]:
@@ -95,7 +97,7 @@ def only_jobs(jobs: JobReader, act: Act) -> Act:
 
 
 async def recorded(steps: Steps, record: Callable[[Change], None], action: str, queue: str, target: str) -> Steps:
-    """Yield ``steps``, and at their end, also an early one, pass the change and its count to ``record``."""
+    """Yield ``steps``. When they end, even early, pass the change and its count to ``record``."""
     done = 0
     result: Literal["done", "stopped", "failed"] = "failed"
     try:

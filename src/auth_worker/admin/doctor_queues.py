@@ -14,11 +14,12 @@ MOST = 1000
 ABANDONED_MS = 180_000
 """The time by which a stalled check would have found a job: a little more than twice its interval of 60 s."""
 UNRECONCILED_MS = 120_000
+"""How long after its failure a job without a dead letter counts as forgotten. Reconciliation runs more often."""
 _NAMED = 5
 
 
 async def queue_findings(broker: OperatorBroker, found: QueueList) -> list[Finding]:
-    """Return what is wrong in these queues, one finding for each kind. Raises ``BrokerError``."""
+    """Check these queues, and return one finding for each kind of fault. Raises ``BrokerError``."""
     findings = [
         Finding(level="ok", name="queues", detail=f"{len(found.queues)} found, with {_jobs(found.queues)} jobs")
     ]
@@ -60,7 +61,7 @@ def _unattended(queues: Sequence[QueueOverview]) -> list[Finding]:
 
 
 async def _abandoned(broker: OperatorBroker, queues: Sequence[QueueOverview]) -> list[Finding]:
-    """Return active jobs without a lock. Their worker is dead, and a stalled check will recover them."""
+    """Find active jobs without a lock. Their worker is dead, and a stalled check will recover them."""
     now = now_ms()
     fresh: list[str] = []
     old: list[str] = []
@@ -80,7 +81,7 @@ async def _abandoned(broker: OperatorBroker, queues: Sequence[QueueOverview]) ->
 
 
 async def _without_dead_letter(broker: OperatorBroker, queues: Sequence[QueueOverview]) -> list[Finding]:
-    """Return failed jobs without a dead letter in queues whose other jobs have one: nobody reconciles."""
+    """Find failed jobs without a dead letter in queues whose other jobs have one: nobody reconciles them."""
     missing, looked = [], 0
     for queue in queues:
         if not queue.counts["failed"]:

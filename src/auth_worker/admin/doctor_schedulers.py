@@ -17,7 +17,7 @@ _NAMED = 5
 
 
 async def scheduler_findings(broker: OperatorBroker, queues: Sequence[str]) -> list[Finding]:
-    """Return what is wrong with the job schedulers of these queues. Raises ``BrokerError``."""
+    """Check the job schedulers of these queues. Raises ``BrokerError``."""
     count = 0
     unreadable: list[str] = []
     stopped: list[str] = []

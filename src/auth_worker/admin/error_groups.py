@@ -1,4 +1,4 @@
-"""The failures of queues, grouped by what they say but for numbers, ids and quotations, and where they arose."""
+"""Groups failed jobs by their reason, without numbers, ids and quotations, and by the place that raised it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ HOUR_MS = 3_600_000
 
 
 class ErrorGroup(Report):
-    """Jobs that failed alike. Times are epoch ms; ``sample`` is the id of the one that failed last.
+    """Jobs that failed with the same error at the same place. Times are epoch ms.
 
-    ``frame`` is where they were raised. ``trend``: how many failed in each of the last 24 hours.
+    ``frame`` is the place that raised the error, ``sample`` the id of the job that failed last. ``trend`` is how
+    many failed in each of the last 24 hours.
     """
 
     error: str
@@ -33,9 +34,9 @@ class ErrorGroup(Report):
 
 
 class ErrorGroups(Report):
-    """The groups, the largest first.
+    """The groups of a queue, the largest first.
 
-    ``scanned``: how many of the ``total`` failed jobs were read, the newest ones.
+    ``scanned`` is how many of the ``total`` failed jobs were read, the newest ones.
     """
 
     queue: str
@@ -45,7 +46,7 @@ class ErrorGroups(Report):
 
 
 class SharedErrorGroup(Report):
-    """A group over all queues, each with its share of it, the largest first."""
+    """A group over all queues. ``shares`` are its parts by queue, the largest first."""
 
     error: str
     frame: str
@@ -57,7 +58,7 @@ class SharedErrorGroup(Report):
 
 
 class SharedErrorGroups(Report):
-    """The groups over all queues, the largest first, and how many of the failed jobs were looked at."""
+    """The groups over all queues, the largest first; ``scanned`` of the ``total`` failed jobs were read."""
 
     total: int
     scanned: int
@@ -83,7 +84,7 @@ async def group_errors(broker: OperatorBroker, queue: str, wanted: JobFilter, sc
 
 
 def shared_groups(found: Iterable[ErrorGroups]) -> SharedErrorGroups:
-    """Put together the groups of several queues that are alike."""
+    """Merge the groups of several queues that have the same error and place."""
     shares: dict[tuple[str, str], dict[str, ErrorGroup]] = {}
     total = scanned = 0
     for each in found:

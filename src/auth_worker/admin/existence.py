@@ -1,4 +1,4 @@
-"""Tells that a queue or a prefix is not there, and which there are."""
+"""Checks that a queue or a prefix exists; the error for one that does not names those that do."""
 
 from __future__ import annotations
 

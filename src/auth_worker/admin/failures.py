@@ -1,4 +1,4 @@
-"""What failures have in common: the text without what differs from job to job, and where it was raised."""
+"""Reduces a failure to what similar ones share: its text without ids and numbers, and the place that raised it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from auth_worker.core.json_codec import decode_or_text
 
 LONGEST = 200
 NO_REASON, NOWHERE = "no reason", "an unknown place"
-"""What stands for a reason that is empty, and for a place that is not known: a filter can ask for both."""
+"""Stand for an empty reason and for an unknown place, so that a filter can ask for them."""
 MOST_TRACE = 20_000
 """How many characters of a stack trace are looked at, from its end."""
 _TYPE = re.compile(r"[A-Za-z_][\w.]{0,99}(?=:|$)")
@@ -32,7 +32,7 @@ _NODE_FRAME = re.compile(
 
 
 def normalized(reason: str) -> str:
-    """The reason without what differs from job to job: numbers, ids, hex and quotations. Its type stays."""
+    """Return the reason without what differs from job to job: numbers, ids, hex and quotations. Its type stays."""
     line = " ".join(str(masked(reason[:5000])).split())
     kind = _TYPE.match(line)
     start = kind.end() if kind else 0
@@ -43,9 +43,9 @@ def normalized(reason: str) -> str:
 
 
 def top_frame(stacktrace: str | None) -> str:
-    """Where the last attempt's error was raised: file and function, without the line, which moves.
+    """Return where the last attempt's error was raised: file and function, without the line, which changes.
 
-    ``stacktrace`` is JSON as a worker left it: the last entry is the last attempt, of Python or of Node.
+    ``stacktrace`` is JSON as a worker in Python or Node stored it; its last entry is that of the last attempt.
     """
     if not stacktrace:
         return NOWHERE

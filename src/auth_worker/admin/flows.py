@@ -1,4 +1,4 @@
-"""The flow that a job is in, as a tree: its parents up to the first, and the children of all of them."""
+"""Reads the flow that a job belongs to, as a tree from its topmost parent down."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from auth_worker.core.report import Report
 
 MOST_LEVELS = 10
 MOST_NODES = 200
-"""How many jobs of a flow are looked at."""
+"""How many jobs of a flow are read."""
 
 
 class FlowNode(Report):
-    """A job of a flow and its ``children``; ``hidden`` of them are left out. ``unknown`` is one that is gone."""
+    """A job of a flow and its ``children``; ``hidden`` of them are left out. A removed job is ``unknown``."""
 
     queue: str
     id: str
@@ -29,7 +29,7 @@ class FlowNode(Report):
 
 
 async def flow_of(broker: OperatorBroker, queue: str, job_id: str) -> FlowNode | None:
-    """Return the flow from its first job on, or None for a job with neither parent nor children.
+    """Return the whole flow from its topmost job, or None for a job with neither parent nor children.
 
     May raise ``BrokerError``.
     """
@@ -46,7 +46,7 @@ async def flow_of(broker: OperatorBroker, queue: str, job_id: str) -> FlowNode |
 
 
 async def _node(broker: OperatorBroker, place: tuple[str, str], levels: int, left: list[int]) -> FlowNode:
-    """Read a job and, as long as any are ``left`` to be looked at, its children."""
+    """Read a job and its children. ``left[0]`` is how many more jobs may be read."""
     queue, job_id = place
     left[0] -= 1
     jobs = broker.jobs(queue)

@@ -1,4 +1,4 @@
-"""The history of queues: what one elected process writes down each minute, and what charts are made of."""
+"""The history of queues: one elected process records it each minute, and the charts show it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.ports.values import StoredJob
 
 LEASE_MS = 150_000
-"""How long whoever writes the history is the only one; another goes on where it has not come back by then."""
+"""How long an election lasts. A recorder that does not renew it by then is replaced by another process."""
 MOST_QUEUES = 500
-"""Of how many queues a history is kept: of those that do most."""
+"""How many queues get a history: the busiest ones."""
 SAMPLE = 50
-"""How many completed and failed jobs of a minute are looked at for how long they waited and ran, the newest."""
+"""How many completed and failed jobs of a minute, the newest, show how long jobs waited and ran."""
 
 
 class HistoryOperations:
-    """The histories of the queues of ``broker``. Every method may raise ``BrokerError``."""
+    """Reads and records the histories of the queues of ``broker``. Every method may raise ``BrokerError``."""
 
     def __init__(self, broker: OperatorBroker, queues: QueueOperations) -> None:
         self._broker = broker
         self._queues = queues
 
     async def read(self, queue: str | None, span: Span) -> list[Bucket]:
-        """Return the buckets of a span up to now, the oldest first, of a queue or of all together."""
+        """Return the buckets of a span up to now, the oldest first, of a queue (None: of all together)."""
         return series(span, await self._broker.history(queue).read(span), now_ms())
 
     async def elect(self, owner: str) -> bool:
-        """Return whether ``owner`` is the one that records now."""
+        """Take part in the election, and return whether ``owner`` is the recorder now."""
         return await self._broker.history(None).elect(owner, LEASE_MS)
 
     async def record_minute(self) -> None:
-        """Write down the last minute of each queue in which something happened, and of all together."""
+        """Record the last minute of each queue in which something happened, and of all together."""
         since = now_ms() - MINUTE_MS
         found = [queue for queue in (await self._queues.overview()).queues if not queue.dead_letters_of]
         busy = [queue for queue in found if not _bucket_of(queue, since).is_empty]
@@ -86,7 +86,7 @@ def _bucket_of(queue: QueueOverview, since: int) -> Bucket:
 
 
 def _waited(job: StoredJob) -> int | None:
-    """For how long (ms) the job could have run and did not; None after a retry, which does not tell."""
+    """Return how long (ms) the job waited though it could have run; None after a retry, where that is unknown."""
     if job.processed_on is None or job.timestamp is None or (job.attempts_made or 0) > 1:
         return None
     return max(job.processed_on - job.timestamp - (job.delay or 0), 0)

@@ -74,7 +74,7 @@ class JobQueries:
         )
 
     async def show(self, queue: str, job_id: str, *, reveal: bool = False, logs: int = 20) -> JobDetail:
-        """Return all that is known of a job, with its last ``logs`` lines. Raises ``NotFoundError``."""
+        """Return all that is known about a job, with its last ``logs`` log lines. Raises ``NotFoundError``."""
         jobs = self._broker.jobs(queue)
         job = await jobs.whole(job_id)
         if job is None:
@@ -160,7 +160,7 @@ async def _row(jobs: JobReader, job: StoredJob, state: str, reveal: bool) -> Job
 
 
 def job_row(job: StoredJob, state: str, *, reveal: bool = False) -> JobRow:
-    """What a list shows of a job in that state; ``due`` is left out."""
+    """Return what a list shows of a job in that state, without ``due``."""
     began, ended, reason = job.processed_on, job.finished_on, job.failed_reason
     opts = _json(job.opts, {})
     attempts = natural(opts.get("attempts")) if isinstance(opts, dict) else None

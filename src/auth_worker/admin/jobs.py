@@ -112,7 +112,7 @@ class JobOperations(JobQueries):
         return self._many("cancel", queue, ids, self._cancelling(queue, reason), rate)
 
     def drain(self, queue: str, rate: float | None = None, *, delayed: bool = False) -> Steps:
-        """Remove all waiting jobs, and with ``delayed`` the delayed ones. What a job scheduler needs stays.
+        """Remove all waiting jobs, and with ``delayed`` the delayed ones. Jobs that a scheduler needs stay.
 
         At most ``rate`` a second.
         """
@@ -202,7 +202,7 @@ class JobOperations(JobQueries):
 
 
 def _each(change: Callable[[str], Awaitable[ChangeResult]], wrong_state: str = "") -> Act:
-    """Apply ``change`` to each job. ``wrong_state`` says what is wrong with a job in another state."""
+    """Return an ``Act`` that applies ``change`` to each job. ``wrong_state`` is the message for a wrong state."""
 
     async def act(ids: Sequence[str]) -> list[str | None]:
         results = await asyncio.gather(*(change(job_id) for job_id in ids))

@@ -81,7 +81,7 @@ class SchedulerDetail(SchedulerEntry):
 
 
 class Deduplication(Report):
-    """The job ``job_id`` because of which no other job with the deduplication ``id`` is added."""
+    """The job ``job_id``, which keeps other jobs with the deduplication ``id`` out."""
 
     queue: str
     id: str
@@ -101,7 +101,7 @@ class WorkerEntry(Report):
 class JobRow(Report):
     """A job in a list.
 
-    ``due`` is when a delayed job becomes ready; ``waited_ms`` and ``ran_ms`` are how long it did.
+    ``due`` is when a delayed job becomes ready; ``ran_ms`` is how long its last attempt took.
     """
 
     id: str
@@ -122,7 +122,7 @@ class JobRow(Report):
 
 
 class AddedJob(Report):
-    """A job that was added, or existed before if it is not ``created``."""
+    """A job that was added; if it is not ``created``, it existed before."""
 
     queue: str
     name: str
@@ -131,7 +131,7 @@ class AddedJob(Report):
 
 
 class JobPage(Report):
-    """Some jobs of one state, which has ``total`` jobs. ``scanned`` were read to find these.
+    """A page of the ``total`` jobs in one state. ``scanned`` were read to find these.
 
     ``next_offset`` is where the next page starts, None at the end.
     """
@@ -208,7 +208,7 @@ class DeadLetterDetail(DeadLetterRow):
 
 
 class DeadLetterPage(Report):
-    """Some dead letters, the newest first. The queue holds ``total``, of which ``scanned`` were read.
+    """A page of dead letters, the newest first. The queue holds ``total``, of which ``scanned`` were read.
 
     ``note`` names the queues that hold dead letters if this one holds none.
     """
@@ -244,9 +244,9 @@ class BulkStep(Report):
 
 
 class Change(Report):
-    """A change that an operation has made, for the record.
+    """A change that an operation has made.
 
-    ``result``: a bulk operation may have been stopped, or have failed, after ``count``.
+    ``count`` is how many jobs or dead letters changed. ``result`` is not ``done`` if a bulk operation ended early.
     """
 
     action: str

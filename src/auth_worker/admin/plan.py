@@ -1,4 +1,4 @@
-"""Plans a bulk operation: finds out what it applies to, and the steps that do it."""
+"""Plans a bulk operation: finds the jobs or dead letters that it applies to, and prepares its steps."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Bulk = ChangeJobs | ChangeDeadLetters | DrainQueue | CleanQueue
 
 
 class Plan(NamedTuple):
-    """How many jobs or dead letters match now, and the ``steps``, which are done while they are iterated over."""
+    """How many jobs or dead letters match now, and the ``steps``, which run as they are iterated over."""
 
     total: int
     steps: Steps

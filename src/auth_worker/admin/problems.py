@@ -1,4 +1,4 @@
-"""Finds what is wrong now and says so in plain text, each time with a remedy. Dashboard and CLI show it first."""
+"""Describes what is wrong now in plain text, each problem with its remedy. The dashboard shows it first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SCHEDULERS: dict[str, tuple[Literal["warn", "fail"], str, str]] = {
         "start a worker for the queue, or see why those that it has do not get to it",
     ),
 }
-"""Of the states of a job scheduler that need somebody: how bad, what is wrong, what to do."""
+"""For each state of a job scheduler that needs attention: the level, what is wrong, the remedy."""
 
 
 class Problem(Report):
@@ -81,13 +81,13 @@ def health_problems(health: ServiceHealth) -> list[Problem]:
 
 
 def scheduler_problems(rows: Iterable[SchedulerRow]) -> list[Problem]:
-    """Which job schedulers do not go on, in the order of ``rows``."""
+    """Return a problem for each job scheduler that is broken, stopped or overdue, in the order of ``rows``."""
     found = []
     for row in rows:
         if row.state in _SCHEDULERS:
             level, text, remedy = _SCHEDULERS[row.state]
-            said = f"{row.id} of {row.queue} {text}{f': {row.problem}' if row.problem else ''}"
-            found.append(Problem(level=level, kind="scheduler", text=said, remedy=remedy, about=row.queue))
+            described = f"{row.id} of {row.queue} {text}{f': {row.problem}' if row.problem else ''}"
+            found.append(Problem(level=level, kind="scheduler", text=described, remedy=remedy, about=row.queue))
     return found
 
 

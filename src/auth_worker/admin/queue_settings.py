@@ -1,4 +1,4 @@
-"""Changes a queue as a whole: its limits and deduplication keys; obliterates it."""
+"""Changes a queue as a whole: sets its limits, releases deduplication ids, obliterates it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from auth_worker.core.ports.operator import OperatorBroker
 
 
 class QueueSettingsOperations:
-    """The settings of the queues of ``broker``. Every method raises ``BrokerError``."""
+    """Reads and changes the settings of the queues of ``broker``. Every method raises ``BrokerError``."""
 
     def __init__(self, broker: OperatorBroker, record: Callable[[Change], None]) -> None:
         self._broker = broker
@@ -22,12 +22,12 @@ class QueueSettingsOperations:
         self._record(Change(action="set concurrency", queue=queue, target=queue))
 
     async def set_rate_limit(self, queue: str, limit: tuple[int, int] | None) -> None:
-        """Limit how many jobs of the queue all workers together start in a time (ms). None removes the limit."""
+        """Limit how many jobs all workers together start per period, as ``(jobs, ms)``; None: no limit."""
         await self._broker.queue_changes(queue).set_rate_limit(limit)
         self._record(Change(action="set rate limit", queue=queue, target=queue))
 
     async def deduplication(self, queue: str, deduplication_id: str) -> Deduplication:
-        """Return the job because of which no other with this deduplication id is added.
+        """Return the job that holds this deduplication id, which keeps other jobs out.
 
         Raises ``NotFoundError``.
         """
@@ -37,7 +37,7 @@ class QueueSettingsOperations:
         return Deduplication(queue=queue, id=deduplication_id, job_id=job_id)
 
     async def remove_deduplication(self, queue: str, deduplication_id: str) -> None:
-        """Permit the next job with this deduplication id. Raises ``NotFoundError``."""
+        """Release a deduplication id, so that the next job with it is added. Raises ``NotFoundError``."""
         if not await self._broker.queue_changes(queue).remove_deduplication(deduplication_id):
             raise _no_key(queue, deduplication_id)
         self._record(Change(action="remove deduplication", queue=queue, target=deduplication_id))

@@ -15,10 +15,11 @@ from auth_worker.errors import BrokerError, BrokerUnavailableError
 AT_ONCE = 50
 """How many queues to read at a time, so that a thousand of them do not hold up other clients."""
 MOST_LETTERS = 1000
+"""How many dead letters of a dead-letter queue are read to see where they come from."""
 
 
 class QueueOperations:
-    """The queues of ``broker``. Every method raises ``BrokerError``."""
+    """Reads, pauses and resumes the queues of ``broker``. Every method raises ``BrokerError``."""
 
     def __init__(self, broker: OperatorBroker, dead: DeadLetterQueries, record: Callable[[Change], None]) -> None:
         self._broker = broker
@@ -26,16 +27,16 @@ class QueueOperations:
         self._record = record
 
     async def overview(self) -> QueueList:
-        """Return every queue, by name."""
+        """Return every queue, sorted by name."""
         names, complete = await self._broker.find_queues()
         return QueueList(queues=await self.describe(names, names), complete=complete)
 
     async def describe_one(self, name: str) -> QueueOverview:
-        """Return the queue ``name``. Raises ``BrokerError``."""
+        """Return the queue ``name``."""
         return (await self.describe([name]))[0]
 
     async def describe(self, names: Sequence[str], among: Sequence[str] | None = None) -> list[QueueOverview]:
-        """Return these queues. Their dead letters are searched for in the queues ``among``, None: in all."""
+        """Return these queues. Their dead letters are searched for in the queues ``among`` (None: in all)."""
         workers = await self._worker_counts()
         origins, letters = await self._letters(among)
         described: list[QueueOverview] = []

@@ -1,4 +1,4 @@
-"""The job schedulers of all queues: when they run next, how they ended last, and which do not go on."""
+"""Reads and changes job schedulers: when they run next, how their last jobs ended, which need attention."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ from auth_worker.errors import ConfigurationError
 from auth_worker.queue import AddedJob, JobQueue
 
 LATE_MS = 60_000
-"""A run that is due for longer, and has not begun, is overdue."""
+"""A run that has been due for longer than this and has not begun is overdue."""
 MOST = 5000
-"""How many job schedulers of all queues are looked at."""
-AMONG = 1000
-"""Among how many completed and failed jobs of a queue the last run of a job scheduler is looked for."""
-COMING = 5
+"""How many job schedulers of all queues are read."""
+LAST_RUN_SCAN = 1000
+"""How many completed and failed jobs of a queue are searched for the last runs of its job schedulers."""
+COMING_RUNS = 5
+"""How many of the next runs are computed."""
 SchedulerState = Literal["broken", "stopped", "overdue", "active", "scheduled", "ended"]
 ORDER: tuple[SchedulerState, ...] = ("broken", "stopped", "overdue", "active", "scheduled", "ended")
-"""What must be looked at comes first."""
+"""Those that need attention come first."""
 
 
 class SchedulerRow(SchedulerEntry):
-    """A job scheduler of ``queue``. ``job`` is the id of its current iteration's job, ``runs`` when it runs next.
+    """A job scheduler of ``queue``. ``job`` is the id of its current iteration's job, ``runs`` are its next times.
 
-    ``broken``: it cannot be read; ``stopped``: it has no next iteration; ``overdue``: its job is due for over a
-    minute and has not begun; ``ended``: its limit or end is reached. ``last``: the last job that it made and that
-    is still there.
+    Its state is ``broken`` if it cannot be read, ``stopped`` without a next iteration, ``overdue`` if its job has
+    been due for over a minute and has not begun, ``ended`` once its limit or end is reached. ``last`` is the last
+    job that it made and that still exists.
     """
 
     queue: str
@@ -49,21 +50,21 @@ class SchedulerRow(SchedulerEntry):
 
 
 class SchedulerList(Report):
-    """Job schedulers, those to look at first. ``complete`` is False where there are more than were looked at."""
+    """Job schedulers, those that need attention first. ``complete`` is False if there are more than were read."""
 
     schedulers: list[SchedulerRow]
     complete: bool
 
 
 class SchedulerOperations:
-    """The job schedulers of ``broker``. Every method raises ``BrokerError``."""
+    """Reads and changes the job schedulers of ``broker``. Every method raises ``BrokerError``."""
 
     def __init__(self, broker: OperatorBroker, record: Callable[[Change], None], settings: Settings) -> None:
         self._broker = broker
         self._record = record
         self._settings = settings.model_copy(update={"prefix": broker.prefix})
 
-    async def of(self, queue: str) -> list[SchedulerEntry]:
+    async def entries(self, queue: str) -> list[SchedulerEntry]:
         """Return the job schedulers of a queue, at most a thousand, the next one due first."""
         found = await self._broker.queue_changes(queue).job_schedulers(MOST_SCHEDULERS)
         return [SchedulerEntry(**_fields(each)) for each in found]
@@ -83,7 +84,7 @@ class SchedulerOperations:
         )
 
     async def upsert(self, queue: str, scheduler_id: str, **scheduler: Any) -> SchedulerDetail:
-        """Make a job scheduler, or replace it. What it takes is as in ``JobQueue.upsert_job_scheduler``.
+        """Create a job scheduler, or replace it. The arguments are those of ``JobQueue.upsert_job_scheduler``.
 
         Raises ``ConfigurationError`` naming what is wrong.
         """
@@ -93,7 +94,7 @@ class SchedulerOperations:
         return await self.show(queue, scheduler_id)
 
     async def find(self, queue: str | None = None) -> SchedulerList:
-        """The job schedulers of a queue, or of all."""
+        """Return the job schedulers of a queue, or of all, with their states."""
         names, complete = ([queue], True) if queue is not None else await self._broker.find_queues()
         rows: list[SchedulerRow] = []
         for name in names:
@@ -107,10 +108,10 @@ class SchedulerOperations:
         return SchedulerList(schedulers=rows, complete=complete)
 
     async def with_last_runs(self, rows: Sequence[SchedulerRow]) -> list[SchedulerRow]:
-        """These rows with the last job that each has made."""
+        """Return these rows with the last job that each has made."""
         found: dict[tuple[str, str], JobRow] = {}
         for queue in {row.queue for row in rows}:
-            last = await self._broker.queue_changes(queue).last_iterations(AMONG)
+            last = await self._broker.queue_changes(queue).last_iterations(LAST_RUN_SCAN)
             wanted = {row.id: last[row.id] for row in rows if row.queue == queue and row.id in last}
             jobs = await self._broker.jobs(queue).rows(list(wanted.values()))
             for scheduler_id, job in zip(wanted, jobs, strict=True):
@@ -120,9 +121,9 @@ class SchedulerOperations:
         return [row.model_copy(update={"last": found.get((row.queue, row.id))}) for row in rows]
 
     async def run_now(self, queue: str, scheduler_id: str) -> AddedJob:
-        """Add a job as the job scheduler makes them, besides those that it makes. Returns its id.
+        """Add one of the job scheduler's jobs now, and return its id. The schedule does not change.
 
-        Raises ``NotFoundError``, and ``RefusedError`` where its data or options cannot be read.
+        Raises ``NotFoundError``, and ``RefusedError`` if the scheduler's data or options cannot be read.
         """
         async with self._producer(queue) as producer:
             try:
@@ -152,7 +153,7 @@ class SchedulerOperations:
         state: SchedulerState = "broken"
         runs: list[int] = []
         if stored.problem is None:
-            runs = coming_times(stored.id, stored.due, stored.repeat, now, COMING)
+            runs = coming_times(stored.id, stored.due, stored.repeat, now, COMING_RUNS)
             state = await self._state(queue, stored, now, ends=len(runs) == 1)
         return SchedulerRow(
             **_fields(stored),

@@ -23,7 +23,7 @@ from auth_worker.errors import ConfigurationError
 STATES_BY_INTEREST = (
     *("failed", "active", "wait", "prioritized", "paused", "delayed", "waiting-children", "completed"),
 )
-"""The order in which a job of any state is searched for."""
+"""The order in which states are searched and shown: those that need attention first."""
 ALIASES = {"waiting": "wait", "dead": "failed"}
 """Common names of states, and BullMQ's names for them."""
 FINISHED = ("completed", "failed")
@@ -80,13 +80,13 @@ class JobFilter(Report):
 
     @property
     def needs_job(self) -> bool:
-        """Whether more than the id must be read to decide."""
+        """Whether more than a job's id must be read to decide."""
         asked = (self.name, self.text, self.error_group, self.frame, self.older_than)
         return bool(self.where) or any(value is not None for value in asked)
 
     @property
     def large(self) -> tuple[LargeField, ...]:
-        """The large fields that must be read to decide."""
+        """The large fields of a job that must be read to decide."""
         roots = sorted({condition.path[0] for condition in self.where})
         found = tuple(_LARGE[root] for root in roots if root in _LARGE)
         return found if self.frame is None else (*found, "stacktrace")
@@ -119,8 +119,8 @@ class JobFilter(Report):
 class DeadLetterFilter(Report):
     """A filter of dead letters; None matches anything.
 
-    It is about the queue, id and name of the job, the class of the reason and a ``text`` in it. ``where`` is about
-    the job's data and options, ``older_than`` is in s.
+    ``queue``, ``job_id`` and ``name`` are those of the job, ``text`` is a part of the reason. ``where`` are
+    conditions on the job's data and options, ``older_than`` is in s.
     """
 
     queue: str | None = None

@@ -1,4 +1,4 @@
-"""Prepares a job's values for an operator's eyes: the shape of its data, masked options, or all of it.
+"""Prepares a job's values to be shown to an operator: the shape of its data, masked options, or all of it.
 
 ``core.redaction`` masks a text. This module decides which values are shown masked, which by their shape alone, and
 which as they are.

@@ -94,7 +94,7 @@ def list_schedulers(queue: Queue, *, wide: Wide = False, as_json: AsJson = False
 
     async def work(operations: Operations) -> None:
         await operations.jobs.check_queue(queue)
-        found = await operations.schedulers.of(queue)
+        found = await operations.schedulers.entries(queue)
         if as_json:
             print_json(found)
         elif not found:

@@ -50,7 +50,7 @@ class SchedulerBody(Body):
 @look.get(AT)
 async def list_schedulers(queue: KnownQueue, operations: TheOperations) -> list[SchedulerEntry]:
     """List the job schedulers of a queue, the next one due first."""
-    return await operations.schedulers.of(queue)
+    return await operations.schedulers.entries(queue)
 
 
 @look.get(AT + "/{scheduler_id}")
