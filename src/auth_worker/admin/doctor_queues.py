@@ -15,48 +15,32 @@ ABANDONED_MS = 180_000
 """The time by which a stalled check would have found a job: a little more than twice its interval of 60 s."""
 UNRECONCILED_MS = 120_000
 """How long after its failure a job without a dead letter counts as forgotten. Reconciliation runs more often."""
-_NAMED = 5
+MOST_NAMED = 5
+"""How many queues or jobs a finding names."""
 
 
 async def queue_findings(broker: OperatorBroker, found: QueueList) -> list[Finding]:
     """Check these queues, and return one finding for each kind of fault. Raises ``BrokerError``."""
-    findings = [
-        Finding(level="ok", name="queues", detail=f"{len(found.queues)} found, with {_jobs(found.queues)} jobs")
-    ]
+    jobs = sum(sum(queue.counts.values()) for queue in found.queues)
+    findings = [Finding.ok("queues", f"{len(found.queues)} found, with {jobs} jobs")]
     if not found.complete:
-        findings.append(Finding(level="warn", name="queues", detail="there are too many keys to find all queues"))
+        findings.append(Finding.warn("queues", "there are too many keys to find all queues"))
     findings += _unattended(found.queues)
     findings += await _abandoned(broker, found.queues)
     findings += await _without_dead_letter(broker, found.queues)
     return findings
 
 
-def _jobs(queues: Sequence[QueueOverview]) -> int:
-    return sum(sum(queue.counts.values()) for queue in queues)
-
-
 def _unattended(queues: Sequence[QueueOverview]) -> list[Finding]:
     findings = []
     idle = [q for q in queues if q.workers == 0 and q.waiting and not q.dead_letters_of and not q.paused]
     if idle:
-        findings.append(
-            Finding(
-                level="warn",
-                name="workers",
-                detail=f"no worker for {_named([f'{q.name} ({q.waiting} waiting)' for q in idle])}",
-                remedy="start a worker for it: auth-worker run APP",
-            )
-        )
+        detail = f"no worker for {listed([f'{q.name} ({q.waiting} waiting)' for q in idle])}"
+        findings.append(Finding.warn("workers", detail, "start a worker for it: auth-worker run APP"))
     paused = [q for q in queues if q.paused and q.waiting]
     if paused:
-        findings.append(
-            Finding(
-                level="warn",
-                name="paused",
-                detail=_named([f"{q.name} ({q.waiting} waiting)" for q in paused]),
-                remedy=f"auth-worker resume {paused[0].name}",
-            )
-        )
+        detail = listed([f"{q.name} ({q.waiting} waiting)" for q in paused])
+        findings.append(Finding.warn("paused", detail, f"auth-worker resume {paused[0].name}"))
     return findings
 
 
@@ -72,12 +56,12 @@ async def _abandoned(broker: OperatorBroker, queues: Sequence[QueueOverview]) ->
             (old if now - (began or 0) > ABANDONED_MS else fresh).append(f"{queue.name}:{job_id}")
     if old:
         remedy = "start a worker for the queue: its stalled check recovers them within two stalled_intervals"
-        detail = f"{len(old)} jobs are active without a lock, and no worker recovers them: {_named(old)}"
-        return [Finding(level="fail", name="locks", detail=detail, remedy=remedy)]
+        detail = f"{len(old)} jobs are active without a lock, and no worker recovers them: {listed(old)}"
+        return [Finding.fail("locks", detail, remedy)]
     if fresh:
-        detail = f"{len(fresh)} jobs have lost their worker: {_named(fresh)}"
-        return [Finding(level="warn", name="locks", detail=detail, remedy="wait for the next stalled check")]
-    return [Finding(level="ok", name="locks", detail="every active job has its lock")]
+        detail = f"{len(fresh)} jobs have lost their worker: {listed(fresh)}"
+        return [Finding.warn("locks", detail, "wait for the next stalled check")]
+    return [Finding.ok("locks", "every active job has its lock")]
 
 
 async def _without_dead_letter(broker: OperatorBroker, queues: Sequence[QueueOverview]) -> list[Finding]:
@@ -98,14 +82,11 @@ async def _without_dead_letter(broker: OperatorBroker, queues: Sequence[QueueOve
         remedy = (
             "start a service with a dead-letter queue for it: it adds the dead letters within reconcile_interval"
         )
-        detail = f"failed jobs without a dead letter: {_named(missing)}"
-        return [Finding(level="fail", name="dead letters", detail=detail, remedy=remedy)]
-    return [
-        Finding(
-            level="ok", name="dead letters", detail=f"no dead letter is missing; queues that have some: {looked}"
-        )
-    ]
+        return [Finding.fail("dead letters", f"failed jobs without a dead letter: {listed(missing)}", remedy)]
+    return [Finding.ok("dead letters", f"no dead letter is missing; queues that have some: {looked}")]
 
 
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """Return the first five names as a text, with how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return separator.join(names[:MOST_NAMED]) + more

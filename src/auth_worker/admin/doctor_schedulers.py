@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from auth_worker.admin.doctor_queues import listed
 from auth_worker.core.clock import now_ms
 from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.repetition import REMEDY
@@ -13,7 +14,6 @@ UNREVIVED_MS = 120_000
 """A running worker revives a scheduler that has stopped within its reconcile_interval, which is shorter."""
 MOST = 1000
 """How many schedulers to check."""
-_NAMED = 5
 
 
 async def scheduler_findings(broker: OperatorBroker, queues: Sequence[str]) -> list[Finding]:
@@ -29,17 +29,12 @@ async def scheduler_findings(broker: OperatorBroker, queues: Sequence[str]) -> l
         stopped += [f"{queue}: {name!r}" for name in found.stopped]
     findings = []
     if unreadable:
-        detail = f"{len(unreadable)} cannot be read: {_listed(unreadable)}"
-        findings.append(Finding(level="fail", name="schedulers", detail=detail, remedy=REMEDY))
+        detail = f"{len(unreadable)} cannot be read: {listed(unreadable, '; ')}"
+        findings.append(Finding.fail("schedulers", detail, REMEDY))
     if stopped:
-        detail = f"{len(stopped)} have no next iteration: {_listed(stopped)}"
+        detail = f"{len(stopped)} have no next iteration: {listed(stopped, '; ')}"
         remedy = "start a worker for the queue: it revives them within reconcile_interval"
-        findings.append(Finding(level="fail", name="schedulers", detail=detail, remedy=remedy))
+        findings.append(Finding.fail("schedulers", detail, remedy))
     if not findings:
-        detail = f"{min(count, MOST)} seen, each with its next iteration"
-        findings.append(Finding(level="ok", name="schedulers", detail=detail))
+        findings.append(Finding.ok("schedulers", f"{min(count, MOST)} seen, each with its next iteration"))
     return findings
-
-
-def _listed(names: Sequence[str]) -> str:
-    return "; ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
