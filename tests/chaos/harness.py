@@ -81,13 +81,13 @@ class ChaosHarness:
         """Wait until a worker has logged a line with ``text``."""
         await eventually(lambda: self.log.exists() and text in self.log.read_text(), f"{text!r} is logged", within)
 
-    async def until_condemned(self, ids: list[str], within: float = 20.0) -> None:
+    async def until_stalled_out(self, ids: list[str], within: float = 20.0) -> None:
         """Wait until each of the jobs has stalled once too often, and nobody has dealt with that yet."""
 
         async def all_are() -> bool:
             return all([await self.redis.hexists(f"bull:{QUEUE}:{job_id}", "defa") for job_id in ids])
 
-        await eventually(all_are, f"{len(ids)} jobs are condemned", within)
+        await eventually(all_are, f"{len(ids)} jobs have stalled out", within)
 
     @contextlib.asynccontextmanager
     async def behind_a_proxy(self) -> AsyncIterator[Proxy]:

@@ -25,11 +25,11 @@ async def test_dead_letter_exactly_once(harness: ChaosHarness, point: str) -> No
 
 
 async def test_dead_letter_exactly_once_for_jobs_that_stalled_out(harness: ChaosHarness) -> None:
-    """Their worker dies at every fetch; another one finds them condemned, and is killed in the transition too."""
+    """Their worker dies at every fetch; the next one is to fail them, and is killed in the transition too."""
     ids = await harness.add(*({"s": 0} for _ in range(3)))
     stalls = {"config": {"max_stalled_count": 1, "concurrency": 3}}
     async with harness.workers.kept_at(1, crash="after_fetch", **stalls):
-        await harness.until_condemned(ids)
+        await harness.until_stalled_out(ids)
     await harness.workers.kill_all()
     for point in ("before_letter_sent", "after_letter_sent"):
         worker = await harness.workers.start(crash=point, **stalls)

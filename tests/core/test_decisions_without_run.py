@@ -8,7 +8,7 @@ from auth_worker.core.decisions import (
     class_of_failure,
     decide_abandoned,
     decide_cancelled,
-    decide_condemned,
+    decide_deferred_failure,
     decide_not_begun,
     decide_refused,
     decide_unreadable,
@@ -41,8 +41,8 @@ BACK = HandBack(begun=False)
         ("child bull:q:1 failed", ReasonClass.UNRECOVERABLE),
     ],
 )
-def test_a_condemned_job_fails_with_the_reason_it_was_condemned_for(why: str, reason_class: ReasonClass) -> None:
-    assert decide_condemned(why) == Fail(why, reason_class, why)
+def test_a_deferred_failure_fails_the_job_with_its_reason(why: str, reason_class: ReasonClass) -> None:
+    assert decide_deferred_failure(why) == Fail(why, reason_class, why)
 
 
 def test_a_run_that_is_cancelled_before_it_begins_fails_at_once() -> None:

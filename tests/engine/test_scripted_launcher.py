@@ -26,8 +26,8 @@ async def waits(job: Job) -> None:
     [
         (an_unreadable("1", "bad"), Fail("bad", ReasonClass.INVALID_PAYLOAD, "bad")),
         (an_unreadable("1", is_orphan=True), Drop("the job's data is gone from Redis")),
-        (a_fetched("1", condemned="job stalled"), Fail("job stalled", ReasonClass.STALLED, "job stalled")),
-        (a_fetched("1", condemned="child"), Fail("child", ReasonClass.UNRECOVERABLE, "child")),
+        (a_fetched("1", deferred_failure="job stalled"), Fail("job stalled", ReasonClass.STALLED, "job stalled")),
+        (a_fetched("1", deferred_failure="child"), Fail("child", ReasonClass.UNRECOVERABLE, "child")),
     ],
 )
 async def test_what_is_not_to_run_is_settled_at_once(taken: Taken, outcome: Outcome) -> None:
@@ -42,7 +42,7 @@ async def test_what_is_not_to_run_is_settled_at_once(taken: Taken, outcome: Outc
 
 
 async def test_a_scheduler_goes_on_after_an_iteration_that_is_not_to_run() -> None:
-    engine = started(Engine(), a_fetched("1", scheduler_id="nightly", condemned="job stalled"))
+    engine = started(Engine(), a_fetched("1", scheduler_id="nightly", deferred_failure="job stalled"))
     assert isinstance((await engine.settle()).outcome, Fail)
     assert engine.broker.advanced == ["nightly"]
 

@@ -227,7 +227,7 @@ def a_fetched(
     *,
     stalled_count: int = 0,
     scheduler_id: str = "",
-    condemned: str | None = None,
+    deferred_failure: str | None = None,
 ) -> Fetched:
     """A job as a broker gives it."""
     policy = JobPolicy(options or {}, WorkerConfig())
@@ -240,7 +240,7 @@ def a_fetched(
         max_attempts=policy.attempts,
         stalled_count=stalled_count,
     )
-    return Fetched(job, policy, {}, 0.0, scheduler_id, condemned)
+    return Fetched(job, policy, {}, 0.0, scheduler_id, deferred_failure)
 
 
 def an_unreadable(job_id: str, reason: str = "data is not JSON", *, is_orphan: bool = False) -> Unreadable:

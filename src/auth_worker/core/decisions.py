@@ -151,8 +151,11 @@ def decide_unreadable(reason: str, *, is_orphan: bool) -> Outcome:
     return Fail(reason, ReasonClass.INVALID_PAYLOAD, reason)
 
 
-def decide_condemned(reason: str) -> Fail:
-    """Decide about a job that must not run again, for ``reason``: it stalled too often or was cancelled."""
+def decide_deferred_failure(reason: str) -> Fail:
+    """Decide about a job that must fail for ``reason`` without another run.
+
+    It stalled too often, was cancelled, or has a failed child.
+    """
     return Fail(reason, class_of_failure(reason), reason)
 
 
@@ -174,7 +177,7 @@ def decide_not_begun(cause: Cause | None, reason: str = "") -> Outcome:
     ``reason`` is why it was cancelled on request, if it was.
     """
     if cause is Cause.CANCELLED:
-        return decide_condemned(str(JobCancelledError(reason)))
+        return decide_deferred_failure(str(JobCancelledError(reason)))
     return Lost() if cause is Cause.LEASE_LOST else HandBack(begun=False)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from auth_worker.config import Settings, WorkerConfig
-from auth_worker.core.decisions import decide_abandoned, decide_condemned, decide_unreadable, why_not_begin
+from auth_worker.core.decisions import decide_abandoned, decide_deferred_failure, decide_unreadable, why_not_begin
 from auth_worker.core.error_text import error_text
 from auth_worker.core.outcome import Cause, Drop, Outcome
 from auth_worker.core.ports.worker import Taken, Unreadable, WorkerBroker
@@ -65,8 +65,8 @@ class Launcher:
         self._registry.enter(run)
         if isinstance(taken, Unreadable):
             self._end_unstarted(run, decide_unreadable(taken.reason, is_orphan=taken.is_orphan))
-        elif (condemned := taken.condemned) is not None:
-            self._end_unstarted(run, decide_condemned(condemned))
+        elif (deferred_failure := taken.deferred_failure) is not None:
+            self._end_unstarted(run, decide_deferred_failure(deferred_failure))
         elif self._waiting.is_suspect(run):
             self._waiting.hold(run, self._start)
             self._mark_waiting(run)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple, Self
 
 from auth_worker.config import Settings, WorkerConfig
-from auth_worker.core.decisions import decide_condemned
+from auth_worker.core.decisions import decide_deferred_failure
 from auth_worker.core.outcome import Cause, Outcome
 from auth_worker.core.policy import JobPolicy
 from auth_worker.core.run import Run
@@ -122,8 +122,8 @@ class Drainer:
         job = _job_of(stored, policy)
         if stored.scheduler_id:
             self._schedulers.advance(stored)
-        if stored.condemned is not None:
-            self._settle(stored, job, policy, decide_condemned(stored.condemned))
+        if stored.deferred_failure is not None:
+            self._settle(stored, job, policy, decide_deferred_failure(stored.deferred_failure))
             return
 
         def start(run: Run) -> None:

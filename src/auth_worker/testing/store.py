@@ -273,13 +273,13 @@ class JobStore:
         if child.state == "completed":
             parent.values[child.key] = decode_json(child.result)
         elif policy.fail_parent:
-            parent.condemned = f"child {child.key} failed"
+            parent.deferred_failure = f"child {child.key} failed"
         elif policy.ignore_dependency or policy.continue_parent:
             parent.failures[child.key] = child.failed_reason or ""
         elif not policy.remove_dependency:
             return  # it waits for ever
         parent.pending.discard(child.key)
-        goes_on = parent.condemned is not None or (child.state == "failed" and policy.continue_parent)
+        goes_on = parent.deferred_failure is not None or (child.state == "failed" and policy.continue_parent)
         if parent.state == "waiting-children" and (goes_on or not parent.pending):
             self.let_wait(parent)
 

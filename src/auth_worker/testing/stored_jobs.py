@@ -32,8 +32,8 @@ class NewJob(NamedTuple):
 class MemoryJob:
     """A job of a test. ``data`` is JSON, ``opts`` BullMQ's options. Times are epoch ms.
 
-    ``order`` decides among jobs that wait. ``due`` is when a delayed one becomes ready. ``condemned`` is why it is
-    to fail without another run, if it is. ``removed``: a real broker would have forgotten it by now.
+    ``order`` decides among jobs that wait. ``due`` is when a delayed one becomes ready. ``deferred_failure`` is
+    why it must fail without another run, if it must. ``removed``: a real broker would have forgotten it by now.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class MemoryJob:
         self.values: dict[str, Any] = {}
         self.failures: dict[str, str] = {}
         self.scheduler_id = ""
-        self.condemned: str | None = None
+        self.deferred_failure: str | None = None
         self.removed = False
         self.cancel: Callable[[str], None] | None = None
         """Cancels its run, while it has one."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from auth_worker.brokers.redis.decode import (
     RawJob,
     attempts_made,
-    condemnation_of,
+    deferred_failure_of,
     earlier_traces,
     is_orphan,
     read_job,
@@ -248,15 +248,15 @@ def test_a_job_has_waited_since_it_could_have_run(fields: dict[str, Any], waited
 
 
 @pytest.mark.parametrize(
-    ("text", "condemned"),
+    ("text", "reason"),
     [
         ("job stalled more than allowable limit", "job stalled more than allowable limit"),
         ("child bull:q:1 failed", "child bull:q:1 failed"),
         (None, None),
     ],
 )
-def test_a_condemned_job_says_why(text: str | None, condemned: str | None) -> None:
-    assert condemnation_of(stored(defa=text)) == condemned
+def test_a_deferred_failure_keeps_its_reason(text: str | None, reason: str | None) -> None:
+    assert deferred_failure_of(stored(defa=text)) == reason
 
 
 def test_an_iteration_names_its_scheduler() -> None:

@@ -138,8 +138,8 @@ def scheduler_of(raw: RawJob) -> str:
     return raw[b"rjk"].decode(errors="surrogateescape") if b"rjk" in raw else ""
 
 
-def condemnation_of(raw: RawJob) -> str | None:
-    """Return why the job must fail without another run, or None.
+def deferred_failure_of(raw: RawJob) -> str | None:
+    """Return why the job must fail without another run, or None: BullMQ's deferred failure.
 
     Source: field ``defa`` of moveStalledJobsToWait-9.lua, and of moveToFinished-14.lua (failParentOnFailure). A
     request to cancel a running job is stored there too.

@@ -6,7 +6,7 @@ from typing import Any
 
 from auth_worker.brokers.redis.decode import (
     RawJob,
-    condemnation_of,
+    deferred_failure_of,
     is_orphan,
     read_job,
     scheduler_of,
@@ -76,7 +76,7 @@ class ReplyReader:
             )
         except InvalidPayloadError as error:
             return self._unreadable(name, raw, str(error))
-        return Fetched(job, policy, raw, waited_ms(raw, job), scheduler_of(raw), condemnation_of(raw))
+        return Fetched(job, policy, raw, waited_ms(raw, job), scheduler_of(raw), deferred_failure_of(raw))
 
     def _next(self, reply: list[Any], token: str) -> Taken | Nothing:
         if len(reply) != 4:

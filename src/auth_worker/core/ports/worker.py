@@ -25,7 +25,8 @@ class Fetched(NamedTuple):
     """A job that is locked for us.
 
     ``wait_ms``: how long it was ready before its first run; 0 for a retry. ``scheduler_id``: the job scheduler
-    that made it, else empty. ``condemned``: why the job must fail without another run, if it must.
+    that made it, else empty. ``deferred_failure``: why the job must fail without another run, if it must: it
+    stalled too often, was cancelled, or has a failed child.
     """
 
     job: Job
@@ -33,7 +34,7 @@ class Fetched(NamedTuple):
     stored: Any
     wait_ms: float
     scheduler_id: str
-    condemned: str | None
+    deferred_failure: str | None
 
 
 class Unreadable(NamedTuple):
