@@ -1,4 +1,4 @@
-"""CPU-bound work in processes of its own, which are killed when a job exceeds its time-out.
+"""CPU-bound work in processes of its own, which are killed when a job exceeds its timeout.
 
 Run it: auth-worker run examples.inference_worker:service
 Try it: auth-worker add inferenceQueue factor --data '{"number": 600851475143}'

@@ -162,7 +162,7 @@ async def test_a_run_past_its_time_out_is_a_failed_attempt(harness: Harness) -> 
     retried = collect(processor.runtime.bus, JobRetried)
     await harness.jobs.add("slow", {})
     assert (await harness.settled(1))["completed"] == 1
-    assert "time-out" in retried[0].reason
+    assert "timeout" in retried[0].reason
 
 
 async def test_progress_and_log_are_seen_by_bullmq(harness: Harness) -> None:

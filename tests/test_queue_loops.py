@@ -47,7 +47,7 @@ def test_one_event_loop_after_another_adds(new_loop: NewLoop, redis_url: str, re
     started = time.monotonic()
     ids = [run(new_loop, queue.add("send", number)) for number in range(5)]
     assert waiting(redis) == ids
-    assert time.monotonic() - started < 10, "no add waited for its time-out"
+    assert time.monotonic() - started < 10, "no add waited for its timeout"
 
 
 @each_loop

@@ -1,4 +1,4 @@
-"""The producer without an event loop: any thread, inside of a running loop, after a fork, with a time-out."""
+"""The producer without an event loop: any thread, inside of a running loop, after a fork, with a timeout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The official Python client, set up as its README shows, with the time-out off that ends its blocking pops."""
+"""The official Python client, set up as its README shows, with the timeout off that ends its blocking pops."""
 
 from __future__ import annotations
 

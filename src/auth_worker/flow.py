@@ -106,7 +106,7 @@ class FlowProducer:
 
     @cached_property
     def sync(self) -> SyncFlowProducer:
-        """The same for code without an event loop, with a time-out of ``sync_timeout`` s."""
+        """The same for code without an event loop, with a timeout of ``sync_timeout`` s."""
         return SyncFlowProducer(FlowProducer(self._connection, settings=self.settings, timeout=self._sync_timeout))
 
     async def add(self, flow: Flow) -> AddedFlow:
@@ -166,7 +166,7 @@ class SyncFlowProducer(SyncCalls):
     """
 
     def __init__(self, flows: FlowProducer) -> None:
-        """Take a producer of its own, with the time-out of these calls."""
+        """Take a producer of its own, with the timeout of these calls."""
         super().__init__("flows", flows.timeout, flows.close)
         self._flows = flows
 

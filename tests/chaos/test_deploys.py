@@ -19,7 +19,7 @@ from chaos.harness import ChaosHarness
 RESTARTS = int(os.environ.get("AUTH_TEST_CHAOS_RESTARTS", "20"))
 LONG = {"s": 3600}
 QUICK_S = BLOCK_S - 1
-"""Sooner than whoever missed the doorbell looks at the queue, and than any other time-out would end the wait."""
+"""Sooner than whoever missed the doorbell looks at the queue, and than any other timeout would end the wait."""
 
 
 @pytest.mark.timeout(60 + RESTARTS)

@@ -201,7 +201,7 @@ def test_the_cause_of_a_cancelled_run_outweighs_what_it_raised(kind: type[BaseEx
     assert decide(kind("boom"), cause=Cause.SHUTDOWN) == HandBack()
     outcome = decide(kind("boom"), cause=Cause.TIMEOUT, attempts=2)
     assert isinstance(outcome, Retry)
-    assert "time-out" in outcome.reason
+    assert "timeout" in outcome.reason
     assert "JobTimeoutError" in outcome.trace
 
 

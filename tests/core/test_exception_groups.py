@@ -125,7 +125,7 @@ def test_our_cause_of_cancellation_outweighs_every_group() -> None:
     raised = group(UnrecoverableError(), Delay(1))
     assert decide(raised, Cause.SHUTDOWN) == HandBack()
     assert decide(raised, Cause.LEASE_LOST) == Lost()
-    assert "time-out" in decide(raised, Cause.TIMEOUT).reason
+    assert "timeout" in decide(raised, Cause.TIMEOUT).reason
 
 
 def test_the_cause_of_an_error_decides_nothing() -> None:

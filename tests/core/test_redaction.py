@@ -80,7 +80,7 @@ def test_of_a_mail_address_only_the_first_letter_and_the_domain_survive(address:
         "no connection to unix:///run/redis.sock?db=0",
         "UnicodeDecodeError: 'utf-8' can't decode byte 0xff in position 0",
         "job 17 has failed children and cannot complete",
-        "the job exceeded its time-out and was cancelled",
+        "the job exceeded its timeout and was cancelled",
         "at 2024-05-06T10:11:12.123456Z the queue was empty",
         "shipping: done, mapping: yes, spinning: no",
         "12 of 345 tests passed",

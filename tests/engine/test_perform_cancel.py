@@ -1,4 +1,4 @@
-"""A run that is to end before its consumer does: time-out, lost lease, shutdown."""
+"""A run that is to end before its consumer does: timeout, lost lease, shutdown."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_a_consumer_that_swallows_its_time_out_has_failed_all_the_same(end
 
     outcome = await outcome_of(consumer, a_run(options=some_options({"attempts": 2})), timeout=0.02)
     assert isinstance(outcome, Retry)
-    assert "time-out" in outcome.reason
+    assert "timeout" in outcome.reason
 
 
 async def test_a_lost_lease_stops_the_run_and_writes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Attempts, backoff, time-outs and retention of each task, for jobs of every producer."""
+"""Attempts, backoff, timeouts and retention of each task, for jobs of every producer."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def test_each_task_has_its_own_time_out_else_the_queue_s(harness: Harness)
     async with working(harness, queue):
         first, second = await short.enqueue(), await in_thread.enqueue()
         for handle in (first, second):
-            assert "exceeded its time-out" in (await failed(harness, handle.id))["failedReason"]
+            assert "exceeded its timeout" in (await failed(harness, handle.id))["failedReason"]
         await completed(harness, (await by_queue.enqueue()).id)
     assert deadlines[0] is not None
     assert 50 < deadlines[0] <= 60
@@ -152,7 +152,7 @@ async def test_a_process_task_is_killed_at_its_time_out(harness: Harness) -> Non
     async with working(harness, slow_task.queue):
         handle = await slow_task.hang.enqueue()
         job = await failed(harness, handle.id, slow_task.queue.name)
-    assert "exceeded its time-out" in job["failedReason"]
+    assert "exceeded its timeout" in job["failedReason"]
 
 
 async def test_threads_run_beside_each_other(harness: Harness) -> None:

@@ -60,7 +60,7 @@ class BrokerSource:
             await asyncio.to_thread(self._stop, self._embedded, is_unused)
 
     def after_fork(self) -> None:
-        """Replace the mutex in a forked child: another thread of the parent may hold it for ever."""
+        """Replace the mutex in a forked child: another thread of the parent may hold it forever."""
         self._mutex = threading.Lock()
 
     def _start(self, embedded: EmbeddedBroker) -> str:

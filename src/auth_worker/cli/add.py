@@ -24,7 +24,7 @@ from auth_worker.queue import ADD_TIMEOUT, AddedJob, BulkJob, JobQueue, job_opti
 
 @dataclass(frozen=True)
 class ProducerConnection(Connection):
-    """The flags that name the broker, with the time-out of adding jobs."""
+    """The flags that name the broker, with the timeout of adding jobs."""
 
     timeout: Annotated[
         int | None,

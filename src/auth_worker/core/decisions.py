@@ -140,7 +140,7 @@ def error_to_report(error: BaseException, cause: Cause | None, reason: str = "")
         return JobCancelledError(reason).with_traceback(error.__traceback__)
     if cause is not Cause.TIMEOUT or isinstance(error, JobTimeoutError):
         return error
-    timeout = JobTimeoutError("the job exceeded its time-out and was cancelled")
+    timeout = JobTimeoutError("the job exceeded its timeout and was cancelled")
     return timeout.with_traceback(error.__traceback__)
 
 

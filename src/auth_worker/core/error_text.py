@@ -105,9 +105,7 @@ def _message(error: BaseException, data: Any) -> str:
         return f"[Errno {error.errno}] {error.strerror}: '***'"
     if getattr(error, "cmd", None) and hasattr(error, "output"):  # of subprocess
         code = getattr(error, "returncode", None)
-        return (
-            "the command exceeded its time-out" if code is None else f"the command ended with exit status {code}"
-        )
+        return "the command exceeded its timeout" if code is None else f"the command ended with exit status {code}"
     module = type(error).__module__.partition(".")[0]
     if module == "jsonschema" or (hasattr(error, "instance") and hasattr(error, "validator")):
         return f"the data does not match its schema ({getattr(error, 'validator', '?')})"

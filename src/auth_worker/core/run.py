@@ -71,7 +71,7 @@ class Run:
     renewed the lock. ``stored``, ``wait_ms`` and ``scheduler_id`` are as in ``Fetched``. ``error`` is what the
     consumer raised (of an exception group the member that decides), until the outcome is written: its traceback
     holds the consumer's variables. ``reason`` is why the job is to be cancelled, where somebody asked for that.
-    ``trace_id`` is that of the run's span, empty without telemetry. ``clock`` counts its time-out, if it has one.
+    ``trace_id`` is that of the run's span, empty without telemetry. ``clock`` counts its timeout, if it has one.
     """
 
     __slots__ = (
@@ -132,7 +132,7 @@ class Run:
 
     @contextlib.contextmanager
     def getting_ready(self) -> Iterator[None]:
-        """Count what this block takes neither toward the time-out nor toward the duration of the run."""
+        """Count what this block takes neither toward the timeout nor toward the duration of the run."""
         if self.clock is not None:
             self.clock.pause()
         try:

@@ -70,7 +70,7 @@ class JobQueue(QueueCommands):
 
     @cached_property
     def sync(self) -> SyncJobQueue:
-        """The same for code without an event loop, with a time-out of ``sync_timeout`` s."""
+        """The same for code without an event loop, with a timeout of ``sync_timeout`` s."""
         return SyncJobQueue(
             JobQueue(
                 self.name,

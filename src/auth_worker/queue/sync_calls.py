@@ -12,7 +12,7 @@ from auth_worker.system.main_reimport import stop_reimported_main
 
 T = TypeVar("T")
 SLACK_S = 1.0
-"""How much longer (s) a call waits than its producer's time-out, whose error says why."""
+"""How much longer (s) a call waits than its producer's timeout, whose error says why."""
 
 
 class SyncCalls:
@@ -32,7 +32,7 @@ class SyncCalls:
     def run(self, call: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run ``call`` in the process's background loop for at most ``timeout`` s and a little more.
 
-        None: the producer's time-out. Raises what it raises, and ``BrokerUnavailableError`` when the time is over.
+        None: the producer's timeout. Raises what it raises, and ``BrokerUnavailableError`` when the time is over.
         """
         longest = (self.timeout if timeout is None else timeout) + SLACK_S
         try:

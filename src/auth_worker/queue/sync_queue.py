@@ -24,7 +24,7 @@ class SyncJobQueue(SyncCalls):
     """
 
     def __init__(self, queue: JobQueue) -> None:
-        """Take a ``queue`` of its own, with the time-out of these calls."""
+        """Take a ``queue`` of its own, with the timeout of these calls."""
         super().__init__(f"queue {queue.name}", queue.timeout, queue.close)
         self._queue = queue
 
@@ -33,7 +33,7 @@ class SyncJobQueue(SyncCalls):
         return self.run(self._queue.add(name, data, **options))
 
     def add_bulk(self, jobs: Iterable[BulkJob]) -> list[AddedJob]:
-        """As ``JobQueue.add_bulk``. Its time-out counts for each thousand jobs."""
+        """As ``JobQueue.add_bulk``. Its timeout counts for each thousand jobs."""
         jobs = list(jobs)
         return self.run(self._queue.add_bulk(jobs), self.timeout * (1 + len(jobs) // 1000))
 

@@ -62,7 +62,7 @@ _at_exit: dict[Callable[[], Coroutine[Any, Any, object]], None] = {}
 def run_in_background(coroutine: Coroutine[Any, Any, T], timeout: float | None) -> T:
     """Run ``coroutine`` in this process's background loop, and wait for it, for at most ``timeout`` s.
 
-    None: for ever. Any thread may call this, also one that runs an event loop, which then waits. Raises what the
+    None: forever. Any thread may call this, also one that runs an event loop, which then waits. Raises what the
     coroutine raises, ``TimeoutError`` when the time is over, and ``RuntimeError`` in the background loop itself.
     """
     background = _started()

@@ -27,7 +27,7 @@ class JobHandle(Generic[R]):
     _task: Task[..., R, ..., Any] = field(repr=False, compare=False)
 
     async def result(self, timeout: float | None = None) -> R:
-        """Wait ``timeout`` s (None: for ever) for the job's end, and return its result as the task declares it.
+        """Wait ``timeout`` s (None: forever) for the job's end, and return its result as the task declares it.
 
         Raises ``JobFailedError``, ``JobCancelledError``, ``TimeoutError``, ``JobNotFoundError``, ``BrokerError``,
         and ``InvalidJobDataError`` for a result of another type.

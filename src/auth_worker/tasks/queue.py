@@ -204,7 +204,7 @@ class TaskQueue:
     def registration(self) -> dict[str, Any]:
         """Return the arguments of ``WorkerService.register_processor`` for this queue.
 
-        Each task has a time-out of its own, and so the processor has none.
+        Each task has a timeout of its own, and so the processor has none.
         """
         no_letters = [name for name, task in self.tasks.items() if not task.policy.dead_letter]
         excepted = (*self.worker_config.dead_letter_except, *no_letters)

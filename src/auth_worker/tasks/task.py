@@ -118,7 +118,7 @@ class Enqueuer(Generic[P, R]):
         """Add a job that calls the task with these arguments. Connects when it is the first one.
 
         Raises ``InvalidJobDataError`` naming the fields that are wrong, ``TypeError`` for a call that the function
-        would refuse, ``BrokerError`` if Redis refuses the job or cannot be reached within the queue's time-out.
+        would refuse, ``BrokerError`` if Redis refuses the job or cannot be reached within the queue's timeout.
         """
         task = self._task
         data = task.definition.encode(args, kwargs)

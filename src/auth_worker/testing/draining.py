@@ -75,7 +75,7 @@ class Drainer:
                 self._store.let_wait(job, front=True)
                 raise RuntimeError(
                     f"more than {most} jobs ran, the last of them {job.name} of queue {job.queue}: does a task "
-                    "enqueue itself for ever? Else drain(..., most=...)"
+                    "enqueue itself forever? Else drain(..., most=...)"
                 )
             await self._run(job)
 

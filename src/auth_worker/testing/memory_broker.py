@@ -168,7 +168,7 @@ class MemoryBroker:
         self._errors += drainer.errors()
 
     async def _on_wait(self, job: MemoryJob) -> None:
-        """A job that waits for another one would wait for ever: jobs are run one at a time."""
+        """A job that waits for another one would wait forever: jobs are run one at a time."""
         drainer = self._drainer
         if drainer is None and self._inline is not None and not job.is_finished:
             raise TimeoutError(

@@ -48,7 +48,7 @@ async def perform(task: Enqueuer[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run ``task`` once, as a worker would run a job of it, and return its result. No broker is needed.
 
     The arguments are those of ``enqueue``. They go through JSON and validation, and so does the result; the task's
-    time-out holds; ``job`` and resources are injected. A resource may be given by the name of its parameter, as a
+    timeout holds; ``job`` and resources are injected. A resource may be given by the name of its parameter, as a
     fake; it is not opened then. So may the job, which ``make_job`` makes. A plain ``def`` runs in a thread, also
     one with ``execution="process"``. ``task.options(...)`` may stand for a task.
 

@@ -277,7 +277,7 @@ class JobStore:
         elif policy.ignore_dependency or policy.continue_parent:
             parent.failures[child.key] = child.failed_reason or ""
         elif not policy.remove_dependency:
-            return  # it waits for ever
+            return  # it waits forever
         parent.pending.discard(child.key)
         goes_on = parent.deferred_failure is not None or (child.state == "failed" and policy.continue_parent)
         if parent.state == "waiting-children" and (goes_on or not parent.pending):

@@ -78,7 +78,7 @@ async def test_a_cancelled_thread_is_told_and_waited_for(make: Make) -> None:
     outcome = await asyncio.wait_for(task, 5)
     assert ended.is_set()
     assert isinstance(outcome, Retry)
-    assert "time-out" in outcome.reason
+    assert "timeout" in outcome.reason
 
 
 async def test_a_cancelled_thread_that_fails_says_why(make: Make) -> None:

@@ -61,7 +61,7 @@ async def test_whatever_happens_in_a_process_ends_the_run_and_not_the_pool(
 async def test_a_time_out_counts_from_when_the_process_is_there(
     nested: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A consumer that imports for longer than its time-out would get no process any more after the first kill."""
+    """A consumer that imports for longer than its timeout would get no process any more after the first kill."""
     start, ready = WorkerProcess.start, asyncio.Event()
 
     async def slow_start(setup: bytes) -> WorkerProcess:
@@ -103,7 +103,7 @@ async def test_a_process_is_killed_with_its_run(processes: Executor, tmp_path: P
     run.cancel(Cause.TIMEOUT)
     outcome = await asyncio.wait_for(task, 10)
     assert isinstance(outcome, Fail)
-    assert "time-out" in outcome.reason
+    assert "timeout" in outcome.reason
 
     def gone() -> bool:
         try:

@@ -28,7 +28,7 @@ class ProcessExecutor:
     programs it has started. It is replaced after a job that has closed or redirected its standard streams, and
     when it leaks memory, files or threads.
 
-    A job's time-out counts from when its process is there: one that imports for longer than that serves as well.
+    A job's timeout counts from when its process is there: one that imports for longer than that serves as well.
 
     Raises ``ConfigurationError`` on Windows, and for a consumer that no process can import.
     """
