@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import typing
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,6 +62,19 @@ def test_a_parameter_that_is_neither_data_nor_a_resource_is_named(harness: Harne
     async def greet(name: str, client: Client) -> None: ...
 
     with pytest.raises(ConfigurationError, match="task greet: client: Client is neither data"):
+        include(harness, queue)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="pydantic takes it from then on")
+def test_a_typed_dict_that_this_python_cannot_read_is_named(harness: Harness, queue: TaskQueue) -> None:
+    make: Any = typing.TypedDict
+    place: Any = make("Place", {"street": str})
+
+    async def greet(place: Any) -> None: ...
+
+    greet.__annotations__["place"] = place
+    queue.task(greet)
+    with pytest.raises(ConfigurationError, match="place: Place must be a TypedDict of typing_extensions"):
         include(harness, queue)
 
 

@@ -184,8 +184,10 @@ def _unusable(owner: str, hints: Mapping[str, Any], error: Exception) -> str:
     for name, hint in hints.items():
         try:
             TypeAdapter(_typed_dict({name: hint}))
-        except Exception:
+        except Exception as cause:
             kind = getattr(hint, "__name__", str(hint))
+            if getattr(cause, "code", None) == "typed-dict-version":
+                return f"{owner}: {name}: {kind} must be a TypedDict of typing_extensions before Python 3.12"
             return (
                 f"{owner}: {name}: {kind} is neither data that pydantic can read and write nor a resource of the "
                 "queue; register it with @queue.resource, or give the parameter the default INJECTED"

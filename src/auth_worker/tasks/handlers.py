@@ -34,6 +34,11 @@ def check_resources(task: AnyTask, given: Mapping[Any, Any] | None = None) -> No
             )
 
 
+def has_resources(task: AnyTask) -> bool:
+    """Whether its queue has what ``task`` takes."""
+    return all(map(task.queue.provides, task.definition.signature.resources.values()))
+
+
 def async_handler(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job], Awaitable[Any]]:
     """Return the consumer of the jobs of ``task``, an ``async def``. ``resources`` are open, by type."""
     function, encode_result = task.function, task.definition.encode_result
@@ -64,7 +69,10 @@ def _argument_reader(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[J
     """Return what gives the arguments for a job: its data, the job itself, and ``resources``."""
     signature, decode = task.definition.signature, task.definition.decode
     jobs = signature.jobs
-    provided = {name: resources[kind] for name, kind in signature.resources.items()}
+    type_of = task.queue.resource_type
+    provided = {
+        name: resources[kind if kind in resources else type_of(kind)] for name, kind in signature.resources.items()
+    }
     if not jobs and not provided:
         return lambda job: decode(job.data)
 

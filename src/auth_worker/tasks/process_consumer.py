@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from auth_worker.job import Job
 from auth_worker.system.background_loop import call_at_exit, run_in_background
-from auth_worker.tasks.handlers import AnyTask, check_resources, sync_handler, unknown_task
+from auth_worker.tasks.handlers import AnyTask, check_resources, has_resources, sync_handler, unknown_task
 from auth_worker.tasks.resources import OpenResources, needed_resources
 
 OPEN_S = 55.0
@@ -24,8 +25,12 @@ class ProcessConsumer:
         self._handlers: dict[str, Callable[[Job], Any]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the tasks by their names. Whoever reads the pickle opens their resources."""
-        return _open, (self._tasks,)
+        """Pickle the tasks by their names. Whoever reads the pickle opens their resources.
+
+        These may be registered in modules that those of the tasks do not import.
+        """
+        modules = {resource.module for resource in needed_resources(self._tasks) if resource.module is not None}
+        return _open, (self._tasks, sorted(modules))
 
     def __call__(self, job: Job) -> Any:
         """Run the task that the job names. Raises ``UnknownJobTypeError``."""
@@ -48,7 +53,10 @@ class ProcessConsumer:
         self._handlers = {task.name: sync_handler(task, resources.values) for task in self._tasks}
 
 
-def _open(tasks: tuple[AnyTask, ...]) -> ProcessConsumer:
+def _open(tasks: tuple[AnyTask, ...], modules: Sequence[str]) -> ProcessConsumer:
+    for name in modules:
+        if not all(map(has_resources, tasks)):
+            import_module(name)
     consumer = ProcessConsumer(tasks)
     consumer.open()
     return consumer

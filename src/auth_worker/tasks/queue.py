@@ -15,6 +15,7 @@ from auth_worker.job import Job
 from auth_worker.queue import JobQueue
 from auth_worker.tasks.options import BackoffFunction, TaskPolicy, task_policy
 from auth_worker.tasks.resources import Resource, resource_of
+from auth_worker.tasks.signature import TypeName
 from auth_worker.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -191,9 +192,10 @@ class TaskQueue:
         process before the first job, if a task there needs it, and closed after the last one, in reverse order.
         Raises ``ConfigurationError``.
         """
+        module = sys._getframe(1).f_globals.get("__name__")
 
         def register(factory: F) -> F:
-            resource = resource_of(factory, provides)
+            resource = resource_of(factory, provides, module)
             if resource.type in self.resources or resource.type is Job:
                 raise ConfigurationError(f"queue {self.name}: there is a resource for {resource.type} already")
             self.resources[resource.type] = resource
@@ -219,10 +221,25 @@ class TaskQueue:
 
     def provides(self, kind: Any) -> bool:
         """Whether there is a resource for the type ``kind``."""
+        return self.resource_type(kind) is not None
+
+    def resource_type(self, kind: Any) -> Any:
+        """Return the type for which a resource is registered that is of ``kind``, a type or its name, or None.
+
+        Raises ``ConfigurationError`` if several have the name.
+        """
+        if isinstance(kind, TypeName):
+            found = [each for each in self.resources if kind.is_of(each)]
+            if len(found) > 1:
+                raise ConfigurationError(
+                    f"queue {self.name}: there are {len(found)} resources for a type {kind}: import the one that "
+                    "is meant outside of `if TYPE_CHECKING:`"
+                )
+            return found[0] if found else None
         try:
-            return kind in self.resources
+            return kind if kind in self.resources else None
         except TypeError:  # it cannot be hashed
-            return False
+            return None
 
     async def close(self) -> None:
         """Disconnect what has enqueued here, in every event loop. The next job that is enqueued connects again."""

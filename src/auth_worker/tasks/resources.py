@@ -21,18 +21,22 @@ _YIELDING = (AsyncIterator, AsyncGenerator, contextlib.AbstractAsyncContextManag
 
 
 class Resource(NamedTuple):
-    """What ``factory``, called without arguments, opens as an asynchronous context manager, by its ``type``."""
+    """What ``factory``, called without arguments, opens as an asynchronous context manager, by its ``type``.
+
+    ``module`` is the one that registers it, as far as that is known.
+    """
 
     type: Any
     factory: Callable[[], contextlib.AbstractAsyncContextManager[Any]]
     name: str
+    module: str | None = None
 
 
-def resource_of(factory: Callable[..., Any], provides: Any = None) -> Resource:
+def resource_of(factory: Callable[..., Any], provides: Any = None, module: str | None = None) -> Resource:
     """Describe ``factory``: an async generator function, or a callable that returns an async context manager.
 
-    ``provides`` is the type it is for; None means the one that its return annotation names. Raises
-    ``ConfigurationError``.
+    ``provides`` is the type it is for; None means the one that its return annotation names. ``module`` registers
+    it. Raises ``ConfigurationError``.
     """
     name = getattr(factory, "__qualname__", type(factory).__qualname__)
     if not callable(factory):
@@ -48,7 +52,7 @@ def resource_of(factory: Callable[..., Any], provides: Any = None) -> Resource:
         raise ConfigurationError(
             f"resource {name} must be an async def with one yield, or return an async context"
         )
-    return Resource(provides, factory, name)
+    return Resource(provides, factory, name, module)
 
 
 class OpenResources:
@@ -125,7 +129,9 @@ async def _entered(stack: contextlib.AsyncExitStack, resource: Resource) -> Any:
 def needed_resources(tasks: Iterable[Task[Any, Any, Any, Any]]) -> list[Resource]:
     """Return the resources that ``tasks``, all of one queue, take, in the order of their registration."""
     tasks = list(tasks)
-    needed = [kind for task in tasks for kind in task.definition.signature.resources.values()]
+    needed = [
+        task.queue.resource_type(kind) for task in tasks for kind in task.definition.signature.resources.values()
+    ]
     registered = tasks[0].queue.resources.values() if tasks else []
     return [resource for resource in registered if resource.type in needed]
 

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import inspect
+import re
+import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, NoReturn
 
 from pydantic.fields import FieldInfo
 
 from auth_worker.errors import ConfigurationError
 from auth_worker.job import Job
+
+if sys.version_info >= (3, 14):  # annotations are evaluated when they are read
+    from annotationlib import Format, get_annotations
+
+    _LAZILY: dict[str, Any] = {"annotation_format": Format.FORWARDREF}
+
+    def _annotations(function: Callable[..., Any]) -> Mapping[str, Any]:
+        return get_annotations(function, format=Format.FORWARDREF)
+else:
+    _LAZILY: dict[str, Any] = {}
+
+    def _annotations(function: Callable[..., Any]) -> Mapping[str, Any]:
+        return function.__annotations__
 
 
 class _Injected:
@@ -28,9 +44,23 @@ class _Injected:
 INJECTED: Final[Any] = _Injected()
 """The default of a parameter that the worker provides, as in ``job: Job = INJECTED``.
 
-It is needed only for type checkers, which otherwise demand the parameter from whoever enqueues, and in a program
-that has the task but not the resource.
+It is needed for type checkers, which otherwise demand the parameter from whoever enqueues, and in a program that
+has the task but not the resource. There the type may be imported under ``if TYPE_CHECKING:`` alone.
 """
+_TYPE_NAME = re.compile(r"[A-Za-z_][\w.]*")
+
+
+class TypeName(NamedTuple):
+    """The name of a type that is imported for type checkers alone, as an annotation writes it."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_of(self, kind: Any) -> bool:
+        """Whether ``kind`` is a type of this name."""
+        return getattr(kind, "__name__", None) == self.name.rpartition(".")[2]
 
 
 class Signature(NamedTuple):
@@ -38,7 +68,8 @@ class Signature(NamedTuple):
 
     ``data`` are the types of its data by name, those in ``optional`` have a default. ``positional`` are the names
     of data that may be passed by position. ``jobs`` are the names of parameters that take the ``Job``,
-    ``resources`` the types of the other parameters that the worker provides. ``result`` is what it returns.
+    ``resources`` the types of the other parameters that the worker provides, or a ``TypeName``. ``result`` is what
+    it returns.
     """
 
     data: Mapping[str, Any]
@@ -56,12 +87,12 @@ def read_signature(
 
     Raises ``ConfigurationError`` naming ``owner`` and what is wrong.
     """
-    hints = _hints(owner, function, scope)
+    parameters = list(inspect.signature(function, **_LAZILY).parameters.values())
+    hints = _hints(owner, function, scope, [each.name for each in parameters if each.default is INJECTED])
     data: dict[str, Any] = {}
     optional, positional, jobs = [], [], []
     resources: dict[str, Any] = {}
     by_position = True
-    parameters = list(inspect.signature(function).parameters.values())
     for index, parameter in enumerate(parameters):
         name, hint = parameter.name, hints.get(parameter.name, Any)
         _check(owner, parameter)
@@ -82,16 +113,42 @@ def read_signature(
     )
 
 
-def _hints(owner: str, function: Callable[..., Any], scope: Mapping[str, Any]) -> dict[str, Any]:
+def _hints(
+    owner: str, function: Callable[..., Any], scope: Mapping[str, Any], injected: Collection[str]
+) -> dict[str, Any]:
+    """Evaluate the annotations. Those of ``injected`` parameters may name what type checkers alone import."""
     try:
         return typing.get_type_hints(function, localns=dict(scope), include_extras=True)
     except NameError as error:
-        raise ConfigurationError(
-            f"{owner}: its annotations name {error.name!r}, which cannot be found when it runs: import it outside "
-            "of `if TYPE_CHECKING:`"
-        ) from error
+        if not injected:
+            raise _unknown_name(owner, error) from error
     except TypeError as error:
         raise ConfigurationError(f"{owner}: its annotations cannot be read: {error}") from error
+    return {
+        name: _hint(owner, annotation, function, scope, may_be_name=name in injected)
+        for name, annotation in _annotations(function).items()
+    }
+
+
+def _hint(
+    owner: str, annotation: Any, function: Callable[..., Any], scope: Mapping[str, Any], *, may_be_name: bool
+) -> Any:
+    holder: Any = SimpleNamespace(__annotations__={"it": annotation})
+    known = getattr(function, "__globals__", {})
+    try:
+        return typing.get_type_hints(holder, known, dict(scope), include_extras=True)["it"]
+    except NameError as error:
+        text = getattr(annotation, "__forward_arg__", annotation)
+        if may_be_name and _TYPE_NAME.fullmatch(text):
+            return TypeName(text)
+        raise _unknown_name(owner, error) from error
+
+
+def _unknown_name(owner: str, error: NameError) -> ConfigurationError:
+    return ConfigurationError(
+        f"{owner}: its annotations name {error.name!r}, which cannot be found when it runs: import it outside of "
+        "`if TYPE_CHECKING:`, or if the worker provides it, give the parameter the default INJECTED"
+    )
 
 
 def _check(owner: str, parameter: inspect.Parameter) -> None:
