@@ -1,4 +1,4 @@
-"""Turns pydantic's errors about settings into sentences, one a field, without values, which may be secret."""
+"""Turns pydantic's errors about settings into one message per field, without values, which may be secret."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _NAMED = "http_tokens"
 
 
 def configuration_error(what: str, error: ValidationError, model: type[BaseModel]) -> ConfigurationError:
-    """Turn pydantic's report into one sentence a field. Values are left out, since they may be secret."""
+    """Turn pydantic's report into one message per field, without values, since they may be secret."""
     problems = error.errors(include_url=False, include_input=False)
     nameless = {problem["loc"][1] for problem in problems if _may_quote_a_token(problem)}
-    sentences = []
+    messages = []
     for problem in problems:
         loc = problem["loc"]
         if len(loc) > 1 and loc[0] == _NAMED and loc[1] in nameless:
-            sentences.append(_token_sentence(loc, problem["msg"]))
+            messages.append(_token_message(loc, problem["msg"]))
             continue
         field = ".".join(str(part) for part in loc if not _is_member(part)) or what
         if problem["type"] == "extra_forbidden":
-            sentences.append(f"{field} is not known{nearest(str(loc[-1]), _fields_at(model, loc[:-1]))}")
+            messages.append(f"{field} is not known{nearest(str(loc[-1]), _fields_at(model, loc[:-1]))}")
         else:
-            sentences.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}")
-    return ConfigurationError(f"{what}: " + "; ".join(dict.fromkeys(sentences)))
+            messages.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}")
+    return ConfigurationError(f"{what}: " + "; ".join(dict.fromkeys(messages)))
 
 
 def _is_member(part: int | str) -> bool:
@@ -68,7 +68,7 @@ def _may_quote_a_token(problem: Mapping[str, Any]) -> bool:
     return len(loc) == 2 or loc[2] == "[key]" or problem["type"] in ("missing", "extra_forbidden")
 
 
-def _token_sentence(loc: Sequence[int | str], message: str) -> str:
+def _token_message(loc: Sequence[int | str], message: str) -> str:
     if loc[-1] == "[key]":
         return f"{_NAMED}: a key is the name of a token, 1 to 64 letters, digits or . _ @ -, and not the token"
     field = f" {loc[2]}: {message};" if loc[2:] in (("token",), ("role",)) else ""

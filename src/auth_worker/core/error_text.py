@@ -19,8 +19,9 @@ from auth_worker.core.validation_errors import is_validation_error, validation_t
 from auth_worker.errors import AuthWorkerError
 
 MAX_REASON, MAX_TRACE = 8_192, 32_768
+"""The longest message, and the longest stack trace, in characters."""
 MOST_CAUSES, MOST_FRAMES, MOST_MEMBERS, MOST_NOTES = 5, 50, 10, 10
-"""The longest stack trace, in characters."""
+"""How many of each a stack trace shows."""
 UNREADABLE = "(its message cannot be read)"
 _QUOTED = re.compile(r"(?<!\w)[bruf]?(['\"])(?:\\.|(?!\1(?!\w)).)*(?:\1|\Z)", re.DOTALL)
 _KEPT_BEFORE = re.compile(

@@ -17,7 +17,7 @@ MINUTE_MS = 60_000
 
 
 class Span(NamedTuple):
-    """A ring of ``buckets`` of ``bucket_ms`` each."""
+    """The length of a history: a ring of ``buckets`` of ``bucket_ms`` each."""
 
     name: str
     bucket_ms: int
@@ -64,7 +64,7 @@ class Bucket(NamedTuple):
         return not any(self[1:6])
 
     def with_added(self, other: Self) -> Self:
-        """Return both together, from the start of this one on."""
+        """Return this bucket and a later one, combined."""
         return self._replace(
             done=self.done + other.done,
             failed=self.failed + other.failed,
@@ -76,7 +76,7 @@ class Bucket(NamedTuple):
         )
 
     def beside(self, other: Self) -> Self:
-        """Return both together, of two queues at the same time."""
+        """Return this bucket and another queue's of the same time, combined."""
         both = self.with_added(other)
         return both._replace(waiting=self.waiting + other.waiting, active=self.active + other.active)
 

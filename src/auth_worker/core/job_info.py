@@ -12,9 +12,9 @@ from auth_worker.core.ports.values import StoredJob
 
 @dataclass(frozen=True)
 class JobInfo:
-    """A stored job. Times are epoch ms, None where it has not come to that. ``opts`` has BullMQ's names.
+    """A stored job. Times are epoch ms, None for what has not happened. ``opts`` has BullMQ's names.
 
-    ``state`` is BullMQ's, ``unknown`` for a job that is in none. What is not JSON is the text that is stored.
+    ``state`` is BullMQ's, ``unknown`` for a job that is in none. A field that is not JSON is shown as stored.
     ``parent`` is the key of the parent job, ``worker`` the name of the worker that ran it last.
     """
 
@@ -38,7 +38,7 @@ class JobInfo:
 
     @classmethod
     def of(cls, queue: str, job: StoredJob, state: str) -> Self:
-        """Make it of what the broker has stored."""
+        """Build it from a stored job of ``queue``, which is in ``state``."""
         opts, traces = _decoded(job.opts), _decoded(job.stacktrace)
         stored: dict[str, Any] = opts if isinstance(opts, dict) else {}
         return cls(
@@ -66,7 +66,7 @@ class JobInfo:
 class FlowTree:
     """A job and its children, as far as they were requested.
 
-    ``children_count`` is how many it has. One that has been removed meanwhile is not in ``children``.
+    ``children_count`` is how many it has. Those that have been removed are not in ``children``.
     """
 
     job: JobInfo

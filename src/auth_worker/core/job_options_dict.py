@@ -51,7 +51,7 @@ Keep = bool | int | Retention | RetentionDict
 class JobOptionsDict(TypedDict, total=False):
     """The options of one job. What is not given, or None, is left to the queue's defaults and to the worker.
 
-    The docstrings below each make the page *Job options* of the documentation.
+    The documentation's page *Job options* is made of the docstrings below.
     """
 
     job_id: str | None
@@ -65,9 +65,9 @@ class JobOptionsDict(TypedDict, total=False):
     1}``.
     """
     priority: int | None
-    """1 is the most urgent, 2097151 the least; 0, as without, comes before all."""
+    """From 1, the most urgent, to 2097151. Jobs without a priority, or with 0, come before all of them."""
     lifo: bool | None
-    """Whether it goes to the front of those that wait."""
+    """Whether it goes to the front of the waiting jobs."""
     timestamp: int | None
     """When it was added, epoch ms; now."""
     remove_on_complete: Keep | None
@@ -83,8 +83,8 @@ class JobOptionsDict(TypedDict, total=False):
     size_limit: int | None
     """The most bytes that its data may have; larger data is refused."""
     deduplication: Deduplication | DeduplicationDict | None
-    """Add none while one with this id exists, or for ``ttl`` ms: ``{"id": ..., "ttl": ms, "extend": ...,
-    "replace": ..., "keep_last_if_active": ...}``.
+    """Add no other job with this ``id`` while the job exists, or for ``ttl`` ms: ``{"id": ..., "ttl": ms,
+    "extend": ..., "replace": ..., "keep_last_if_active": ...}``.
     """
     parent: Parent | ParentDict | None
     """The job that waits for this one: ``{"id": ..., "queue": "bull:..."}``."""

@@ -19,10 +19,10 @@ def encode_json(value: Any) -> bytes:
 
 
 def encode_data(value: Any) -> bytes:
-    """Encode ``value`` as ``encode_json`` does, with pydantic models and dataclasses, also within, as objects.
+    """Encode ``value`` as ``encode_json`` does, with pydantic models and dataclasses, at any depth, as objects.
 
-    A model's fields have their aliases; its dates, UUIDs, decimals and enums become texts, as
-    pydantic writes them. Raises as ``encode_json``.
+    Fields of models are named by their aliases. Dates, UUIDs, decimals and enums in them become texts, as pydantic
+    writes them. Raises as ``encode_json``.
     """
     return b"null" if value is None else _encode_data(value).encode(errors="backslashreplace")
 
@@ -40,7 +40,7 @@ def decode_json(text: str) -> Any:
 
 
 def decode_or_text(text: str) -> Any:
-    """Decode JSON; return ``text`` itself where it is none."""
+    """Decode JSON; return ``text`` itself if it is not JSON."""
     try:
         return decode_json(text)
     except (ValueError, RecursionError):

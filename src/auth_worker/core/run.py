@@ -1,7 +1,6 @@
 """A run: one job with its lease, and how far it has come.
 
-Whoever wants a run to end calls ``cancel`` with the cause, once; what the cause makes of the job is decided in
-``outcome``.
+Whatever ends a run early calls ``cancel`` with the cause; ``decisions`` says what the cause makes of the job.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Perform = Callable[..., Awaitable[Outcome]]
 
 
 class CurrentRun(Protocol):
-    """What code of a consumer, and what it logs, belongs to."""
+    """The run that code of a consumer, and what it logs, belongs to."""
 
     @property
     def job(self) -> Job:
@@ -33,7 +32,7 @@ class CurrentRun(Protocol):
 
     @property
     def trace_id(self) -> str:
-        """That of the run's span; empty without telemetry."""
+        """The trace id of the run's span; empty without telemetry."""
 
 
 current_run: contextvars.ContextVar[CurrentRun | None] = contextvars.ContextVar("auth_worker_run", default=None)
@@ -49,13 +48,13 @@ class Phase(enum.Enum):
     RUNNING = enum.auto()
     """The consumer runs."""
     ENDED = enum.auto()
-    """Its outcome is decided; a lease lost after that is no matter."""
+    """Its outcome is decided. A lease that is lost later makes no difference."""
     SETTLING = enum.auto()
-    """An outcome is on its way to the broker; there is never a second one."""
+    """Its outcome is sent to the broker. There is never a second one."""
 
 
-class Clock(Protocol):
-    """What cancels a run once its consumer has taken too long."""
+class RunTimer(Protocol):
+    """Cancels a run once its consumer has taken too long."""
 
     def pause(self) -> None:
         """Stop counting: the consumer has not begun."""
@@ -70,13 +69,13 @@ class Run:
     ``renewed`` is the monotonic time (s) from which the lease counts: when the call was sent that last set or
     renewed the lock. ``stored``, ``wait_ms`` and ``scheduler_id`` are as in ``Fetched``. ``error`` is what the
     consumer raised (of an exception group the member that decides), until the outcome is written: its traceback
-    holds the consumer's variables. ``reason`` is why the job is to be cancelled, where somebody asked for that.
-    ``trace_id`` is that of the run's span, empty without telemetry. ``clock`` counts its timeout, if it has one.
+    holds the consumer's variables. ``reason`` is why the job is to be cancelled, if somebody asked for that.
+    ``trace_id`` is that of the run's span, empty without telemetry. ``timer`` cancels it at its timeout, if it
+    has one.
     """
 
     __slots__ = (
         "cause",
-        "clock",
         "error",
         "job",
         "phase",
@@ -88,6 +87,7 @@ class Run:
         "stopped",
         "stored",
         "task",
+        "timer",
         "token",
         "trace_id",
         "wait_ms",
@@ -117,7 +117,7 @@ class Run:
         self.reason = ""
         self.error: BaseException | None = None
         self.trace_id = ""
-        self.clock: Clock | None = None
+        self.timer: RunTimer | None = None
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -127,26 +127,26 @@ class Run:
 
     @property
     def is_decided(self) -> bool:
-        """Whether the run has come to its end, so that nothing can cancel it any more."""
+        """Whether its outcome is decided, so that nothing can cancel it any more."""
         return self.phase in (Phase.ENDED, Phase.SETTLING)
 
     @contextlib.contextmanager
     def getting_ready(self) -> Iterator[None]:
-        """Count what this block takes neither toward the timeout nor toward the duration of the run."""
-        if self.clock is not None:
-            self.clock.pause()
+        """Exclude the time of this block from the timeout and the duration of the run."""
+        if self.timer is not None:
+            self.timer.pause()
         try:
             yield
         finally:
             self.started = time.perf_counter()
-            if self.clock is not None:
-                self.clock.restart()
+            if self.timer is not None:
+                self.timer.restart()
 
     def cancel(self, cause: Cause, reason: str = "") -> None:
         """Ask the consumer to stop, once for each cause, so that it is not disturbed while it cleans up.
 
-        The first cause decides what becomes of the job, but a request to cancel it outweighs that, and a lost
-        lease every other one. After the end nothing happens.
+        The first cause counts, unless a request to cancel the job or a lost lease follows: a request outweighs a
+        timeout and a shutdown, a lost lease outweighs all. Does nothing once the outcome is decided.
         """
         if self.is_decided or self.cause in (cause, Cause.LEASE_LOST):
             return

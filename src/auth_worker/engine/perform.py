@@ -43,23 +43,23 @@ async def perform(run: Run, execute: Execute, *, timeout: float | None, max_resu
 
 
 class Deadline:
-    """The ``Clock`` of a run: cancels it after ``timeout`` s, again after each grace period if need be."""
+    """The ``RunTimer`` of a run: cancels it after ``timeout`` s, again after each grace period if need be."""
 
     def __init__(self, run: Run, timeout: float) -> None:
         self._run = run
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._outer, run.clock = run.clock, self
+        self._outer, run.timer = run.timer, self
         self._start()
 
     def pause(self) -> None:
-        """As in ``Clock``."""
+        """As in ``RunTimer``."""
         self._timer.cancel()
         if self._outer is not None:
             self._outer.pause()
 
     def restart(self) -> None:
-        """As in ``Clock``."""
+        """As in ``RunTimer``."""
         if self._outer is not None:
             self._outer.restart()
         self._start()
@@ -78,4 +78,4 @@ class Deadline:
     def close(self) -> None:
         """Stop the timer, since the run has ended."""
         self._timer.cancel()
-        self._run.clock = self._outer
+        self._run.timer = self._outer

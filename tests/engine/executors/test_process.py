@@ -89,7 +89,7 @@ async def test_a_time_out_counts_from_when_the_process_is_there(
     ready.set()
     outcome = await asyncio.wait_for(task, 30)
     executor.close()
-    assert (isinstance(outcome, Fail), run.cause, run.clock) == (True, Cause.TIMEOUT, None)
+    assert (isinstance(outcome, Fail), run.cause, run.timer) == (True, Cause.TIMEOUT, None)
     assert time.monotonic() - imported >= 0.2
     assert run.duration_ms < 1000 * (time.monotonic() - imported)
 

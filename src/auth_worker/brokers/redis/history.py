@@ -8,15 +8,15 @@ from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.history import Span
 
 
-class HistoryStore:
-    """The history of one queue, or of several: a ``HistoryKeeper``. ``key_prefix`` begins the keys of these."""
+class RedisHistory:
+    """The history of one queue, or of several: a ``HistoryStore``. ``key_prefix`` begins its keys."""
 
     def __init__(self, link: Link, key_prefix: str) -> None:
         self._link = link
         self._key = f"{key_prefix}:auth-worker-history"
 
     async def elect(self, owner: str, lease_ms: int) -> bool:
-        """As in ``HistoryKeeper``. May raise ``BrokerError``."""
+        """As in ``HistoryStore``. May raise ``BrokerError``."""
         key = f"{self._key}:recorder"
         if await self._link.execute("SET", key, owner, "NX", "PX", lease_ms) is not None:
             return True
@@ -25,18 +25,18 @@ class HistoryStore:
         return bool(await self._link.execute("PEXPIRE", key, lease_ms))
 
     async def read(self, span: Span) -> dict[int, str]:
-        """As in ``HistoryKeeper``. May raise ``BrokerError``."""
+        """As in ``HistoryStore``. May raise ``BrokerError``."""
         found = await self._link.execute("HGETALL", f"{self._key}:{span.name}")
         pairs = zip(found[::2], found[1::2], strict=True)
         return {int(slot): text.decode(errors="replace") for slot, text in pairs if slot.isdigit()}
 
     async def read_slot(self, span: Span, slot: int) -> str:
-        """As in ``HistoryKeeper``. May raise ``BrokerError``."""
+        """As in ``HistoryStore``. May raise ``BrokerError``."""
         found = await self._link.execute("HGET", f"{self._key}:{span.name}", slot)
         return "" if found is None else str(found.decode(errors="replace"))
 
     async def write(self, span: Span, buckets: Mapping[int, str]) -> None:
-        """As in ``HistoryKeeper``. May raise ``BrokerError``."""
+        """As in ``HistoryStore``. May raise ``BrokerError``."""
         key = f"{self._key}:{span.name}"
         await self._link.execute("HSET", key, *(part for pair in buckets.items() for part in pair))
         await self._link.execute("PEXPIRE", key, 2 * span.length_ms)

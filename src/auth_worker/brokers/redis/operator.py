@@ -9,7 +9,7 @@ from functools import partial
 
 from auth_worker.brokers.redis.audit_log import AuditLogStore
 from auth_worker.brokers.redis.dead_letters import DeadLetters
-from auth_worker.brokers.redis.history import HistoryStore
+from auth_worker.brokers.redis.history import RedisHistory
 from auth_worker.brokers.redis.job_changes import JobChanges
 from auth_worker.brokers.redis.jobs import JobView
 from auth_worker.brokers.redis.queue_changes import QueueChanges
@@ -101,10 +101,10 @@ class RedisOperatorBroker(RedisBrokerView):
         """Return the audit log."""
         return AuditLogStore(self._link, self._shared_key_prefix)
 
-    def history(self, queue: str | None) -> HistoryStore:
+    def history(self, queue: str | None) -> RedisHistory:
         """Its history; None: that of all queues together."""
         key_prefix = self._shared_key_prefix if queue is None else queue_key(self.prefix, queue)
-        return HistoryStore(self._link, key_prefix)
+        return RedisHistory(self._link, key_prefix)
 
     def dead_letters(self, queue: str) -> DeadLetters:
         """Return its dead letters. Redrives take turns."""

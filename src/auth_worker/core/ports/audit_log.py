@@ -11,7 +11,7 @@ class AuditLogKeeper(Protocol):
 
     @abstractmethod
     async def append(self, entry: str, most: int) -> None:
-        """Keep an entry, and of all entries the newest ``most``."""
+        """Add an entry, and remove all but the newest ``most``."""
 
     @abstractmethod
     async def count(self) -> int:

@@ -9,12 +9,12 @@ from typing import Protocol
 from auth_worker.core.history import Span
 
 
-class HistoryKeeper(Protocol):
-    """Where the buckets of a history are kept, each in a slot of its span's ring."""
+class HistoryStore(Protocol):
+    """Stores the buckets of one queue's history, each in a slot of its span's ring."""
 
     @abstractmethod
     async def elect(self, owner: str, lease_ms: int) -> bool:
-        """Return whether ``owner`` writes histories for the next ``lease_ms``: one at a time does."""
+        """Return whether ``owner`` is the one that writes histories for the next ``lease_ms``."""
 
     @abstractmethod
     async def read(self, span: Span) -> dict[int, str]:
@@ -26,4 +26,4 @@ class HistoryKeeper(Protocol):
 
     @abstractmethod
     async def write(self, span: Span, buckets: Mapping[int, str]) -> None:
-        """Keep these buckets, by slot; a history that nobody writes to is forgotten after twice its span."""
+        """Store ``buckets`` by slot. A history that nobody writes to is removed after twice its span."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.ports.audit_log import AuditLogKeeper
-from auth_worker.core.ports.history import HistoryKeeper
+from auth_worker.core.ports.history import HistoryStore
 from auth_worker.core.ports.queue_changes import QueueChanger
 from auth_worker.core.ports.values import (
     ChangeResult,
@@ -49,61 +49,61 @@ class QueueReader(Protocol):
         """Return when the oldest of the jobs next in line was added; None if none waits."""
 
     async def ids(self, state: str, offset: int, limit: int) -> list[str]:
-        """``limit`` ids of a state from ``offset`` on: the next to run first, of finished ones the newest.
+        """Return ``limit`` ids of a state from ``offset`` on: the next to run first, of finished jobs the newest.
 
-        An id that is no UTF-8 has surrogates in the places of its bytes: ``printable`` makes it one to show.
+        Bytes that are not UTF-8 become surrogates, which ``printable`` escapes.
         """
 
     async def count_finished_before(self, state: str, before: int) -> int:
-        """How many of the ``completed`` or ``failed`` jobs finished by then."""
+        """Return how many of the ``completed`` or ``failed`` jobs finished by then."""
 
     async def unlocked(self, limit: int) -> list[tuple[str, int | None]]:
-        """Of the next ``limit`` active jobs those that no worker holds, each with when its run began."""
+        """Return those of the next ``limit`` active jobs that no worker holds, each with when its run began."""
 
     async def dead_letter_marks(self, limit: int) -> list[tuple[str | None, int | None]]:
-        """Of the newest ``limit`` failed jobs: the dead letter it is marked with, if any, and when it finished."""
+        """Return of the newest ``limit`` failed jobs the id of the dead letter, if any, and when they finished."""
 
     async def schedulers(self, limit: int, stopped_before: int) -> SchedulerReading:
-        """Of its job schedulers, at most ``limit``: which cannot be read, and which have stopped by then."""
+        """Read at most ``limit`` job schedulers: which cannot be read, and which had stopped by then."""
 
     async def set_paused(self, paused: bool) -> None:
-        """Let no worker take a job of it, or let them again."""
+        """Pause the queue for all its workers, or resume it."""
 
 
 class JobReader(Protocol):
-    """The jobs of one queue, to look at."""
+    """Reads the jobs of one queue."""
 
     @property
     def queue(self) -> str:
         """The queue's name."""
 
     async def rows(self, ids: Sequence[str], large: Collection[LargeField] = ()) -> list[StoredJob | None]:
-        """What a list shows of each job, and those ``large`` fields; None for an id without a job."""
+        """Return what a list shows of each job, and its ``large`` fields; None for an id without a job."""
 
     async def whole(self, job_id: str) -> StoredJob | None:
-        """All of a job; None if there is none."""
+        """Return a job in full; None if there is none."""
 
     async def kind(self, job_id: str) -> Kind:
-        """Whether there is a job of this id, something ``other``, whose name it would have, or nothing."""
+        """Return what is stored under this id: a ``job``, something ``other`` than a job, or ``none``."""
 
     async def state(self, job_id: str) -> str:
-        """The state a job is in, ``unknown`` if in none."""
+        """Return the state of a job, ``unknown`` if it is in none."""
 
     async def due(self, job_id: str) -> int | None:
-        """When a delayed job becomes ready."""
+        """Return when a delayed job becomes ready; None for any other."""
 
     async def logs(self, job_id: str, limit: int) -> tuple[list[str], int]:
-        """The last ``limit`` lines a job has logged, and how many there are."""
+        """Return the last ``limit`` lines that a job has logged, and the number of all."""
 
     async def lock(self, job_id: str) -> tuple[str | None, int]:
-        """The token of the worker that holds the job, and for how many ms still."""
+        """Return the token of the worker that holds the job, if one does, and how long (ms) it still does."""
 
     async def children(self, job_id: str) -> StoredChildren:
-        """The job's children."""
+        """Return the job's children."""
 
 
 class JobChanger(Protocol):
-    """The jobs of one queue, to change."""
+    """Changes the jobs of one queue."""
 
     async def retry(self, ids: Sequence[str], dead_letter_queues: Collection[str]) -> list[ChangeResult]:
         """Let finished jobs wait again with fresh attempts.
@@ -121,13 +121,13 @@ class JobChanger(Protocol):
         """Cancel a job: one that waits fails at once, the worker of one that runs is told to stop it."""
 
     async def change_priority(self, job_id: str, priority: int) -> ChangeResult:
-        """Give a job that has not finished another priority, 0 for none."""
+        """Change the priority of a job that has not finished; 0 is none."""
 
     async def change_delay(self, job_id: str, delay: int) -> ChangeResult:
-        """Let a delayed job run in ``delay`` ms from now."""
+        """Let a delayed job run ``delay`` ms from now."""
 
     async def overwrite_data(self, job_id: str, data: bytes) -> None:
-        """Replace the stored data of a job, unchecked: as a broken producer would, to try what comes of it."""
+        """Replace the stored data of a job without checking it, as a broken producer would."""
 
     async def drain_step(self, state: str, count: int) -> None:
         """Remove the next ``count`` jobs of ``wait`` or ``paused``; what a job scheduler needs stays."""
@@ -233,7 +233,7 @@ class OperatorBroker(BrokerView, Protocol):
     def audit_log(self) -> AuditLogKeeper:
         """Return the audit log."""
 
-    def history(self, queue: str | None) -> HistoryKeeper:
+    def history(self, queue: str | None) -> HistoryStore:
         """Its history; None: that of all queues together."""
 
     async def find_queues(self, budget_s: float = 5.0) -> tuple[list[str], bool]:

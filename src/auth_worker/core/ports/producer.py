@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from auth_worker.core.ports.operator import JobReader  # and with it the models of the reports
 
 NOT_ADDED = "NOTADDED"
-"""The code of a ``BrokerError`` that refuses one job, as for a missing parent, while the broker itself is in
-order."""
+"""The code of a ``BrokerError`` that refuses one job, such as for a missing parent. The broker itself works."""
 
 
 class AddedJob(str):

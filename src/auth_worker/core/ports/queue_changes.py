@@ -47,7 +47,7 @@ class StoredRepetition(NamedTuple):
 
 
 class QueueChanger(Protocol):
-    """Changes one queue."""
+    """Changes one queue as a whole, and reads its job schedulers."""
 
     async def set_concurrency(self, limit: int | None) -> None:
         """Limit how many jobs of it all workers together run at a time. None removes the limit."""
@@ -59,19 +59,22 @@ class QueueChanger(Protocol):
         """Return its job schedulers, at most ``limit``, the next one due first."""
 
     async def last_iterations(self, among: int) -> dict[str, str]:
-        """Of its job schedulers: the id of the newest job that has finished, of ``among`` completed and failed."""
+        """Return the id of the newest finished job of each job scheduler that has one.
+
+        They are searched for among the newest ``among`` completed and failed jobs.
+        """
 
     async def remove_scheduler(self, scheduler_id: str) -> bool:
         """Remove a job scheduler and the job that it has waiting. Returns whether there was one."""
 
     async def job_scheduler(self, scheduler_id: str) -> StoredRepetition | None:
-        """Return one of them; None if none has this id."""
+        """Return the job scheduler with this id; None if there is none."""
 
     async def deduplication(self, deduplication_id: str) -> str | None:
         """Return the id of the job that keeps others with this deduplication id out; None without one."""
 
     async def remove_deduplication(self, deduplication_id: str) -> bool:
-        """Permit the next job with this deduplication id. Returns whether one was kept out."""
+        """Permit the next job with this deduplication id. Returns whether a job kept others out."""
 
     async def update_data(self, job_id: str, data: bytes) -> bool:
         """Replace the data of a job by ``data``, which is JSON. Returns whether the job exists."""

@@ -22,7 +22,7 @@ class ChangeResult(Enum):
 
     DONE = "done"
     REQUESTED = "its worker was asked to stop it"
-    """As good as done: of a cancellation."""
+    """Of a cancellation, which the worker is going to carry out."""
     NO_JOB = "there is no such job"
     LOCKED = "a worker is processing it"
     WRONG_STATE = "it is in another state"
@@ -84,7 +84,7 @@ class QueueSettings(NamedTuple):
 
 
 class SchedulerReading(NamedTuple):
-    """What reading the job schedulers found: the number ``seen``, problems by id, and the ids of stopped ones."""
+    """The state of the job schedulers: the number ``seen``, problems by id, and the ids of stopped ones."""
 
     seen: int
     unreadable: dict[str, str]
