@@ -134,6 +134,16 @@ async def test_a_child_that_fails_means_for_its_parent_what_it_says(
         jobs.assert_enqueued("collect", originalJobId=added.job)
 
 
+async def test_a_parent_is_cancelled_with_the_children_that_it_waits_for(
+    jobs: MemoryBroker, work: TaskQueue
+) -> None:
+    waiting = Flow("collect", queue="work", children=[Flow("double", queue="work")])
+    added = await flows.add(Flow("collect", queue="work", children=[waiting, Flow("double", queue="work")]))
+    assert await work.jobs.cancel(added.job)
+    assert {job.state for job in jobs.enqueued()} == {"failed"}
+    assert len(jobs.enqueued()) == 4
+
+
 async def test_a_flow_is_refused_as_a_whole(jobs: MemoryBroker) -> None:
     for bad, message in (
         (Flow("child", queue="a", attempts=-1), r"flows\[0\]\.children\[0\]: "),

@@ -178,8 +178,9 @@ class JobQueue(QueueCommands):
         """Cancel a job that has not finished, and return whether there was such a job.
 
         A waiting job fails at once. The worker of a running one is asked to stop it, within 1 s; if it completes
-        before that, it has completed. The ``reason`` is shown with the failed job. Raises ``ConfigurationError``
-        for a reason that is too long and for a job that its scheduler needs, and ``BrokerError``.
+        before that, it has completed. The children that a job waits for are cancelled too. The ``reason`` is shown
+        with the failed job. Raises ``ConfigurationError`` for a reason that is too long and for a job that its
+        scheduler needs, and ``BrokerError``.
         """
         reason = check_reason(reason)
         await self._connect()

@@ -211,22 +211,30 @@ class JobStore:
             return None
 
     def cancel(self, queue: str, job_id: str, reason: str) -> ChangeResult:
-        """Cancel a job, as in ``ProducerBroker``."""
+        """Cancel a job and the children that it waits for, as in ``ProducerBroker``."""
         with self.lock:
             job = self.find(queue, job_id)
             if job is None:
                 return ChangeResult.NO_JOB
-            if job.is_finished:
-                return ChangeResult.WRONG_STATE
-            if job.state == "active":
-                if job.cancel is not None:
-                    job.cancel(reason)
-                return ChangeResult.REQUESTED
-            if job.scheduler_id:
-                return ChangeResult.NEEDED_BY_SCHEDULER
-            job.failed_reason = str(JobCancelledError(reason))
-            self._finish(job, "failed", JobPolicy(job.opts, WORKER_CONFIG))
-            return ChangeResult.DONE
+            children = [child for key, child in job.children.items() if key in job.pending]
+            result = self._cancel(job, reason)
+            if result in (ChangeResult.DONE, ChangeResult.REQUESTED):
+                for child in children:
+                    self.cancel(child.queue, child.id, reason)
+            return result
+
+    def _cancel(self, job: MemoryJob, reason: str) -> ChangeResult:
+        if job.is_finished:
+            return ChangeResult.WRONG_STATE
+        if job.state == "active":
+            if job.cancel is not None:
+                job.cancel(reason)
+            return ChangeResult.REQUESTED
+        if job.scheduler_id:
+            return ChangeResult.NEEDED_BY_SCHEDULER
+        job.failed_reason = str(JobCancelledError(reason))
+        self._finish(job, "failed", JobPolicy(job.opts, WORKER_CONFIG))
+        return ChangeResult.DONE
 
     def _fail(self, job: MemoryJob, fail: Fail, policy: JobPolicy) -> DeadLetter:
         self._note_failure(job, fail.reason, fail.trace)

@@ -1,4 +1,4 @@
-"""Cancellations: a waiting job fails at once; the worker of a running one is asked to stop it.
+"""Cancellations: a waiting job fails at once; the worker of a running one is asked to stop it; children too.
 
 The request for a running job is a mark in its hash, BullMQ's own deferred failure (``defa``): a worker that
 fetches the job again, Node's too, fails it without a run, and lease renewals see it. An entry in the queue's
@@ -30,7 +30,7 @@ from auth_worker.config import WorkerConfig
 from auth_worker.core.cancellation import given_reason
 from auth_worker.core.clock import now_ms
 from auth_worker.core.decisions import class_of_failure
-from auth_worker.core.keys import key_prefix
+from auth_worker.core.keys import key_prefix, place_of
 from auth_worker.core.outcome import ReasonClass
 from auth_worker.core.policy import JobPolicy, read_options
 from auth_worker.core.ports.connections import OnCancelled
@@ -41,6 +41,7 @@ from auth_worker.errors import BrokerError, JobCancelledError
 MOST_ENTRIES, ENTRIES_LAST_MS = 1000, 3_600_000
 BLOCK_S = 5.0
 PAUSE_S = 0.5
+MOST_AT_ONCE = 100
 _HOLDER = "cancelled"
 _RESULTS = {
     0: ChangeResult.DONE,
@@ -96,24 +97,45 @@ def _cancel_script() -> Script:
 
 
 class Cancellations:
-    """Cancels jobs of ``queue``, whichever process runs them."""
+    """Cancels jobs of ``queue``, whichever process runs them, and the children that they wait for."""
 
     def __init__(self, link: Link, prefix: str, queue: str) -> None:
         self._link = link
+        self._prefix = prefix
+        self._queue = queue
         self._key_prefix = key_prefix(prefix, queue)
         self._builders: Any = builders(prefix, queue, take_call)
 
     async def cancel(self, job_id: str, reason: str) -> ChangeResult:
         """Fail a waiting job, or ask the worker of a running one to stop it. Raises ``BrokerError``.
 
-        Source: moveToFinished-14.lua.
+        Afterwards the children that it waits for are cancelled, and theirs. If that is interrupted, another call
+        goes on with it, although the job itself has finished by then. Source: moveToFinished-14.lua.
         """
         key = self._key_prefix.encode() + stored_bytes(job_id)
-        opts = await self._link.execute("HGET", key, "opts")
+        (opts, failure), children = await asyncio.gather(
+            self._link.execute("HMGET", key, "opts", "failedReason"),
+            self._link.execute("SMEMBERS", key + b":dependencies"),
+        )
         if opts is None:
             return ChangeResult.NO_JOB
         keys, args = self._arguments(key, stored_bytes(job_id), opts, str(JobCancelledError(reason)))
-        return _RESULTS.get(int(await self._link.call(_cancel_script(), keys, args)), ChangeResult.REFUSED)
+        result = _RESULTS.get(int(await self._link.call(_cancel_script(), keys, args)), ChangeResult.REFUSED)
+        if children and (
+            result in (ChangeResult.DONE, ChangeResult.REQUESTED)
+            or class_of_failure((failure or b"").decode(errors="replace")) is ReasonClass.CANCELLED
+        ):
+            await self._cancel_children(list(children), reason)
+        return result
+
+    async def _cancel_children(self, children: Sequence[bytes], reason: str) -> None:
+        for first in range(0, len(children), MOST_AT_ONCE):
+            keys = [key.decode("utf-8", "surrogateescape") for key in children[first : first + MOST_AT_ONCE]]
+            places = filter(None, (place_of(key, self._prefix) for key in keys))
+            await asyncio.gather(*(self._beside(queue).cancel(child, reason) for queue, child in places))
+
+    def _beside(self, queue: str) -> Cancellations:
+        return self if queue == self._queue else Cancellations(self._link, self._prefix, queue)
 
     async def find_requested(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the reasons, by id, of the running jobs that somebody wants cancelled."""

@@ -145,7 +145,10 @@ class ProducerBroker(Protocol):
         """Remove a job scheduler and its next job, and return whether there was one."""
 
     async def cancel(self, job_id: str, reason: str) -> ChangeResult:
-        """Cancel a job: a waiting one fails at once, the worker of a running one is asked to stop it."""
+        """Cancel a job: a waiting one fails at once, the worker of a running one is asked to stop it.
+
+        So are the children that it waits for.
+        """
 
     def jobs(self) -> JobReader:
         """Return a reader of the queue's jobs."""
