@@ -46,6 +46,7 @@ __all__ = [
 
 DEPTH = 10
 MOST_CHILDREN = 100
+"""How many levels, and how many children of each job, ``get`` reads by default."""
 
 
 class Flow:
@@ -71,11 +72,11 @@ class Flow:
         self.options = options
 
     def after(self, *children: Flow) -> Flow:
-        """Return the same flow with these children besides its own: it runs after them."""
+        """Return the same flow with these children besides its own: its job runs after them."""
         return Flow(self.name, self.data, queue=self.queue, children=(*self.children, *children), **self.options)
 
     def request(self) -> FlowRequest:
-        """Return it as the broker takes it."""
+        """Return the flow as the broker takes it."""
         job = (self.name, self.data, self.options)
         return FlowRequest(self.queue, job, tuple(child.request() for child in self.children))
 
@@ -166,7 +167,7 @@ class SyncFlowProducer(SyncCalls):
     """
 
     def __init__(self, flows: FlowProducer) -> None:
-        """Take a producer of its own, with the timeout of these calls."""
+        """Wrap ``flows``, which nobody else uses and whose timeout is that of these calls."""
         super().__init__("flows", flows.timeout, flows.close)
         self._flows = flows
 

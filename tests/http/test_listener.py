@@ -216,7 +216,7 @@ async def test_what_is_no_http_after_an_answer_closes_the_connection_and_fills_n
             answer = connection.recv(65536)
             connection.sendall(b"cdefgh\r\nthis is no chunk")
             while connection.recv(65536):
-                """The rest of the answer."""
+                pass  # the rest of the answer
             return answer
 
     async with serving(harness.url) as service:

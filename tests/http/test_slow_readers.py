@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -88,11 +89,9 @@ def silent(port: int, path: str, times: int = 1, **headers: str) -> Iterator[soc
 def received(client: socket.socket, most: int = -1) -> int:
     """How many bytes come until ``most`` have, or the other side closes; blocks."""
     count = 0
-    try:
+    with contextlib.suppress(ConnectionError):  # an end as well
         while count != most and (data := client.recv(65536 if most < 0 else min(most - count, 65536))):
             count += len(data)
-    except ConnectionError:
-        """An end as well."""
     return count
 
 

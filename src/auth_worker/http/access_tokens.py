@@ -15,7 +15,7 @@ LONGEST_TOKEN = 4096
 
 
 class Caller(NamedTuple):
-    """The sender of a request: the name of its token, and whether it may change anything or read the API."""
+    """The sender of a request: the name of its token, and whether it may change things or read the API."""
 
     name: str
     may_change: bool
@@ -45,7 +45,7 @@ class AccessTokens:
 
     @property
     def exist(self) -> bool:
-        """Whether there are any. Without one, everybody who reaches the port may do everything."""
+        """Whether there are any. Without one, everybody who can reach the port may do everything."""
         return bool(self._entries)
 
     def caller_of(self, token: bytes) -> Caller | None:

@@ -39,6 +39,7 @@ from auth_worker.observability.metrics import MetricsObserver
 HEALTH_TIMEOUT_S = 5.0
 """How long (s) the work loop may take for its report. The database may take 3 s of it."""
 HEALTH_LIFETIME_S = 1.0
+"""How long (s) a report is shown again before a new one is requested."""
 BLOCKED_S = 1.0
 """How long (s) the work loop must have been blocked for its report not to be requested."""
 READY_TIMEOUT_S = 0.75
@@ -113,7 +114,7 @@ async def _ask_health(service: ServiceView, probes: Probes, work_loop: asyncio.A
         try:
             return await asyncio.wait_for(asyncio.wrap_future(asked), HEALTH_TIMEOUT_S)
         except TimeoutError:
-            """It is blocked now."""
+            pass  # the work loop is blocked now
     reasons = probes.stuck(0) or ["the event loop is too busy to report"]
     # A processor's health is read from plain attributes, so it can be asked in this loop too.
     processors = [await processor.get_health() for processor in service.get_processors()]

@@ -1,4 +1,4 @@
-"""A client's connection to the HTTP port, with the time and the bytes for which it waits for its client."""
+"""A client's connection to the HTTP port, which measures how slowly its client sends and reads."""
 
 from __future__ import annotations
 

@@ -20,11 +20,12 @@ from auth_worker.http.caching import TimedCache
 from auth_worker.http.service_view import ServiceView
 
 LIFETIME_S = 1.0
-PATIENCE_S = 1.0
+"""How long (s) a reading is shown again."""
+READ_TIMEOUT_S = 1.0
 
 
 class QueueReading(NamedTuple):
-    """The counts of a queue. ``oldest``: when the job was added (epoch ms) that has waited longest, if any."""
+    """The counts of a queue. ``oldest`` is when the job that has waited longest was added (epoch ms), if any."""
 
     queue: str
     counts: dict[str, int]
@@ -32,7 +33,7 @@ class QueueReading(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """All queues, and the number of dead letters of each dead-letter queue."""
+    """The counts of all queues, and the number of dead letters by dead-letter queue."""
 
     queues: list[QueueReading]
     letters: dict[str, int]
@@ -93,7 +94,7 @@ class Gauges:
             return NOTHING
         queues, dead = self._readers()
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(READ_TIMEOUT_S):
                 readings, letters = await asyncio.gather(
                     asyncio.gather(*map(_read, queues)),
                     asyncio.gather(*(store.count() for store in dead.values())),

@@ -28,7 +28,7 @@ SCHEMES = ("http://", "https://")
 
 
 class HostGuard:
-    """Wraps ``app``, which sees the path as it was sent, also that of a target in absolute form."""
+    """Wraps ``app``, which gets the path as it was sent, even if the request target was a whole URL."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app

@@ -51,7 +51,7 @@ EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class _Spare:
-    """A descriptor that is reserved."""
+    """A reserved file descriptor."""
 
     def __init__(self) -> None:
         self._number = os.open(os.devnull, os.O_RDONLY)
@@ -68,7 +68,7 @@ class _Spare:
 
 
 class Listener:
-    """The open connections of one listening socket. Belongs to one event loop.
+    """Accepts and closes the connections of one listening socket. Belongs to one event loop.
 
     ``make`` returns uvicorn's arguments for a connection. ``on_exhausted`` is called when no descriptor is free,
     once an episode.

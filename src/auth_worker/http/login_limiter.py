@@ -10,11 +10,13 @@ import math
 import time
 
 LIMIT = 10
-"""How many wrong tokens an address may send within the window, and how often the same one may be sent. Further
-ones are answered with 429 and not logged."""
+"""How many wrong tokens an address may send within the window, and how often the same one may be sent.
+
+Further ones are answered with 429 and not logged.
+"""
 WINDOW_S = 60.0
 MOST_SOURCES = 1000
-"""How many addresses and tokens are remembered. A new one replaces the one known longest."""
+"""How many addresses and tokens are remembered. A new one replaces the oldest."""
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """RFC 6052: IPv6 addresses that hold an IPv4 address in their last 32 bits."""
 

@@ -24,7 +24,7 @@ OPENMETRICS = "application/openmetrics-text"
 
 
 class MetricsPage:
-    """Formats ``registry``, for one request at a time, each after ``refresh``. Belongs to one event loop."""
+    """Formats ``registry`` for one request at a time, each time after ``refresh``. Belongs to one event loop."""
 
     def __init__(self, registry: CollectorRegistry, refresh: Callable[[], Awaitable[None]]) -> None:
         self._registry = registry

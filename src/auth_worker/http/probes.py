@@ -7,6 +7,7 @@ process knows. Only readiness asks Redis, with a PING, and waits a moment for th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 
@@ -100,7 +101,5 @@ class Pulse:
         return 0.0 if answered else time.monotonic() - self._asked
 
     async def _ask(self, broker: BrokerView) -> None:
-        try:
+        with contextlib.suppress(BrokerError):  # a broken connection shows in its state, a refusal in the events
             await broker.ping()
-        except BrokerError:
-            """A broken connection shows in its state, a refusal in the events."""

@@ -9,6 +9,7 @@ from collections.abc import Hashable
 PATIENCE_S = 2.0
 """How long a request waits for its turn before it is refused."""
 MOST_WAITING = 64
+"""How many requests may wait for a turn by default."""
 
 
 class RequestLimiter:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from auth_worker.http.api.context import ApiContext
 
 CLOSE_S = 1
+"""How long (s) responses may go on at shutdown."""
 FIRST_RECORD_S = 30.0
+"""How long (s) after the start this process begins to record the history."""
 DESCRIPTOR_REMEDY = "raise the limit of the process (ulimit -n, LimitNOFILE), or find what keeps them open"
 
 
@@ -61,13 +63,13 @@ def serve(service: ServiceView, listener: socket.socket, settings: Settings) -> 
 
 
 async def _record_later(api: Bridge) -> None:
-    """Record the history from the first minute on: what lives shorter starts no thread for it."""
+    """Record the history from the first minute on: a service that stops sooner starts no thread for it."""
     await asyncio.sleep(FIRST_RECORD_S)
     await api.record_history()
 
 
 def _make_context(service: ServiceView, work_loop: asyncio.AbstractEventLoop) -> ApiContext:
-    from auth_worker.http.api.context import ApiContext  # who never asks the API does not load it
+    from auth_worker.http.api.context import ApiContext  # a service whose API nobody calls does not load it
 
     return ApiContext(service, work_loop)
 

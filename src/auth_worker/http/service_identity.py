@@ -1,4 +1,4 @@
-"""The header that tells a client which auth-worker service answers."""
+"""The header by which a response names the auth-worker service that sent it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARK = "auth-worker"
 
 
 class Identity(NamedTuple):
-    """The service that answers. None for what is not shown to the client."""
+    """The service that answers. A field is None if the client may not see it."""
 
     name: str | None = None
     pid: int | None = None

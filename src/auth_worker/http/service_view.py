@@ -1,4 +1,4 @@
-"""The part of a service that the HTTP port uses."""
+"""What the HTTP port uses of a service."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 
 class GeneratedResponse(StreamingResponse):
-    """Sends what ``chunks`` yields, and closes it at the end, also when the client disconnects meanwhile.
+    """Sends what ``chunks`` yields, and closes it at the end, also if the client disconnects earlier.
 
     ``chunks`` waits at ``yield`` while the client has not read what came before. ``headers`` replace the defaults
     of every response, such as Content-Security-Policy.

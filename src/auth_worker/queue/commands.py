@@ -77,7 +77,7 @@ class QueueCommands(ABC):
     @property
     @abstractmethod
     def _broker(self) -> ProducerBroker:
-        """The broker."""
+        """The broker of the running test, or the queue's own."""
 
     async def get(self, job_id: str) -> JobInfo | None:
         """Read a job; None if there is none."""
@@ -129,12 +129,12 @@ class QueueCommands(ABC):
             await self._broker.changes().set_rate_limit(None)
 
     async def deduplication_job_id(self, deduplication_id: str) -> str | None:
-        """Return the id of the job that keeps others with this deduplication id out; None without one."""
+        """Return the id of the job that keeps others with this deduplication id out; None if there is none."""
         async with self._in_time():
             return await self._broker.changes().deduplication(deduplication_id)
 
     async def remove_deduplication_key(self, deduplication_id: str) -> bool:
-        """Permit the next job with this deduplication id, and return whether it would have been kept out."""
+        """Release a deduplication id, and return whether a job held it."""
         async with self._in_time():
             return await self._broker.changes().remove_deduplication(deduplication_id)
 
@@ -152,7 +152,7 @@ class QueueCommands(ABC):
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
-        """Connect, and bound what follows. Raises ``BrokerUnavailableError`` when the time is over."""
+        """Connect, and limit the block to ``timeout``. Raises ``BrokerUnavailableError`` when the time is over."""
         try:
             async with asyncio.timeout(self.timeout):
                 await self._connect()

@@ -1,4 +1,4 @@
-"""What the end of a job means to who waits for it."""
+"""Turns the end of a job into the result, or the error, that a caller waiting for it gets."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _CLASS = re.compile(r"((?:\w+\.)*[A-Za-z_]\w*)(?::|\Z)")
 
 
 def result_of(job_id: str, ended: Ended | None) -> Any:
-    """Return the result of a job that ``ended`` so.
+    """Return the result of a job by how it ``ended``; None means that there is no such job.
 
-    Raises ``JobFailedError``, ``JobCancelledError``, and ``JobNotFoundError`` where there is none.
+    Raises ``JobFailedError``, ``JobCancelledError`` and ``JobNotFoundError``.
     """
     if ended is None:
         raise JobNotFoundError(f"there is no job {job_id}, and no event says how it ended")
@@ -31,7 +31,7 @@ def result_of(job_id: str, ended: Ended | None) -> Any:
 
 
 def error_type_of(trace: str | None) -> str | None:
-    """Return the name of the error's class in a stack trace of Python or JavaScript; None where it shows none."""
+    """Return the name of the error's class in a stack trace of Python or JavaScript; None if it shows none."""
     path = _path_in(trace)
     return path and path.rpartition(".")[2]
 

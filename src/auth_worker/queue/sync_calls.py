@@ -1,4 +1,4 @@
-"""Calls of a producer for code without an event loop, which the background loop of the process runs."""
+"""Runs the calls of producers for code without an event loop, in the process's background loop."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from auth_worker.system.main_reimport import stop_reimported_main
 
 T = TypeVar("T")
 SLACK_S = 1.0
-"""How much longer (s) a call waits than its producer's timeout, whose error says why."""
+"""How much longer (s) a call waits than its producer's timeout, so that the producer's own error comes first."""
 
 
 class SyncCalls:
-    """The calls of a producer, ``owner`` in errors. Each may take ``timeout`` s; ``close`` disconnects it."""
+    """Runs the calls of one producer, each for at most ``timeout`` s. ``owner`` names it in errors.
+
+    ``close`` is the coroutine function that disconnects it.
+    """
 
     def __init__(self, owner: str, timeout: float, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._owner = owner
@@ -30,9 +33,9 @@ class SyncCalls:
         run_in_background(self._close(), self.timeout + SLACK_S)
 
     def run(self, call: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run ``call`` in the process's background loop for at most ``timeout`` s and a little more.
+        """Run ``call`` in the background loop for at most ``timeout`` s (None: the producer's) and ``SLACK_S``.
 
-        None: the producer's timeout. Raises what it raises, and ``BrokerUnavailableError`` when the time is over.
+        Raises what it raises, and ``BrokerUnavailableError`` when the time is over.
         """
         longest = (self.timeout if timeout is None else timeout) + SLACK_S
         try:
@@ -40,14 +43,13 @@ class SyncCalls:
         except TimeoutError:
             raise BrokerUnavailableError(
                 f"{self._owner}: no confirmation within {longest:g} s; whether it was "
-                "done is unknown, adding a job again with the same job_id is safe"
+                "done is unknown; adding a job again with the same job_id is safe"
             ) from None
 
     def run_within(self, call: Coroutine[Any, Any, T], longest: float) -> T:
         """Run ``call`` for at most ``longest`` s. Raises what it raises, and ``TimeoutError``.
 
-        In a test in memory it runs in this thread, and takes the time it takes: a job may run within it, and a
-        debugger in that.
+        In a test on a ``MemoryBroker`` it runs in this thread without a limit, since jobs may run within the call.
         """
         if redirections and redirections[-1].in_memory:
             return run_here(call)

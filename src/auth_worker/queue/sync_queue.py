@@ -24,7 +24,7 @@ class SyncJobQueue(SyncCalls):
     """
 
     def __init__(self, queue: JobQueue) -> None:
-        """Take a ``queue`` of its own, with the timeout of these calls."""
+        """Wrap ``queue``, which nobody else uses and whose timeout is that of these calls."""
         super().__init__(f"queue {queue.name}", queue.timeout, queue.close)
         self._queue = queue
 

@@ -107,12 +107,12 @@ class ChildConnection:
 
     async def _response(self) -> h11.Response:
         while not isinstance(head := await self._next_head(), h11.Response):
-            """It is to go on sending."""
+            pass  # an informational response, such as 100 Continue
         return head
 
     async def _next_head(self) -> Head:
         while not isinstance(event := await self._next_event(), h11.Response | h11.InformationalResponse):
-            """No other event comes before a head."""
+            pass  # no other event comes before a head
         return event
 
     async def _next_event(self) -> h11.Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import tempfile
@@ -111,11 +112,9 @@ class Supervisor:
             starts_again_in_s=limit,
         )
         self.restarts += 1
-        try:
+        with contextlib.suppress(TimeoutError):  # then it is restarted all the same
             async with asyncio.timeout(limit):
                 await restart.wait()
-        except TimeoutError:
-            """Now."""
 
     async def _reload_on_change(self) -> None:
         assert self._reload is not None  # noqa: S101 - see run

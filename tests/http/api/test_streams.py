@@ -30,7 +30,7 @@ async def test_a_service_that_stops_ends_its_streams(
     async with service_at(harness.url) as service:
         streams = Streams(service.http_port, tmp_path, ADMIN)
         with streams.open("/api/v1/operations"):
-            """The API is open."""
+            pass  # the API is open now
         opened = streams.open("/api/v1/test/events")
         await asyncio.to_thread(opened.__enter__)
         async with asyncio.timeout(10):

@@ -34,7 +34,7 @@ class Stream:
     def until_changed(self, queue: str) -> None:
         """Wait until the queue is said to have changed; blocks."""
         while queue not in self.next()["changed"]:
-            """It is another look."""
+            pass  # another read of the queues
 
     def close(self) -> None:
         """Close the page."""

@@ -183,7 +183,7 @@ def _dashboard(context: Any) -> ASGIApp:
 
 async def _watch(receive: Receive, pipe: MessagePipe) -> None:
     while (await receive())["type"] != "http.disconnect":
-        """The body has been read."""
+        pass  # the body has been read: nothing else can come
     pipe.disconnect()
 
 
