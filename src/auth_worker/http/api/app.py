@@ -65,10 +65,10 @@ STATUS: dict[type[Exception], int] = {
 
 
 class _Api(FastAPI):
-    """Names ``Refusal`` in its document once.
+    """A FastAPI whose document describes ``Refusal`` once.
 
-    Given as the model of each response, FastAPI would make a validator of it for each of them: 450 that nothing
-    uses, which is most of what the first request costs.
+    If it were the model of each error response, FastAPI would build a validator for each: 450 that nothing uses,
+    which would be most of the cost of the first request.
     """
 
     def openapi(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ async def _remember_caller(request: Request) -> None:
 
 
 async def _refuse_unknown_parameters(request: Request) -> None:
-    """Refuse unknown parameters, since a misspelt filter would not filter at all."""
+    """Refuse unknown parameters, since a misspelt filter would otherwise have no effect."""
     known = _query_names(request.scope["route"].dependant)
     if unknown := sorted(set(request.query_params) - known):
         meant = f"there are {', '.join(sorted(known))}" if known else "there are none here"
@@ -161,7 +161,7 @@ async def _refuse_operation(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _hide_failure(request: Request, error: Exception) -> JSONResponse:
-    """Respond without the error, which is raised again for the application around this one to report."""
+    """Respond without details. The framework raises the error again, and the outer application reports it."""
     return internal_error()
 
 

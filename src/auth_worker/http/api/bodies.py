@@ -52,7 +52,7 @@ class Cancellation(Body):
 
 
 class JobChange(Body):
-    """A new ``priority`` (1 is the highest, 0: none) or, for a delayed job, ``delay`` (ms from now)."""
+    """A new ``priority`` (1 is the highest, 0 none) or, for a delayed job, a new ``delay`` (ms from now)."""
 
     priority: Annotated[int, Plain] | None = Field(default=None, ge=0, le=MAX_PRIORITY)
     delay: Annotated[int, Plain] | None = Field(default=None, ge=0, le=LONGEST_DELAY)
@@ -131,7 +131,7 @@ class JobSelection(Selection):
         )
 
     def chosen_state(self) -> str | None:
-        """Return the state of the jobs; None: the one that the action is for."""
+        """Return the state of the jobs; None means the default state of the action."""
         return None
 
 

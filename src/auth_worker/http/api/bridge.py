@@ -1,4 +1,4 @@
-"""Passes requests for the API and the dashboard from the event loop of the HTTP port to a loop of their own.
+"""Passes requests for the API and the dashboard from the HTTP port's event loop to a loop of their own.
 
 The port's loop answers the probes, so nothing slow may run there, and the API parses, validates and encodes large
 jobs. Its thread and each application start with the first request. Responses are passed on as they are produced; a
@@ -37,7 +37,7 @@ ROOM = 1024 * 1024
 
 
 class Context(Protocol):
-    """What the applications share, such as the connections to Redis. Belongs to the loop of the bridge."""
+    """What the applications share, such as the connections to Redis. Belongs to the applications' loop."""
 
     def report_failure(self, where: str, error: Exception) -> None:
         """Report an unexpected ``error`` of the part ``where``."""
@@ -76,7 +76,7 @@ class Bridge:
     async def _answer(
         self, build: Callable[[Any], ASGIApp], name: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Answer a request. It takes its turn once its body has arrived, so that a slow body delays nobody."""
+        """Answer a request. It takes a turn only once its body has arrived, so that a slow body delays nobody."""
         client = scope.get("client")
         caller = (name, client and source_of(client[0]))
         turn, body = Turn(caller), bytearray()
@@ -139,7 +139,7 @@ class Bridge:
             await self._loop.stop()
 
     async def record_history(self) -> None:
-        """Let this process record the history of the queues until ``stop``, where it is the one elected."""
+        """Record the history of the queues until ``stop``, whenever this process is the elected recorder."""
         async with self._opening:
             context = await self._open_context()
             recorder = await self._loop.call(_called(_recorder, context))
@@ -193,5 +193,5 @@ def _is_search(scope: Scope) -> bool:
 
 
 def _busy(status: int) -> JSONResponse:
-    """The refusal closes the connection: what its client has sent besides would only be refused too."""
+    """Refuse a request and close its connection: what the client has already sent would only be refused too."""
     return refusal(status, BUSY, {"retry-after": "1", "connection": "close"})

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Scope
 
 BUFFER_BYTES = 64 * 1024
-"""How many bytes of a response may be on their way to the client before an application that streams must wait."""
+"""How many bytes of a response may be on their way to the client before a streaming application must wait."""
 WITHOUT_BODY = frozenset((204, 304))
 
 

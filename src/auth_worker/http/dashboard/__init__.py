@@ -1,1 +1,1 @@
-"""The dashboard: pages for people on the operations that the command line and the API have too."""
+"""The dashboard: web pages for the operations that the command line and the API have too."""

@@ -1,4 +1,4 @@
-"""The changes that the dashboard can make. A form sends each; the response redirects to what it has changed."""
+"""The changes that can be made on the dashboard. Each is sent by a form; the response shows what has changed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from auth_worker.http.api.bodies import AnyBulk
 from auth_worker.http.dashboard.dead_letters import letter_page
 from auth_worker.http.dashboard.jobs import job_page
 from auth_worker.http.dashboard.sessions import FORM_FIELD
-from auth_worker.http.dashboard.visit import Visit
+from auth_worker.http.dashboard.visit import Visit, unknown_action
 
 COUNTING_S = 10.0
-"""How long (s) a dry run may count before its page says that it has not ended."""
+"""How long (s) a page waits for a dry run to count. Then it says that the count is not complete."""
 BULK: TypeAdapter[Any] = TypeAdapter(AnyBulk)
 _JOBS = ("id", "name", "error", "errorGroup", "frame")
 _LETTERS = ("from", "reason", "error", "name")
@@ -29,17 +29,17 @@ FILTERS = {
     "redrive": _LETTERS,
     "purge": _LETTERS,
 }
-"""Of each action on what matches: the fields that say what does."""
-OTHERS = {
+"""For each action on many jobs or dead letters: the fields of the form that select them."""
+OPTIONS = {
     "retry": ("state",),
     "cancel": ("state",),
     "remove": ("state",),
     "drain": ("delayed",),
     "clean": ("state", "olderThan"),
 }
-"""The other fields of an action, as the API has them."""
-_NOT_AGAIN = frozenset((FORM_FIELD, "sure", "rate"))
-"""The fields of a form that its confirmation brings along itself."""
+"""For each action: the fields of the form that are options of it, named as in the API."""
+_OWN_FIELDS = frozenset((FORM_FIELD, "sure", "rate"))
+"""The fields that the form of a confirmation sets itself."""
 
 
 async def change_queue(visit: Visit) -> Response:
@@ -51,7 +51,7 @@ async def change_queue(visit: Visit) -> Response:
     elif action == "resume":
         await operations.queues.resume(queue)
     else:
-        raise _unknown(action)
+        raise unknown_action(action)
     return visit.go("queue", queue=queue, done=action)
 
 
@@ -76,7 +76,7 @@ async def change_job(visit: Visit) -> Response:
             operations.audit_log.record(Change(action="reveal", queue=queue, target=job_id))
             return page
         case action:
-            raise _unknown(action)
+            raise unknown_action(action)
     return visit.go("job", queue=queue, job=job_id, done=visit.field("action"))
 
 
@@ -98,12 +98,12 @@ async def change_letter(visit: Visit) -> Response:
             operations.audit_log.record(Change(action="reveal", queue=queue, target=letter_id))
             return page
         case action:
-            raise _unknown(action)
+            raise unknown_action(action)
     return visit.go("dead", queue=queue, done=visit.field("action"))
 
 
 async def bulk(visit: Visit) -> Response:
-    """Show how many jobs or dead letters a bulk operation would change; once that is confirmed, start it."""
+    """Show how many jobs or dead letters a bulk operation would change; once confirmed, start it."""
     operations = await visit.operations()
     asked = _bulk_of(visit)
     who = visit.session.caller.name if visit.session else ""
@@ -113,7 +113,7 @@ async def bulk(visit: Visit) -> Response:
     dry = BULK.validate_python({**asked, "dryRun": True})
     counted = await begin_bulk(dry, operations, visit.host.bulk_runs, who)
     counted = await visit.host.bulk_runs.wait(counted.id, COUNTING_S)
-    again = [(name, value) for name, values in visit.fields.items() for value in values if name not in _NOT_AGAIN]
+    again = [(name, value) for name, values in visit.fields.items() for value in values if name not in _OWN_FIELDS]
     return visit.page("confirm.html", bulk=asked, counted=counted, fields=again)
 
 
@@ -134,7 +134,7 @@ async def show_operation(visit: Visit) -> Response:
 
 
 def _bulk_of(visit: Visit) -> dict[str, Any]:
-    """Return the form as the body of the API's bulk operation."""
+    """Return the form as the body of a bulk operation of the API."""
     asked: dict[str, Any] = {"action": visit.field("action"), "queue": visit.field("queue") or None}
     if visit.field("rate"):
         asked["rate"] = visit.field("rate")
@@ -149,9 +149,5 @@ def _bulk_of(visit: Visit) -> dict[str, Any]:
     return {
         **asked,
         **matching,
-        **{name: visit.field(name) for name in OTHERS.get(action, ()) if visit.field(name)},
+        **{name: visit.field(name) for name in OPTIONS.get(action, ()) if visit.field(name)},
     }
-
-
-def _unknown(action: str) -> ConfigurationError:
-    return ConfigurationError(f"there is no action {action!r:.80} here")

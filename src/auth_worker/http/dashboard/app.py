@@ -39,14 +39,14 @@ from auth_worker.http.dashboard.visit import HEADERS, Visit
 
 Role = Literal["anybody", "reader", "admin"]
 FOREIGN = frozenset(("cross-site", "same-site"))
-"""What a browser says of a request that another site has sent."""
+"""The Sec-Fetch-Site of a request that another site has sent."""
 NOT_AUTHORIZED = "The application does not permit you to see this dashboard."
 LOG_IN_THERE = "Log in to the application as a user who may."
 SEND_AGAIN = "Go back, reload the page, and try again."
 
 
 class Page(NamedTuple):
-    """What handles a method at a path, and who may use it."""
+    """A page: the method and path that it answers, the function that does so, and the role that may use it."""
 
     method: str
     path: str
@@ -81,7 +81,7 @@ PAGES = (
 
 
 class Dashboard:
-    """The dashboard of ``host``."""
+    """The dashboard of ``host`` as an ASGI application. Belongs to one event loop."""
 
     def __init__(self, host: Host) -> None:
         self._host = host

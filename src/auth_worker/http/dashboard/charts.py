@@ -1,4 +1,4 @@
-"""Charts as SVG, made on the server: they need no script, and no style that stands in the page."""
+"""Draws charts as SVG on the server, so that pages need no script and no inline style for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Line(NamedTuple):
 
 
 def bars(values: Sequence[int], label: str, kind: str = "") -> Markup:
-    """A row of bars, one a value. ``label`` says what they are, for who does not see; ``kind`` colours them."""
+    """Draw one bar per value. ``label`` describes them to screen readers; ``kind`` is their colour's class."""
     most = max(values, default=0)
     width = len(values) * (BAR_WIDTH + BAR_GAP)
     drawn = Markup("").join(
@@ -37,7 +37,7 @@ def bars(values: Sequence[int], label: str, kind: str = "") -> Markup:
 
 
 def stacked(below: Sequence[int], above: Sequence[int], titles: Sequence[str], label: str) -> Markup:
-    """Columns of two parts, one a bucket; each says its ``titles`` where one points at it."""
+    """Draw one column of two parts per bucket. ``titles`` are shown when the pointer is on a column."""
     most = max((one + other for one, other in zip(below, above, strict=True)), default=0)
     step = WIDTH / max(len(below), 1)
     drawn = []
@@ -55,7 +55,7 @@ def stacked(below: Sequence[int], above: Sequence[int], titles: Sequence[str], l
 
 
 def lines(found: Sequence[Line], titles: Sequence[str], label: str) -> Markup:
-    """Lines over the same buckets; a value that is None breaks a line."""
+    """Draw lines over the same buckets. A value of None breaks a line."""
     most = max((value for line in found for value in line.values if value is not None), default=0)
     step = WIDTH / max(len(titles), 1)
     drawn = [
@@ -72,7 +72,7 @@ def lines(found: Sequence[Line], titles: Sequence[str], label: str) -> Markup:
 
 
 def _path(values: Sequence[float | None], most: float, step: float) -> str:
-    """A line through the middles of the buckets; a value alone between two gaps is a short one."""
+    """Return a path through the middles of the buckets; a value alone between two gaps becomes a short line."""
     parts: list[str] = []
     drawing = False
     for place, value in enumerate(values):
@@ -92,5 +92,5 @@ def _chart(label: str, drawn: Markup) -> Markup:
 
 
 def _height(value: int, most: int, height: int) -> int:
-    """A value that is not 0 is at least 2 high, so that it is seen."""
+    """Return the height of a value; one that is not 0 is at least 2 high, so that it can be seen."""
     return 0 if value <= 0 else max(round(value * height / most), 2)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from auth_worker.http.dashboard.visit import PAGE, Visit
 
 MOST_SHARES = 10
-"""How many queues of a group are shown, those with the most of it."""
+"""How many queues of a group are shown: those with the most failures of it."""
 
 
 async def show_errors(visit: Visit) -> Response:

@@ -1,4 +1,4 @@
-"""The history of a queue, or of all together: what ended, how long it waited and ran, what waited longest."""
+"""The page of a queue's history: how many jobs ended, how long they waited and ran, how old the oldest was."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
 class Chart(NamedTuple):
-    """A chart and its heading, the largest value on it, and its parts, by the class of their colour."""
+    """A chart with its title and largest value. ``parts`` are (class of the colour, name) for the legend."""
 
     title: str
     most: str
@@ -27,7 +27,7 @@ class Chart(NamedTuple):
 
 
 async def show_history(visit: Visit) -> Response:
-    """Four charts over an hour, a day or a week, and their values as a table."""
+    """Show four charts over an hour, a day or a week, and their values as a table."""
     operations = await visit.operations()
     queue = await visit.known_queue(visit.asked("queue")) if visit.asked("queue") else None
     span = SPANS.get(visit.asked("span", "hour"))
@@ -49,7 +49,7 @@ async def show_history(visit: Visit) -> Response:
 
 
 def charts_of(found: list[Bucket], span: Span) -> list[Chart]:
-    """The charts of these buckets."""
+    """Draw the four charts of these buckets."""
     return [_ended(found, span), _times(found, "Waited"), _times(found, "Ran"), _oldest(found)]
 
 

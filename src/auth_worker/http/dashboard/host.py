@@ -1,4 +1,4 @@
-"""What the dashboard needs from its host: a service, a command of its own, or another application."""
+"""What the dashboard needs from its host: a service, ``auth-worker dashboard``, or another application."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auth_worker.http.dashboard.sessions import Authorize
 
 
 class Host(Protocol):
-    """Provides the facts for the pages. Belongs to one event loop."""
+    """Provides what the pages show and change. Belongs to one event loop."""
 
     bulk_runs: BulkRuns
 
@@ -22,13 +22,13 @@ class Host(Protocol):
 
     @property
     def authorize(self) -> Authorize | None:
-        """Returns the caller of a request; None: the caller is that of a session, opened with a token."""
+        """Identifies the caller of a request. None: callers log in with a token, which opens a session."""
 
     async def operations(self) -> Operations:
         """Return the operations, connected. Raises ``BrokerError``."""
 
     async def health(self) -> ServiceHealth | None:
-        """Return the report of the service that has the dashboard, None without one. Raises ``TimeoutError``."""
+        """Return the health of the service that hosts the dashboard, None without one. Raises ``TimeoutError``."""
 
     def report_wrong_token(self, where: str) -> None:
         """Report a wrong token from the address ``where``."""

@@ -69,7 +69,7 @@ async def show_job(visit: Visit) -> Response:
 
 
 async def job_page(visit: Visit, queue: str, job_id: str, *, reveal: bool = False) -> Response:
-    """Show all that is known of a job; with ``reveal`` also its data."""
+    """Show all that is known about a job; with ``reveal`` also its data."""
     operations = await visit.operations()
     job = await operations.jobs.show(queue, job_id, reveal=reveal, logs=MOST_LOGS)
     return visit.page(
@@ -85,7 +85,7 @@ async def job_page(visit: Visit, queue: str, job_id: str, *, reveal: bool = Fals
 
 
 async def search(visit: Visit) -> Response:
-    """Show the jobs with an id, in all queues, and the queues with that text in their names."""
+    """Show the jobs with the searched id in all queues, and the queues whose name contains the text."""
     operations = await visit.operations()
     wanted = visit.asked("q").strip()[:LONGEST]
     found: list[JobPage | JobDetail] = []

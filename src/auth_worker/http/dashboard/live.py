@@ -1,4 +1,4 @@
-"""Tells open pages by server-sent events that queues have changed, so that they reload."""
+"""Notifies open pages by server-sent events which queues have changed, so that they reload."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from auth_worker.http.dashboard.visit import HEADERS, Visit
 from auth_worker.http.streaming import GeneratedResponse
 
 MOST_NAMED = 100
+"""If more queues have changed, the event names ``*`` instead."""
 
 
 async def stream(visit: Visit) -> Response:
-    """Send an endless stream, with an event for each read of the queues that names those that have changed."""
+    """Send an endless stream: after each read of the queues, an event that names those that have changed."""
     headers = {**HEADERS, "x-accel-buffering": "no"}
     return GeneratedResponse(_events(visit.sampler), headers=headers, media_type="text/event-stream")
 

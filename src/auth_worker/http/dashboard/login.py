@@ -14,7 +14,7 @@ async def show_login(visit: Visit) -> Response:
 
 
 def login_page(visit: Visit, status: int = 200, problem: str = "") -> Response:
-    """Show the form, with what was wrong with the last try."""
+    """Show the login form, with the ``problem`` of the last attempt."""
     return visit.page("login.html", status, problem=problem)
 
 
@@ -37,7 +37,7 @@ async def log_in(visit: Visit, sessions: Sessions) -> Response:
 
 
 async def log_out(visit: Visit) -> Response:
-    """Let the browser forget the session."""
+    """Make the browser forget the session."""
     response = visit.go("login", done="logout")
     set_cookie(response, visit.request, None)
     return response

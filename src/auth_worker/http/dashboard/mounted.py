@@ -18,7 +18,7 @@ from auth_worker.http.api.bridge import Bridge
 from auth_worker.http.guard import CALLER
 from auth_worker.observability.logs import open_log
 
-WhoAsks = Callable[[MutableMapping[str, Any]], Caller | Awaitable[Caller | None] | None]
+AuthorizeCallback = Callable[[MutableMapping[str, Any]], Caller | Awaitable[Caller | None] | None]
 """Returns the caller of a request from its ASGI scope; None if the caller may not see the dashboard."""
 
 
@@ -28,11 +28,11 @@ class MountedDashboard:
     The thread starts with the first request, and ends with ``stop``. Use it in one event loop at a time.
     """
 
-    def __init__(self, connection: Any, settings: Settings, log: Any, who_asks: WhoAsks | None) -> None:
-        self._who_asks = who_asks
+    def __init__(self, connection: Any, settings: Settings, log: Any, authorize: AuthorizeCallback | None) -> None:
+        self._authorize = authorize
         self._make_bridge = partial(
             Bridge,
-            partial(_make_host, connection, settings, log, who_asks is not None),
+            partial(_make_host, connection, settings, log, authorize is not None),
             settings.max_payload_bytes,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,8 +44,8 @@ class MountedDashboard:
             await send({"type": "websocket.close", "code": 1000})
         if scope["type"] != "http":
             return
-        if self._who_asks is not None:
-            caller = self._who_asks(scope)  # in the application's own loop, where its sessions are
+        if self._authorize is not None:
+            caller = self._authorize(scope)  # in the application's own loop, where its sessions are
             scope = {**scope, CALLER: await caller if inspect.isawaitable(caller) else caller}
         bridge = await self._bridge_here()
         await bridge.dashboard(scope, receive, send)
@@ -72,23 +72,23 @@ class MountedDashboard:
 def dashboard(
     redis_connection: Any = None,
     *,
-    authorize: WhoAsks | None = None,
+    authorize: AuthorizeCallback | None = None,
     settings: Settings | None = None,
     logger: Any = None,
 ) -> MountedDashboard:
-    """Make the dashboard as an ASGI application, which ``app.mount("/jobs", ...)`` takes.
+    """Return the dashboard as an ASGI application, to be mounted by ``app.mount("/jobs", ...)``.
 
     ``redis_connection``: a URL, a mapping, a redis.asyncio.Redis; None: the settings, else the embedded broker.
-    ``authorize`` is called with the ASGI scope of each request, and returns a ``Caller``, or None for somebody who
-    may not see it; it may be async. Without it one logs in with a token of the settings.
-    Raises ``ConfigurationError`` where there is neither, and for a connection that makes no sense.
+    ``authorize`` is called with the ASGI scope of each request, and returns a ``Caller``, or None for a user who
+    may not see it; it may be async. Without it, users log in with a token of the settings.
+    Raises ``ConfigurationError`` without either, and for an invalid connection.
     """
     settings = settings or Settings()
     if authorize is None and not settings.access_tokens:
         raise ConfigurationError(
             "the dashboard would be open to everybody: give authorize, or set http_token (AUTH_WORKER_HTTP_TOKEN)"
         )
-    BrokerSource(redis_connection, settings)  # a connection that makes no sense is refused now, not on a page
+    BrokerSource(redis_connection, settings)  # refuses an invalid connection now, not on a page
     return MountedDashboard(redis_connection, settings, open_log(logger, settings).logger, authorize)
 
 

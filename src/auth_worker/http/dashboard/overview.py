@@ -15,7 +15,7 @@ from auth_worker.http.dashboard.visit import PAGE, Visit
 
 MOST_PROBLEMS = 8
 GROUPED_FROM = 30
-"""From how many queues on the page offers to group them by the first word of their names."""
+"""With this many queues or more, the page offers to group them by the first word of their names."""
 _FIRST_WORD = re.compile(r"^[^\W_]+?(?=[-_.]|(?<=[a-z0-9])[A-Z]|$)")
 Order = Callable[[QueueOverview], tuple[object, ...]]
 ORDERS: dict[str, Order] = {
@@ -46,7 +46,7 @@ class Totals(NamedTuple):
 
     @classmethod
     def of(cls, queues: Sequence[QueueOverview]) -> Totals:
-        """Add them up, without the waiting jobs of dead-letter queues."""
+        """Add up ``queues``. The waiting jobs of dead-letter queues count as ``dead`` only."""
         work = [queue for queue in queues if not queue.dead_letters_of]
         return cls(
             queues=len(queues),

@@ -1,4 +1,4 @@
-"""Writes down the history of the queues each minute, where this process is the one elected of all that could."""
+"""Records the history of the queues each minute, if this process is the elected recorder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MINUTE_S = 60.0
 
 
 class Recorder:
-    """Belongs to one event loop. ``open_operations`` makes operations that are not connected yet."""
+    """Records the history. ``open_operations`` makes unconnected operations. Belongs to one event loop."""
 
     def __init__(self, open_operations: Callable[[], Awaitable[Operations]]) -> None:
         self._open = open_operations
@@ -35,9 +35,9 @@ class Recorder:
             await self.stop()
 
     async def record(self) -> bool:
-        """Record the last minute where this process is elected, and return whether it is.
+        """Record the last minute if this process is elected, and return whether it is.
 
-        Whoever is not elected disconnects, so that a hundred replicas hold one connection.
+        Processes that are not elected disconnect, so that a hundred replicas hold one connection.
         May raise ``BrokerError``.
         """
         try:

@@ -24,7 +24,7 @@ MOST_IN_A_ROW = 300
 NOTHING = "\u2013"
 """Shown instead of a missing value."""
 _UNPRINTABLE = re.compile(r"\r|[^\x00-\x9f]")
-"""What may be a character reference. Those of other control characters have no meaning in HTML."""
+"""Characters that may be written as a reference. HTML has none for other control characters."""
 
 
 def duration(ms: float | None) -> str:
@@ -61,7 +61,7 @@ def size(count: int) -> str:
 
 
 def exact(value: object) -> Markup:
-    """Escape a value for an attribute that is sent back unchanged, with what is not printable as references."""
+    """Escape a value for an attribute that must come back unchanged: unprintable characters become references."""
     return Markup(_UNPRINTABLE.sub(_reference, str(escape(value))))  # noqa: S704 - it has been escaped
 
 
@@ -97,7 +97,7 @@ def link(page: str, **query: object) -> Markup:
 
 
 def command(*words: object) -> str:
-    """Format a command line of ours, quoted for a shell."""
+    """Format an ``auth-worker`` command line, quoted for a shell."""
     return shlex.join(["auth-worker", *map(str, words)])
 
 

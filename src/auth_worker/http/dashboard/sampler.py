@@ -1,4 +1,4 @@
-"""Reads the queues once for all open pages, and tells them which have changed."""
+"""Reads the queues once for all open pages, and notifies the pages which have changed."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ from auth_worker.http.dashboard.host import Host
 
 INTERVAL_S = 2.0
 SHARE = 20
-"""Reading takes at most one part in this many of the time."""
+"""Reading takes at most 1/20 of the time."""
 DIAGNOSIS_S = 60.0
-DIAGNOSIS_PATIENCE_S = 0.5
+DIAGNOSIS_WAIT_S = 0.5
+"""How long (s) a page waits for a diagnosis before it is shown without one."""
 LIFETIME_S = 1.0
 ERRORS_S = 10.0
 HOUR_S = 20.0
 MOST_FAILED, LEAST_FAILED = 2000, 20
-"""How many failed jobs are grouped: of all queues together, and of each at least, of those with the most."""
+"""How many failed jobs are grouped in all, and at least of each queue, those with the most failures first."""
 MOST_UNREAD = 30
+"""How many changes may wait for a page that does not read them. Then the oldest is dropped."""
 
 
 class Changes(NamedTuple):
-    """The names of the queues that changed between two reads; ``trouble`` says why they could not be read."""
+    """The names of the queues that changed between two reads, or the ``trouble`` why they could not be read."""
 
     queues: list[str]
     trouble: str = ""
 
 
 class Sampler:
-    """The overview of all queues, at most ``LIFETIME_S`` old. Belongs to one event loop."""
+    """Reads what the pages of ``host`` show, and keeps it for a moment. Belongs to one event loop."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -51,7 +53,7 @@ class Sampler:
         self._watching: asyncio.Task[None] | None = None
 
     async def overview(self) -> QueueList:
-        """Return every queue. Raises ``BrokerError``."""
+        """Return every queue, at most ``LIFETIME_S`` old. Raises ``BrokerError``."""
         return await self._overview.get()
 
     async def errors(self) -> SharedErrorGroups:
@@ -59,7 +61,7 @@ class Sampler:
         return await self._errors.get()
 
     async def last_hour(self, names: Sequence[str]) -> dict[str, list[int]]:
-        """How many jobs of these queues ended in each minute of the last hour, at most ``HOUR_S`` old.
+        """Return how many jobs of these queues ended in each minute of the last hour, at most ``HOUR_S`` old.
 
         May raise ``BrokerError``.
         """
@@ -73,17 +75,17 @@ class Sampler:
         return {name: self._hours[name][1] for name in names}
 
     async def diagnosis(self) -> Diagnosis | None:
-        """Return what the doctor found within the last minute; None while it is examining, or cannot."""
+        """Return what the doctor found within the last minute; None while it examines, or if it failed."""
         if self._examining is None or self._examining.done():
             self._examining = asyncio.create_task(self._diagnosis.get())
         examining = self._examining  # another request may begin the next one meanwhile
-        done, _ = await asyncio.wait({examining}, timeout=DIAGNOSIS_PATIENCE_S)
+        done, _ = await asyncio.wait({examining}, timeout=DIAGNOSIS_WAIT_S)
         if not done or examining.exception() is not None:
             return None
         return examining.result()
 
     async def changes(self) -> AsyncGenerator[Changes]:
-        """Yield what has changed since the last read, endlessly, starting with an empty one."""
+        """Yield what has changed at each read, without end, starting with an empty change."""
         own: asyncio.Queue[Changes] = asyncio.Queue(MOST_UNREAD)
         self._watchers.add(own)
         if self._watching is None or self._watching.done():
@@ -98,7 +100,7 @@ class Sampler:
                 self._watching.cancel()
 
     async def stop(self) -> None:
-        """Stop what runs."""
+        """Stop the background reads."""
         for task in (self._examining, self._watching):
             if task is not None:
                 task.cancel()
@@ -132,12 +134,12 @@ class Sampler:
             except BrokerError as error:
                 news = Changes([], error_text(error, own_words=True))
             for watcher in self._watchers:
-                if watcher.full():  # who does not read is told nothing new: its page looks anew anyway
+                if watcher.full():  # a page that does not read loses the oldest: it reloads anyway
                     watcher.get_nowait()
                 watcher.put_nowait(news)
             await asyncio.sleep(max(INTERVAL_S, SHARE * (time.monotonic() - began)))
 
 
 def _lasting(queue: QueueOverview) -> QueueOverview:
-    """Return the queue without what changes as time passes."""
+    """Return the queue without what changes merely because time passes."""
     return queue.model_copy(update={"oldest_waiting_ms": None, "rate_limited_ms": min(queue.rate_limited_ms, 1)})

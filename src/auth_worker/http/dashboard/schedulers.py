@@ -1,4 +1,4 @@
-"""The job schedulers: when each runs next, how it ended last, and which do not go on."""
+"""The page of job schedulers: when each runs next, how its last job ended, which need attention."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from starlette.responses import Response
 
 from auth_worker.admin.problems import scheduler_problems
 from auth_worker.core.clock import now_ms
-from auth_worker.errors import ConfigurationError
-from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit
+from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit, unknown_action
 
 MOST_PROBLEMS = 8
 
 
 async def show_schedulers(visit: Visit) -> Response:
-    """The job schedulers of a queue, or of all: those to look at first."""
+    """Show the job schedulers of a queue, or of all: those that need attention first."""
     operations = await visit.operations()
     queue = await visit.known_queue(visit.asked("queue")) if visit.asked("queue") else None
     found = await operations.schedulers.find(queue)
@@ -33,7 +32,7 @@ async def show_schedulers(visit: Visit) -> Response:
 
 
 async def change_scheduler(visit: Visit) -> Response:
-    """Add a job as a job scheduler makes them, or remove a job scheduler."""
+    """Add one of a job scheduler's jobs now, or remove the scheduler."""
     operations = await visit.operations()
     queue, scheduler = await visit.known_queue(visit.field("queue")), visit.field("scheduler")[:LONGEST]
     match visit.field("action"):
@@ -46,4 +45,4 @@ async def change_scheduler(visit: Visit) -> Response:
             await operations.schedulers.remove(queue, scheduler)
             return visit.go("schedulers", done="remove-scheduler")
         case action:
-            raise ConfigurationError(f"there is no action {action!r:.80} here")
+            raise unknown_action(action)

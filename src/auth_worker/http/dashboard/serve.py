@@ -6,7 +6,6 @@ import socket
 from functools import partial
 from typing import Any
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth_worker.config import Settings
@@ -23,7 +22,7 @@ PROBES = frozenset(("/livez", "/readyz"))
 
 
 async def serve_dashboard(listener: socket.socket, settings: Settings, log: Any, base_path: str = "") -> None:
-    """Serve on ``listener`` until cancelled. ``base_path``: where a proxy that does not strip it has the pages."""
+    """Serve on ``listener`` until cancelled. ``base_path`` is the path in front of all pages."""
     detach_in_child(listener)
     bridge = Bridge(partial(OwnHost, None, settings, log), settings.max_payload_bytes)
     server = QuietServer(
@@ -38,7 +37,7 @@ async def serve_dashboard(listener: socket.socket, settings: Settings, log: Any,
 
 
 class _Port:
-    """The pages under ``base_path``, and the probes."""
+    """Serves the pages under ``base_path``, and the probes."""
 
     def __init__(self, pages: ASGIApp, base_path: str) -> None:
         self._pages = pages
@@ -51,7 +50,5 @@ class _Port:
         elif path == self._base_path or path.startswith(f"{self._base_path}/"):
             await self._pages({**scope, "root_path": self._base_path}, receive, send)
         else:
-            await self._not_here()(scope, receive, send)
-
-    def _not_here(self) -> JSONResponse:
-        return refusal(404, f"there is no such page: the dashboard is at {self._base_path}/")
+            reason = f"there is no such page: the dashboard is at {self._base_path}/"
+            await refusal(404, reason)(scope, receive, send)

@@ -1,8 +1,8 @@
-"""Sessions of the dashboard: a token is exchanged once for a signed cookie.
+"""Sessions of the dashboard: a user exchanges a token once for a signed cookie.
 
-The cookie names the token's owner and when it ends; its signature needs the token. So every process with that
-token accepts it, none keeps a list, and a token that is changed ends its sessions. It bears no path: a browser
-sends it to the folder of the page that set it, wherever the dashboard is mounted.
+The cookie holds the token's name and when the session ends; signing it needs the token. So every process with that
+token accepts it, none keeps a list, and changing a token ends its sessions. It has no path: a browser sends it to
+the folder of the page that set it, wherever the dashboard is mounted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Authorize = Callable[[Scope], Caller | None]
 
 
 class Session(NamedTuple):
-    """The caller, and the ``cookie`` of the session; ``is_new``: the browser does not have it yet."""
+    """The caller of a session and its ``cookie``. ``is_new``: the browser does not have the cookie yet."""
 
     caller: Caller
     cookie: str
@@ -44,9 +44,9 @@ class Session(NamedTuple):
 
 
 class Sessions:
-    """Finds the session of a request: by ``authorize``, which returns the caller; without it, by ``tokens``.
+    """Finds the session of a request, by ``authorize``, which returns the caller, or else by ``tokens``.
 
-    Without either everybody is the local admin.
+    Without either, every caller is the local admin.
     """
 
     def __init__(self, tokens: AccessTokens, authorize: Authorize | None) -> None:
@@ -101,7 +101,7 @@ class Sessions:
 
 
 def set_cookie(response: Response, request: Request, session: Session | None) -> None:
-    """Let the browser keep the session, or forget it if it is None."""
+    """Make the browser keep the session, or forget it if ``session`` is None."""
     response.set_cookie(
         _cookie_name(request),
         "" if session is None else session.cookie,
@@ -120,6 +120,6 @@ def _cookie_name(request: Request) -> str:
 
 
 def _over_tls(request: Request) -> bool:
-    """Whether the browser uses TLS, to us or to the proxy before us. A client that lies only hurts itself."""
+    """Whether the browser uses TLS, to us or to a proxy in front of us. A client that lies only hurts itself."""
     forwarded = request.headers.get("x-forwarded-proto", "").split(",")[0].strip()
     return (forwarded or request.url.scheme) == "https"

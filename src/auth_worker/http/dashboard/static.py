@@ -1,4 +1,4 @@
-"""The style sheet and the scripts of the pages."""
+"""Serves the style sheet, the scripts and the icon of the pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADERS = {
 
 
 async def serve(request: Request) -> Response:
-    """Serve one file of the package's folder."""
+    """Return one file of the package's folder ``static``. Raises ``HTTPException``."""
     name = request.path_params["name"]
     body = _files().get(name)
     if body is None:

@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from auth_worker.admin.operations import Operations
 from auth_worker.core.names import check_queue_name
+from auth_worker.errors import ConfigurationError
 from auth_worker.http.access_tokens import LOCAL
 from auth_worker.http.dashboard.host import Host
 from auth_worker.http.dashboard.rendering import Templates, link
@@ -48,11 +49,11 @@ DONE = {
     "run": "This job is added besides those of the job scheduler. Its schedule stays as it is.",
     "stop": "The bulk operation is stopped. What it has changed stays changed.",
 }
-"""The messages after a change, by the code in the query, so that no link can put words on the page."""
+"""The messages after a change, by the code in the query, so that no link can put a text of its own on the page."""
 
 
 class Visit:
-    """A request, in a session (None: not logged in)."""
+    """One request to the dashboard in its ``session`` (None: not logged in). ``fields`` are those of a form."""
 
     def __init__(
         self, request: Request, session: Session | None, host: Host, templates: Templates, sampler: Sampler
@@ -79,24 +80,24 @@ class Visit:
         self.fields = parse_qs(body.decode(errors="replace"), max_num_fields=MOST_FIELDS)
 
     def field(self, name: str, default: str = "") -> str:
-        """Return the last value of a field of the form."""
+        """Return the last value of a field of the form that was read."""
         return self.fields.get(name, [default])[-1]
 
     def asked(self, name: str, default: str = "") -> str:
-        """Return a parameter of the query."""
+        """Return a parameter of the URL's query."""
         return self.request.query_params.get(name) or default
 
     def offset(self) -> int:
-        """Where the page of a list starts."""
+        """Return where the requested page of a list starts."""
         text = self.asked("offset")
         return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
     def previous_offset(self) -> int | None:
-        """Where the page before this one starts; None on the first."""
+        """Return where the page before this one starts; None on the first page."""
         return max(self.offset() - PAGE, 0) if self.offset() else None
 
     async def known_queue(self, name: str) -> str:
-        """Return a queue that exists. Raises ``ConfigurationError``, ``NotFoundError``, ``BrokerError``."""
+        """Return ``name`` if it exists. Raises ``ConfigurationError``, ``NotFoundError``, ``BrokerError``."""
         queue = check_queue_name("queue", name)
         await (await self.operations()).jobs.check_queue(queue)
         return queue
@@ -127,3 +128,8 @@ class Visit:
         """Redirect to another page of the dashboard."""
         address = str(link(page, **query).unescape())
         return RedirectResponse(address, 303, HEADERS)
+
+
+def unknown_action(action: str) -> ConfigurationError:
+    """Return the error for a form with an ``action`` that its page does not have."""
+    return ConfigurationError(f"there is no action {action!r:.80} here")
