@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 
@@ -11,8 +12,10 @@ from admin.conftest import die, failing, finishing
 from auth_worker import ConfigurationError
 from auth_worker.admin.bulk import finish
 from auth_worker.admin.errors import RefusedError
-from auth_worker.admin.models import Change
+from auth_worker.admin.models import BulkStep, Change
 from auth_worker.admin.operations import Operations
+from auth_worker.brokers.redis.job_changes import JobChanges
+from auth_worker.core.ports.values import ChangeResult
 from support.processors import DEAD, QUEUE, Harness
 
 
@@ -162,3 +165,24 @@ async def test_finished_jobs_are_cleaned_by_age(harness: Harness, operations: Op
     assert await harness.job(ids[0]) == {}
     with pytest.raises(ConfigurationError, match="clean is for completed and failed"):
         operations.jobs.clean(QUEUE, "wait", 1)
+
+
+async def test_a_bulk_operation_stopped_within_a_batch_counts_the_whole_batch(
+    harness: Harness, operations: Operations, changes: list[Change], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await harness.jobs.add_bulk({"name": "n", "data": {}} for _ in range(50))
+    removing: asyncio.Task[BulkStep]
+    remove = JobChanges.remove
+
+    async def remove_while_stopped(self: JobChanges, job_id: str, children: bool = False) -> ChangeResult:
+        if not removing.cancelling():
+            removing.cancel()
+        return await remove(self, job_id, children)
+
+    monkeypatch.setattr(JobChanges, "remove", remove_while_stopped)
+    removing = asyncio.create_task(finish(operations.jobs.remove_many(QUEUE, ids)))
+    await asyncio.wait({removing})
+    assert removing.cancelled()
+    left = (await harness.counts())["wait"]
+    assert 0 < left < 50
+    assert [(each.count, each.result) for each in changes] == [(50 - left, "stopped")]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from typing import Literal
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Literal, TypeVar
 
 from auth_worker.admin.models import BulkStep, Change
 from auth_worker.core.ports.operator import JobReader, OperatorBroker
 
+T = TypeVar("T")
 MOST, FIRST = 100, 20
 """The largest batch, and the first one."""
 TARGET_S = 0.003
@@ -23,7 +24,7 @@ MOST_PROBLEMS = 20
 """How many of the skipped ids a step names."""
 Steps = AsyncGenerator[BulkStep, None]
 """A running bulk operation. ``aclose`` stops it between two batches."""
-Act = Callable[[Sequence[str]], Awaitable[Sequence[str | None]]]
+Act = Callable[[Sequence[str]], Coroutine[Any, Any, Sequence[str | None]]]
 """Changes each of these ids. Returns for each the reason why it was skipped, or None if it was changed."""
 
 
@@ -37,9 +38,12 @@ class Pace:
         self._round_trip = 0.0
         self._began = 0.0
         self._due = 0.0
+        self._stopped = False
 
     async def next_size(self) -> int:
         """Return the size of the next batch, after the wait that the rate requires. Raises ``BrokerError``."""
+        if self._stopped:
+            raise asyncio.CancelledError
         if not self._began:
             asked = time.monotonic()
             await self._broker.ping()
@@ -51,6 +55,15 @@ class Pace:
         if self._rate is None:
             return self._size
         return max(1, min(self._size, round(self._rate / 10)))
+
+    async def whole(self, batch: Coroutine[Any, Any, T]) -> T:
+        """Return the result of a batch. Whoever is cancelled meanwhile is stopped after it, so that it counts."""
+        running = asyncio.ensure_future(batch)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._stopped = True
+            return await running
 
     def finished(self, count: int) -> None:
         """Record that a batch of ``count`` is done."""
@@ -69,7 +82,7 @@ async def in_batches(broker: OperatorBroker, ids: Sequence[str], act: Act, rate:
     yield BulkStep(total=len(ids))
     while position < len(ids):
         batch = ids[position : position + await pace.next_size()]
-        for job_id, problem in zip(batch, await act(batch), strict=True):
+        for job_id, problem in zip(batch, await pace.whole(act(batch)), strict=True):
             if problem is None:
                 done += 1
                 continue

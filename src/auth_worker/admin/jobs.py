@@ -141,7 +141,7 @@ class JobOperations(JobQueries):
         changes, pace = self._broker.changes(queue), Pace(self._broker, rate)
         total, done, before = await self.count_older(queue, state, older_than), 0, _before(older_than)
         yield BulkStep(total=total)
-        while removed := await changes.clean_step(state, before, await pace.next_size()):
+        while removed := await pace.whole(changes.clean_step(state, before, await pace.next_size())):
             done += removed
             pace.finished(removed)
             yield BulkStep(done=done, total=max(total, done))
@@ -156,7 +156,7 @@ class JobOperations(JobQueries):
             left = counts[state]
             while left > 0:
                 size = min(left, await pace.next_size())
-                await changes.drain_step(state, size)
+                await pace.whole(changes.drain_step(state, size))
                 pace.finished(size)
                 left, done = left - size, done + size
                 yield BulkStep(done=done, total=total)

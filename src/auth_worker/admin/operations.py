@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Self
 
 from auth_worker.admin.audit_log import AuditLog, os_user
+from auth_worker.admin.bulk_records import BulkRecords
 from auth_worker.admin.dead_letters import DeadLetterOperations
 from auth_worker.admin.doctor import Doctor
 from auth_worker.admin.history import HistoryOperations
@@ -48,6 +50,7 @@ class Operations:
         self.queues = QueueOperations(broker, self.dead, record)
         self.settings = QueueSettingsOperations(broker, record)
         self.schedulers = SchedulerOperations(broker, record, settings)
+        self.bulk = BulkRecords(broker)
         self.history = HistoryOperations(broker, self.queues)
         self.doctor = Doctor(broker, self.queues)
 
@@ -81,6 +84,33 @@ class Operations:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+class SharedOperations:
+    """Operations that are connected when somebody first needs them, and then shared. Belongs to one event loop.
+
+    ``make`` returns operations that are not connected yet.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[Operations]]) -> None:
+        self._make = make
+        self._turn = asyncio.Lock()
+        self._operations: Operations | None = None
+
+    async def get(self) -> Operations:
+        """Return the operations, connected. Raises ``BrokerError``, and what ``make`` raises."""
+        async with self._turn:
+            if self._operations is None:
+                operations = await self._make()
+                await operations.start()
+                self._operations = operations
+            return self._operations
+
+    async def stop(self) -> None:
+        """Disconnect. Whoever needs them later connects again."""
+        operations, self._operations = self._operations, None
+        if operations is not None:
+            await operations.stop()
 
 
 @contextlib.asynccontextmanager

@@ -23,7 +23,7 @@ async def test_the_overview_says_problems_first_with_the_remedy(reader: Visitor,
 
 async def test_where_nothing_is_wrong_the_pages_say_so(reader: Visitor) -> None:
     assert "No queue has dead letters." in (await reader.get("dead")).text
-    assert "This process has none." in (await reader.get("operations")).text
+    assert "There are none. To start one" in (await reader.get("operations")).text
 
 
 async def test_queues_are_filtered_sorted_and_paged(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from auth_worker.brokers.redis.audit_log import AuditLogStore
+from auth_worker.brokers.redis.bulk_operations import RedisBulkOperations
 from auth_worker.brokers.redis.dead_letters import DeadLetters
 from auth_worker.brokers.redis.history import RedisHistory
 from auth_worker.brokers.redis.job_changes import JobChanges
@@ -100,6 +101,10 @@ class RedisOperatorBroker(RedisBrokerView):
     def audit_log(self) -> AuditLogStore:
         """Return the audit log."""
         return AuditLogStore(self._link, self._shared_key_prefix)
+
+    def bulk_operations(self) -> RedisBulkOperations:
+        """Return the records of bulk operations."""
+        return RedisBulkOperations(self._link, self._shared_key_prefix)
 
     def history(self, queue: str | None) -> RedisHistory:
         """Its history; None: that of all queues together."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.ports.audit_log import AuditLogKeeper
+from auth_worker.core.ports.bulk_operations import BulkOperationStore
 from auth_worker.core.ports.history import HistoryStore
 from auth_worker.core.ports.queue_changes import QueueChanger
 from auth_worker.core.ports.values import (
@@ -235,6 +236,9 @@ class OperatorBroker(BrokerView, Protocol):
 
     def audit_log(self) -> AuditLogKeeper:
         """Return the audit log."""
+
+    def bulk_operations(self) -> BulkOperationStore:
+        """Return the records of bulk operations."""
 
     def history(self, queue: str | None) -> HistoryStore:
         """Its history; None: that of all queues together."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.models import Change
-from auth_worker.admin.operations import Operations
+from auth_worker.admin.operations import Operations, SharedOperations
 from auth_worker.brokers.opening import operator_broker
 from auth_worker.config import Settings
 from auth_worker.core.config_errors import nearest
@@ -34,9 +34,8 @@ class ApiContext:
     def __init__(self, service: ServiceView, work_loop: asyncio.AbstractEventLoop) -> None:
         self._service = service
         self._work_loop = work_loop
-        self._turn = asyncio.Lock()
-        self._operations: Operations | None = None
-        self.bulk_runs = BulkRuns()
+        self._operations = SharedOperations(self.new_operations)
+        self.bulk_runs = BulkRuns(self.operations)
         self.authorize: None = None
 
     @property
@@ -46,12 +45,7 @@ class ApiContext:
 
     async def operations(self) -> Operations:
         """Return the operations, connected. Raises ``BrokerError``."""
-        async with self._turn:
-            if self._operations is None:
-                operations = await self.new_operations()
-                await operations.start()
-                self._operations = operations
-            return self._operations
+        return await self._operations.get()
 
     async def new_operations(self) -> Operations:
         """Return operations that are not connected yet. Raises ``BrokerUnavailableError`` until the service is."""
@@ -99,8 +93,7 @@ class ApiContext:
     async def stop(self) -> None:
         """Stop the bulk operations, and disconnect."""
         await self.bulk_runs.stop_all()
-        if self._operations is not None:
-            await self._operations.stop()
+        await self._operations.stop()
 
     def _processors(self, queue: str | None) -> list[QueueProcessorService]:
         known = self._service.get_processors()

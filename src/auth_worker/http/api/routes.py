@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from auth_worker.admin.bulk_records import BulkOperation
 from auth_worker.admin.models import (
     DeadLetterDetail,
     DeadLetterPage,
@@ -20,9 +21,8 @@ from auth_worker.admin.models import (
     WorkerEntry,
 )
 from auth_worker.core.report import ServiceHealth
-from auth_worker.http.api.begin_bulk import begin_bulk
+from auth_worker.http.api.begin_bulk import begin_again, begin_bulk, request_again
 from auth_worker.http.api.bodies import AnyBulk
-from auth_worker.http.api.bulk_runs import BulkOperation
 from auth_worker.http.api.context import CALLER_NAME
 from auth_worker.http.api.parameters import (
     ChangeHeader,
@@ -125,8 +125,8 @@ async def discard_letter(queue: KnownQueue, letter_id: DeadLetterPart, operation
 
 @look.get("/operations", tags=["bulk operations"])
 async def list_bulk_operations(context: TheContext) -> list[BulkOperation]:
-    """List the bulk operations of this service, the newest first."""
-    return context.bulk_runs.all()
+    """List the newest 100 bulk operations of all services, the newest first."""
+    return await context.bulk_runs.all()
 
 
 @act.post("/operations", tags=["bulk operations"], status_code=202)
@@ -144,14 +144,25 @@ async def begin_bulk_operation(
 
 @look.get("/operations/{operation_id}", tags=["bulk operations"])
 async def show_bulk_operation(operation_id: OperationPart, context: TheContext) -> BulkOperation:
-    """Show the progress of a bulk operation."""
-    return context.bulk_runs.get(operation_id)
+    """Show the progress of a bulk operation, whichever service runs it."""
+    return await context.bulk_runs.get(operation_id)
 
 
 @act.delete("/operations/{operation_id}", tags=["bulk operations"])
 async def stop_bulk_operation(operation_id: OperationPart, context: TheContext) -> BulkOperation:
-    """Stop a bulk operation between two batches. What is done stays done."""
-    return await context.bulk_runs.stop(operation_id)
+    """Stop a bulk operation between two batches, whichever service runs it. What is done stays done."""
+    return await context.bulk_runs.stop(operation_id, CALLER_NAME.get())
+
+
+@act.post("/operations/{operation_id}/again", tags=["bulk operations"], status_code=202)
+async def begin_bulk_operation_again(
+    operation_id: OperationPart, operations: TheOperations, context: TheContext, response: Response
+) -> BulkOperation:
+    """Begin a bulk operation again that was interrupted or stopped, or has failed, with what matches now."""
+    asked = await request_again(operations, operation_id)
+    begun = await begin_again(operation_id, asked, operations, context.bulk_runs, CALLER_NAME.get())
+    response.headers["location"] = f"/api/v1/operations/{begun.id}"
+    return begun
 
 
 # This service

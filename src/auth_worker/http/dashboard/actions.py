@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import TypeAdapter
 from starlette.responses import Response
 
+from auth_worker.admin.bulk_records import MOST_KEPT
 from auth_worker.admin.models import Change
 from auth_worker.errors import ConfigurationError
-from auth_worker.http.api.begin_bulk import begin_bulk
+from auth_worker.http.api.begin_bulk import BULK, begin_again, begin_bulk, request_again
 from auth_worker.http.api.bodies import AnyBulk
 from auth_worker.http.dashboard.dead_letters import letter_page
 from auth_worker.http.dashboard.jobs import job_page
@@ -18,7 +18,6 @@ from auth_worker.http.dashboard.visit import Visit, unknown_action
 
 COUNTING_S = 10.0
 """How long (s) a page waits for a dry run to count. Then it says that the count is not complete."""
-BULK: TypeAdapter[Any] = TypeAdapter(AnyBulk)
 _JOBS = ("id", "name", "error", "errorGroup", "frame")
 _LETTERS = ("from", "reason", "error", "name")
 FILTERS = {
@@ -105,32 +104,49 @@ async def change_letter(visit: Visit) -> Response:
 async def bulk(visit: Visit) -> Response:
     """Show how many jobs or dead letters a bulk operation would change; once confirmed, start it."""
     operations = await visit.operations()
-    asked = _bulk_of(visit)
-    who = visit.session.caller.name if visit.session else ""
+    asked = BULK.validate_python(_bulk_of(visit))
     if visit.field("sure") == "yes":
-        begun = await begin_bulk(BULK.validate_python(asked), operations, visit.host.bulk_runs, who)
+        begun = await begin_bulk(asked, operations, visit.host.bulk_runs, visit.caller_name)
         return visit.go("operation", id=begun.id)
-    dry = BULK.validate_python({**asked, "dryRun": True})
-    counted = await begin_bulk(dry, operations, visit.host.bulk_runs, who)
-    counted = await visit.host.bulk_runs.wait(counted.id, COUNTING_S)
-    again = [(name, value) for name, values in visit.fields.items() for value in values if name not in _OWN_FIELDS]
-    return visit.page("confirm.html", bulk=asked, counted=counted, fields=again)
+    return await _ask_first(visit, asked, "bulk")
+
+
+async def again(visit: Visit) -> Response:
+    """The same for a bulk operation that did not come to its end."""
+    operations, operation_id = await visit.operations(), visit.field("id")
+    asked = await request_again(operations, operation_id)
+    if visit.field("sure") == "yes":
+        asked = BULK.validate_python({**asked.model_dump(exclude_unset=True), "rate": visit.field("rate") or None})
+        begun = await begin_again(operation_id, asked, operations, visit.host.bulk_runs, visit.caller_name)
+        return visit.go("operation", id=begun.id)
+    return await _ask_first(visit, asked, "again")
+
+
+async def _ask_first(visit: Visit, asked: AnyBulk, action: str) -> Response:
+    """Ask whether to do it to as many as match. The answer goes to the page ``action``."""
+    dry = asked.model_copy(update={"dry_run": True})
+    counted = await begin_bulk(dry, await visit.operations(), visit.host.bulk_runs, visit.caller_name)
+    counted = await visit.host.bulk_runs.wait(counted, COUNTING_S)
+    fields = [
+        (name, value) for name, values in visit.fields.items() for value in values if name not in _OWN_FIELDS
+    ]
+    return visit.page("confirm.html", action=action, counted=counted, fields=fields, rate=asked.rate)
 
 
 async def stop(visit: Visit) -> Response:
-    """Stop a bulk operation between two batches."""
-    stopped = await visit.host.bulk_runs.stop(visit.field("id"))
-    return visit.go("operation", id=stopped.id, done="stop")
+    """Stop a bulk operation between two batches, whichever process runs it."""
+    stopped = await visit.host.bulk_runs.stop(visit.field("id"), visit.caller_name)
+    return visit.go("operation", id=stopped.id, done="stop" if stopped.state == "stopped" else None)
 
 
 async def show_operations(visit: Visit) -> Response:
-    """Show the bulk operations of this process, the newest first."""
-    return visit.page("operations.html", operations=visit.host.bulk_runs.all())
+    """Show the bulk operations of all processes, the newest first."""
+    return visit.page("operations.html", most_kept=MOST_KEPT, operations=await visit.host.bulk_runs.all())
 
 
 async def show_operation(visit: Visit) -> Response:
     """Show the progress of a bulk operation."""
-    return visit.page("operation.html", operation=visit.host.bulk_runs.get(visit.asked("id")))
+    return visit.page("operation.html", operation=await visit.host.bulk_runs.get(visit.asked("id")))
 
 
 def _bulk_of(visit: Visit) -> dict[str, Any]:

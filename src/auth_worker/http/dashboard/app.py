@@ -71,6 +71,7 @@ PAGES = (
     Page("GET", "/events", live.stream, "reader"),
     Page("POST", "/change-queue", actions.change_queue, "admin"),
     Page("POST", "/bulk", actions.bulk, "admin"),
+    Page("POST", "/again", actions.again, "admin"),
     Page("POST", "/change-job", actions.change_job, "admin"),
     Page("POST", "/change-letter", actions.change_letter, "admin"),
     Page("POST", "/change-scheduler", schedulers.change_scheduler, "admin"),

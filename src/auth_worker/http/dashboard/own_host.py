@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from auth_worker.admin.models import Change
-from auth_worker.admin.operations import Operations
+from auth_worker.admin.operations import Operations, SharedOperations
 from auth_worker.brokers.opening import BrokerSource, operator_broker
 from auth_worker.config import Settings
 from auth_worker.core.error_text import error_text
@@ -26,20 +25,14 @@ class OwnHost:
     def __init__(self, connection: Any, settings: Settings, log: Any, authorize: Authorize | None = None) -> None:
         self.settings = settings
         self.authorize = authorize
-        self.bulk_runs = BulkRuns()
         self._log = log
         self._source = BrokerSource(connection, settings)
-        self._turn = asyncio.Lock()
-        self._operations: Operations | None = None
+        self._operations = SharedOperations(self.new_operations)
+        self.bulk_runs = BulkRuns(self.operations)
 
     async def operations(self) -> Operations:
         """The operations, connected. Raises ``BrokerError``."""
-        async with self._turn:
-            if self._operations is None:
-                operations = await self.new_operations()
-                await operations.start()
-                self._operations = operations
-            return self._operations
+        return await self._operations.get()
 
     async def new_operations(self) -> Operations:
         """Operations that are not connected yet. May raise ``BrokerError``, where the embedded broker fails."""
@@ -65,6 +58,5 @@ class OwnHost:
     async def stop(self) -> None:
         """Stop the bulk operations, and disconnect."""
         await self.bulk_runs.stop_all()
-        if self._operations is not None:
-            await self._operations.stop()
+        await self._operations.stop()
         await self._source.stop()

@@ -11,7 +11,7 @@ LOOK = (
     *("/changes", "/operations", "/operation", "/events"),
 )
 """What every logged-in caller may see, by GET."""
-ACT = ("/change-queue", "/bulk", "/change-job", "/change-letter", "/change-scheduler", "/stop")
+ACT = ("/change-queue", "/bulk", "/again", "/change-job", "/change-letter", "/change-scheduler", "/stop")
 """What an admin may do, by POST."""
 LOG_IN, LOG_OUT = "/login", "/logout"
 STATIC = "/static/"

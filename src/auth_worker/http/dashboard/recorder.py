@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-from auth_worker.admin.operations import Operations
+from auth_worker.admin.operations import Operations, SharedOperations
 from auth_worker.errors import BrokerError
 
 MINUTE_S = 60.0
@@ -20,9 +20,8 @@ class Recorder:
     """Records the history. ``open_operations`` makes unconnected operations. Belongs to one event loop."""
 
     def __init__(self, open_operations: Callable[[], Awaitable[Operations]]) -> None:
-        self._open = open_operations
+        self._operations = SharedOperations(open_operations)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._operations: Operations | None = None
 
     async def run(self) -> None:
         """Record at the end of each minute, until cancelled. A minute without the broker is left out."""
@@ -41,12 +40,9 @@ class Recorder:
         May raise ``BrokerError``.
         """
         try:
-            if self._operations is None:
-                operations = await self._open()
-                await operations.start()
-                self._operations = operations
-            if await self._operations.history.elect(self._owner):
-                await self._operations.history.record_minute()
+            operations = await self._operations.get()
+            if await operations.history.elect(self._owner):
+                await operations.history.record_minute()
                 return True
         except BrokerError:
             await self.stop()
@@ -56,6 +52,4 @@ class Recorder:
 
     async def stop(self) -> None:
         """Disconnect."""
-        operations, self._operations = self._operations, None
-        if operations is not None:
-            await operations.stop()
+        await self._operations.stop()

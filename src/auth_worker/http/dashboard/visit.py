@@ -70,6 +70,11 @@ class Visit:
         """Whether the caller may change anything."""
         return self.session is not None and self.session.caller.may_change
 
+    @property
+    def caller_name(self) -> str:
+        """The name of the caller, for the audit log."""
+        return "" if self.session is None else self.session.caller.name
+
     async def read_form(self) -> None:
         """Read the fields of a form. Raises ``ValueError`` if there are too many."""
         body = b""
