@@ -166,7 +166,7 @@ def switch_off(safeguard: str) -> None:
         case "recovery of lost fetches":
             _replace(ReplyRecovery, "_look", _do_not_look)
         case "insisting on a result":
-            _replace(Settlement, "_write_late", _give_up)
+            _replace(Settlement, "_write_until_settled", _give_up)
         case "quarantine":
             _replace(Quarantine, "hold", lambda quarantine, suspect, start, *, fails_next: start())
         case "decoding":

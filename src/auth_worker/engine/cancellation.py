@@ -14,8 +14,7 @@ from auth_worker.events import EventBus, Problem
 from auth_worker.messages import WORKER_ERRORS
 
 LOOK_S = 0.05
-NOBODY = "-"
-"""No token starts with this."""
+"""How long (s) until a run whose outcome is being written is looked at again."""
 
 
 class CancellationRequests:
@@ -40,18 +39,18 @@ class CancellationRequests:
         self._queue = queue
         self._worker_id = worker_id
         self._late: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     def request(self, job_id: str, token: str, reason: str) -> None:
         """Cancel the run with ``token``, or the job if that run has just ended.
 
-        A run that has ended without ending its job would leave it to its next attempt, so the job is cancelled
-        anew.
+        If that run did not end its job, as one that is retried, the job is cancelled in its new state.
         """
-        if not token.startswith(self._worker_id):
+        if self._stopped or not token.startswith(self._worker_id):
             return
         run = self._registry.find(job_id, token)
         if run is None:
-            task = asyncio.create_task(self._cancel_anew(job_id, reason), name=f"cancel {job_id}")
+            task = asyncio.create_task(self._cancel_job(job_id, reason), name=f"cancel {job_id}")
             self._late.add(task)
             task.add_done_callback(self._late.discard)
         elif run.is_decided:
@@ -66,13 +65,13 @@ class CancellationRequests:
                 self._launcher.cancel(Cause.CANCELLED, [run], reason)
 
     async def stop(self) -> None:
-        """Stop handling requests. One that is not handled yet stays stored with its job."""
-        self._worker_id = NOBODY
+        """Stop handling requests. Those that are not handled yet stay stored with their jobs."""
+        self._stopped = True
         for task in self._late:
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
 
-    async def _cancel_anew(self, job_id: str, reason: str) -> None:
+    async def _cancel_job(self, job_id: str, reason: str) -> None:
         try:
             await self._broker.cancel(job_id, reason)
         except BrokerError as error:  # whoever fetches the job again sees the request

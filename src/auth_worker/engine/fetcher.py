@@ -173,7 +173,10 @@ class Fetcher:
         self.look()
 
     def reclaim(self, *, owed: bool = False) -> bool:
-        """Take a free slot for a run that has lent its own, or, with ``owed``, the next to become free."""
+        """Take back a free slot for a run that has lent its own. Returns whether it has one.
+
+        ``owed``: if none is free, the next one that becomes free is taken.
+        """
         if self._free:
             self._broker.forget(self._free.pop())
             return True

@@ -55,9 +55,9 @@ class Launcher:
         self._executor = executor
         self._perform = perform
         self._marked: set[Run] = set()
-        """The runs that waited, or still do: whose mark is to be taken back before they begin."""
+        """The runs that are marked as waiting in the broker. The mark is removed before they begin."""
         self.paused = False
-        """Whether no job may start for now. Set by whatever pauses the queue in this process."""
+        """Whether no job may start now, since the queue is paused in this process."""
 
     def launch(self, token: str, taken: Taken, renewed: float) -> None:
         """Run a fetched job, make it wait, or settle it at once if it must not run."""
@@ -136,13 +136,13 @@ class Launcher:
             self._settle(run, outcome)
 
     def _mark_waiting(self, run: Run) -> None:
-        """Where the job waits beside a suspect, have its stalls not count until it begins."""
+        """Mark a run that waits because of a suspect, so that it is charged no stall meanwhile."""
         self._marked.add(run)
         if run.task is None:
             self._broker.mark_waiting(run.job.id)
 
     async def _mark_begun(self, run: Run) -> None:
-        """From here on a death of this process may be the job's doing. Where that cannot be said, it goes back."""
+        """Remove the mark, since from now on the job may kill this process. If that fails, hand the job back."""
         self._marked.discard(run)
         try:
             await self._broker.mark_begun(run.job.id)
@@ -163,7 +163,7 @@ class Launcher:
         return await self._executor(job)
 
     async def _advance(self, run: Run) -> None:
-        """Create the next iteration of the job's scheduler, whatever becomes of this one."""
+        """Create the next iteration of the job's scheduler. This one goes on if that fails."""
         try:
             await self._broker.advance_scheduler(run)
         except Exception as error:

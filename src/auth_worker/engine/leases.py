@@ -20,7 +20,8 @@ from auth_worker.messages import WORKER_ERRORS
 
 RENEW_AT = 0.5
 """The fraction of the lock duration after which a lease is renewed."""
-SHORTEST_TURN, LONGEST_TURN = 0.02, 1.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
+"""How long (s) to wait between two looks at the leases: a tenth of the lock duration, within these bounds."""
 
 
 class LeaseRenewer:
@@ -51,10 +52,10 @@ class LeaseRenewer:
 
     async def run(self) -> None:
         """Renew leases and report lost ones until cancelled."""
-        turn = min(max(self._lease_s / 10, SHORTEST_TURN), LONGEST_TURN)
+        pause = min(max(self._lease_s / 10, SHORTEST_PAUSE), LONGEST_PAUSE)
         while True:
             await self._renew()
-            await asyncio.sleep(turn)
+            await asyncio.sleep(pause)
 
     async def _renew(self) -> None:
         now = time.monotonic()

@@ -83,8 +83,8 @@ class SchedulerUpkeep:
         self._interval = settings.reconcile_interval
         self._queue = queue
         self._bus = bus
-        self._named: list[str] = []
-        self._named_at = -REMIND_S
+        self._reported: list[str] = []
+        self._reported_at = -REMIND_S
 
     async def run(self) -> None:
         """Make passes until cancelled, the first one at once."""
@@ -99,12 +99,12 @@ class SchedulerUpkeep:
             else:
                 if revived:
                     self._bus.emit(SchedulersRevived(self._queue, tuple(revived)))
-                self._name(unreadable)
+                self._report_unreadable(unreadable)
             await asyncio.sleep(self._interval)
 
-    def _name(self, unreadable: list[str]) -> None:
-        if unreadable and (unreadable != self._named or time.monotonic() - self._named_at >= REMIND_S):
-            self._named_at = time.monotonic()
+    def _report_unreadable(self, unreadable: list[str]) -> None:
+        if unreadable and (unreadable != self._reported or time.monotonic() - self._reported_at >= REMIND_S):
+            self._reported_at = time.monotonic()
             detail = f"{'; '.join(unreadable)}. No iteration follows until that is fixed: {REMEDY}"
             self._bus.emit(Problem(WORKER_ERRORS.SCHEDULER_STOPPED, self._queue, detail))
-        self._named = unreadable
+        self._reported = unreadable

@@ -170,7 +170,7 @@ class Quarantine:
         self.closed = state in (State.CLEARING, State.ALONE)
 
     def _advance(self) -> None:
-        """Close for the first suspect in line, unless it is the turn of others or waiting would be in vain."""
+        """Close for the first suspect in line, unless others have their turn or outlasted the last window."""
         if self._line and self._state is State.OPEN and not self._blockers:
             self._close()
 

@@ -42,21 +42,21 @@ class ReplyRecovery:
         self._held = held
         self._on_found = on_found
         self._on_missing = on_missing
-        self._doubtful: set[str] = set()
+        self._lost: set[str] = set()
         self._replaced: set[str] = set()
         self._looking: set[asyncio.Task[None]] = set()
         self._stopped = False
 
     def add_lost(self, token: str) -> None:
         """Remember a ``token`` whose reply was lost."""
-        self._doubtful.add(token)
+        self._lost.add(token)
 
     def recover(self) -> None:
         """Search for the jobs, after a reconnect."""
-        doubtful, self._doubtful = self._doubtful, set()
+        lost, self._lost = self._lost, set()
         replaced, self._replaced = self._replaced, set()
-        if doubtful:
-            self._start(self._look(doubtful, given_away=False))
+        if lost:
+            self._start(self._look(lost, given_away=False))
         if replaced:
             self._start(self._look(replaced, given_away=True))
 
@@ -82,7 +82,7 @@ class ReplyRecovery:
             try:
                 found = await self._broker.find_unanswered(tokens)
             except BrokerError as error:
-                (self._replaced if given_away else self._doubtful).update(tokens)
+                (self._replaced if given_away else self._lost).update(tokens)
                 if not isinstance(error, BrokerUnavailableError):  # else the next reconnect looks again
                     asyncio.get_running_loop().call_later(REFUSED_PAUSE, self.recover)
                 return

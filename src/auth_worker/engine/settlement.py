@@ -56,7 +56,7 @@ class Settlement:
         self._bus = bus
         self._lease_s = lease_s
         self._clock = clock
-        self._insisting: set[asyncio.Task[None]] = set()
+        self._retries: set[asyncio.Task[None]] = set()
         self._stopped = False
 
     def settle(self, run: Run, outcome: Outcome) -> None:
@@ -88,9 +88,9 @@ class Settlement:
     async def stop(self) -> None:
         """Stop retrying. The stalled check finds what is not written once its lease has expired."""
         self._stopped = True
-        for task in self._insisting:
+        for task in self._retries:
             task.cancel()
-        await asyncio.gather(*self._insisting, return_exceptions=True)
+        await asyncio.gather(*self._retries, return_exceptions=True)
 
     def _replied(
         self,
@@ -103,7 +103,7 @@ class Settlement:
         reply: Settled | BrokerError,
     ) -> None:
         if isinstance(reply, BrokerError):
-            self._insist(run, outcome, now, dead_letter)
+            self._retry(run, outcome, now, dead_letter)
             if asked:
                 self._fetcher.received(run.token, reply, sent)
             else:
@@ -124,25 +124,29 @@ class Settlement:
         else:
             self._ledger.lost(run)
 
-    def _insist(self, run: Run, outcome: Outcome, now: int, dead_letter: DeadLetter | None) -> None:
+    def _retry(self, run: Run, outcome: Outcome, now: int, dead_letter: DeadLetter | None) -> None:
         if self._stopped:
             return
-        task = asyncio.create_task(self._write_late(run, outcome, now, dead_letter), name=f"settle {run.job.id}")
-        self._insisting.add(task)
-        task.add_done_callback(self._insisting.discard)
+        task = asyncio.create_task(
+            self._write_until_settled(run, outcome, now, dead_letter), name=f"settle {run.job.id}"
+        )
+        self._retries.add(task)
+        task.add_done_callback(self._retries.discard)
 
-    async def _write_late(self, run: Run, outcome: Outcome, now: int, dead_letter: DeadLetter | None) -> None:
-        pause, forgotten = RETRY_PAUSE, True
+    async def _write_until_settled(
+        self, run: Run, outcome: Outcome, now: int, dead_letter: DeadLetter | None
+    ) -> None:
+        pause, unprepared = RETRY_PAUSE, True
         while (left := run.renewed + self._lease_s - self._clock()) > 0:
             try:
                 await asyncio.wait_for(self._broker.wait_up(), left)
-                if forgotten:
+                if unprepared:
                     await self._broker.prepare()
                 refusal = await self._write_again(run, outcome, now, dead_letter)
             except TimeoutError:
                 break
             except BrokerError as error:
-                forgotten = isinstance(error, BrokerUnpreparedError)
+                unprepared = isinstance(error, BrokerUnpreparedError)
                 self._bus.emit(
                     Problem(WORKER_ERRORS.BROKER_REFUSED, run.job.queue_name, error_text(error), error.code)
                 )
@@ -156,7 +160,7 @@ class Settlement:
             if instead is None:
                 self._ledger.lost(run)
                 return
-            outcome, now, forgotten = instead, now_ms(), False
+            outcome, now, unprepared = instead, now_ms(), False
             dead_letter = self._dead_letter_of(run, outcome, now)
         self._bus.emit(Problem(WORKER_ERRORS.RESULT_DISCARDED, run.job.queue_name, f"job {run.job.id}"))
         self._ledger.lost(run)
