@@ -12,7 +12,6 @@ from auth_worker.core.ports.connections import WorkerConnections
 from auth_worker.core.report import Metrics, ProcessorHealth
 from auth_worker.engine.executors import Execution, ended, executor_for, started
 from auth_worker.engine.queue_worker import QueueWorker
-from auth_worker.engine.shutdown import Closing
 from auth_worker.errors import ConfigurationError
 from auth_worker.events import Problem, ProcessorChanged
 from auth_worker.job import Job
@@ -21,6 +20,7 @@ from auth_worker.observability.log_lines import LogObserver
 from auth_worker.observability.logs import open_log
 from auth_worker.process.runtime import Runtime
 from auth_worker.system.forks import reset_in_child
+from auth_worker.system.loops import discard_task, first_of
 from auth_worker.system.main_reimport import refuse_reimported_main
 
 
@@ -64,14 +64,17 @@ class QueueProcessorService:
         self._worker: QueueWorker | None = None
         """Set by ``initialize``, and kept after ``close``."""
         self._running = self._initialized = self._paused = False
-        self._closing = Closing(self._close)
+        self._closing: asyncio.Task[bool] | None = None
+        self._hurry = asyncio.Event()
+        """Set once a second caller of ``close`` does not want to wait any longer."""
         self._stop_watching: list[Callable[[], None]] = []
         reset_in_child(self)
 
     def after_fork(self) -> None:
         """Forget, in a forked child, what runs in the parent."""
         self._running = False
-        self._closing.discard()
+        discard_task(self._closing)
+        self._closing = None
 
     @property
     def worker_name(self) -> str:
@@ -171,13 +174,21 @@ class QueueProcessorService:
         cancelled and handed back. Returns whether every job ended by itself. Another call waits for the same end,
         and hurries it after its own ``timeout``.
         """
-        if not self._running and not self._closing.is_under_way:
+        is_closing = self._closing is not None and not self._closing.done()
+        if not self._running and not is_closing:
             return True
         self.runtime.check_loop(f"the processor of {self.queue_name}")
         limit = self.runtime.settings.shutdown_timeout if timeout is None else timeout
         if self._worker is not None and self._running:
             self._worker.begin_drain()
-        return await self._closing.close(limit, hurry)
+        events = [] if hurry is None else [hurry]
+        if self._closing is None or self._closing.done():
+            self._hurry.clear()
+            self._closing = asyncio.create_task(self._close(limit, [self._hurry, *events]), name="close")
+        else:
+            await first_of(limit, asyncio.shield(self._closing), *(event.wait() for event in events))
+            self._hurry.set()
+        return await asyncio.shield(self._closing)
 
     async def _close(self, timeout: float, hurry: list[asyncio.Event]) -> bool:
         if self._worker is None:
