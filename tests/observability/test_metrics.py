@@ -23,7 +23,8 @@ from auth_worker.events import (
     OutcomeName,
     ProcessorChanged,
 )
-from auth_worker.observability.metrics import BOUNDS_S, MetricsObserver
+from auth_worker.observability.duration_buckets import BOUNDS_S
+from auth_worker.observability.metrics import MetricsObserver
 from support.http_requests import Samples, samples_of, value
 
 EVENTS: dict[str, Callable[[str, float], Any]] = {

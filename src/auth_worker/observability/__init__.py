@@ -1,1 +1,1 @@
-"""Observers of events: logs, metrics, health, traces. They influence nothing else."""
+"""Observers of events: logs, metrics, health, traces, failure hooks. They change nothing else."""

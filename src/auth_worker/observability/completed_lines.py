@@ -1,4 +1,4 @@
-"""The log lines of completed jobs, the one line that is written for every job: made without structlog."""
+"""Writes the log lines of completed jobs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from auth_worker.observability.logs import LineSink
 
 _quote = json.encoder.encode_basestring_ascii
 MOST_HEADS = 1000
+"""How many beginnings of lines, by queue and job name, are kept."""
 
 
 class JobLines:
-    """Writes the lines of completed jobs without structlog: the same JSON at a tenth of the cost.
+    """Writes the line of each completed job to ``sink``, without structlog: the same JSON at a tenth of the cost.
 
-    It is the one line written for every job, and its fields are known. ``sample`` is the number of jobs it stands
-    for.
+    It is the only line that is written for every job, and its fields are known. ``sample`` is the number of jobs
+    that a line stands for.
     """
 
     def __init__(self, sink: LineSink, sample: int = 1) -> None:

@@ -1,9 +1,9 @@
 """Failure hooks: functions of the application that are called with every failed attempt and its exception.
 
-A job that was cancelled is none: somebody asked for its end. Sentry gets failures as a hook does.
+A cancelled job is not a failure: somebody asked for it. Sentry is one of the hooks.
 
-They run in a thread of their own, one failure at a time, so that a hook may be slow, block or raise without
-affecting the job or the next one. A failure is released once the hooks have run.
+Hooks run in a thread of their own, one failure at a time, so that a hook may be slow, block or raise without
+affecting the job or the next failure. A failure is released once the hooks have run.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ Failure = JobRetried | JobFailed
 FailureHook = Callable[[Failure], Any]
 MOST_WAITING = 1000
 """How many failures may wait for slow hooks. Later ones are dropped, and that is reported."""
-PATIENCE_S = 10.0
+HOOK_TIMEOUT_S = 10.0
 """How long (s) an ``async def`` hook may take."""
 STOP_S = 2.0
+"""How long (s) ``stop`` waits for the hooks."""
 
 
 class FailureHooks:
@@ -42,7 +43,7 @@ class FailureHooks:
         self._loop: asyncio.AbstractEventLoop
 
     def add(self, hook: FailureHook) -> None:
-        """Call ``hook``, a plain or an ``async def`` function, with each further failure.
+        """Call ``hook``, a plain or an ``async def`` function, with each failure from now on.
 
         Raises ``ConfigurationError`` if it is not a function.
         """
@@ -54,7 +55,7 @@ class FailureHooks:
         self._hooks.append(hook)
 
     async def stop(self) -> None:
-        """Let the hooks finish, within 2 s."""
+        """Let the hooks finish, within ``STOP_S``."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._waiting.put(None)
@@ -98,4 +99,4 @@ class FailureHooks:
 
 
 async def _finish(result: Awaitable[Any]) -> None:
-    await asyncio.wait_for(result, PATIENCE_S)
+    await asyncio.wait_for(result, HOOK_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""The health observer: remembers for a while that Redis refused a command."""
+"""The health observer: reports for a while that Redis has refused commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNHEALTHY_CODES = frozenset(("OOM", "READONLY", "MISCONF", "NOREPLICAS", "NOPERM
 
 
 class HealthObserver:
-    """Says why Redis cannot be used, from the events of the bus. Thread-safe."""
+    """Knows from the events of the bus why Redis cannot be used. Thread-safe."""
 
     def __init__(self) -> None:
         self._refusal: tuple[float, str] | None = None
@@ -24,7 +24,7 @@ class HealthObserver:
         bus.subscribe(Problem, self._problem)
 
     def reasons(self) -> list[str]:
-        """Return why Redis cannot be used, one sentence each; empty if it can."""
+        """Return the reasons why Redis cannot be used; none if it can."""
         refusal = self._refusal
         if refusal is None or time.monotonic() - refusal[0] > MEMORY_S:
             return []

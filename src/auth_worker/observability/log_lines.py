@@ -40,6 +40,7 @@ from auth_worker.observability.completed_lines import JobLines
 from auth_worker.observability.logs import Log, set_queue_level
 
 REPEAT_S = 1.0
+"""How often (s) problems of the same kind are logged."""
 LONGEST_TRACE = 8_192
 MOVES = {
     OutcomeName.DELAYED: WORKER_MESSAGES.JOB_DELAYED,
@@ -57,7 +58,7 @@ STATES = {
 
 
 class LogObserver:
-    """Logs events to ``log``. With ``jobs`` off, completed jobs are not logged."""
+    """Logs events to ``log``. Without ``jobs``, completed jobs are not logged."""
 
     _bus: EventBus
 
@@ -93,7 +94,7 @@ class LogObserver:
     def configure_queue(self, queue: str, config: WorkerConfig) -> None:
         """Apply the log level and the sampling of completed jobs that ``config`` sets for ``queue``.
 
-        If no queue sets its own, no job costs a look-up. Call it after ``attach``.
+        Only if a queue sets its own does a job cost a look-up. Call it after ``attach``.
         """
         log = self._log
         if config.log_level is not None:
@@ -115,7 +116,7 @@ class LogObserver:
         self._completed_by_queue.get(event.queue, self._completed)(event)
 
     def _completed_at(self, log: Log, sample: int = 1) -> Callable[[JobCompleted], None]:
-        """Return what logs completed jobs to ``log``: the first one, and then one in ``sample``."""
+        """Return a function that logs completed jobs to ``log``: the first one, and then one in ``sample``."""
         more = {"sample": sample} if sample > 1 else {}
 
         def completed(event: JobCompleted) -> None:
@@ -145,7 +146,7 @@ class LogObserver:
         )
 
     def _failed(self, event: JobFailed) -> None:
-        """Log a failure as an error; a cancelled job was asked for, so its line is an ordinary one."""
+        """Log a failure as an error; a cancellation was asked for, so it is logged as information."""
         log = self._of(event.queue)
         if event.outcome is OutcomeName.CANCELLED:
             write, error = partial(log.info, WORKER_MESSAGES.JOB_CANCELLED), {}

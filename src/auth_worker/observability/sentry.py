@@ -1,7 +1,7 @@
 """The Sentry observer: reports failed jobs as issues, with the exception and its stack.
 
 It is active if the application has initialised ``sentry_sdk``, which nothing else imports. Job data is never sent:
-no local variables, and secrets in error texts are masked. One issue is one kind of error of one queue and job
+no local variables, and secrets in error texts are masked. An issue groups one kind of error of one queue and job
 name; retried attempts (setting ``sentry`` = attempts) are warnings in the same issue.
 """
 

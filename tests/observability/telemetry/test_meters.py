@@ -10,7 +10,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from auth_worker import Job
 from auth_worker.events import EventBus, JobCompleted, JobFailed, JobMoved, JobRetried, LeaseLost, OutcomeName
-from auth_worker.observability.telemetry.meters import BOUNDS_S, Meters
+from auth_worker.observability.duration_buckets import BOUNDS_S
+from auth_worker.observability.telemetry.meters import Meters
 from support.processors import Harness, eventually
 from support.telemetry_capture import Traces, measuring
 

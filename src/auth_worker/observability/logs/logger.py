@@ -1,4 +1,4 @@
-"""The service's log: structlog, as JSON lines unless a person is reading; or the user's logger."""
+"""The service's log: structlog, as JSON lines unless a terminal reads it; or the user's logger."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from auth_worker.system.standard_streams import standard_error
 
 
 class Log(NamedTuple):
-    """A logger. ``lines`` is where it writes JSON lines at level INFO and below, if it is our own and writes JSON.
+    """A logger, with the sink behind it if it is our own.
 
-    ``leveled`` creates the same logger with another level (a number of ``logging``).
+    ``lines`` is that sink if INFO lines may be written to it as JSON, past structlog. ``leveled`` creates the same
+    log with another level (a number of ``logging``).
     """
 
     logger: Any
@@ -64,7 +65,7 @@ def logger_of(logger: Any, settings: Settings, stream: TextIO | None = None) -> 
 
 
 def is_console(settings: Settings, stream: TextIO) -> bool:
-    """Whether a person reads the lines."""
+    """Whether lines are written for people: by the settings or, if they leave it open, on a terminal."""
     return settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty())
 
 

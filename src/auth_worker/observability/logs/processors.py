@@ -55,14 +55,14 @@ def job_context() -> dict[str, Any]:
 
 
 def add_job_context(logger: Any, method: str, fields: EventDict) -> EventDict:
-    """A structlog processor that adds ``job_context()``. Fields of the line itself win."""
+    """A structlog processor that adds ``job_context()``. It replaces no field of the line."""
     for name, value in job_context().items():
         fields.setdefault(name, value)
     return fields
 
 
 class JobContextFilter(logging.Filter):
-    """A filter that passes every record, and sets ``job_context()`` as attributes of it, for formatters.
+    """A filter that passes every record and sets ``job_context()`` as its attributes, for formatters.
 
     Add it to a handler: filters of a logger do not see the records of its descendants. Outside of runs the
     attributes exist too, and are empty, so that a format may name them.
@@ -130,7 +130,7 @@ def _data_of_run() -> Any:
 def _error_of(
     exc_info: bool | BaseException | tuple[type[BaseException], BaseException, TracebackType] | None,
 ) -> BaseException | None:
-    """The exception meant by what a caller of a logger gives as ``exc_info``."""
+    """Return the exception that a logger's caller means by ``exc_info``."""
     match exc_info:
         case BaseException():
             return exc_info

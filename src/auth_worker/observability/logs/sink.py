@@ -20,12 +20,13 @@ from typing import Any, TextIO
 from auth_worker.system.forks import call_around_fork
 
 LINES_HELD = 50_000
+"""How many lines may wait for the writer. Further ones are dropped."""
 GATHER_S = 0.02
 """How long (s) the writer waits for more lines to write at once."""
 HOLD_S = 0.2
 """How long (s) a fork waits for the writer, so that the child can use the stream."""
 LAST = -100
-"""The priority of what ``multiprocessing`` is to do last."""
+"""The priority of a finalizer that ``multiprocessing`` runs last."""
 _all_sinks: weakref.WeakSet[LineSink] = weakref.WeakSet()
 _forking = threading.local()
 
@@ -87,7 +88,7 @@ class LineSink:
             self._writing.release()
 
     def hold(self, timeout: float) -> bool:
-        """Pause writing until ``let_go``. Returns whether the current write finished within ``timeout`` s."""
+        """Pause writing until ``let_go``. Returns whether the writer could be paused within ``timeout`` s."""
         return self._writing.acquire(timeout=timeout)
 
     def let_go(self) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_telemetry(settings: Settings, client_id: str) -> Telemetry | None:
-    """Return what traces and measures for the worker or producer ``client_id``, or None if telemetry is off.
+    """Return the telemetry of the worker or producer ``client_id``, or None if it is off.
 
     Raises ``MissingExtraError`` if the setting is true and OpenTelemetry is not installed.
     """

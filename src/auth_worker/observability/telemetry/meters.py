@@ -12,10 +12,9 @@ from opentelemetry.semconv._incubating.metrics import messaging_metrics
 from opentelemetry.semconv.attributes import error_attributes
 
 from auth_worker.events import EventBus, JobCompleted, JobFailed, JobMoved, JobRetried, LeaseLost, OutcomeName
+from auth_worker.observability.duration_buckets import BOUNDS_S
 from auth_worker.version import __version__
 
-BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-"""The buckets of the durations, for jobs of 1 ms to 10 min."""
 OTHER = error_attributes.ErrorTypeValues.OTHER.value
 Ended = JobCompleted | JobRetried | JobFailed
 

@@ -1,7 +1,7 @@
 """Sets up OpenTelemetry's SDK from its environment variables, for ``auth-worker run``.
 
-The SDK itself reads resource, sampler, limits and batches, the exporters read endpoints and headers; the choice of
-exporters is read here. An application that sets its own providers is left alone.
+The SDK itself reads resource, sampler, limits and batches, the exporters read endpoints and headers; this module
+reads which exporters to use. It does nothing if the application sets its own providers.
 """
 
 from __future__ import annotations

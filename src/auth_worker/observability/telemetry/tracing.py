@@ -48,7 +48,7 @@ class Telemetry:
         self._client_id = client_id
 
     def attach(self, bus: EventBus) -> None:
-        """Measure the further runs on ``bus``."""
+        """Measure the runs on ``bus`` from now on."""
         Meters().attach(bus)
 
     def traced(self, perform: Perform) -> Perform:
@@ -137,7 +137,7 @@ class Adding:
 def context_of(metadata: Any) -> Context:
     """Read the producer's trace context from a job's options. Returns an empty one if it cannot be read.
 
-    It is never the caller's: what runs a job runs many, and belongs to none of their traces.
+    It is never the context of the caller, which runs many jobs and belongs to the trace of none.
     """
     if not isinstance(metadata, str):
         return _NO_CONTEXT
@@ -152,7 +152,7 @@ def context_of(metadata: Any) -> Context:
 
 
 def _end(span: Span, run: Run, outcome: Outcome) -> None:
-    """Record how the run ended. Lost and failed runs are errors; steering and cancellation are not."""
+    """Record how the run ended. Lost and failed runs are errors; delays and cancellations are not."""
     try:
         if span.is_recording():
             span.set_attribute(OUTCOME, name_of(outcome))
