@@ -24,7 +24,7 @@ FETCH_LIMIT_S = 60.0
 """How long (s) a processor with a free slot may not look for jobs. It looks at least every 5 s."""
 SILENCE_LIMIT_S = 1.0
 """How long (s) Redis may not reply. After 6 s the connection is closed anyway."""
-PATIENCE_S = 0.5
+PING_TIMEOUT_S = 0.5
 """How long (s) a probe waits for Redis; Kubernetes waits 1 s for the probe."""
 
 
@@ -93,11 +93,11 @@ class Pulse:
         self._asked = 0.0
 
     async def silent_s(self, broker: BrokerView) -> float:
-        """Return how long (s) the last PING has been unanswered; 0 if Redis replies within ``PATIENCE_S``."""
+        """Return how long (s) the last PING has been unanswered; 0 if Redis replies within ``PING_TIMEOUT_S``."""
         if self._question is None or self._question.done():
             self._asked = time.monotonic()
             self._question = asyncio.create_task(self._ask(broker), name="pulse")
-        answered, _ = await asyncio.wait({self._question}, timeout=PATIENCE_S)
+        answered, _ = await asyncio.wait({self._question}, timeout=PING_TIMEOUT_S)
         return 0.0 if answered else time.monotonic() - self._asked
 
     async def _ask(self, broker: BrokerView) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Hashable
 
-PATIENCE_S = 2.0
+WAIT_S = 2.0
 """How long a request waits for its turn before it is refused."""
 MOST_WAITING = 64
 """How many requests may wait for a turn by default."""
@@ -36,7 +36,7 @@ class RequestLimiter:
                 return self._refusal(caller)
             self._waiting += 1
             try:
-                async with asyncio.timeout(PATIENCE_S), self._left:
+                async with asyncio.timeout(WAIT_S), self._left:
                     await self._left.wait_for(lambda: self._is_free(caller))
                     self._running[caller] += 1
                     return 0
