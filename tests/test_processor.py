@@ -236,6 +236,12 @@ def test_a_consumer_that_cannot_be_called_is_refused() -> None:
             connection="redis://localhost",
             dead_letter_queue_name="q",
         )
+    for name in ("q", "x:y"):
+        config = {"dead_letter_queues": {"job": name}}
+        with pytest.raises(ConfigurationError, match="dead_letter_queues must"):
+            QueueProcessorService(
+                queue_name="q", processor=print, connection="redis://localhost", worker_config=config
+            )
 
 
 async def test_health_tells_running_paused_and_closed(harness: Harness) -> None:

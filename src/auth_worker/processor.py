@@ -44,19 +44,21 @@ class QueueProcessorService:
         runtime: Runtime | None = None,
     ) -> None:
         self.queue_name = check_queue_name("queue_name", queue_name)
-        self.dead_letter_queue_name = dead_letter_queue_name
-        if dead_letter_queue_name is not None:
-            check_queue_name("dead_letter_queue_name", dead_letter_queue_name)
-            if dead_letter_queue_name == queue_name:
-                raise ConfigurationError("dead_letter_queue_name must differ from queue_name")
         self.config = WorkerConfig.of(worker_config)
+        self.dead_letter_queue_name = dead_letter_queue_name
+        self.dead_letter_queues = self.config.all_dead_letter_queues(dead_letter_queue_name)
+        """All queues that its dead letters go to."""
+        for name in self.dead_letter_queues:
+            argument = "dead_letter_queue_name" if name == dead_letter_queue_name else "dead_letter_queues"
+            if check_queue_name(argument, name) == queue_name:
+                raise ConfigurationError(f"{argument} must differ from queue_name")
         self.consumer: object = processor
         """The function that runs its jobs."""
         self.execution: Execution = execution
         self._executor = executor_for(processor, execution, self.config.concurrency)
         self._owns_runtime = runtime is None
         self.runtime = runtime or Runtime(connection, settings)
-        self.runtime.brokers.serve(queue_name, dead_letter_queue_name)
+        self.runtime.brokers.serve(queue_name, self.dead_letter_queues)
         if self._owns_runtime:
             observer = LogObserver(open_log(logger, self.runtime.settings), jobs=self.runtime.settings.log_jobs)
             observer.attach(self.runtime.bus)
@@ -246,5 +248,5 @@ class QueueProcessorService:
             settings=runtime.settings,
             executor=self._executor,
             perform=runtime.perform,
-            dead_letters=self.dead_letter_queue_name is not None,
+            dead_letters=bool(self.dead_letter_queues),
         )

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from auth_worker import WorkerService
 from auth_worker.errors import ConfigurationError, Delay
 from auth_worker.job import Job
-from auth_worker.tasks import INJECTED
+from auth_worker.tasks import INJECTED, TaskQueue
 from auth_worker.tasks.options import TaskPolicy
-from support.processors import Harness
+from support.processors import Harness, eventually
 from support.task_services import add_raw, completed, dead_letter, failed, task_queue, working
 
 
@@ -197,8 +198,12 @@ def test_a_policy_says_its_options_in_bullmq_s_words() -> None:
     assert policy.wire == {"removeOnFail": 3, "attempts": 2}
 
 
-async def test_a_task_may_leave_no_dead_letters_wherever_its_jobs_fail(harness: Harness) -> None:
+async def test_a_task_says_where_its_dead_letters_go_wherever_its_jobs_fail(harness: Harness) -> None:
     queue = task_queue(harness)
+
+    @queue.task(attempts=1, dead_letter="payments dead")
+    async def costly() -> None:
+        raise RuntimeError("no")
 
     @queue.task(attempts=1, dead_letter=False)
     async def trifle() -> None:
@@ -213,10 +218,46 @@ async def test_a_task_may_leave_no_dead_letters_wherever_its_jobs_fail(harness: 
         await failed(harness, quiet.id)
         loud = await grave.enqueue()
         await dead_letter(harness, loud.id)
+        await dead_letter(harness, (await costly.enqueue()).id, "payments dead")
         now = round(time.time() * 1000)
-        for when, name in ((now, "trifle"), (now + 1, "grave")):  # as if workers of another kind had failed them
+        for when, name in enumerate(
+            ("trifle", "grave", "costly"), now
+        ):  # as if workers of another kind had failed them
             job = {"name": name, "data": "{}", "opts": "{}", "finishedOn": when, "failedReason": "no", "atm": 1}
             await harness.redis.hset(f"bull:tasks:elsewhere-{name}", mapping=job)
             await harness.redis.zadd("bull:tasks:failed", {f"elsewhere-{name}": when})
         await dead_letter(harness, "elsewhere-grave")
+        await dead_letter(harness, "elsewhere-costly", "payments dead")
         assert await harness.redis.llen("bull:tasksDead:wait") == 2
+        assert await harness.redis.llen("bull:payments dead:wait") == 2
+
+
+async def test_the_dead_letters_of_a_task_with_the_only_such_queue_are_capped(harness: Harness) -> None:
+    queue = TaskQueue("tasks", harness.url)
+
+    @queue.task(attempts=1, dead_letter="payments dead")
+    async def costly() -> None:
+        raise RuntimeError("no")
+
+    @queue.task(attempts=1)
+    async def grave() -> None:
+        raise RuntimeError("no")
+
+    async def is_capped() -> bool:
+        return bool(await harness.redis.llen("bull:payments dead:wait") == 1)
+
+    service = WorkerService(harness.url, settings=harness.settings(dead_letter_max_count=1))
+    service.include(queue)
+    async with service:
+        for handle in (await grave.enqueue(), await costly.enqueue(), await costly.enqueue()):
+            await failed(harness, handle.id)
+        await eventually(is_capped, "the older dead letter is removed")
+    await queue.close()
+
+
+@pytest.mark.parametrize("name", ["x:y", "", 5, "tasks"])
+def test_what_cannot_be_the_dead_letter_queue_of_a_task_is_refused(harness: Harness, name: Any) -> None:
+    async def welcome() -> None: ...
+
+    with pytest.raises(ConfigurationError, match="task welcome: dead_letter must be"):
+        task_queue(harness).task(dead_letter=name)(welcome)

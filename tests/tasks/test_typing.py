@@ -66,7 +66,7 @@ async def job_first(job: Job, to: str) -> str:
 def sync_job_first(job: Job, to: str) -> int:
     return 1
 
-@mail.task(execution="process", dead_letter=False)
+@mail.task(execution="process", dead_letter="otherDead")
 def sync(number: int) -> bool:
     return True
 
@@ -134,7 +134,7 @@ async def wrong(job: Job) -> None:
     await injected.enqueue("a", job=1)
     await bare("a")
     mail.task(attempt=5)
-    mail.task(dead_letter="otherDead")
+    mail.task(dead_letter=5)
     mail.task(execution="fibre")
     await jobs.add("welcome", ada, attempst=5)
     await jobs.add("welcome", ada, delay="5m")

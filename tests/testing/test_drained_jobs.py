@@ -88,3 +88,15 @@ async def test_a_task_without_dead_letters_leaves_none(jobs: MemoryBroker) -> No
     await fail.enqueue()
     await jobs.drain(queue, raise_errors=False)
     assert [job.state for job in jobs.enqueued()] == ["failed"]
+
+
+async def test_the_dead_letters_of_a_task_go_where_it_says(jobs: MemoryBroker) -> None:
+    queue = TaskQueue("drained", NOWHERE, dead_letter_queue_name="drainedDead", timeout=2.0)
+
+    @queue.task(dead_letter="otherDead", attempts=1)
+    async def fail() -> None:
+        raise OSError("no luck")
+
+    await fail.enqueue()
+    await jobs.drain(queue, raise_errors=False)
+    assert [job.queue_name for job in jobs.enqueued()] == ["drained", "otherDead"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from auth_worker.brokers.opening import BrokerSource
@@ -30,12 +31,12 @@ class WorkerBrokers:
         """Where the broker is. That of the embedded one is known once it was started."""
         return self._source.address
 
-    def serve(self, queue: str, dead_letter_queue: str | None) -> None:
+    def serve(self, queue: str, dead_letter_queues: Sequence[str]) -> None:
         """Provide connections for ``queue`` and its dead letters. Call it before ``open``.
 
         Raises ``ConfigurationError`` if that is impossible: in a cluster that requires other names.
         """
-        names = [queue] if dead_letter_queue is None else [queue, dead_letter_queue]
+        names = [queue, *dead_letter_queues]
         self._serving(*names)
         self._queues[queue] = names
 

@@ -101,8 +101,8 @@ class WorkerConfig(FrozenModel):
     """BullMQ's own metrics for Bull Board: ``{"max_data_points": 20160}``."""
     dead_letter_cancelled: bool = False
     """Whether cancelled jobs become dead letters like other failed ones."""
-    dead_letter_except: tuple[str, ...] = ()
-    """Names of jobs that are never dead-lettered."""
+    dead_letter_queues: dict[str, str | None] = {}
+    """The dead-letter queues of jobs of some names, None for none. Those of other names have the processor's."""
     log_level: LogLevel | None = None
     """The least severe level of this queue's log lines and of its consumer's. None: the settings' level."""
     log_sample: Whole = Field(default=1, ge=1, le=1_000_000)
@@ -114,10 +114,18 @@ class WorkerConfig(FrozenModel):
         except ValidationError as error:
             raise configuration_error("worker_config", error, type(self)) from error
 
-    def is_dead_lettered(self, name: str, reason_class: str) -> bool:
-        """Whether a job of this name that failed for ``reason_class`` becomes a dead letter."""
-        is_cancelled = reason_class == ReasonClass.CANCELLED
-        return name not in self.dead_letter_except and (self.dead_letter_cancelled or not is_cancelled)
+    def dead_letter_queue(self, name: str, reason_class: str, otherwise: str | None) -> str | None:
+        """Return the queue of the dead letter of a job of this name that failed for ``reason_class``.
+
+        None: it leaves none. ``otherwise`` is the processor's dead-letter queue.
+        """
+        if reason_class == ReasonClass.CANCELLED and not self.dead_letter_cancelled:
+            return None
+        return self.dead_letter_queues.get(name, otherwise)
+
+    def all_dead_letter_queues(self, otherwise: str | None) -> list[str]:
+        """Return where any dead letters go, ``otherwise`` first, each queue once."""
+        return list(dict.fromkeys(filter(None, (otherwise, *self.dead_letter_queues.values()))))
 
     @classmethod
     def of(cls, value: WorkerConfig | Mapping[str, Any]) -> WorkerConfig:

@@ -112,10 +112,9 @@ class Gauges:
             queues: list[QueueReader] = []
             dead: dict[str, DeadLetterStore] = {}
             for processor in self._service.get_processors():
-                view, name = processor.connections.view, processor.dead_letter_queue_name
+                view = processor.connections.view
                 queues.append(view.queue(processor.queue_name))
-                if name is not None:
-                    dead[name] = view.dead_letters(name)
+                dead |= {name: view.dead_letters(name) for name in processor.dead_letter_queues}
             self._made = queues, {name: dead[name] for name in sorted(dead)}
         return self._made
 

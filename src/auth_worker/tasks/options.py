@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from auth_worker.core.job_options import JobOptions, job_options
 from auth_worker.core.job_options_dict import JobOptionsDict
+from auth_worker.core.names import check_queue_name
 from auth_worker.core.worker_config import Backoff, Execution
 from auth_worker.errors import ConfigurationError
 
@@ -24,7 +25,7 @@ class TaskPolicy(NamedTuple):
     timeout: float | None
     options: dict[str, Any]
     backoff: BackoffFunction | None
-    dead_letter: bool = True
+    dead_letter: bool | str = True
 
     @property
     def wire(self) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def task_policy(
     timeout: float | timedelta | None,
     backoff: int | Backoff | Mapping[str, Any] | BackoffFunction | None,
     options: Mapping[str, Any],
-    dead_letter: bool = True,
+    dead_letter: bool | str = True,
 ) -> TaskPolicy:
     """Check what ``@queue.task`` was given. Raises ``ConfigurationError`` naming ``owner`` and what is wrong."""
     if execution not in ("auto", "thread", "process"):
@@ -49,6 +50,8 @@ def task_policy(
         isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < 1e9
     ):
         raise ConfigurationError(f"{owner}: timeout must be a number of seconds > 0, or a timedelta")
+    if not isinstance(dead_letter, bool):
+        check_queue_name(f"{owner}: dead_letter", dead_letter)
     given = {name: value for name, value in options.items() if value is not None}
     function = None
     if callable(backoff):

@@ -130,7 +130,7 @@ class TaskQueue:
         priority: int | None = None,
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,
-        dead_letter: bool = True,
+        dead_letter: bool | str = True,
     ) -> TaskDecorator: ...
 
     def task(
@@ -146,15 +146,16 @@ class TaskQueue:
         priority: int | None = None,
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,
-        dead_letter: bool = True,
+        dead_letter: bool | str = True,
     ) -> Any:
         """Make a function a task: ``@queue.task`` or ``@queue.task(attempts=5, timeout=30)``.
 
         An ``async def`` runs on the worker's event loop, a ``def`` in a thread, or with ``execution="process"`` in
         a process that is killed after ``timeout``. ``name`` is the name of its jobs (None: the function's),
         ``timeout`` is in s, ``backoff`` in ms, a ``Backoff``, or a function of the attempt and the error. What is
-        None is as the queue's ``worker_config`` says. Without ``dead_letter`` its jobs leave none when they fail
-        for good. Raises ``ConfigurationError`` naming the task.
+        None is as the queue's ``worker_config`` says. ``dead_letter`` says whether its jobs leave one when they
+        fail for good, or names a dead-letter queue other than that of the ``TaskQueue``. Raises
+        ``ConfigurationError`` naming the task.
         """
         scope = sys._getframe(1).f_locals
         options = {
@@ -208,13 +209,13 @@ class TaskQueue:
 
         Each task has a timeout of its own, and so the processor has none.
         """
-        no_letters = [name for name, task in self.tasks.items() if not task.policy.dead_letter]
-        excepted = (*self.worker_config.dead_letter_except, *no_letters)
+        choices = {name: task.policy.dead_letter for name, task in self.tasks.items()}
+        own = {name: choice or None for name, choice in choices.items() if choice is not True}
         return {
             "queue_name": self.name,
             "processor": TaskConsumer(self),
             "worker_config": self.worker_config.model_copy(
-                update={"timeout": None, "dead_letter_except": excepted}
+                update={"timeout": None, "dead_letter_queues": {**self.worker_config.dead_letter_queues, **own}}
             ),
             "dead_letter_queue_name": self.dead_letter_queue_name,
         }
@@ -258,6 +259,8 @@ class TaskQueue:
             raise ConfigurationError(
                 f"task {name}: execution={policy.execution!r} is for a plain def; an async def runs on the loop"
             )
+        if policy.dead_letter == self.name:
+            raise ConfigurationError(f"task {name}: dead_letter must be another queue than {self.name}")
         self.tasks[name] = task
         return task
 

@@ -161,10 +161,12 @@ class Drainer:
     def _settle(self, stored: MemoryJob, job: Job, policy: JobPolicy, outcome: Outcome) -> None:
         letter = self._store.settle(stored, job, policy, outcome)
         worker = self._workers[stored.queue]
-        if letter is None or worker.dead_letter_queue is None:
+        if letter is None:
             return
-        if worker.config.is_dead_lettered(stored.name, letter.data["reasonClass"]):
-            self._store.bury(letter, worker.dead_letter_queue)
+        reason_class = letter.data["reasonClass"]
+        queue = worker.config.dead_letter_queue(stored.name, reason_class, worker.dead_letter_queue)
+        if queue is not None:
+            self._store.bury(letter, queue)
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ from auth_worker.core.clock import now_ms
 from auth_worker.core.dead_letter import DeadLetter, check_dead_letter, is_dead_letter_id
 from auth_worker.core.json_codec import decode_json, encode_json
 from auth_worker.core.keys import job_key, key_prefix
+from auth_worker.core.worker_config import WorkerConfig
 from auth_worker.errors import ConfigurationError
 
 PAGE = 200
@@ -57,6 +58,21 @@ class DeadLetterWriter:
         lock, token = guard
         keys, args = self.add_call(letter)
         return pack("EVALSHA", ADD_DEAD_LETTER.sha, len(keys) + 1, *keys, lock, *args, token)
+
+
+class DeadLetterWriters:
+    """The writers of the dead letters of one queue, which go to ``otherwise`` unless ``config`` says where."""
+
+    def __init__(self, prefix: str, config: WorkerConfig, otherwise: str | None) -> None:
+        self.queues = config.all_dead_letter_queues(otherwise)
+        self._config = config
+        self._otherwise = otherwise
+        self._writers = {queue: DeadLetterWriter(prefix, queue) for queue in self.queues}
+
+    def of(self, name: str, reason_class: str) -> DeadLetterWriter | None:
+        """Return what writes the dead letter of a job of this name that failed so; None if it leaves none."""
+        queue = self._config.dead_letter_queue(name, reason_class, self._otherwise)
+        return None if queue is None else self._writers[queue]
 
 
 class DeadLetters:

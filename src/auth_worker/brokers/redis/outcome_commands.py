@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgpack
 
-from auth_worker.brokers.redis.dead_letters import DeadLetterWriter
+from auth_worker.brokers.redis.dead_letters import DeadLetterWriters
 from auth_worker.brokers.redis.decode import MARK, earlier_traces, payload_of
 from auth_worker.brokers.redis.scripts.batches import MOST_BATCHED
 from auth_worker.brokers.redis.scripts.frames import FinishOptions, WorkerFrames
@@ -33,10 +33,10 @@ _REMOVE = JobPolicy({"removeOnFail": True, "attempts": 1}, WorkerConfig())
 
 
 class OutcomeCommands:
-    """Builds the commands of the worker ``name`` of one queue; ``letters`` is its dead-letter queue."""
+    """Builds the commands of the worker ``name`` of one queue; ``letters`` write its dead letters."""
 
     def __init__(
-        self, prefix: str, queue: str, config: WorkerConfig, name: str, letters: DeadLetterWriter | None
+        self, prefix: str, queue: str, config: WorkerConfig, name: str, letters: DeadLetterWriters
     ) -> None:
         self._key_prefix = key_prefix(prefix, queue).encode()
         self._frames = WorkerFrames(prefix, queue, config, name)
@@ -72,12 +72,12 @@ class OutcomeCommands:
         key = self._key_prefix + job_id
         frames = self._frames
         match outcome:
-            case Fail(reason, _, trace):
+            case Fail(reason, reason_class, trace):
                 options = self._options_of_finish(run, "failed")
                 fields = _failure_fields(run, reason, trace, letter)
                 values = (job_id, stamp, stored_bytes(reason), options.packed, fields)
-                if letter is not None and self._letters is not None:
-                    return frames.bury[fetch_next].fill(key, self._letters.key(letter), *values)
+                if letter is not None and (writer := self._letters.of(run.job.name, reason_class)) is not None:
+                    return frames.bury[fetch_next].fill(key, writer.key(letter), *values)
                 return frames.fail[fetch_next].fill(key, *values)
             case Retry(0, reason, trace):
                 push = b"RPUSH" if run.policy.lifo else b"LPUSH"

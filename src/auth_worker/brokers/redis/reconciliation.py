@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from auth_worker.brokers.redis.dead_letters import DeadLetterWriter
+from auth_worker.brokers.redis.dead_letters import DeadLetterWriter, DeadLetterWriters
 from auth_worker.brokers.redis.decode import MARK, RawJob, attempts_made, earlier_traces, payload_of, read_job
 from auth_worker.brokers.redis.scripts.loader import script
 from auth_worker.brokers.redis.wire.link import Link
@@ -34,12 +34,11 @@ class Reconciliation:
     """
 
     def __init__(
-        self, link: Link, prefix: str, queue: str, letters: DeadLetterWriter, config: WorkerConfig, worker: str
+        self, link: Link, prefix: str, queue: str, letters: DeadLetterWriters, config: WorkerConfig, worker: str
     ) -> None:
         self._link = link
         self._queue = queue
         self._letters = letters
-        self._is_dead_lettered = config.is_dead_lettered
         self._parse = PolicyCache(config).parse
         self._worker = worker
         self._key_prefix = key_prefix(prefix, queue)
@@ -78,7 +77,8 @@ class Reconciliation:
         key = self._key_prefix.encode() + job_id
         fields = ("finishedOn", MARK, "name", "failedReason")
         finished_on, mark, job_name, reason = await self._link.execute("HMGET", key, *fields)
-        if finished_on is None or self._is_left_out(job_name or b"", reason or b""):
+        writer = self._writer(job_name or b"", reason or b"")
+        if finished_on is None or writer is None:
             return 0
         name = job_id.decode("utf-8", "surrogateescape")
         due = dead_letter_id(self._queue, name, int(finished_on))
@@ -87,15 +87,15 @@ class Reconciliation:
         flat = await self._link.execute("HGETALL", key)
         raw: RawJob = dict(zip(flat[::2], flat[1::2], strict=True))
         letter = self._letter(name, raw, int(finished_on))
-        keys, args = self._letters.add_call(letter)
+        keys, args = writer.add_call(letter)
         guarded = script("addStandardJob", "death")
         done = await self._link.call(guarded, [*keys, key], [*args, finished_on, due])
         return 0 if done == -6 else 1
 
-    def _is_left_out(self, name: bytes, reason: bytes) -> bool:
-        """Whether a job of this name that failed for ``reason`` gets no dead letter."""
+    def _writer(self, name: bytes, reason: bytes) -> DeadLetterWriter | None:
+        """Return what writes the dead letter of a job of this name that failed for ``reason``, if it gets one."""
         reason_class = class_of_failure(reason.decode(errors="replace"))
-        return not self._is_dead_lettered(name.decode(errors="replace"), reason_class)
+        return self._letters.of(name.decode(errors="replace"), reason_class)
 
     def _letter(self, job_id: str, raw: RawJob, finished_on: int) -> DeadLetter:
         reason = raw.get(b"failedReason", b"").decode(errors="replace")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from auth_worker.brokers.redis.cancellations import Cancellations
-from auth_worker.brokers.redis.dead_letters import DeadLetters, DeadLetterWriter
+from auth_worker.brokers.redis.dead_letters import DeadLetters, DeadLetterWriters
 from auth_worker.brokers.redis.outcome_commands import OutcomeCommands
 from auth_worker.brokers.redis.reconciliation import Reconciliation
 from auth_worker.brokers.redis.schedulers import Schedulers
@@ -21,7 +21,7 @@ WAITING = "auth-worker-waiting"
 
 
 class RedisUpkeep:
-    """A ``QueueUpkeep`` of the queue that the worker ``name`` works; ``letters`` is its dead-letter queue."""
+    """A ``QueueUpkeep`` of the queue that the worker ``name`` works; ``letters`` write its dead letters."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class RedisUpkeep:
         config: WorkerConfig,
         settings: Settings,
         name: str,
-        letters: DeadLetterWriter | None,
+        letters: DeadLetterWriters,
     ) -> None:
         prefix = settings.prefix
         self._link = link
@@ -45,11 +45,8 @@ class RedisUpkeep:
         self._taken: Any = builders(prefix, queue, take_call)
         self._waiting = f"{key_prefix(prefix, queue)}{WAITING}"
         self._schedulers = Schedulers(link, prefix, queue)
-        self._reconciliation: Reconciliation | None = None
-        self._dead_letters: DeadLetters | None = None
-        if letters is not None:
-            self._reconciliation = Reconciliation(link, prefix, queue, letters, config, name)
-            self._dead_letters = DeadLetters(link, prefix, letters.queue)
+        self._reconciliation = Reconciliation(link, prefix, queue, letters, config, name)
+        self._dead_letters = [DeadLetters(link, prefix, each) for each in letters.queues]
 
     @property
     def is_up(self) -> bool:
@@ -95,13 +92,13 @@ class RedisUpkeep:
 
     async def elect(self, lease_ms: int) -> bool:
         """As in ``QueueUpkeep``. Nobody is elected if the queue has no dead-letter queue."""
-        return self._reconciliation is not None and await self._reconciliation.elect(lease_ms)
+        return bool(self._dead_letters) and await self._reconciliation.elect(lease_ms)
 
     async def reconcile_dead_letters(self) -> int:
         """As in ``QueueUpkeep``."""
-        return 0 if self._reconciliation is None else await self._reconciliation.reconcile()
+        return await self._reconciliation.reconcile() if self._dead_letters else 0
 
     async def trim_dead_letters(self, keep: int | None, older_than: float | None) -> None:
         """As in ``QueueUpkeep``."""
-        if self._dead_letters is not None:
-            await self._dead_letters.purge(keep=keep, older_than=older_than)
+        for letters in self._dead_letters:
+            await letters.purge(keep=keep, older_than=older_than)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from auth_worker.brokers.redis.cancellations import Cancellations
-from auth_worker.brokers.redis.dead_letters import ADD_DEAD_LETTER, DeadLetterWriter
+from auth_worker.brokers.redis.dead_letters import ADD_DEAD_LETTER, DeadLetterWriters
 from auth_worker.brokers.redis.decode import unsound_fields
 from auth_worker.brokers.redis.doorbell import Doorbell
 from auth_worker.brokers.redis.job_actions import QueueActions
@@ -73,7 +73,7 @@ class RedisWorkerBroker:
         self._doorbell = doorbell
         self._subscribe = subscribe
         self._name = name
-        self._letters = DeadLetterWriter(prefix, dead_letter_queue) if dead_letter_queue else None
+        self._letters = DeadLetterWriters(prefix, config, dead_letter_queue)
         self._text_prefix = key_prefix(prefix, queue)
         self._key_prefix = self._text_prefix.encode()
         self._marker = self._key_prefix + b"marker"
@@ -84,7 +84,6 @@ class RedisWorkerBroker:
         self._view = JobView(commands, prefix, queue)
         self._schedulers = Schedulers(commands, prefix, queue, lease_s=config.lock_duration / 1000)
         self._lock_duration = config.lock_duration
-        self._is_dead_lettered = config.is_dead_lettered
         self._cancellations = Cancellations(commands, prefix, queue)
         self.upkeep = RedisUpkeep(
             watch_link,
@@ -150,9 +149,13 @@ class RedisWorkerBroker:
         if isinstance(outcome, Fail) and (unsound := unsound_fields(run.stored)):
             self._drop_fields(run, unsound)
         read_last = self._reader.settled_last
-        if dead_letter is not None and self._letters is not None:
+        if (
+            dead_letter is not None
+            and isinstance(outcome, Fail)
+            and (writer := self._letters.of(run.job.name, outcome.reason_class)) is not None
+        ):
             guard = (self._key_prefix + stored_bytes(run.job.id) + b":lock", token)
-            add = self._letters.add_command(dead_letter, guard)
+            add = writer.add_command(dead_letter, guard)
             self._link.send_transaction([add, command], lambda reply: on_settled(read_last(reply, token)))
         elif isinstance(outcome, Throttle):
             limit = pack("SET", f"{self._text_prefix}limiter", RATE_LIMIT_FOREVER, "PX", outcome.duration_ms)
@@ -164,7 +167,7 @@ class RedisWorkerBroker:
 
     def dead_letter_of(self, run: Run, fail: Fail, now: int, *, readable: bool) -> DeadLetter | None:
         """As in ``WorkerBroker``."""
-        if self._letters is None or not self._is_dead_lettered(run.job.name, fail.reason_class):
+        if self._letters.of(run.job.name, fail.reason_class) is None:
             return None
         return dead_letter_of(run, fail, now, self._name, readable=readable)
 
