@@ -10,7 +10,7 @@ from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.core.names import check_queue_name
 from auth_worker.core.ports.connections import WorkerConnections
 from auth_worker.core.report import Metrics, ProcessorHealth
-from auth_worker.engine.executors import Execution, ended, executor_for, started
+from auth_worker.engine.executors import Execution, close_executor, executor_for, started
 from auth_worker.engine.queue_worker import QueueWorker
 from auth_worker.errors import ConfigurationError
 from auth_worker.events import Problem, ProcessorChanged
@@ -201,7 +201,7 @@ class QueueProcessorService:
         for stop in self._stop_watching:
             stop()
         await self._worker.stop()
-        if (problem := await ended(self._executor)) is not None:
+        if (problem := await close_executor(self._executor)) is not None:
             self.runtime.bus.emit(Problem(WORKER_ERRORS.SHUTDOWN_FAILED, self.queue_name, problem))
         await self.connections.withdraw(self.queue_name)
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "closed"))

@@ -15,7 +15,7 @@ from auth_worker.core.policy import JobPolicy
 from auth_worker.core.run import Run, current_run
 from auth_worker.core.worker_config import WorkerConfig
 from auth_worker.engine.executors import ProcessExecutor, ThreadExecutor
-from auth_worker.engine.executors.launch import check_importable
+from auth_worker.engine.executors.process_setup import check_importable
 from auth_worker.engine.perform import Deadline
 from auth_worker.errors import ConfigurationError, Steering
 from auth_worker.job import Job

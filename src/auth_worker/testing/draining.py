@@ -13,7 +13,7 @@ from auth_worker.core.decisions import decide_deferred_failure
 from auth_worker.core.outcome import Cause, Outcome
 from auth_worker.core.policy import JobPolicy
 from auth_worker.core.run import Run
-from auth_worker.engine.executors import Executor, ended, executor_for, started
+from auth_worker.engine.executors import Executor, close_executor, executor_for, started
 from auth_worker.errors import Steering
 from auth_worker.job import Job
 from auth_worker.processor import QueueProcessorService
@@ -173,7 +173,7 @@ class Drainer:
 async def _working(executor: Executor) -> AsyncIterator[None]:
     async with started(executor):
         yield
-    await ended(executor)
+    await close_executor(executor)
 
 
 def _cancel(run: Run, reason: str, loop: asyncio.AbstractEventLoop) -> None:

@@ -12,7 +12,7 @@ from auth_worker.core.json_codec import decode_json, encode_json
 from auth_worker.core.outcome import Complete, Fail, Outcome
 from auth_worker.core.policy import JobPolicy, read_options
 from auth_worker.core.run import Run
-from auth_worker.engine.executors import ended, started
+from auth_worker.engine.executors import close_executor, started
 from auth_worker.errors import UnrecoverableError
 from auth_worker.job import Job
 from auth_worker.tasks import Enqueuer
@@ -72,7 +72,7 @@ async def perform(task: Enqueuer[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     executor = TaskExecutor(plain.queue, 1, tasks=[plain], isolated=False, given=given)
     async with started(executor):
         run, outcome = await run_job(job, policy, executor, max_result_bytes=Settings().max_result_bytes)
-    await ended(executor)
+    await close_executor(executor)
     result: R = definition.decode_result(result_of(run, outcome))
     return result
 

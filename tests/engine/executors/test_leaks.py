@@ -14,7 +14,7 @@ from auth_worker.engine.executors.leaks import (
     MORE_FILES,
     MORE_THREADS,
     Held,
-    Leaks,
+    LeakDetector,
 )
 from support import process_consumers
 from support.factories import a_job
@@ -27,8 +27,8 @@ def looks(monkeypatch: pytest.MonkeyPatch, *seen: Held) -> list[bool]:
     """What is said at each look, when the process holds what was ``seen``."""
     left = iter(seen)
     monkeypatch.setattr(leaks, "held", lambda: next(left))
-    asked = Leaks()
-    said = [asked.are_large() for _ in range(JOBS_A_LOOK * len(seen))]
+    asked = LeakDetector()
+    said = [asked.finds_leak() for _ in range(JOBS_A_LOOK * len(seen))]
     assert not any(each for number, each in enumerate(said, 1) if number % JOBS_A_LOOK)
     return said[JOBS_A_LOOK - 1 :: JOBS_A_LOOK]
 

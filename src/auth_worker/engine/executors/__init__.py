@@ -6,7 +6,7 @@ returns. Code that may hang belongs in a process (``execution="process"``): that
 
 from auth_worker.core.worker_config import Execution
 from auth_worker.engine.executors.choice import executor_for
-from auth_worker.engine.executors.local import Executor, LoopExecutor, ThreadExecutor, ended, started
+from auth_worker.engine.executors.local import Executor, LoopExecutor, ThreadExecutor, close_executor, started
 from auth_worker.engine.executors.process import ProcessExecutor
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "LoopExecutor",
     "ProcessExecutor",
     "ThreadExecutor",
-    "ended",
+    "close_executor",
     "executor_for",
     "started",
 ]

@@ -35,15 +35,19 @@ class Held(NamedTuple):
     children: int
 
 
-class Leaks:
-    """Belongs to a worker process, which checks it after each job."""
+class LeakDetector:
+    """Compares what a worker process holds with what it held after its first jobs."""
 
     def __init__(self) -> None:
         self._jobs = 0
         self._first: Held | None = None
 
-    def are_large(self) -> bool:
-        """Whether memory has doubled since the first check, or hundreds of other things were left behind."""
+    def finds_leak(self) -> bool:
+        """Count a job, and return whether the process leaks.
+
+        It does if its memory has doubled since the first check, or hundreds of other things were left behind. Only
+        every hundredth job is followed by a check.
+        """
         self._jobs += 1
         if self._jobs % JOBS_A_LOOK:
             return False

@@ -42,7 +42,7 @@ class HoldsResources(Protocol):
         """Close it again, within a few seconds. Returns what went wrong, if anything did. Never raises."""
 
 
-async def ended(executor: Executor) -> str | None:
+async def close_executor(executor: Executor) -> str | None:
     """Release what ``executor`` has opened, and close it. Returns what went wrong, if anything did."""
     try:
         return await executor.release() if isinstance(executor, HoldsResources) else None
@@ -57,7 +57,7 @@ async def started(executor: Executor) -> AsyncIterator[None]:
         await executor.start()
         yield
     except BaseException:
-        await ended(executor)
+        await close_executor(executor)
         raise
 
 

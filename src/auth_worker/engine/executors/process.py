@@ -10,7 +10,7 @@ from typing import Any
 
 from auth_worker.core.error_text import error_text
 from auth_worker.core.run import Run, current_run
-from auth_worker.engine.executors.launch import check_importable, setup_for
+from auth_worker.engine.executors.process_setup import check_importable, setup_for
 from auth_worker.engine.executors.worker_process import WorkerProcess
 from auth_worker.errors import WorkerCrashedError
 from auth_worker.job import Job
@@ -23,12 +23,12 @@ MAX_JOBS_A_PROCESS = 100_000
 class ProcessExecutor:
     """A plain ``def`` consumer of a module, in at most ``concurrency`` processes of its own.
 
-    What a job asks of its queue (``job.sync.log``, ``update_progress`` and so on) the service does for it. The
+    What a job requests of its queue (``job.sync.log``, ``update_progress`` and so on) is done by the service. The
     processes log as ``configure_logging`` has set it up in this one. A process is killed together with the
     programs it has started. It is replaced after a job that has closed or redirected its standard streams, and
     when it leaks memory, files or threads.
 
-    A job's timeout counts from when its process is there: one that imports for longer than that serves as well.
+    A job's timeout counts from when its process is ready, so that importing the consumer may take longer.
 
     Raises ``ConfigurationError`` on Windows, and for a consumer that no process can import.
     """
@@ -71,11 +71,11 @@ class ProcessExecutor:
                 self._put_back(worker)
 
     async def retire(self) -> None:
-        """Let the idle processes end in order, within a few seconds, and start no other."""
+        """Let the idle processes end by themselves, within a few seconds, and start no other."""
         self._closed = True
         self._stop_starting()
         leaving, self._idle = self._idle, []
-        await asyncio.gather(*(worker.leave() for worker in leaving))
+        await asyncio.gather(*(worker.retire_and_wait() for worker in leaving))
 
     def close(self) -> None:
         """Kill the processes."""

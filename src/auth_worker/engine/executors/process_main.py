@@ -24,18 +24,18 @@ from auth_worker.core.error_text import error_text, error_trace
 from auth_worker.core.run import current_run
 from auth_worker.core.terminal_text import visible_lines
 from auth_worker.core.validation_errors import is_about
-from auth_worker.engine.executors.asked_actions import AskedActions
-from auth_worker.engine.executors.launch import MainModule, Setup
-from auth_worker.engine.executors.leaks import Leaks
+from auth_worker.engine.executors.leaks import LeakDetector
 from auth_worker.engine.executors.local import call
-from auth_worker.engine.executors.programs import MARK, adopt_orphans, end_descendants
+from auth_worker.engine.executors.process_setup import MainModule, Setup
+from auth_worker.engine.executors.process_tree import MARK, adopt_orphans, end_descendants
+from auth_worker.engine.executors.remote_actions import RemoteActions
 from auth_worker.engine.executors.transport import (
     LENGTH,
-    Asked,
+    ActionRequest,
     Raised,
     Ready,
     Returned,
-    Unfit,
+    SetupFailed,
     framed,
     raised,
     returned,
@@ -49,8 +49,8 @@ from auth_worker.system.standard_streams import fill_standard_descriptors, stand
 LOGS = "auth_worker.observability.logs"
 
 
-class RunOfService(NamedTuple):
-    """What this process knows of the run that it executes."""
+class RemoteRun(NamedTuple):
+    """The ``CurrentRun`` in a worker process, whose run is in the service."""
 
     job: Job
     trace_id: str
@@ -68,18 +68,18 @@ def main(connection: int, lifeline: int) -> None:
     with socket.socket(fileno=connection) as service, service.makefile("rb") as stream:
         setup: Setup = _read(stream)
         consumer = load(setup)
-        streams, leaks = standard_streams(), Leaks()
-        service.sendall(framed(consumer if isinstance(consumer, Unfit) else Ready()))
-        while not isinstance(consumer, Unfit):
+        streams, leaks = standard_streams(), LeakDetector()
+        service.sendall(framed(consumer if isinstance(consumer, SetupFailed) else Ready()))
+        while not isinstance(consumer, SetupFailed):
             try:
                 job, trace_id = _read(stream)
             except EOFError:
                 break
-            actions = AskedActions(functools.partial(_ask, service, stream))
+            actions = RemoteActions(functools.partial(_ask, service, stream))
             job.attach(actions)
             answer = run_job(consumer, job, trace_id)
             actions.end()
-            is_last = leaks.are_large() or standard_streams() != streams
+            is_last = leaks.finds_leak() or standard_streams() != streams
             service.sendall(framed(answer._replace(is_last=is_last)))
 
 
@@ -100,8 +100,8 @@ def standard_streams() -> list[tuple[int, int] | None]:
     return found
 
 
-def _ask(service: socket.socket, stream: BinaryIO, asked: Asked) -> Any:
-    service.sendall(framed(asked))
+def _ask(service: socket.socket, stream: BinaryIO, request: ActionRequest) -> Any:
+    service.sendall(framed(request))
     return _read(stream)
 
 
@@ -155,7 +155,7 @@ def _ignored(number: int, frame: FrameType | None) -> None:
     """Do nothing. A handler, since programs would inherit an ignored signal."""
 
 
-def load(setup: Setup) -> Callable[[Job], Any] | Unfit:
+def load(setup: Setup) -> Callable[[Job], Any] | SetupFailed:
     """Import the modules of the consumer and return it, or why there is none."""
     sys.argv[:] = setup.arguments
     if setup.logging is not None:
@@ -169,7 +169,7 @@ def load(setup: Setup) -> Callable[[Job], Any] | Unfit:
             consumer: Callable[[Job], Any] = pickle.loads(setup.consumer)  # noqa: S301 - from the service
         except BaseException as error:
             standard_error().write(visible_lines(error_trace(error)))
-            return Unfit(
+            return SetupFailed(
                 f"the worker process cannot import {setup.name}: {type(error).__name__}: {error_text(error)}; "
                 f"define it above what runs the service, or {GUARD}"
             )
@@ -198,7 +198,7 @@ def run_job(consumer: Callable[[Job], Any], job: Job, trace_id: str) -> Returned
 
     A result that cannot go back to the service would end the process as if it had crashed.
     """
-    current_run.set(RunOfService(job, trace_id))
+    current_run.set(RemoteRun(job, trace_id))
     try:
         return returned(call(functools.partial(_completed, consumer), job))
     except BaseException as error:

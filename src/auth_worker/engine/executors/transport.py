@@ -24,14 +24,14 @@ class Ready(NamedTuple):
     """The worker process accepts jobs."""
 
 
-class Unfit(NamedTuple):
-    """The worker process cannot run the consumer, and why."""
+class SetupFailed(NamedTuple):
+    """The worker process cannot run the consumer, for ``reason``."""
 
     reason: str
 
 
 class Returned(NamedTuple):
-    """The consumer returned; the pickle of its value. ``is_last`` as in ``Raised``."""
+    """The consumer returned: a pickle of its value. ``is_last`` is as in ``Raised``."""
 
     value: bytes
     is_last: bool = False
@@ -49,8 +49,8 @@ class Raised(NamedTuple):
     is_last: bool = False
 
 
-class Asked(NamedTuple):
-    """The running job requests an action of its queue: a method of ``Job``, and the pickle of its arguments."""
+class ActionRequest(NamedTuple):
+    """The running job requests an action of its queue: a ``method`` of ``Job``, and a pickle of its arguments."""
 
     method: str
     arguments: bytes

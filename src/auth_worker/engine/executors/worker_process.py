@@ -22,11 +22,11 @@ from multiprocessing.spawn import get_executable
 from typing import Any
 
 from auth_worker.core.run import current_run
-from auth_worker.engine.executors.answers import Answers
-from auth_worker.engine.executors.asked_actions import answer_to
-from auth_worker.engine.executors.launch import program
-from auth_worker.engine.executors.programs import MARK, end_programs, stop_group
-from auth_worker.engine.executors.transport import Asked, Ready, framed, value_of
+from auth_worker.engine.executors.frame_reader import FrameReader
+from auth_worker.engine.executors.process_setup import program
+from auth_worker.engine.executors.process_tree import MARK, end_programs, stop_group
+from auth_worker.engine.executors.remote_actions import perform_request
+from auth_worker.engine.executors.transport import ActionRequest, Ready, framed, value_of
 from auth_worker.errors import ConfigurationError, WorkerCrashedError
 from auth_worker.job import Job
 from auth_worker.system.forks import call_in_child
@@ -35,15 +35,15 @@ from auth_worker.system.handled_signals import STOP_SIGNALS
 END_S = 1.0
 """How long (s) a process that has closed its socket may take to end before it is killed."""
 RETIRE_S = 5.0
-"""How long (s) a process may take to end in order once it gets no more jobs."""
+"""How long (s) a process may take to end by itself once it gets no more jobs."""
 READY_S = 60.0
 """How long (s) a process may take to import the consumer."""
 
 
 class WorkerProcess:
-    """Started by ``start``.
+    """A worker process, created by ``start``.
 
-    It runs one job at a time; ``jobs`` counts them. ``is_spent``: it runs no further job.
+    It runs one job at a time; ``jobs`` counts them. ``is_spent``: it must run no further job.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class WorkerProcess:
         self.is_spent = False
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
-        self._answers = Answers(self._socket)
+        self._reader = FrameReader(self._socket)
         lifeline, self._lifeline = os.pipe()
         self._ended: Future[int] = Future()
         self._mark = uuid.uuid4().hex
@@ -104,24 +104,24 @@ class WorkerProcess:
         return self._socket.fileno() < 0
 
     async def run(self, job: Job) -> Any:
-        """Run a job, and do what it requests of its queue. Returns or raises what the consumer did.
+        """Run a job, and perform what it requests of its queue. Returns or raises what the consumer did.
 
         Raises ``WorkerCrashedError`` if the process died under the job.
         """
         self.jobs += 1
         run = current_run.get()
         answer = await self._ask(framed((job.detached(), run.trace_id if run is not None else "")))
-        while isinstance(answer, Asked):
-            answer = await self._ask(framed(await answer_to(answer, job)))
+        while isinstance(answer, ActionRequest):
+            answer = await self._ask(framed(await perform_request(answer, job)))
         self.is_spent = answer.is_last
         return value_of(answer)
 
     def retire(self) -> None:
-        """Let the process end in order: it gets no more jobs."""
+        """Give the process no more jobs, so that it ends by itself, or is killed after 5 s."""
         self._close()
         asyncio.get_running_loop().call_later(RETIRE_S, self.kill)
 
-    async def leave(self) -> None:
+    async def retire_and_wait(self) -> None:
         """As ``retire``, and wait for the end."""
         self._close()
         ended = asyncio.shield(asyncio.wrap_future(self._ended))
@@ -153,14 +153,14 @@ class WorkerProcess:
 
     def _close(self) -> None:
         if not self.is_discarded:
-            self._answers.close()
+            self._reader.close()
             self._socket.close()
 
     async def _ask(self, request: bytes) -> Any:
         loop = asyncio.get_running_loop()
         try:
             await self._send(loop, request)
-            return pickle.loads(await self._answers.next())  # noqa: S301 - our own process
+            return pickle.loads(await self._reader.next())  # noqa: S301 - our own process
         except (OSError, EOFError):
             code = await self._exit_code()
         raise WorkerCrashedError(f"the job's process died (exit code {code})")
@@ -198,7 +198,7 @@ class WorkerProcess:
         os.close(self._lifeline)
 
     def leave_to_parent(self) -> None:
-        """In a forked child: leave the process to the parent, whose end it must notice."""
+        """In a forked child: leave the process to the parent, at whose end it must die."""
         self._socket.close()  # the loop's watch stays: it is the parent's too
         os.close(self._lifeline)
 

@@ -1,4 +1,4 @@
-"""Lets a job in a worker process use its queue: the process sends requests to the service."""
+"""Lets a job in a worker process use its queue: the process sends requests, which the service performs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 from auth_worker.core.error_text import error_trace
-from auth_worker.engine.executors.transport import Asked, Raised, Returned, raised, returned, value_of
+from auth_worker.engine.executors.transport import ActionRequest, Raised, Returned, raised, returned, value_of
 from auth_worker.job import BlockingActions, Job
 
 
-class AskedActions(BlockingActions):
+class RemoteActions(BlockingActions):
     """The actions of one run in its worker process. ``ask`` sends a request to the service and returns the answer.
 
     Raises ``RuntimeError`` once the run has ended, and in a child that the consumer has forked.
     """
 
-    def __init__(self, ask: Callable[[Asked], Any]) -> None:
+    def __init__(self, ask: Callable[[ActionRequest], Any]) -> None:
         self._ask = ask
         self._asking = threading.Lock()
         self._process = os.getpid()
@@ -65,15 +65,15 @@ class AskedActions(BlockingActions):
         with self._asking:
             if self._ended:
                 raise RuntimeError("the run of this job has ended")
-            answer = self._ask(Asked(method, pickled))
+            answer = self._ask(ActionRequest(method, pickled))
         return value_of(answer)
 
 
-async def answer_to(asked: Asked, job: Job) -> Returned | Raised:
-    """Do in the service what ``job`` requests in its worker process."""
+async def perform_request(request: ActionRequest, job: Job) -> Returned | Raised:
+    """Perform in the service what ``job`` requests in its worker process, and return the answer to it."""
     try:
-        arguments = pickle.loads(asked.arguments)  # noqa: S301 - from our own process
-        return returned(await getattr(job, asked.method)(*arguments))
+        arguments = pickle.loads(request.arguments)  # noqa: S301 - from our own process
+        return returned(await getattr(job, request.method)(*arguments))
     except asyncio.CancelledError:
         raise
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""Ends a process together with the programs it has started, wherever on Linux they have gone.
+"""Kills a process together with the programs it has started, even those that have left its process group.
 
 A program in a session of its own (``setsid``) has left the process group, and a daemon has lost its parent. They
 are found in ``/proc`` all the same: as descendants, since a worker process adopts what has lost its parent; or,

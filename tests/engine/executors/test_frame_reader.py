@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from auth_worker.engine.executors.answers import MOST_BYTES, Answers
+from auth_worker.engine.executors.frame_reader import MOST_BYTES, FrameReader
 from auth_worker.engine.executors.transport import LENGTH
 
 BODIES = [b"one", b"", b"x" * (3 * MOST_BYTES), b"last"]
@@ -27,7 +27,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 @pytest.mark.parametrize("size", [1, 7, 50_000, len(STREAM)])
 async def test_frames_arrive_whole_and_in_order(pair: tuple[socket.socket, socket.socket], size: int) -> None:
     ours, theirs = pair
-    answers = Answers(ours)
+    reader = FrameReader(ours)
 
     async def send() -> None:
         cut = STREAM[: 64 * size] if size < 10 else STREAM
@@ -37,28 +37,28 @@ async def test_frames_arrive_whole_and_in_order(pair: tuple[socket.socket, socke
 
     sending = asyncio.create_task(send())
     async with asyncio.timeout(30):
-        assert [await answers.next() for _ in BODIES] == BODIES
+        assert [await reader.next() for _ in BODIES] == BODIES
     await sending
-    answers.close()
+    reader.close()
 
 
 async def test_what_came_before_the_end_is_read_and_then_it_ends(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, theirs = pair
-    answers = Answers(ours)
+    reader = FrameReader(ours)
     theirs.send(LENGTH.pack(3) + b"oneand half of")
     theirs.close()
     async with asyncio.timeout(30):
-        assert await answers.next() == b"one"
+        assert await reader.next() == b"one"
         for _ in range(2):
             with pytest.raises(EOFError):
-                await answers.next()
+                await reader.next()
 
 
 def test_each_event_loop_is_served(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    answers = Answers(ours)
+    reader = FrameReader(ours)
     for body in (b"first", b"second"):
         theirs.send(LENGTH.pack(len(body)) + body)
-        assert asyncio.run(asyncio.wait_for(answers.next(), 30)) == body
+        assert asyncio.run(asyncio.wait_for(reader.next(), 30)) == body

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from auth_worker.engine.executors import ProcessExecutor, programs, worker_process
+from auth_worker.engine.executors import ProcessExecutor, process_tree, worker_process
 from auth_worker.engine.executors.worker_process import WorkerProcess
 from auth_worker.errors import WorkerCrashedError
 from support import process_consumers
@@ -194,6 +194,6 @@ def test_the_environment_of_a_process_that_must_not_be_read_has_no_mark(monkeypa
             raise PermissionError
         return b"1 (a) b) S 77 0"
 
-    monkeypatch.setattr(programs, "_read", refuse)
+    monkeypatch.setattr(process_tree, "_read", refuse)
     monkeypatch.setattr(os, "listdir", lambda path: ["4", "self"])
-    assert list(programs._all_running(b"mark")) == [programs.Running(4, 77, False)]
+    assert list(process_tree._all_running(b"mark")) == [process_tree.Running(4, 77, False)]

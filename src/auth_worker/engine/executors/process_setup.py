@@ -1,4 +1,4 @@
-"""What a worker process needs to find the consumer: the module path, the main module, the logging."""
+"""Sets up a worker process: where it finds the consumer, the main module and the logging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads what a worker process sends, registering its socket with the event loop only once."""
+"""Reads the frames that a worker process sends, with its socket registered at the event loop only once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MOST_BYTES = 64 * 1024
 """How many bytes are read at a time."""
 
 
-class Answers:
-    """The frames that arrive at ``connection``, which does not block. Serves one event loop at a time.
+class FrameReader:
+    """Reads frames from ``connection``, which does not block. Serves one event loop at a time.
 
     ``loop.sock_recv`` would register and unregister the socket for each of them, which is a third of what a short
     job costs the service.
