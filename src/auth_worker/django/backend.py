@@ -1,4 +1,4 @@
-"""AuthWorkerBackend: Django's tasks are jobs of BullMQ queues."""
+"""AuthWorkerBackend: enqueues Django's tasks as jobs of BullMQ queues."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from auth_worker.queue import JobQueue
 class AuthWorkerBackend(BaseTaskBackend):
     """A backend for Django's tasks. A task's queue is the BullMQ queue of that name, its path the job's name.
 
-    The data of a job are ``{"args": [...], "kwargs": {...}}``, so that any BullMQ producer can add one. A result
-    stays as long as its job. Raises ``InvalidTaskBackend`` naming the wrong option.
+    The data of a job is ``{"args": [...], "kwargs": {...}}``, so that any BullMQ producer can add one. A result
+    exists as long as its job. Raises ``InvalidTaskBackend`` naming the wrong option.
     """
 
     supports_defer = True
@@ -45,7 +45,7 @@ class AuthWorkerBackend(BaseTaskBackend):
             raise InvalidTaskBackend(str(error)) from error
 
     def enqueue(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Add a job for a call of the task, or arrange that the commit adds it. Raises ``BrokerError``."""
+        """Add a job that calls the task, now or when the transaction commits. Raises ``BrokerError``."""
         self.validate_task(task)
         result = self._new_result(task, args, kwargs)
         if self.settings.enqueue_on_commit:
@@ -67,7 +67,7 @@ class AuthWorkerBackend(BaseTaskBackend):
         return result
 
     def get_result(self, result_id: str) -> Any:
-        """Return what has become of a task. Raises ``TaskResultDoesNotExist`` where its job is gone."""
+        """Return the result of a task. Raises ``TaskResultDoesNotExist`` if its job has been removed."""
         return self._found(result_id, self._jobs_of(result_id).sync.get(result_id))
 
     async def aget_result(self, result_id: str) -> Any:
@@ -81,7 +81,7 @@ class AuthWorkerBackend(BaseTaskBackend):
     def _new_result(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return TaskResult(
             task=task,
-            id=f"{uuid.uuid4().hex}-{task.queue_name}",  # a result's id must say where it is
+            id=f"{uuid.uuid4().hex}-{task.queue_name}",  # the id of a result must tell its queue
             status=TaskResultStatus.READY,
             enqueued_at=None,
             started_at=None,
@@ -128,5 +128,5 @@ class AuthWorkerBackend(BaseTaskBackend):
 
 @cache
 def _producer(queue: str, redis_url: str | None, timeout: float) -> JobQueue:
-    """One for all threads: Django makes a backend for each."""
+    """Return the producer that all threads share. Django makes a backend for each thread."""
     return JobQueue(queue, redis_url, timeout=timeout, sync_timeout=timeout)

@@ -13,12 +13,12 @@ from auth_worker.errors import ConfigurationError
 
 
 class BackendOptions(BaseModel):
-    """What ``OPTIONS`` may have.
+    """The options that ``OPTIONS`` may have.
 
     ``redis_url`` is as in ``JobQueue`` (None: the settings of auth-worker), ``timeout`` (s) bounds each enqueue.
     ``attempts`` is how often a task may run, ``job_options`` are other options of its jobs. ``worker_config`` and
     ``dead_letter_queue_name`` are for the worker. With ``enqueue_on_commit`` a task is enqueued when the
-    transaction in which that was asked for is committed, and never if it is not.
+    current transaction is committed, and never if it is rolled back.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)

@@ -11,7 +11,7 @@ from auth_worker.django.framework import Task, TaskError, TaskResult, TaskResult
 from auth_worker.queue.results import error_path_of
 
 HIGHEST = 100
-"""Django's priorities are from -100 to 100, the most urgent; BullMQ's begin with 1, the most urgent."""
+"""Django's highest priority. Its priorities rise from -100 to 100; in BullMQ, 1 is the most urgent."""
 _STATUS = {
     "active": TaskResultStatus.RUNNING,
     "completed": TaskResultStatus.SUCCESSFUL,
@@ -20,14 +20,14 @@ _STATUS = {
 
 
 def bullmq_priority(priority: int) -> int:
-    """Return the priority of a job for that of a task. Every job has one: those without would come before all."""
+    """Return a task's priority as BullMQ's. Every job gets one, since jobs without a priority run first."""
     return HIGHEST + 1 - priority
 
 
 def find_task(name: str) -> Any:
-    """Return the task whose path is ``name``; None if no module that is loaded has it.
+    """Return the task whose path is ``name``; None if no loaded module has it.
 
-    Nothing is imported for a name, since whoever may add jobs chooses it.
+    Nothing is imported, since whoever may add jobs chooses the name.
     """
     module, _, attribute = name.rpartition(".")
     found = getattr(sys.modules.get(module), attribute, None)
@@ -35,7 +35,7 @@ def find_task(name: str) -> Any:
 
 
 def is_task(value: object) -> bool:
-    """Whether ``value`` is a task. Its type is asked, since a lazy object would be evaluated."""
+    """Whether ``value`` is a task. Only its type is inspected: ``isinstance`` would evaluate a lazy object."""
     return issubclass(type(value), Task)
 
 

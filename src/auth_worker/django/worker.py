@@ -1,4 +1,4 @@
-"""The worker of Django's tasks: a service whose jobs call them."""
+"""The worker of Django's tasks: a service that runs them as jobs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from auth_worker.tasks import TaskQueue
 def make_service(
     alias: str = "default", *, queues: Iterable[str] = (), settings: Settings | None = None
 ) -> WorkerService:
-    """Return a service that works the queues of the backend ``alias``, or some of them.
+    """Return a service that works ``queues`` of the backend ``alias``, by default all.
 
-    Raises ``ConfigurationError`` where there are no queues or tasks, or the backend is of another kind.
+    Raises ``ConfigurationError`` if there are no queues or tasks, or the backend is of another kind.
     """
     backend = task_backends[alias]
     if not isinstance(backend, AuthWorkerBackend):
@@ -73,13 +73,13 @@ def task_queue(backend: AuthWorkerBackend, name: str) -> TaskQueue:
 
 
 def _tasks() -> list[Any]:
-    """The tasks of all modules that are loaded."""
+    """Return the tasks of all loaded modules."""
     values = [list(getattr(module, "__dict__", {}).values()) for module in list(sys.modules.values())]
     return [each for each in chain(*values) if is_task(each)]
 
 
 class _Runs:
-    """The runs of one task: what Django is told of each, and what the function is called with."""
+    """Prepares the calls of one task, and keeps Django's ``TaskResult`` of each run."""
 
     def __init__(self, backend: AuthWorkerBackend, task: Any) -> None:
         self.function: Callable[..., Any] = task.func
@@ -87,7 +87,7 @@ class _Runs:
         self._task = task
 
     def begin(self, job: Job, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Return the result of a run that has begun."""
+        """Return the ``TaskResult`` of a run that has begun."""
         now = datetime.now(UTC)
         return TaskResult(
             task=self._task,
@@ -109,14 +109,14 @@ class _Runs:
         return [TaskContext(task_result=result), *result.args] if self._task.takes_context else result.args
 
     def complete(self, result: Any, value: Any) -> Any:
-        """Note what the function returned, and return it as JSON. Raises what Django raises for other values."""
+        """Record the returned value, and return it as JSON. Raises what Django raises for other values."""
         value = normalize_json(value)
         object.__setattr__(result, "_return_value", value)
         _end(result, TaskResultStatus.SUCCESSFUL)
         return value
 
     def fail(self, result: Any, job: Job, error: Exception) -> bool:
-        """Note the error; whether the task has failed for good."""
+        """Record the error, and return whether the task has failed for good."""
         kind = type(error)
         path = f"{kind.__module__}.{kind.__qualname__}"
         text = "".join(traceback.format_exception(error))
@@ -128,7 +128,7 @@ class _Runs:
         return True
 
     def send(self, signal: Any, result: Any) -> None:
-        """Tell Django's observers, whose errors change nothing."""
+        """Send a signal to Django's receivers, whose errors are ignored."""
         signal.send_robust(type(self._backend), task_result=result)
 
     async def asend(self, signal: Any, result: Any) -> None:

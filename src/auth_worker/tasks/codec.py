@@ -28,7 +28,7 @@ CONFIG: Any = {
     "ser_json_inf_nan": "constants",
     "val_json_bytes": "base64",
 }
-"""Applies to parameters, dataclasses and TypedDicts. A pydantic model has its own configuration."""
+"""Pydantic's configuration for parameters, dataclasses and TypedDicts. A pydantic model has its own."""
 _SAME_IN_BOTH_MODES = frozenset(
     (
         *(
@@ -51,7 +51,7 @@ _SAME_IN_BOTH_MODES = frozenset(
         *("function-wrap", "no-info", "with-info", "url"),
     )
 )
-"""Kinds of pydantic's schemas that read decoded JSON as they read its text."""
+"""Kinds of pydantic's schemas that read decoded JSON the same as its text."""
 Problems = list[dict[str, str]]
 NOT_JSON = {"field": "data", "message": "cannot be written as JSON"}
 
@@ -63,7 +63,7 @@ _PLAIN = frozenset(
 
 
 class UnfitValuesError(Exception):
-    """Values that do not fit their declaration. ``fields`` names what is wrong, without values."""
+    """Values do not fit their declared types. ``fields`` says what is wrong with which, without values."""
 
     def __init__(self, fields: Problems) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Fields:
         self._known = field_names(schema) | self.names
         self._is_plain = _is_plain(schema)
         validator, serializer = SchemaValidator(schema, CONFIG), SchemaSerializer(schema, CONFIG)
-        # Given once more, since pydantic does not apply a TypedDict's configuration when it writes its own fields.
+        # The configuration is passed again: pydantic does not apply a TypedDict's own when it writes the fields.
         self._validate = validator.validate_python
         self._read: Callable[[Any], Any] = self._validate
         if _needs_text(schema):
@@ -100,7 +100,9 @@ class Fields:
             return values
         except ValidationError as error:
             fields = field_problems(error, self._known)
-        raise UnfitValuesError(fields)  # outside, since a traceback shows its context, which quotes values
+        raise UnfitValuesError(
+            fields
+        )  # outside of the except block, whose error quotes values and would be in the traceback
 
     def write(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Check values and convert them to a JSON object that ``read`` accepts. Raises ``UnfitValuesError``."""
@@ -151,7 +153,7 @@ def _typed_dict(hints: Mapping[str, Any]) -> Any:
 
 
 def _needs_text(schema: Any) -> bool:
-    """Whether only pydantic's JSON mode reads the data right, for example bytes, which are base64 there."""
+    """Whether only pydantic's JSON mode reads the data correctly, for example bytes, which are base64 there."""
     return any(
         each.get("strict") is True
         or (isinstance(each.get("type"), str) and each["type"] not in _SAME_IN_BOTH_MODES)
@@ -173,7 +175,7 @@ def _nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
         each = left.pop()
         if isinstance(each, Mapping):
             yield each
-            hidden = _NOT_SCHEMAS if isinstance(each.get("type"), str) else ()  # else it maps names of fields
+            hidden = _NOT_SCHEMAS if isinstance(each.get("type"), str) else ()  # else its keys are names of fields
             left.extend(value for key, value in each.items() if key not in hidden)
         elif isinstance(each, list | tuple):
             left.extend(each)

@@ -1,4 +1,4 @@
-"""TaskExecutor: runs the jobs of a TaskQueue, each as its task says."""
+"""TaskExecutor: runs the jobs of a TaskQueue, each by calling its task."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ from auth_worker.tasks.resources import OpenResources, needed_resources
 
 Handler = Callable[[Job], Awaitable[Any]]
 MOST_POLICIES = 1000
+"""How many merged policies of a task are kept."""
 
 
 class TaskExecutor:
     """Runs async tasks on the event loop, the others in at most ``concurrency`` threads or worker processes.
 
-    ``tasks`` are those of the queue that are run (None: all). Unless ``isolated``, none is run in a process.
-    ``given`` are resources by type that need not be opened. Raises ``ConfigurationError`` for a queue without
+    ``tasks`` are those of the queue to run (None: all). Unless ``isolated``, no task runs in a worker process.
+    ``given`` are resources by type that are open already. Raises ``ConfigurationError`` for a queue without
     tasks, and for a task that cannot run, naming it.
     """
 
@@ -97,7 +98,7 @@ class TaskExecutor:
         return await self._resources.close()
 
     def close(self) -> None:
-        """Give up threads and processes."""
+        """End the threads and processes without waiting for their jobs."""
         self._threads.close()
         if self._processes is not None:
             self._processes.close()
@@ -136,7 +137,7 @@ def _with_timeout(handler: Handler, timeout: float) -> Handler:
 
 
 def _with_policy(handler: Handler, options: dict[str, Any], config: WorkerConfig) -> Handler:
-    """Let the task's ``options`` count for jobs that do not set their own, as those of other producers."""
+    """Apply the task's ``options`` to jobs that do not set their own, such as those of other producers."""
     policies: dict[JobPolicy, JobPolicy] = {}
 
     def handle(job: Job) -> Awaitable[Any]:
@@ -155,7 +156,7 @@ def _with_policy(handler: Handler, options: dict[str, Any], config: WorkerConfig
 
 
 def _merged(options: dict[str, Any], job: Job) -> dict[str, Any]:
-    """The job's own options, else the task's. A producer that sets attempts has decided how to retry."""
+    """Return the task's options updated with the job's. If it sets attempts, the task's backoff does not apply."""
     own = {name: value for name, value in job.opts.items() if value is not None}
     if not own.get("attempts"):
         own.pop("attempts", None)

@@ -1,4 +1,4 @@
-"""Lists what is wrong with a task's values, field by field, as the API and dead letters show it.
+"""Lists what is wrong with a task's values, field by field, without quoting any value.
 
 Unlike ``core.validation_errors``, which makes one text of any pydantic error, this knows the declared fields, and
 keeps only messages that are known to quote no value.
@@ -29,10 +29,10 @@ _SAFE = frozenset(
         *("url_scheme", "url_too_long"),
     )
 )
-"""Problems whose messages are made of the declaration alone, without a part of the value."""
+"""Types of problems whose messages contain only parts of the declaration, never of the value."""
 
 _OBJECTS = frozenset(("model_type", "model_attributes_type", "dataclass_type", "mapping_type", "dict_type"))
-"""Problems that mean the same on the wire."""
+"""Types of problems that all mean that the JSON is not an object."""
 
 
 def field_problems(error: ValidationError, known: frozenset[str]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""JobHandle: a job that was enqueued, to await, to cancel and to look at."""
+"""JobHandle: an enqueued job, to be awaited, cancelled or inspected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ R = TypeVar("R")
 class JobHandle(Generic[R]):
     """A job that was enqueued: its ``id`` in the queue ``queue_name``. ``R`` is the type of its result.
 
-    ``created`` is False where the job was there already, and none was added; as for one that ``task.handle`` gave.
+    ``created`` is False if the job existed already, so that none was added, and for a handle from ``task.handle``.
     """
 
     id: str
@@ -27,7 +27,7 @@ class JobHandle(Generic[R]):
     _task: Task[..., R, ..., Any] = field(repr=False, compare=False)
 
     async def result(self, timeout: float | None = None) -> R:
-        """Wait ``timeout`` s (None: forever) for the job's end, and return its result as the task declares it.
+        """Wait ``timeout`` s (None: forever) for the job to end, and return its result, of the declared type.
 
         Raises ``JobFailedError``, ``JobCancelledError``, ``TimeoutError``, ``JobNotFoundError``, ``BrokerError``,
         and ``InvalidJobDataError`` for a result of another type.
@@ -48,7 +48,7 @@ class JobHandle(Generic[R]):
         return self._task.queue.jobs.sync.cancel(self.id, reason)
 
     async def info(self) -> JobInfo | None:
-        """Read the job; None where it is gone, as ``JobQueue.get``."""
+        """Read the job, as ``JobQueue.get``; None if it has been removed."""
         return await self._task.queue.jobs.get(self.id)
 
     def info_sync(self) -> JobInfo | None:

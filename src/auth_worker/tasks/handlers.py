@@ -1,4 +1,4 @@
-"""Calls a task's function for a job: converts data, injects what the worker provides, converts the result."""
+"""Calls a task's function for a job: decodes its data, injects resources and the job, encodes the result."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _LONGEST_NAME = 100
 
 
 def unknown_task(name: str) -> UnknownJobTypeError:
-    """The error for a job whose name is no task's."""
+    """Return the error for a job that names no task of the queue."""
     printable = "".join(char if char.isprintable() else "?" for char in name[:_LONGEST_NAME])
     return UnknownJobTypeError(f"Unknown task: {printable}")
 
 
 def check_resources(task: AnyTask, given: Mapping[Any, Any] | None = None) -> None:
-    """Raise ``ConfigurationError`` for a parameter that nothing provides, or types that cannot be converted.
+    """Raise ``ConfigurationError`` if nothing provides a parameter, or if its types cannot be converted.
 
-    ``given`` are resources by type that the queue need not have.
+    ``given`` are resources by type that need not be registered with the queue.
     """
     for name, kind in task.definition.signature.resources.items():
         if kind not in (given or ()) and not task.queue.provides(kind):
@@ -40,7 +40,7 @@ def has_resources(task: AnyTask) -> bool:
 
 
 def async_handler(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job], Awaitable[Any]]:
-    """Return the consumer of the jobs of ``task``, an ``async def``. ``resources`` are open, by type."""
+    """Return a consumer that calls ``task``, an ``async def``. ``resources`` are the open ones by type."""
     function, encode_result = task.function, task.definition.encode_result
     arguments_of = _argument_reader(task, resources)
 
@@ -51,7 +51,7 @@ def async_handler(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job]
 
 
 def sync_handler(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job], Any]:
-    """As ``async_handler``, for a plain ``def``. Where that returns an awaitable, this returns one."""
+    """As ``async_handler``, for a plain ``def``. If that returns an awaitable, so does the consumer."""
     function, encode_result = task.function, task.definition.encode_result
     arguments_of = _argument_reader(task, resources)
 
@@ -66,7 +66,7 @@ def sync_handler(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job],
 
 
 def _argument_reader(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job], dict[str, Any]]:
-    """Return what gives the arguments for a job: its data, the job itself, and ``resources``."""
+    """Return a function from a job to the arguments of the call: its data, the job itself, and ``resources``."""
     signature, decode = task.definition.signature, task.definition.decode
     jobs = signature.jobs
     type_of = task.queue.resource_type

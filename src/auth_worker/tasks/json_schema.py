@@ -48,7 +48,7 @@ def json_schema(queues: Iterable[TaskQueue]) -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Makes no titles of the names of fields, and says that a result has its fields with a default too."""
+    """Generates no titles from the names of fields, and requires fields with a default in a result too."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         """Part of pydantic."""
@@ -61,7 +61,7 @@ class _Generator(GenerateJsonSchema):
         return super().field_is_required(field, total)
 
     def tagged_union_schema(self, schema: Any) -> dict[str, Any]:
-        """Part of pydantic. The tag is required, though it has a default: without it none is chosen."""
+        """Part of pydantic. The tag is required even if it has a default: it chooses the type."""
         made = super().tagged_union_schema(schema)
         tag = made.get("discriminator", {}).get("propertyName")
         for choice in made["oneOf"]:
@@ -89,7 +89,7 @@ def _check(task: AnyTask) -> None:
 
 
 def _inlined(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the object itself where ``schema`` refers to it: nothing else does."""
+    """Return the object that ``schema`` is or refers to, which nothing else refers to."""
     name = schema.get("$ref", "").rpartition("/")[2]
     own: dict[str, Any] = definitions.pop(name) if name else schema
     return {key: value for key, value in own.items() if key != "title"}

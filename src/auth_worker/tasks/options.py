@@ -13,13 +13,13 @@ from auth_worker.core.worker_config import Backoff, Execution
 from auth_worker.errors import ConfigurationError
 
 BackoffFunction = Callable[[int, BaseException], "int | float | timedelta | None"]
-"""Gets the attempt that failed (from 1) and its error; returns the delay (ms, or a timedelta), None to give up."""
+"""Returns the delay (ms, or a timedelta) after an attempt (from 1) and its error; None to stop retrying."""
 TaskOptions = JobOptionsDict
-"""The options of a job, for ``task.options(...)``. An option that is not given is the task's."""
+"""The options of a job, for ``task.options(...)``. Options that are not given are the task's."""
 
 
 class TaskPolicy(NamedTuple):
-    """How a task's jobs are run, as given to ``@queue.task``."""
+    """How a task's jobs are run, as given to ``@queue.task``. ``timeout`` is in s."""
 
     execution: Execution
     timeout: float | None
@@ -42,7 +42,7 @@ def task_policy(
     options: Mapping[str, Any],
     dead_letter: bool | str = True,
 ) -> TaskPolicy:
-    """Check what ``@queue.task`` was given. Raises ``ConfigurationError`` naming ``owner`` and what is wrong."""
+    """Check the arguments of ``@queue.task``. Raises ``ConfigurationError`` naming ``owner`` and what is wrong."""
     if execution not in ("auto", "thread", "process"):
         raise ConfigurationError(f"{owner}: execution must be auto, thread or process, not {execution!r}")
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
@@ -66,7 +66,7 @@ def task_policy(
 
 
 def with_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``options`` with those of ``given`` in their place. Raises ``ConfigurationError``."""
+    """Return ``options`` updated with ``given``. Raises ``ConfigurationError`` naming the wrong one."""
     merged = {**options, **given}
     unknown = set(given) - set(JobOptionsDict.__annotations__)
     if unknown:

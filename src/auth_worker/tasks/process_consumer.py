@@ -16,7 +16,7 @@ OPEN_S = 55.0
 
 
 class ProcessConsumer:
-    """The consumer of ``tasks``, all of them of one queue. In a worker process it comes with open resources."""
+    """The consumer of ``tasks``, all of one queue. Unpickling it in a worker process opens their resources."""
 
     def __init__(self, tasks: Sequence[AnyTask]) -> None:
         self._tasks = tuple(tasks)
@@ -25,9 +25,9 @@ class ProcessConsumer:
         self._handlers: dict[str, Callable[[Job], Any]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the tasks by their names. Whoever reads the pickle opens their resources.
+        """Pickle the tasks by their names, and the modules that register their resources.
 
-        These may be registered in modules that those of the tasks do not import.
+        The tasks' own modules need not import those.
         """
         modules = {resource.module for resource in needed_resources(self._tasks) if resource.module is not None}
         return _open, (self._tasks, sorted(modules))
@@ -40,9 +40,9 @@ class ProcessConsumer:
         return handler(job)
 
     def open(self) -> None:
-        """Open the resources of this process, which are closed when it exits in order.
+        """Open the resources of this process. They are closed when it exits normally.
 
-        Raises ``ConfigurationError`` naming the one that did not open.
+        Raises ``ConfigurationError`` naming a resource that did not open.
         """
         for task in self._tasks:
             check_resources(task)

@@ -29,9 +29,9 @@ ENQUEUE_TIMEOUT = 2.0
 
 
 class TaskDecorator(Protocol):
-    """What ``@queue.task(...)`` gives: makes a function a task.
+    """What ``@queue.task(...)`` returns: a decorator that makes a function a task.
 
-    A first parameter ``job: Job`` is the worker's, so that ``enqueue`` does not have it.
+    The worker provides a first parameter ``job: Job``, so ``enqueue`` does not take it.
     """
 
     @overload
@@ -152,9 +152,9 @@ class TaskQueue:
 
         An ``async def`` runs on the worker's event loop, a ``def`` in a thread, or with ``execution="process"`` in
         a process that is killed after ``timeout``. ``name`` is the name of its jobs (None: the function's),
-        ``timeout`` is in s, ``backoff`` in ms, a ``Backoff``, or a function of the attempt and the error. What is
-        None is as the queue's ``worker_config`` says. ``dead_letter`` says whether its jobs leave one when they
-        fail for good, or names a dead-letter queue other than that of the ``TaskQueue``. Raises
+        ``timeout`` is in s, ``backoff`` in ms, a ``Backoff``, or a function of the attempt and the error. Options
+        that are None come from the queue's ``worker_config``. ``dead_letter`` says whether a job that fails for
+        good leaves a dead letter, or names a dead-letter queue other than that of the ``TaskQueue``. Raises
         ``ConfigurationError`` naming the task.
         """
         scope = sys._getframe(1).f_locals
@@ -186,11 +186,11 @@ class TaskQueue:
     def resource(self, /, *, provides: Any) -> Callable[[F], F]: ...
 
     def resource(self, factory: Any = None, /, *, provides: Any = None) -> Any:
-        """Register what opens a resource: an async generator function with one ``yield``, as ``@queue.resource``.
+        """Register a resource by the function that opens it, an async generator function with one ``yield``.
 
-        Also a callable that returns an asynchronous context manager. Tasks get what it gives for a parameter of
-        the annotated type; ``provides`` names the type where the annotation does not. It is opened once per
-        process before the first job, if a task there needs it, and closed after the last one, in reverse order.
+        Or a callable that returns an asynchronous context manager. Tasks get its value for parameters of the
+        annotated type; ``provides`` names the type if the annotation does not. It is opened once per process
+        before the first job, if a task there needs it, and closed after the last one, in reverse order.
         Raises ``ConfigurationError``.
         """
         module = sys._getframe(1).f_globals.get("__name__")
@@ -243,7 +243,7 @@ class TaskQueue:
             return None
 
     async def close(self) -> None:
-        """Disconnect what has enqueued here, in every event loop. The next job that is enqueued connects again."""
+        """Disconnect from the broker, in every event loop. The next job that is enqueued connects again."""
         for jobs in self._jobs:
             await jobs.close()
 
@@ -266,13 +266,13 @@ class TaskQueue:
 
 
 class TaskConsumer:
-    """Stands for all tasks of ``queue`` as one consumer, which brings its own executor."""
+    """The consumer of a processor that runs all tasks of ``queue``. It brings its own executor."""
 
     def __init__(self, queue: TaskQueue) -> None:
         self.queue = queue
 
     def make_executor(self, concurrency: int) -> Any:
-        """Return the executor, which only a worker imports."""
+        """Return the executor. Its module is imported by workers only."""
         from auth_worker.tasks.executor import TaskExecutor
 
         return TaskExecutor(self.queue, concurrency)

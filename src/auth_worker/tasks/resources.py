@@ -21,9 +21,9 @@ _YIELDING = (AsyncIterator, AsyncGenerator, contextlib.AbstractAsyncContextManag
 
 
 class Resource(NamedTuple):
-    """What ``factory``, called without arguments, opens as an asynchronous context manager, by its ``type``.
+    """A resource of a ``type``. ``factory`` returns an asynchronous context manager that opens it.
 
-    ``module`` is the one that registers it, as far as that is known.
+    ``module`` is the one that registers it; None if that is unknown.
     """
 
     type: Any
@@ -33,10 +33,10 @@ class Resource(NamedTuple):
 
 
 def resource_of(factory: Callable[..., Any], provides: Any = None, module: str | None = None) -> Resource:
-    """Describe ``factory``: an async generator function, or a callable that returns an async context manager.
+    """Return the resource of an async generator function, or of a callable that returns an async context manager.
 
-    ``provides`` is the type it is for; None means the one that its return annotation names. ``module`` registers
-    it. Raises ``ConfigurationError``.
+    ``provides`` is its type; None means the one that the return annotation names. ``module`` registers it.
+    Raises ``ConfigurationError``.
     """
     name = getattr(factory, "__qualname__", type(factory).__qualname__)
     if not callable(factory):
@@ -58,8 +58,8 @@ def resource_of(factory: Callable[..., Any], provides: Any = None, module: str |
 class OpenResources:
     """Opens ``resources`` in order, in a task of their own, which closes them in reverse order.
 
-    Some context managers must be left in the task that entered them. ``values`` are what they gave, by type; what
-    is ``given`` is there already and not opened.
+    Some context managers must be left in the task that entered them. ``values`` are the open resources by type;
+    those ``given`` are open already.
     """
 
     def __init__(self, resources: Iterable[Resource], given: Mapping[Any, Any] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""TaskScheduler: enqueues calls of a task again and again."""
+"""TaskScheduler: enqueues calls of a task repeatedly."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ class TaskScheduler(Generic[P]):
     async def upsert(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
         """Create or replace it, so that each of its jobs calls the task with these arguments.
 
-        Returns the id of the next job, None if none is left to come. Called by each worker that starts, it goes on
-        as before. Raises ``InvalidJobDataError``, ``TypeError``, ``ConfigurationError`` and ``BrokerError``.
+        Returns the id of the next job, None if none is left to come. Each worker may call it at its start: an
+        unchanged schedule continues.
+
+        Raises ``InvalidJobDataError``, ``TypeError``, ``ConfigurationError`` and ``BrokerError``.
         """
         task = self._enqueuer.task
         data = task.definition.encode(args, kwargs)

@@ -1,4 +1,4 @@
-"""Reads a task's signature: which parameters are data of the job, and which the worker provides."""
+"""Reads a task's signature: which parameters come from the job's data, and which the worker provides."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class _Injected:
 INJECTED: Final[Any] = _Injected()
 """The default of a parameter that the worker provides, as in ``job: Job = INJECTED``.
 
-It is needed for type checkers, which otherwise demand the parameter from whoever enqueues, and in a program that
-has the task but not the resource. There the type may be imported under ``if TYPE_CHECKING:`` alone.
+It is needed for type checkers, which otherwise require the parameter in ``enqueue``, and in a program that has
+the task but not the resource. There the type may be imported under ``if TYPE_CHECKING:`` alone.
 """
 _TYPE_NAME = re.compile(r"[A-Za-z_][\w.]*")
 
 
 class TypeName(NamedTuple):
-    """The name of a type that is imported for type checkers alone, as an annotation writes it."""
+    """The name of a type that only type checkers import, as an annotation writes it."""
 
     name: str
 
@@ -83,7 +83,7 @@ class Signature(NamedTuple):
 def read_signature(
     owner: str, function: Callable[..., Any], scope: Mapping[str, Any], is_resource: Callable[[Any], bool]
 ) -> Signature:
-    """Read the signature of ``function``. ``scope`` are the local names where it was defined.
+    """Read the signature of ``function``. ``scope`` are the local variables where it is defined.
 
     Raises ``ConfigurationError`` naming ``owner`` and what is wrong.
     """
@@ -116,7 +116,7 @@ def read_signature(
 def _hints(
     owner: str, function: Callable[..., Any], scope: Mapping[str, Any], injected: Collection[str]
 ) -> dict[str, Any]:
-    """Evaluate the annotations. Those of ``injected`` parameters may name what type checkers alone import."""
+    """Evaluate the annotations. Those of ``injected`` parameters may name types that only type checkers import."""
     try:
         return typing.get_type_hints(function, localns=dict(scope), include_extras=True)
     except NameError as error:

@@ -1,4 +1,4 @@
-"""Task: a function whose calls can be enqueued as jobs, and what enqueues them."""
+"""Task: a function whose calls can be enqueued as jobs. Enqueuer: a task with options of its jobs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _SCALARS = frozenset((type(None), bool, int, str))
 
 
 class Definition:
-    """What a task's function takes and returns, and how both are converted. Read at the first use.
+    """What a task's function takes and returns, and the conversion of both to and from JSON.
 
-    Then all resources of the queue are known. Raises ``ConfigurationError`` for types that cannot be handled.
+    Raises ``ConfigurationError`` for types that cannot be converted.
     """
 
     def __init__(self, owner: str, signature: Signature) -> None:
@@ -54,7 +54,7 @@ class Definition:
         raise InvalidJobDataError(f"Invalid data for {self._owner}", fields)
 
     def decode(self, data: Any) -> dict[str, Any]:
-        """Convert a job's data to arguments; null, as of a job without data, is none. ``InvalidJobDataError``."""
+        """Convert a job's data to arguments; null means no arguments. Raises ``InvalidJobDataError``."""
         try:
             return self._arguments.read({} if data is None else data)
         except UnfitValuesError as error:
@@ -62,7 +62,7 @@ class Definition:
         raise InvalidJobDataError(f"Invalid data for {self._owner}", fields)
 
     def encode_result(self, value: Any) -> Any:
-        """Convert what the function returned to JSON. Raises ``UnrecoverableError`` where it is something else."""
+        """Convert a returned value to JSON. Raises ``UnrecoverableError`` if it is not of the declared type."""
         if type(value) is self._scalar:
             return value
         try:
@@ -72,7 +72,7 @@ class Definition:
         raise UnrecoverableError(f"the result of {self._owner} is not what its annotation says ({fields})")
 
     def decode_result(self, value: Any) -> Any:
-        """Convert a result from JSON to what the function returned. Raises ``InvalidJobDataError``."""
+        """Convert a result from JSON to the declared type. Raises ``InvalidJobDataError``."""
         try:
             return self._result.read({"result": value})["result"]
         except UnfitValuesError as error:
@@ -98,7 +98,7 @@ class Definition:
 
 
 class Enqueuer(Generic[P, R]):
-    """Enqueues jobs of one task with certain options. Made by ``task.options(...)``."""
+    """Enqueues jobs of one task with certain options. ``task.options(...)`` returns one."""
 
     def __init__(self, task: Task[Any, Any, Any, Any], options: dict[str, Any]) -> None:
         self._task = task
@@ -111,7 +111,7 @@ class Enqueuer(Generic[P, R]):
 
     @property
     def job_options(self) -> dict[str, Any]:
-        """The options of the jobs, those of the task among them."""
+        """The options of the jobs, including those of the task."""
         return dict(self._options)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
@@ -153,11 +153,11 @@ class Enqueuer(Generic[P, R]):
         return TaskScheduler(self, scheduler_id, repeat)
 
     def handle(self, job_id: str) -> JobHandle[R]:
-        """Return the handle of a job of this task that was enqueued before, maybe by another program."""
+        """Return the handle of a job of this task that was enqueued before, perhaps by another program."""
         return JobHandle(job_id, self._task.queue.name, False, self._task)
 
     def read_result(self, value: Any) -> R:
-        """Return the result of a job of this task, as ``job.children_values()`` has it in JSON, as it is declared.
+        """Convert a result of this task, as from ``job.children_values()``, to the declared type.
 
         Raises ``InvalidJobDataError``.
         """
@@ -165,12 +165,12 @@ class Enqueuer(Generic[P, R]):
         return result
 
     def options(self, **options: Unpack[TaskOptions]) -> Enqueuer[P, R]:
-        """Return what enqueues with these options. Raises ``ConfigurationError`` naming a wrong one."""
+        """Return an enqueuer with these options. Raises ``ConfigurationError`` naming a wrong one."""
         return Enqueuer(self._task, with_options(self._options, options))
 
 
 class Task(Enqueuer[P, R], Generic[P, R, Q, V]):
-    """A function that ``@queue.task`` has made a task: call it as before, or enqueue a call of it.
+    """A function that ``@queue.task`` has made a task: call it as before, or enqueue a call.
 
     ``name`` is the name of its jobs. ``policy`` says how they are run.
     """
@@ -192,7 +192,7 @@ class Task(Enqueuer[P, R], Generic[P, R, Q, V]):
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> V:
-        """Call the plain function, here and now."""
+        """Call the plain function, without a queue."""
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -209,7 +209,10 @@ class Task(Enqueuer[P, R], Generic[P, R, Q, V]):
 
     @functools.cached_property
     def definition(self) -> Definition:
-        """What it takes and returns. Raises ``ConfigurationError`` for types that cannot be handled."""
+        """What the function takes and returns. Read at first use, when all resources of the queue are known.
+
+        Raises ``ConfigurationError`` for types that cannot be converted.
+        """
         owner = f"task {self.name}"
         is_resource = self.queue.provides
         return Definition(owner, read_signature(owner, self.function, self._scope, is_resource))

@@ -1,4 +1,4 @@
-"""Writes a JSON Schema, as pydantic makes them, as types of TypeScript."""
+"""Writes a JSON Schema from pydantic as TypeScript types."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class _Writer:
         self.names = names
 
     def declaration(self, name: str, schema: Mapping[str, Any]) -> str:
-        """An ``interface`` for an object with known fields, else a ``type``."""
+        """Return an ``interface`` for an object with known fields, else a ``type``."""
         comment = _comment(schema, "")
         if schema.get("type") == "object" and "properties" in schema:
             return f"{comment}export interface {name} {self.type(schema)}\n"
         return f"{comment}export type {name} = {self.type(schema)};\n"
 
     def type(self, schema: Schema, indent: str = "") -> str:
-        """The type that ``schema`` describes; ``unknown`` where it allows everything."""
+        """Return the type that ``schema`` describes; ``unknown`` if it allows everything."""
         if isinstance(schema, bool):
             return "unknown" if schema else "never"
         if "$ref" in schema:
@@ -141,12 +141,12 @@ def _type_names(definitions: Iterable[str]) -> dict[str, str]:
 
 
 def _comment(schema: Schema, indent: str) -> str:
-    """What the type does not say, as JSDoc: the description, the format of a text, the default."""
+    """Return as JSDoc what the type does not say: the description, the format of a text, the default."""
     if isinstance(schema, bool):
         return ""
-    said = [str(schema["description"])] if "description" in schema else []
-    said += [f"@{word} {_text(schema[word])}" for word in ("format", "default") if word in schema]
-    text = "\n".join(said).replace("*/", "*\\/")
+    parts = [str(schema["description"])] if "description" in schema else []
+    parts += [f"@{word} {_text(schema[word])}" for word in ("format", "default") if word in schema]
+    text = "\n".join(parts).replace("*/", "*\\/")
     if not text:
         return ""
     if "\n" not in text:

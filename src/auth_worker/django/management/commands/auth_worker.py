@@ -1,4 +1,4 @@
-"""``manage.py auth_worker``: runs the tasks."""
+"""``manage.py auth_worker``: runs Django's tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from auth_worker.observability.logs import configure_logging
 class Command(BaseCommand):
     """Works the queues of a backend until SIGTERM or Ctrl-C; exits as ``auth-worker run`` does."""
 
-    help = "Runs Django's tasks until SIGTERM or Ctrl-C. Its settings are AUTH_WORKER_... and auth-worker.toml."
+    help = "Runs Django's tasks until SIGTERM or Ctrl-C. Settings come from AUTH_WORKER_... and auth-worker.toml."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Part of Django."""
