@@ -19,10 +19,11 @@ from auth_worker.engine.executors.process_setup import check_importable
 from auth_worker.engine.perform import Deadline
 from auth_worker.errors import ConfigurationError, Steering
 from auth_worker.job import Job
-from auth_worker.tasks.handlers import AnyTask, async_handler, check_resources, sync_handler, unknown_task
+from auth_worker.tasks.handlers import async_handler, check_resources, sync_handler, unknown_task
 from auth_worker.tasks.options import BackoffFunction
 from auth_worker.tasks.queue import TaskQueue
 from auth_worker.tasks.resources import OpenResources, needed_resources
+from auth_worker.tasks.task import AnyTask
 
 Handler = Callable[[Job], Awaitable[Any]]
 MOST_POLICIES = 1000

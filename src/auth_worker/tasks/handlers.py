@@ -8,9 +8,8 @@ from typing import Any
 
 from auth_worker.errors import ConfigurationError, UnknownJobTypeError
 from auth_worker.job import Job
-from auth_worker.tasks.task import Task
+from auth_worker.tasks.task import AnyTask
 
-AnyTask = Task[Any, Any, Any, Any]
 _LONGEST_NAME = 100
 
 

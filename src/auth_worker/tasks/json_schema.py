@@ -12,10 +12,9 @@ from pydantic.json_schema import GenerateJsonSchema
 from auth_worker.errors import ConfigurationError
 from auth_worker.tasks.codec import object_adapter
 from auth_worker.tasks.queue import TaskQueue
-from auth_worker.tasks.task import Task
+from auth_worker.tasks.task import AnyTask
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-AnyTask = Task[Any, Any, Any, Any]
 Input = tuple[Any, Literal["validation", "serialization"], TypeAdapter[Any]]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from auth_worker.job import Job
 from auth_worker.system.background_loop import call_at_exit, run_in_background
-from auth_worker.tasks.handlers import AnyTask, check_resources, has_resources, sync_handler, unknown_task
+from auth_worker.tasks.handlers import check_resources, has_resources, sync_handler, unknown_task
 from auth_worker.tasks.resources import OpenResources, needed_resources
+from auth_worker.tasks.task import AnyTask
 
 OPEN_S = 55.0
 """How long (s) the resources of a worker process may take to open; a little less than it may take to start."""

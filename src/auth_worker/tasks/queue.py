@@ -16,7 +16,7 @@ from auth_worker.queue import JobQueue
 from auth_worker.tasks.options import BackoffFunction, TaskPolicy, task_policy
 from auth_worker.tasks.resources import Resource, resource_of
 from auth_worker.tasks.signature import TypeName
-from auth_worker.tasks.task import Task
+from auth_worker.tasks.task import AnyTask, Task
 
 if TYPE_CHECKING:
     from auth_worker.config import Settings
@@ -77,7 +77,7 @@ class TaskQueue:
         self.worker_config = WorkerConfig.of(worker_config)
         self.dead_letter_queue_name = dead_letter_queue_name
         self.timeout = timeout
-        self.tasks: dict[str, Task[Any, Any, Any, Any]] = {}
+        self.tasks: dict[str, AnyTask] = {}
         """The tasks by name."""
         self.resources: dict[Any, Resource] = {}
         """The resources by type, in the order in which they are opened."""
@@ -249,12 +249,12 @@ class TaskQueue:
 
     def _add(
         self, function: Callable[..., Any], name: str, policy: TaskPolicy, scope: Mapping[str, Any]
-    ) -> Task[Any, Any, Any, Any]:
+    ) -> AnyTask:
         if not callable(function):
             raise ConfigurationError(f"queue {self.name}: a task is a function, not {type(function).__name__}")
         if name in self.tasks:
             raise ConfigurationError(f"queue {self.name}: there is a task {name} already")
-        task: Task[Any, Any, Any, Any] = Task(self, function, name, policy, scope)
+        task: AnyTask = Task(self, function, name, policy, scope)
         if task.is_async and policy.execution != "auto":
             raise ConfigurationError(
                 f"task {name}: execution={policy.execution!r} is for a plain def; an async def runs on the loop"

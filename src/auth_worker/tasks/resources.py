@@ -13,7 +13,7 @@ from auth_worker.core.error_text import error_text
 from auth_worker.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from auth_worker.tasks.task import Task
+    from auth_worker.tasks.task import AnyTask
 
 CLOSE_S = 5.0
 """How long (s) closing all resources of a queue may take."""
@@ -126,7 +126,7 @@ async def _entered(stack: contextlib.AsyncExitStack, resource: Resource) -> Any:
         ) from error
 
 
-def needed_resources(tasks: Iterable[Task[Any, Any, Any, Any]]) -> list[Resource]:
+def needed_resources(tasks: Iterable[AnyTask]) -> list[Resource]:
     """Return the resources that ``tasks``, all of one queue, take, in the order of their registration."""
     tasks = list(tasks)
     needed = [

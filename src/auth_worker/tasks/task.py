@@ -100,12 +100,12 @@ class Definition:
 class Enqueuer(Generic[P, R]):
     """Enqueues jobs of one task with certain options. ``task.options(...)`` returns one."""
 
-    def __init__(self, task: Task[Any, Any, Any, Any], options: dict[str, Any]) -> None:
+    def __init__(self, task: AnyTask, options: dict[str, Any]) -> None:
         self._task = task
         self._options = options
 
     @property
-    def task(self) -> Task[Any, Any, Any, Any]:
+    def task(self) -> AnyTask:
         """The task."""
         return self._task
 
@@ -216,3 +216,7 @@ class Task(Enqueuer[P, R], Generic[P, R, Q, V]):
         owner = f"task {self.name}"
         is_resource = self.queue.provides
         return Definition(owner, read_signature(owner, self.function, self._scope, is_resource))
+
+
+AnyTask = Task[Any, Any, Any, Any]
+"""A task of any function."""
