@@ -166,7 +166,7 @@ class Drainer:
         reason_class = letter.data["reasonClass"]
         queue = worker.config.dead_letter_queue(stored.name, reason_class, worker.dead_letter_queue)
         if queue is not None:
-            self._store.bury(letter, queue)
+            self._store.add_dead_letter(letter, queue)
 
 
 @contextlib.asynccontextmanager

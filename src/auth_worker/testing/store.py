@@ -177,7 +177,7 @@ class JobStore:
             ]
             return min(moments, default=None)
 
-    def bury(self, letter: DeadLetter, queue: str) -> None:
+    def add_dead_letter(self, letter: DeadLetter, queue: str) -> None:
         """Add a dead letter to ``queue``."""
         with self.lock:
             if self.find(queue, letter.id) is None:

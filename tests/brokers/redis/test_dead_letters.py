@@ -13,6 +13,7 @@ from auth_worker import ConfigurationError, Job, UnrecoverableError
 from auth_worker.brokers.redis.dead_letters import DeadLetters
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.events import DeadLettersReconciled
 from support.processors import DEAD, QUEUE, Harness, collect, eventually
 
@@ -47,9 +48,15 @@ async def fail_elsewhere(harness: Harness, job_id: str, **damage: str) -> None:
     await harness.redis.zadd(f"bull:{QUEUE}:failed", {job_id: finished})
 
 
+async def letters_of(dead: DeadLetters, offset: int = 0, limit: int = 50) -> list[DeadLetter]:
+    """Return dead letters, the newest first."""
+    letters = [await dead.read(letter_id) for letter_id in await dead.ids(offset, limit)]
+    return [letter for letter in letters if letter is not None]
+
+
 async def test_a_letter_lists_and_shows_its_death(harness: Harness, dead: DeadLetters) -> None:
     (job_id,) = await die(harness)
-    (letter,) = await dead.page()
+    (letter,) = await letters_of(dead)
     assert await dead.count() == 1
     assert letter == await dead.read(letter.id)
     assert letter.id.startswith(f"{QUEUE}@{job_id}@")
@@ -61,7 +68,7 @@ async def test_a_letter_lists_and_shows_its_death(harness: Harness, dead: DeadLe
 async def test_redriving_gives_one_job_with_fresh_attempts(harness: Harness, dead: DeadLetters) -> None:
     (job_id,) = await die(harness)
     await harness.redis.hset(f"bull:{QUEUE}:{job_id}", "stc", 3)
-    (letter,) = await dead.page()
+    (letter,) = await letters_of(dead)
     results = await asyncio.gather(*(dead.redrive(letter.id) for _ in range(5)))
     assert sorted(results, key=str) == sorted([job_id, None, None, None, None], key=str)
     assert (await harness.counts())["wait"] == 1
@@ -71,11 +78,11 @@ async def test_redriving_gives_one_job_with_fresh_attempts(harness: Harness, dea
 
 async def test_a_second_death_after_a_redrive_is_a_second_letter(harness: Harness, dead: DeadLetters) -> None:
     (job_id,) = await die(harness)
-    (first,) = await dead.page()
+    (first,) = await letters_of(dead)
     await dead.redrive(first.id)
     await harness.processor(failing)
     await eventually(dead.count)
-    (second,) = await dead.page()
+    (second,) = await letters_of(dead)
     assert second.data["originalJobId"] == job_id
     assert second.id != first.id
 
@@ -85,7 +92,7 @@ async def test_a_job_that_retention_removed_is_added_anew_with_its_id(harness: H
     await harness.jobs.add("gone", {"n": 7}, job_id="mail-7", attempts=4, remove_on_fail=True)
     await eventually(dead.count)
     assert await harness.job("mail-7") == {}
-    (letter,) = await dead.page()
+    (letter,) = await letters_of(dead)
     await harness.processors[0].close()
     assert await dead.redrive(letter.id) == "mail-7"
     stored = await harness.job("mail-7")
@@ -100,7 +107,7 @@ async def test_a_redriven_job_stays_in_its_trace(harness: Harness, dead: DeadLet
     await harness.jobs.add("job", {}, job_id="mail-7", remove_on_fail=removed, telemetry_metadata="trace")
     await eventually(dead.count)
     await processor.close()
-    (letter,) = await dead.page()
+    (letter,) = await letters_of(dead)
     assert letter.data["traceContext"] == "trace"
     await dead.redrive(letter.id)
     assert json.loads((await harness.job("mail-7"))["opts"])["tm"] == "trace"
@@ -110,7 +117,7 @@ async def test_purge_keeps_the_newest_and_the_young(harness: Harness, dead: Dead
     await die(harness, 10)
     assert await dead.purge(keep=6) == 4
     assert await dead.purge(older_than=3600) == 0
-    for letter in await dead.page(3, 3):
+    for letter in await letters_of(dead, 3, 3):
         await harness.redis.hset(f"bull:{DEAD}:{letter.id}", "timestamp", int((time.time() - 7200) * 1000))
     assert await dead.purge(older_than=3600) == 3
     assert await dead.count() == 3

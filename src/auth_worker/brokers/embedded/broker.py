@@ -204,13 +204,13 @@ class EmbeddedBroker:
                 with FileLock(self._place.daemon_lock) as lock:
                     absent = lock.take()
                 if absent and spawned:
-                    raise BrokerUnavailableError(self._complaint("ended while it started"))
+                    raise BrokerUnavailableError(self._failure("ended while it started"))
                 spawned = self._spawn_daemon_if_absent() or spawned
             if time.monotonic() > deadline:
                 limit = (
                     f"{self._startup_timeout:g} s (startup_timeout, --timeout; loading much data may need more)"
                 )
-                raise BrokerUnavailableError(self._complaint(f"was not ready within {limit}"))
+                raise BrokerUnavailableError(self._failure(f"was not ready within {limit}"))
             time.sleep(_POLL)
 
     def _check_port(self) -> None:
@@ -219,7 +219,7 @@ class EmbeddedBroker:
         try:
             reply = daemon.ask(self._socket_path, "INFO server", timeout=5).decode(errors="replace")
         except OSError as error:
-            raise BrokerUnavailableError(self._complaint(f"does not answer ({error})")) from error
+            raise BrokerUnavailableError(self._failure(f"does not answer ({error})")) from error
         found = re.search(r"tcp_port:(\d+)", reply)
         if found is None or int(found[1]) != self._port:
             raise ConfigurationError(
@@ -252,7 +252,7 @@ class EmbeddedBroker:
                 with wait_for(self._place.daemon_lock, give_up + 5):
                     end_orphan(self._place, self._socket_path)
 
-    def _complaint(self, what: str) -> str:
+    def _failure(self, what: str) -> str:
         try:
             with self._place.log.open("rb") as log:
                 log.seek(self._log_start)
@@ -261,7 +261,7 @@ class EmbeddedBroker:
             lines = [str(error)]
         quoted = "".join(f"\n  {line}" for line in lines) or "\n  (nothing)"
         return (
-            f"the embedded broker in {self._place.directory} {what}. Mend what its log says, or name a Redis "
+            f"the embedded broker in {self._place.directory} {what}. Fix what its log reports, or name a Redis "
             f"(AUTH_WORKER_REDIS_URL). {self._place.log} says:{quoted}"
         )
 

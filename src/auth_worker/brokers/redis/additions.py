@@ -15,10 +15,10 @@ from auth_worker.brokers.redis.scripts.loader import (
     Script,
     ScriptCall,
     builders,
+    reporting_script,
     script,
     short_call,
     take_call,
-    telling_script,
 )
 from auth_worker.brokers.redis.wire.calls import Call
 from auth_worker.core.keys import queue_key
@@ -26,7 +26,7 @@ from auth_worker.errors import ConfigurationError
 
 HEAD, DATA, STAMP = (f"\0{mark}\0" for mark in ("head", "data", "stamp"))
 PERSONAL_IDS = frozenset(("jobId", "deduplication"))
-"""The options with which a job may be there already."""
+"""The options with which a job may exist already."""
 ADD_SCRIPTS = ("addStandardJob", "addDelayedJob", "addPrioritizedJob", "addParentJob")
 NewJob = tuple[str, bytes, str, int]
 """A job's name, its data as JSON in UTF-8, its id and its timestamp (epoch ms)."""
@@ -48,12 +48,10 @@ class Additions:
         return AddFrame(*self.build(("name", b"", "id", 1), options))
 
     def build(self, job: NewJob, options: Mapping[str, Any], *, has_children: bool = False) -> ScriptCall:
-        """Build the official builder's call. ``options`` are BullMQ's, and are stored unchanged.
+        """Build the official builder's call. A job that ``has_children`` waits for those that are added next.
 
-        A job that ``has_children`` waits for those that are added next.
-
-        An id and a timestamp that the producer did not set are not among them, so that jobs can share their
-        options.
+        ``options`` are BullMQ's, and are stored unchanged. They have no id and no timestamp that the producer did
+        not set, so that jobs can share them.
         """
         name, data, job_id, timestamp = job
         try:
@@ -74,10 +72,10 @@ class Additions:
         args[1] = data
         job_key = f"{self._queue.qualifiedName}:{job_id}"
         if wire.parentKey:
-            guarded = telling_script(called.name, "parent")
+            guarded = reporting_script(called.name, "parent")
             return guarded, [*keys, job_key, job_key], [*args, wire.parentKey]
         if not PERSONAL_IDS.isdisjoint(options):
-            return telling_script(called.name), [*keys, job_key], args
+            return reporting_script(called.name), [*keys, job_key], args
         return called, keys, args
 
 
@@ -132,5 +130,5 @@ def add_scripts() -> list[Script]:
     """Return the scripts that a producer's connection must have loaded. They are the same for every queue."""
     additions = Additions("", "")
     frames = [additions.frame(options) for options in ({}, {"delay": 1}, {"priority": 1})]
-    telling = [telling_script(name, *guards) for name in ADD_SCRIPTS[:3] for guards in ((), ("parent",))]
-    return [*map(script, ADD_SCRIPTS), *telling, *(frame.batch.script for frame in frames)]
+    reporting = [reporting_script(name, *guards) for name in ADD_SCRIPTS[:3] for guards in ((), ("parent",))]
+    return [*map(script, ADD_SCRIPTS), *reporting, *(frame.batch.script for frame in frames)]

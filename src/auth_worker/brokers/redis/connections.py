@@ -2,8 +2,10 @@
 
 ::
 
-commands work loop every command of every slot, pipelined doorbell work loop one blocking wait for all queues
-presence work loop one a queue, for BullMQ's worker lists watch watch loop leases, stalled checks, dead letters
+    commands   work loop    every command of every slot, pipelined
+    doorbell   work loop    one blocking wait for all queues
+    presence   work loop    one for each queue, for BullMQ's worker lists
+    watch      watch loop   leases, stalled checks, dead letters
 """
 
 from __future__ import annotations

@@ -121,11 +121,6 @@ class DeadLetters:
         ids = await self._link.execute("LRANGE", self._wait, offset, offset + limit - 1)
         return [letter_id.decode(errors="replace") for letter_id in ids]
 
-    async def page(self, offset: int = 0, limit: int = 50) -> list[DeadLetter]:
-        """Return dead letters, the newest first. Raises ``BrokerError``."""
-        letters = [await self.read(letter_id) for letter_id in await self.ids(offset, limit)]
-        return [letter for letter in letters if letter is not None]
-
     async def read(self, letter_id: str) -> DeadLetter | None:
         """Return a dead letter, without data if it cannot be read, or None. Raises ``BrokerError``."""
         try:

@@ -86,10 +86,7 @@ class Doorbell:
                 self._ring_all()
 
     def _heard(self, heard: asyncio.Future[bool], popped: list[Any] | BrokerError | None) -> None:
-        """Ring after a wait, since a job waits, and then start the next wait.
-
-        ``heard`` is called with whether the wait ended well.
-        """
+        """Ring the queue whose marker the wait ``popped``. Sets ``heard`` to whether it ended well."""
         unblocked = not self._listening
         self._listening = frozenset()
         if isinstance(popped, list):

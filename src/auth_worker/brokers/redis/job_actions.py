@@ -1,4 +1,4 @@
-"""What a running job may ask of its queue: log, progress, an early renewal of its lease, its children's values."""
+"""The actions of a running job on its queue: log, progress, renewal of its lease, the values of its children."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class QueueActions:
         self.loop = None
 
     async def add_log(self, job: Job, row: str) -> int:
-        """Source: addLog-2.lua. Raises ``BrokerError``; the service's log has the row all the same."""
+        """Source: addLog-2.lua. Raises ``BrokerError``; the row is in the service's log even then."""
         run = current_run.get()
         trace_id = "" if run is None else run.trace_id
         self._bus.emit(JobLogged(job.queue_name, job.id, job.name, job.attempt, row, trace_id))

@@ -77,7 +77,7 @@ class OutcomeCommands:
                 fields = _failure_fields(run, reason, trace, letter)
                 values = (job_id, stamp, stored_bytes(reason), options.packed, fields)
                 if letter is not None and (writer := self._letters.of(run.job.name, reason_class)) is not None:
-                    return frames.bury[fetch_next].fill(key, writer.key(letter), *values)
+                    return frames.fail_with_letter[fetch_next].fill(key, writer.key(letter), *values)
                 return frames.fail[fetch_next].fill(key, *values)
             case Retry(0, reason, trace):
                 push = b"RPUSH" if run.policy.lifo else b"LPUSH"

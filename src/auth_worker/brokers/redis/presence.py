@@ -1,8 +1,8 @@
 """Presence: makes this process visible in BullMQ's worker lists.
 
-``Queue.getWorkers()`` reads the names of Redis's clients, one queue a name, so every queue needs a connection with
-its name. Requests to cancel its jobs arrive on it too. Queues beyond ``MOST`` are left out, since connections cost
-more than a list entry is worth; their workers see cancellations when they renew leases.
+``Queue.getWorkers()`` reads the names of Redis's clients, each of which names one queue, so every queue needs a
+connection of its own. Requests to cancel its jobs arrive on it too. Queues beyond ``MOST`` are left out, since
+connections cost more than a list entry is worth; their workers see cancellations when they renew leases.
 """
 
 from __future__ import annotations

@@ -43,8 +43,6 @@ class Reconciliation:
         self._worker = worker
         self._key_prefix = key_prefix(prefix, queue)
         self._seen_ms = 0.0
-        self.unreadable = 0
-        """How many entries of the failed set could not be read so far."""
 
     async def elect(self, lease_ms: int) -> bool:
         """Whether this process does the next pass. A lease in Redis elects one."""
@@ -61,13 +59,13 @@ class Reconciliation:
                 "ZRANGEBYSCORE", failed, max(since, 0), "+inf", "WITHSCORES", "LIMIT", offset, PAGE
             )
             for job_id, score in zip(page[::2], page[1::2], strict=True):
+                newest = max(newest, float(score))
                 try:
                     added += await self._add_missing(job_id)
-                except (BrokerError, ValueError) as error:
-                    if isinstance(error, BrokerUnavailableError | BrokerBusyError):
-                        raise
-                    self.unreadable += 1  # one broken entry must not keep the others from their dead letters
-                newest = max(newest, float(score))
+                except (BrokerUnavailableError, BrokerBusyError):
+                    raise
+                except (BrokerError, ValueError):
+                    pass  # one broken entry must not keep the others from their dead letters
             if len(page) < 2 * PAGE:
                 self._seen_ms = newest
                 return added
@@ -88,7 +86,7 @@ class Reconciliation:
         raw: RawJob = dict(zip(flat[::2], flat[1::2], strict=True))
         letter = self._letter(name, raw, int(finished_on))
         keys, args = writer.add_call(letter)
-        guarded = script("addStandardJob", "death")
+        guarded = script("addStandardJob", "same failure")
         done = await self._link.call(guarded, [*keys, key], [*args, finished_on, due])
         return 0 if done == -6 else 1
 

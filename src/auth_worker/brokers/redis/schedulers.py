@@ -101,14 +101,14 @@ class Schedulers:
     """The job schedulers of one queue."""
 
     def __init__(self, link: Link, prefix: str, queue: str, *, lease_s: float = 0.0) -> None:
-        """Create them. ``lease_s`` is how long (s) a job is ours after its lock was renewed, for ``advance``."""
+        """``lease_s``: how long (s) a job is ours after its lock was renewed, for ``advance``."""
         self._link = link
         self._lease_s = lease_s
         self._builders: Any = builders(prefix, queue, link.call)
         self._queue = SimpleNamespace(qualifiedName=queue_key(prefix, queue), name=queue)
 
     async def advance(self, run: Run) -> None:
-        """Create the iteration after the run's job, if its scheduler still stands and is not at its end.
+        """Create the iteration after the run's job, if its scheduler still exists and has not ended.
 
         Tried again when Redis is back, as long as the job's lock can hold. Source: Node's
         Worker.nextJobFromJobData, updateJobScheduler-12.lua. Raises ``BrokerError``, and ``ConfigurationError``

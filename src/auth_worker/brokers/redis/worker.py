@@ -38,8 +38,9 @@ from auth_worker.events import EventBus
 
 DROP_FIELDS = own_script("dropFields", 'return redis.call("HDEL", KEYS[1], unpack(ARGV))', "lock")
 RATE_LIMIT_FOREVER = 2**53 - 1
-WAITING_LASTS_MS = 3_600_000
 """The limiter's value that stops the whole queue until the key expires (Node: Number.MAX_SAFE_INTEGER)."""
+WAITING_LASTS_MS = 3_600_000
+"""How long the marks of waiting jobs are kept after the last one was set."""
 
 
 def worker_scripts() -> list[Script]:

@@ -134,10 +134,10 @@ async def test_the_death_guard_lets_one_letter_through_for_a_death(
 ) -> None:
     await redis.hset("job", items=[part for field in fields.items() for part in field])
     before = await redis.hgetall("job")
-    assert await guarded(redis, "death", ["some", "job"], ["x", "5", "letter"]) == answer
+    assert await guarded(redis, "same failure", ["some", "job"], ["x", "5", "letter"]) == answer
     after = await redis.hgetall("job")
     assert after == (before if answer == -6 else {**before, b"dlq": b"letter"})
-    assert await guarded(redis, "death", ["some", "job"], ["x", "5", "letter"]) == -6
+    assert await guarded(redis, "same failure", ["some", "job"], ["x", "5", "letter"]) == -6
 
 
 async def test_a_guard_leaves_keys_and_arguments_as_the_script_expects_them(redis: Redis) -> None:

@@ -20,14 +20,14 @@ KEY, ID, NOW, TOKEN, VALUE, OPTIONS, FIELDS, DELAY, PUSH, LETTER = (
     for mark in ("key", "id", "now", "token", "value", "options", "fields", "delay", "push", "letter")
 )
 
-FETCH = script("moveToActive", "rest")
-FINISH = script("moveToFinished", "rest after finish")
-BURY = script("moveToFinished", "letter", "rest after finish")
-POSTPONE = script("moveToDelayed", "rest after delay")
+FETCH = script("moveToActive", "rate limit")
+FINISH = script("moveToFinished", "rate limit after finish")
+FAIL_WITH_LETTER = script("moveToFinished", "dead letter", "rate limit after finish")
+POSTPONE = script("moveToDelayed", "rate limit after delay")
 RETRY = script("retryJob")
 RETURN = {True: script(HAND_BACK), False: script(HAND_BACK, "not begun")}
 AWAIT = script("moveToWaitingChildren")
-WORKER_SCRIPTS = (FETCH, FINISH, BURY, POSTPONE, RETRY, *RETURN.values(), AWAIT)
+WORKER_SCRIPTS = (FETCH, FINISH, FAIL_WITH_LETTER, POSTPONE, RETRY, *RETURN.values(), AWAIT)
 
 
 def frame_scripts() -> list[Script]:
@@ -119,7 +119,7 @@ class WorkerFrames:
         self.fetch = self._fetch()
         self.complete = {fetch: self._complete(fetch) for fetch in (True, False)}
         self.fail = {fetch: self._fail(fetch) for fetch in (True, False)}
-        self.bury = {fetch: self._bury(fetch) for fetch in (True, False)}
+        self.fail_with_letter = {fetch: self._fail_with_letter(fetch) for fetch in (True, False)}
         self.delay = {(skip, fetch): self._delay(skip, fetch) for skip in (True, False) for fetch in (True, False)}
         self.retry = self._retry()
         self.hand_back = {begun: self._hand_back(begun) for begun in (True, False)}
@@ -153,10 +153,10 @@ class WorkerFrames:
         args[8] = FIELDS
         return Frame(FINISH, keys, args, [KEY, ID, NOW, VALUE, OPTIONS, FIELDS])
 
-    def _bury(self, fetch: bool) -> Frame:
+    def _fail_with_letter(self, fetch: bool) -> Frame:
         keys, args = self._finish("failed", fetch)
         args[8] = FIELDS
-        return Frame(BURY, [*keys, LETTER], args, [KEY, LETTER, ID, NOW, VALUE, OPTIONS, FIELDS])
+        return Frame(FAIL_WITH_LETTER, [*keys, LETTER], args, [KEY, LETTER, ID, NOW, VALUE, OPTIONS, FIELDS])
 
     def _finish(self, target: str, fetch: bool) -> tuple[list[Any], list[Any]]:
         keys, args = self._finish_args(JobPolicy({}, WorkerConfig()), TOKEN, target, fetch=fetch)

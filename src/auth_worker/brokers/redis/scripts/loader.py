@@ -36,19 +36,19 @@ local auth_worker_token = table.remove(ARGV)
 local auth_worker_lock = table.remove(KEYS)
 if redis.call("GET", auth_worker_lock) ~= auth_worker_token then return -6 end
 """,
-    "rest": """
+    "rate limit": """
 if redis.call("GET", KEYS[6]) == "9007199254740991" then
   local auth_worker_rest = redis.call("PTTL", KEYS[6])
   if auth_worker_rest > 0 then return {0, 0, auth_worker_rest, 0} end
 end
 """,
-    "rest after finish": """
+    "rate limit after finish": """
 if ARGV[6] == "1" and redis.call("GET", KEYS[6]) == "9007199254740991" then ARGV[6] = "" end
 """,
-    "rest after delay": """
+    "rate limit after delay": """
 if ARGV[8] == "1" and redis.call("GET", KEYS[10]) == "9007199254740991" then ARGV[8] = "" end
 """,
-    "letter": """
+    "dead letter": """
 if redis.call("EXISTS", table.remove(KEYS)) == 0 then return -20 end
 """,
     "not begun": """
@@ -78,7 +78,7 @@ and redis.call("EXISTS", auth_worker_parent) == 1 then
   redis.call("HDEL", auth_worker_job, "parentKey", "parent")
 end
 """,
-    "death": """
+    "same failure": """
 local auth_worker_letter = table.remove(ARGV)
 local auth_worker_finished = table.remove(ARGV)
 local auth_worker_job = table.remove(KEYS)
@@ -89,20 +89,24 @@ redis.call("HSET", auth_worker_job, "dlq", auth_worker_letter)
 }
 """Code put before a script, which checks what BullMQ's own do not. A guard that fails answers -6 or -20.
 
-``rest`` and its variants: fetch no job while the queue is paused by a consumer's rate limit; the scripts
-themselves check that only if a limiter is configured. ``lock``: the lock (last KEYS) holds the token (last ARGV).
-``letter``: the dead letter (last KEYS) exists. With these two a dead letter is added and its job moved to failed
-in one MULTI/EXEC, both or neither; also if Redis has forgotten one of the scripts, since nobody else loads the
-guarded ones. ``not begun``: the job (ARGV[3]) that goes back to wait has started no attempt, if its lock holds the
-token (ARGV[2]). ``not charged``: where a check for stalled jobs is due (KEYS[4] is gone), those of the set (last
-KEYS) that it will recover, since it had marked them (KEYS[1]) and their lock has ended, are charged no stall.
-``parent``: the job (last KEYS) that is added again drops a parent that no longer exists, for the new one (last
-ARGV), as in Node's handleDuplicatedJob. ``death``: the job (last KEYS) failed at the time (last ARGV but one) and
-does not name the dead letter (last ARGV) yet; it does afterwards.
+- ``rate limit`` and its variants: fetch no job while a consumer's rate limit pauses the queue. The scripts
+  themselves check that only if a limiter is configured.
+- ``lock``: the lock (last KEYS) holds the token (last ARGV).
+- ``dead letter``: the dead letter (last KEYS) exists. With this one and ``lock`` a dead letter is added and its
+  job moved to failed in one MULTI/EXEC, both or neither; also if Redis has forgotten one of the scripts, since
+  nobody else loads the guarded ones.
+- ``not begun``: the job (ARGV[3]) that goes back to wait has started no attempt, if its lock holds the token
+  (ARGV[2]).
+- ``not charged``: when a check for stalled jobs is due (KEYS[4] is gone), those jobs of the set (last KEYS) that
+  it is going to recover, since it has marked them (KEYS[1]) and their lock has expired, are charged no stall.
+- ``parent``: the job (last KEYS) that is added again drops a parent that no longer exists, for the new one (last
+  ARGV), as in Node's handleDuplicatedJob.
+- ``same failure``: the job (last KEYS) failed at the time (last ARGV but one) and does not name the dead letter
+  (last ARGV) yet. Afterwards it does.
 """
 
 
-_TELLING = """
+_REPORTING = """
 local auth_worker_new = table.remove(KEYS)
 local auth_worker_existed = redis.call("EXISTS", auth_worker_new) == 1
 local function auth_worker_add()
@@ -134,18 +138,18 @@ def script(name: str, *guards: str) -> Script:
 
 @cache
 def read_all_scripts() -> None:
-    """Read the files of all scripts: later no descriptor may be left, and a lease must be renewed all the same."""
+    """Read the files of all scripts now, since leases must be renewed even when no descriptor is left."""
     for name in FILES:
         script(name)
 
 
 @cache
-def telling_script(name: str, *guards: str) -> Script:
-    """Load a script that adds a job, changed so that it answers with an array where the job was there already.
+def reporting_script(name: str, *guards: str) -> Script:
+    """Load a script that adds a job, changed to report a job that exists already: with an array of its id.
 
-    The last KEYS is the key of the job to add. The array holds the id of the job that is there.
+    The last KEYS is the key of the job to add.
     """
-    return own_script(f"{name} telling", _TELLING % loadScript(FILES[name]), *guards)
+    return own_script(f"{name} reporting", _REPORTING % loadScript(FILES[name]), *guards)
 
 
 def own_script(name: str, text: str, *guards: str) -> Script:
@@ -183,14 +187,14 @@ def take_call(called: Script, keys: list[Any], args: list[Any]) -> Any:
 
 
 class CallCapture:
-    """``builders`` whose calls are captured instead of made; those that are coroutines give theirs by ``call``."""
+    """The official ``builders``, for which ``call`` captures what a coroutine of theirs would send."""
 
     def __init__(self, prefix: str, queue: str) -> None:
         self.builders: Any = builders(prefix, queue, self._take)
         self._taken: ScriptCall | None = None
 
     def call(self, pending: Coroutine[Any, Any, Any]) -> ScriptCall:
-        """Run an async builder up to the moment it would talk to Redis; what it would have sent."""
+        """Run an async builder up to the moment it would talk to Redis, and return what it would have sent."""
         pending.send(None)
         pending.close()
         if self._taken is None:

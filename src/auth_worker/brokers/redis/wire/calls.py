@@ -26,7 +26,7 @@ Call = tuple[Batchable | None, Any]
 
 
 def resolver(future: asyncio.Future[Any]) -> OnReply:
-    """What gives its reply to ``future``, unless that was cancelled; an error becomes its exception."""
+    """Return a callback that resolves ``future`` with a reply, or with its error, unless it was cancelled."""
 
     def resolve(reply: Any) -> None:
         if future.cancelled():
