@@ -29,7 +29,7 @@ def test_the_defaults_are_the_references() -> None:
         "maxStalledCount": 3,
         "logSample": 1,
         "deadLetterCancelled": False,
-        "deadLetterExcept": (),
+        "deadLetterQueues": (),
     }
 
 
@@ -55,6 +55,9 @@ def test_a_config_cannot_be_changed_and_serves_as_a_key() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         WORKER_CONFIG.concurrency = 9  # type: ignore[misc]
     assert {WorkerConfig(): 1}[WORKER_CONFIG] == 1
+    letters: dict[str, str | None] = {"a": "dead", "b": None}
+    config = WorkerConfig(dead_letter_queues=letters)
+    assert {config: 1}[WorkerConfig(dead_letter_queues=dict(reversed(letters.items())))] == 1
 
 
 def test_a_config_is_returned_as_it_is_or_built_from_either_spelling() -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from auth_worker.config import Settings
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+from auth_worker.flow import Flow, FlowProducer
 from auth_worker.job import Job
 from auth_worker.queue import JobOptionsDict, JobQueue
 from support.processors import QUEUE, Harness, eventually
-from support.servers import free_port
+from support.servers import Server, free_port
 
 
 async def test_a_job_is_read_and_its_data_changed(harness: Harness) -> None:
@@ -39,7 +44,7 @@ async def test_a_job_is_read_and_its_data_changed(harness: Harness) -> None:
 async def test_job_schedulers_are_listed(harness: Harness) -> None:
     jobs = harness.jobs
     now = time.time() * 1000
-    await jobs.upsert_job_scheduler("b", name="n", data={"x": 1}, every=3_600_000, offset=90_000, limit=3)
+    await jobs.upsert_job_scheduler("b", name="n", data={"x": 1}, every=timedelta(hours=1), offset=90_000, limit=3)
     await jobs.upsert_job_scheduler("a", name="n", pattern="0 0 1 1 *", tz="Europe/Berlin", immediately=True)
     await harness.redis.zadd(f"bull:{QUEUE}:repeat", {"odd": 9e15})
     found = {each.id: each for each in await jobs.job_schedulers()}
@@ -107,6 +112,43 @@ async def test_a_command_gives_up_after_the_time_out() -> None:
     queue = JobQueue("q", f"redis://127.0.0.1:{free_port()}", settings=Settings(http_port=None), timeout=0.2)
     with pytest.raises(BrokerUnavailableError):
         await queue.get("1")
+
+
+async def test_each_command_gives_up_in_time_when_a_connected_redis_falls_silent(tmp_path: Path) -> None:
+    settings = Settings(http_port=None)
+    with Server(tmp_path) as server:
+        queue = JobQueue("q", server.url, settings=settings, timeout=0.5)
+        flows = FlowProducer(server.url, settings=settings, timeout=0.5)
+        job_id = await queue.add("n", {})
+        await flows.add(Flow("n", queue="q"))
+        server.pause()
+        try:
+            calls: list[Coroutine[Any, Any, Any]] = [
+                queue.add("n", {}),
+                queue.cancel(job_id),
+                queue.get(job_id),
+                queue.upsert_job_scheduler("s", name="n", every=timedelta(hours=1)),
+                queue.remove_job_scheduler("s"),
+                queue.run_job_scheduler("s"),
+                queue.set_global_concurrency(1),
+                flows.add(Flow("n", queue="q")),
+                flows.get("q", job_id),
+            ]
+            async with asyncio.timeout(3):
+                failures = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(failure) for failure in failures] == [BrokerUnavailableError] * len(calls)
+            with pytest.raises(TimeoutError, match=f"job {job_id} of queue q has not ended within 0.1 s"):
+                await queue.result(job_id, 0.1)
+        finally:
+            server.resume()
+        await queue.close()
+        await flows.close()
+
+
+@pytest.mark.parametrize("repeat", [{}, {"every": 60_000, "pattern": "* * * * *"}])
+async def test_a_job_scheduler_has_either_a_pattern_or_every(harness: Harness, repeat: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="'s': it needs either a pattern or every"):
+        await harness.jobs.upsert_job_scheduler("s", name="n", **repeat)
 
 
 async def test_a_scheduler_s_job_is_added_now_with_its_data_and_options(harness: Harness) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import inspect
 import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,8 @@ from auth_worker.core.job_options import JobOptions
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 from auth_worker.flow import Flow, FlowProducer
 from auth_worker.queue import JobOptionsDict, JobQueue
+from auth_worker.queue.commands import QueueCommands
+from auth_worker.queue.sync_queue import SyncJobQueue
 from support.producer_clients import waiting
 from support.servers import free_port
 
@@ -59,8 +63,33 @@ async def test_both_ways_serve_at_once(queue: JobQueue, redis_url: str) -> None:
 
 def test_job_schedulers_too(queue: JobQueue) -> None:
     assert queue.sync.upsert_job_scheduler("nightly", name="n", every=60_000)
+    assert [each.id for each in queue.sync.job_schedulers()] == ["nightly"]
+    scheduler, added = queue.sync.get_job_scheduler("nightly"), queue.sync.run_job_scheduler("nightly")
+    assert scheduler is not None
+    assert scheduler.every == 60_000
+    assert added is not None
     assert queue.sync.remove_job_scheduler("nightly")
     assert not queue.sync.remove_job_scheduler("nightly")
+
+
+def test_limits_deduplication_and_the_whole_queue_too(queue: JobQueue, redis: Redis) -> None:
+    queue.sync.set_global_concurrency(2)
+    queue.sync.set_global_rate_limit(10, timedelta(seconds=1))
+    assert redis.hmget("bull:work:meta", "concurrency", "max", "duration") == [b"2", b"10", b"1000"]
+    queue.sync.remove_global_concurrency()
+    queue.sync.remove_global_rate_limit()
+    assert redis.hmget("bull:work:meta", "concurrency", "max", "duration") == [None] * 3
+    first = queue.sync.add("n", {}, deduplication={"id": "x"})
+    assert queue.sync.deduplication_job_id("x") == first
+    assert queue.sync.remove_deduplication_key("x")
+    assert queue.sync.obliterate()
+    assert not redis.keys("bull:work:*")
+
+
+def test_what_a_queue_can_do_it_can_do_without_an_event_loop() -> None:
+    asynchronous = {name for name, method in vars(QueueCommands).items() if inspect.iscoroutinefunction(method)}
+    asynchronous |= {name for name, method in vars(JobQueue).items() if inspect.iscoroutinefunction(method)}
+    assert {name for name in asynchronous if not name.startswith("_")} <= set(dir(SyncJobQueue))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

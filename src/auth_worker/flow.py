@@ -24,6 +24,7 @@ from auth_worker.brokers.opening import flow_broker, redirections
 from auth_worker.core.job_info import FlowTree, JobInfo
 from auth_worker.core.job_options_dict import JobOptionsDict
 from auth_worker.core.ports.producer import AddedFlow, FlowBroker, FlowRequest
+from auth_worker.errors import BrokerUnavailableError
 from auth_worker.observability.telemetry import open_telemetry
 from auth_worker.queue import ADD_TIMEOUT, SYNC_TIMEOUT
 from auth_worker.queue.sync_calls import SyncCalls
@@ -139,7 +140,11 @@ class FlowProducer:
 
         Raises ``BrokerError``.
         """
-        return await self._broker.read(queue, job_id, depth, most_children)
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await self._broker.read(queue, job_id, depth, most_children)
+        except TimeoutError:
+            raise BrokerUnavailableError(f"queue {queue}: no answer within {self.timeout:g} s") from None
 
     async def close(self) -> None:
         """Disconnect in every event loop. The next call connects again."""

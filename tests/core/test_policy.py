@@ -188,6 +188,13 @@ def test_without_retention_of_its_own_a_job_gets_the_workers() -> None:
     assert parse_options(b"{}", WorkerConfig(remove_on_complete={})).keep_complete == {"count": -1}
 
 
+@pytest.mark.parametrize(("given", "count"), [(True, 0), (False, -1), (7, 7)])
+def test_a_worker_says_what_it_keeps_as_a_job_does(given: bool | int, count: int) -> None:
+    config = WorkerConfig(remove_on_complete=given, remove_on_fail=given)
+    options = parse_options(b"{}", config)
+    assert options.keep_complete == options.keep_fail == {"count": count}
+
+
 @pytest.mark.parametrize(
     ("given", "value"), [(5, 5), (0, 0), (2.5, 2), (-1, None), ("5", 5), ("x", None), (True, None)]
 )

@@ -36,7 +36,8 @@ def _spelled_bool(value: Any) -> Any:
     return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
-def _in_ms(value: Any) -> Any:
+def in_ms(value: Any) -> Any:
+    """Return a timedelta in ms, and anything else as it is."""
     return round(value / timedelta(milliseconds=1)) if isinstance(value, timedelta) else value
 
 
@@ -88,7 +89,7 @@ class JobOptions(BaseModel):
     )
 
     job_id: str | None = None
-    delay: Annotated[Whole, Field(ge=0, le=LONGEST_DELAY), BeforeValidator(_in_ms)] | None = None
+    delay: Annotated[Whole, Field(ge=0, le=LONGEST_DELAY), BeforeValidator(in_ms)] | None = None
     attempts: Count | None = None
     backoff: Annotated[Whole, Field(ge=-1, le=LONGEST_DELAY)] | Backoff | None = None
     priority: Whole | None = Field(default=None, ge=0, le=MAX_PRIORITY)

@@ -48,6 +48,19 @@ def read_repetition(given: Any) -> dict[str, Any]:
     return {name: value for name, value in repeat.items() if value is not None}
 
 
+def new_repetition(given: Any) -> dict[str, Any]:
+    """Return the repeat options of a job scheduler that is to be made, as ``read_repetition`` does.
+
+    Raises ``ValueError``. Source: ``JobScheduler.upsertJobScheduler``.
+    """
+    repeat = read_repetition(given)
+    if bool(repeat.get("pattern")) == bool(repeat.get("every")):
+        raise ValueError("it needs either a pattern or every")
+    if repeat.get("immediately") and "startDate" in repeat:
+        raise ValueError("immediately and start_date cannot be used together")
+    return repeat
+
+
 def coming_times(scheduler_id: str, due: int, repeat: Mapping[str, Any], now: int, most: int) -> list[int]:
     """Return the next ``most`` times of a job scheduler (epoch ms), of which ``due`` is the first.
 

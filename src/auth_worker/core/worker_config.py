@@ -54,6 +54,20 @@ class Retention(FrozenModel):
     limit: Whole | None = Field(default=None, ge=1, le=MAX_NUMBER)
 
 
+def _retention(value: Any) -> Any:
+    if isinstance(value, bool):
+        return Retention(count=0 if value else -1)
+    return {"count": value} if isinstance(value, int) else value
+
+
+Retained = Annotated[Retention, BeforeValidator(_retention)]
+"""A ``Retention``; a number stands for its ``count``, True for 0 and False for -1, as in a job's options."""
+
+
+def _pairs(value: Any) -> Any:
+    return tuple(sorted(value.items(), key=repr)) if isinstance(value, Mapping) else value
+
+
 class Limiter(FrozenModel):
     """Limits the queue to ``max`` jobs every ``duration`` ms, over all its workers."""
 
@@ -79,9 +93,9 @@ class WorkerConfig(FrozenModel):
     """How often a job may run that asks for no attempts of its own."""
     backoff: Backoff = Backoff()
     """The wait before the next attempt of such a job: exponential from 1000 ms."""
-    remove_on_complete: Retention = Retention(count=1000)
-    """How many completed jobs stay (``count``), or for how long (``age``, s)."""
-    remove_on_fail: Retention = Retention(count=5000)
+    remove_on_complete: Retained = Retention(count=1000)
+    """How many completed jobs stay (``count``), or for how long (``age``, s). A number is a count, True is 0."""
+    remove_on_fail: Retained = Retention(count=5000)
     """How many failed jobs stay, as ``remove_on_complete``."""
     stalled_interval: Whole = Field(default=60_000, ge=10, le=LONGEST_DELAY)
     """How often (ms) to look for jobs whose worker has died."""
@@ -101,8 +115,9 @@ class WorkerConfig(FrozenModel):
     """BullMQ's own metrics for Bull Board: ``{"max_data_points": 20160}``."""
     dead_letter_cancelled: bool = False
     """Whether cancelled jobs become dead letters like other failed ones."""
-    dead_letter_queues: dict[str, str | None] = {}
-    """The dead-letter queues of jobs of some names, None for none. Those of other names have the processor's."""
+    dead_letter_queues: Annotated[tuple[tuple[str, str | None], ...], BeforeValidator(_pairs)] = ()
+    """The dead-letter queues of jobs of some names, None for none: ``{"charge": "paymentsDead"}``. Those of other
+    names have the processor's."""
     log_level: LogLevel | None = None
     """The least severe level of this queue's log lines and of its consumer's. None: the settings' level."""
     log_sample: Whole = Field(default=1, ge=1, le=1_000_000)
@@ -121,11 +136,11 @@ class WorkerConfig(FrozenModel):
         """
         if reason_class == ReasonClass.CANCELLED and not self.dead_letter_cancelled:
             return None
-        return self.dead_letter_queues.get(name, otherwise)
+        return dict(self.dead_letter_queues).get(name, otherwise)
 
     def all_dead_letter_queues(self, otherwise: str | None) -> list[str]:
         """Return where any dead letters go, ``otherwise`` first, each queue once."""
-        return list(dict.fromkeys(filter(None, (otherwise, *self.dead_letter_queues.values()))))
+        return list(dict.fromkeys(filter(None, (otherwise, *dict(self.dead_letter_queues).values()))))
 
     @classmethod
     def of(cls, value: WorkerConfig | Mapping[str, Any]) -> WorkerConfig:

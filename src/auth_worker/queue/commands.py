@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pydantic.alias_generators import to_camel
@@ -14,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from auth_worker.core.backoff import LONGEST_DELAY
 from auth_worker.core.coercion import MAX_NUMBER
 from auth_worker.core.job_info import JobInfo
-from auth_worker.core.job_options import OF_SCHEDULERS, JobOptions
+from auth_worker.core.job_options import OF_SCHEDULERS, JobOptions, in_ms
 from auth_worker.core.json_codec import decode_json, decode_or_text
 from auth_worker.core.policy import read_options
 from auth_worker.core.ports.producer import ProducerBroker
@@ -116,12 +117,16 @@ class QueueCommands(ABC):
         async with self._in_time():
             await self._broker.changes().set_concurrency(None)
 
-    async def set_global_rate_limit(self, most: int, duration: int) -> None:
-        """Limit how many jobs all workers together start every ``duration`` ms. Raises ``ConfigurationError``."""
+    async def set_global_rate_limit(self, most: int, duration: int | timedelta) -> None:
+        """Limit how many jobs all workers together start in each ``duration`` (ms, or a ``timedelta``).
+
+        Raises ``ConfigurationError``.
+        """
+        milliseconds: int = in_ms(duration)
         _check("most", most, MAX_NUMBER)
-        _check("duration", duration, LONGEST_DELAY)
+        _check("duration", milliseconds, LONGEST_DELAY)
         async with self._in_time():
-            await self._broker.changes().set_rate_limit((most, duration))
+            await self._broker.changes().set_rate_limit((most, milliseconds))
 
     async def remove_global_rate_limit(self) -> None:
         """Remove the limit of ``set_global_rate_limit``."""
@@ -153,9 +158,9 @@ class QueueCommands(ABC):
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
         """Connect, and limit the block to ``timeout``. Raises ``BrokerUnavailableError`` when the time is over."""
+        await self._connect()
         try:
             async with asyncio.timeout(self.timeout):
-                await self._connect()
                 yield
         except TimeoutError:
             raise BrokerUnavailableError(f"queue {self.name}: no answer within {self.timeout:g} s") from None

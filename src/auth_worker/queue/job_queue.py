@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from auth_worker.brokers.opening import producer_broker, redirections
 from auth_worker.core.cancellation import check_reason
-from auth_worker.core.job_options import OF_SCHEDULERS, job_options
+from auth_worker.core.job_options import OF_SCHEDULERS, in_ms, job_options
 from auth_worker.core.job_options_dict import BulkJob, JobOptionsDict
 from auth_worker.core.names import check_queue_name
 from auth_worker.core.ports.producer import AddedJob, JobRequest, ProducerBroker
@@ -120,11 +121,11 @@ class JobQueue(QueueCommands):
         *,
         name: str,
         data: Any = None,
-        every: int | None = None,
+        every: int | timedelta | None = None,
         pattern: str | None = None,
         tz: str | float | None = None,
         limit: int | None = None,
-        offset: int | None = None,
+        offset: int | timedelta | None = None,
         immediately: bool | None = None,
         start_date: int | str | None = None,
         end_date: int | str | None = None,
@@ -132,6 +133,7 @@ class JobQueue(QueueCommands):
     ) -> str | None:
         """Create or replace a job scheduler, which adds a job every ``every`` ms or by the cron ``pattern``.
 
+        ``every`` and ``offset`` may be a ``timedelta`` too.
         ``tz`` is the time zone of the pattern, any that Node takes, as ``europe/berlin`` or ``UTC+3``; a number is
         an offset in minutes. ``limit`` bounds the number of jobs; dates are epoch ms or ISO 8601. ``offset`` (ms)
         says when within ``every`` a job is due. ``immediately`` adds the first job of a ``pattern`` at once.
@@ -143,23 +145,23 @@ class JobQueue(QueueCommands):
                 f"job scheduler {scheduler_id!r}: {own[0]} is decided by the scheduler itself"
             )
         repeat = {
-            "every": every,
+            "every": in_ms(every),
             "pattern": pattern,
             "tz": tz,
             "limit": limit,
-            "offset": offset,
+            "offset": in_ms(offset),
             "immediately": immediately,
             "startDate": start_date,
             "endDate": end_date,
         }
         given = {key: value for key, value in repeat.items() if value is not None}
-        await self._connect()
-        return await self._broker.upsert_scheduler(scheduler_id, given, (name, data, options))
+        async with self._in_time():
+            return await self._broker.upsert_scheduler(scheduler_id, given, (name, data, options))
 
     async def remove_job_scheduler(self, scheduler_id: str) -> bool:
         """Remove a job scheduler and its next job, and return whether there was one. Raises ``BrokerError``."""
-        await self._connect()
-        return await self._broker.remove_scheduler(scheduler_id)
+        async with self._in_time():
+            return await self._broker.remove_scheduler(scheduler_id)
 
     async def run_job_scheduler(self, scheduler_id: str) -> AddedJob | None:
         """Add a job as the scheduler would now, and return its id; None without such a scheduler.
@@ -167,8 +169,8 @@ class JobQueue(QueueCommands):
         Its other jobs stay due. Raises ``ConfigurationError`` if the scheduler cannot be read, and
         ``BrokerError``.
         """
-        await self._connect()
-        stored = await self._broker.changes().job_scheduler(scheduler_id)
+        async with self._in_time():
+            stored = await self._broker.changes().job_scheduler(scheduler_id)
         if stored is None:
             return None
         data, options = template_of(stored)
@@ -183,8 +185,8 @@ class JobQueue(QueueCommands):
         scheduler needs, and ``BrokerError``.
         """
         reason = check_reason(reason)
-        await self._connect()
-        result = await self._broker.cancel(job_id, reason)
+        async with self._in_time():
+            result = await self._broker.cancel(job_id, reason)
         if result in (ChangeResult.NEEDED_BY_SCHEDULER, ChangeResult.REFUSED):
             raise ConfigurationError(f"job {job_id} cannot be cancelled: {result.value}")
         return result in (ChangeResult.DONE, ChangeResult.REQUESTED)
@@ -196,9 +198,12 @@ class JobQueue(QueueCommands):
         the job failed for good, ``JobCancelledError`` if it was cancelled, ``TimeoutError``, ``BrokerError``, and
         ``JobNotFoundError`` for a job that does not exist, unless an event still says how it ended.
         """
-        async with asyncio.timeout(timeout):
-            await self._connect()
-            ended = await self._broker.wait_for(job_id)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._connect()
+                ended = await self._broker.wait_for(job_id)
+        except TimeoutError:
+            raise TimeoutError(f"job {job_id} of queue {self.name} has not ended within {timeout:g} s") from None
         return result_of(job_id, ended)
 
     async def close(self) -> None:

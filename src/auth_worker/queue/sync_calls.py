@@ -46,8 +46,8 @@ class SyncCalls:
                 "done is unknown; adding a job again with the same job_id is safe"
             ) from None
 
-    def run_within(self, call: Coroutine[Any, Any, T], longest: float) -> T:
-        """Run ``call`` for at most ``longest`` s. Raises what it raises, and ``TimeoutError``.
+    def run_within(self, call: Coroutine[Any, Any, T], longest: float | None) -> T:
+        """Run ``call`` for at most ``longest`` s (None: forever). Raises what it raises, and ``TimeoutError``.
 
         In a test on a ``MemoryBroker`` it runs in this thread without a limit, since jobs may run within the call.
         """

@@ -11,6 +11,9 @@ from auth_worker.core.ports.producer import AddedJob
 from auth_worker.queue.sync_calls import SLACK_S, SyncCalls
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from auth_worker.queue.commands import JobScheduler
     from auth_worker.queue.job_queue import JobQueue
 
 
@@ -45,6 +48,18 @@ class SyncJobQueue(SyncCalls):
         """As ``JobQueue.remove_job_scheduler``."""
         return self.run(self._queue.remove_job_scheduler(scheduler_id))
 
+    def job_schedulers(self) -> list[JobScheduler]:
+        """As ``JobQueue.job_schedulers``."""
+        return self.run(self._queue.job_schedulers())
+
+    def get_job_scheduler(self, scheduler_id: str) -> JobScheduler | None:
+        """As ``JobQueue.get_job_scheduler``."""
+        return self.run(self._queue.get_job_scheduler(scheduler_id))
+
+    def run_job_scheduler(self, scheduler_id: str) -> AddedJob | None:
+        """As ``JobQueue.run_job_scheduler``."""
+        return self.run(self._queue.run_job_scheduler(scheduler_id))
+
     def cancel(self, job_id: str, reason: str = "") -> bool:
         """As ``JobQueue.cancel``."""
         return self.run(self._queue.cancel(job_id, reason))
@@ -56,6 +71,34 @@ class SyncJobQueue(SyncCalls):
     def update_data(self, job_id: str, data: Any) -> bool:
         """As ``JobQueue.update_data``."""
         return self.run(self._queue.update_data(job_id, data))
+
+    def set_global_concurrency(self, concurrency: int) -> None:
+        """As ``JobQueue.set_global_concurrency``."""
+        self.run(self._queue.set_global_concurrency(concurrency))
+
+    def remove_global_concurrency(self) -> None:
+        """As ``JobQueue.remove_global_concurrency``."""
+        self.run(self._queue.remove_global_concurrency())
+
+    def set_global_rate_limit(self, most: int, duration: int | timedelta) -> None:
+        """As ``JobQueue.set_global_rate_limit``."""
+        self.run(self._queue.set_global_rate_limit(most, duration))
+
+    def remove_global_rate_limit(self) -> None:
+        """As ``JobQueue.remove_global_rate_limit``."""
+        self.run(self._queue.remove_global_rate_limit())
+
+    def deduplication_job_id(self, deduplication_id: str) -> str | None:
+        """As ``JobQueue.deduplication_job_id``."""
+        return self.run(self._queue.deduplication_job_id(deduplication_id))
+
+    def remove_deduplication_key(self, deduplication_id: str) -> bool:
+        """As ``JobQueue.remove_deduplication_key``."""
+        return self.run(self._queue.remove_deduplication_key(deduplication_id))
+
+    def obliterate(self, *, force: bool = False) -> bool:
+        """As ``JobQueue.obliterate``."""
+        return self.run_within(self._queue.obliterate(force=force), None)
 
     def result(self, job_id: str, timeout: float) -> Any:
         """As ``JobQueue.result``."""

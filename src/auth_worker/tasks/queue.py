@@ -211,11 +211,12 @@ class TaskQueue:
         """
         choices = {name: task.policy.dead_letter for name, task in self.tasks.items()}
         own = {name: choice or None for name, choice in choices.items() if choice is not True}
+        queues = {**dict(self.worker_config.dead_letter_queues), **own}
         return {
             "queue_name": self.name,
             "processor": TaskConsumer(self),
             "worker_config": self.worker_config.model_copy(
-                update={"timeout": None, "dead_letter_queues": {**self.worker_config.dead_letter_queues, **own}}
+                update={"timeout": None, "dead_letter_queues": tuple(sorted(queues.items()))}
             ),
             "dead_letter_queue_name": self.dead_letter_queue_name,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 from typing_extensions import TypedDict
@@ -16,13 +17,16 @@ P = ParamSpec("P")
 
 
 class Repeat(TypedDict, total=False):
-    """When a job scheduler adds its jobs, as in ``JobQueue.upsert_job_scheduler``. ``every``, ``offset``: ms."""
+    """When a job scheduler adds its jobs, as in ``JobQueue.upsert_job_scheduler``.
 
-    every: int
+    ``every`` and ``offset`` are in ms, or a ``timedelta``.
+    """
+
+    every: int | timedelta
     pattern: str
     tz: str | float
     limit: int
-    offset: int
+    offset: int | timedelta
     immediately: bool
     start_date: int | str
     end_date: int | str

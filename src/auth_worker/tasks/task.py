@@ -148,7 +148,8 @@ class Enqueuer(Generic[P, R]):
     def scheduler(self, scheduler_id: str, **repeat: Unpack[Repeat]) -> TaskScheduler[P]:
         """Return a job scheduler that enqueues calls of the task, once ``upsert`` is called.
 
-        ``repeat`` are ``every`` (ms) or a cron ``pattern``, and the rest of ``JobQueue.upsert_job_scheduler``.
+        ``repeat`` are ``every`` (ms, or a ``timedelta``) or a cron ``pattern``, and the rest of
+        ``JobQueue.upsert_job_scheduler``.
         """
         return TaskScheduler(self, scheduler_id, repeat)
 

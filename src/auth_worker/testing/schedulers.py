@@ -10,7 +10,7 @@ from auth_worker.core.cron import RepeatStrategy
 from auth_worker.core.job_options import JobOptions
 from auth_worker.core.json_codec import encode_json
 from auth_worker.core.ports.queue_changes import StoredRepetition
-from auth_worker.core.repetition import read_repetition
+from auth_worker.core.repetition import new_repetition
 from auth_worker.errors import ConfigurationError
 from auth_worker.testing.store import JobStore
 from auth_worker.testing.stored_jobs import MemoryJob, NewJob
@@ -37,7 +37,7 @@ class Schedulers:
         place = template.queue, scheduler_id
         with self._store.lock:
             try:
-                scheduler = _Scheduler(template, _checked(repeat))
+                scheduler = _Scheduler(template, new_repetition(repeat))
                 due = self._first(scheduler_id, scheduler.repeat)
             except ValueError as error:
                 raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}") from error
@@ -115,13 +115,3 @@ class Schedulers:
         job = self._store.insert(scheduler.template._replace(id=job_id, options=options, extra=extra))
         job.scheduler_id, scheduler.job = scheduler_id, job
         return job_id
-
-
-def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Read repeat options. Raises ``ValueError``. Source: ``JobScheduler.upsertJobScheduler``."""
-    repeat = read_repetition(given)
-    if bool(repeat.get("pattern")) == bool(repeat.get("every")):
-        raise ValueError("it needs either a pattern or every")
-    if repeat.get("immediately") and "startDate" in repeat:
-        raise ValueError("immediately and start_date cannot be used together")
-    return repeat

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -91,9 +90,7 @@ class RedisProducer:
 
     async def cancel(self, job_id: str, reason: str) -> ChangeResult:
         """As in ``ProducerBroker``."""
-        async with asyncio.timeout(self._timeout):
-            link = self._senders.get().link
-            return await Cancellations(link, self._prefix, self._queue).cancel(job_id, reason)
+        return await Cancellations(self._senders.get().link, self._prefix, self._queue).cancel(job_id, reason)
 
     def jobs(self) -> JobView:
         """As in ``ProducerBroker``."""

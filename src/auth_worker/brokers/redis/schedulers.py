@@ -23,7 +23,7 @@ from auth_worker.core.clock import now_ms
 from auth_worker.core.coercion import MAX_NUMBER, stored_number
 from auth_worker.core.cron import RepeatStrategy
 from auth_worker.core.keys import queue_key
-from auth_worker.core.repetition import REMEDY, read_repetition
+from auth_worker.core.repetition import REMEDY, new_repetition, read_repetition
 from auth_worker.core.run import Run
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 
@@ -241,7 +241,7 @@ class Schedulers:
         """
         try:
             job = await self._official(scheduler_id, data).upsertJobScheduler(
-                scheduler_id, read_repetition(repeat), name, None, dict(options), override=True
+                scheduler_id, new_repetition(repeat), name, None, dict(options), override=True
             )
         except ValueError as error:
             raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}") from error
