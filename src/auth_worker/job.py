@@ -23,7 +23,7 @@ def _renew_lock() -> None:
 
 
 class JobActions(Protocol):
-    """What a running job may ask of its queue. The broker's adapter provides it, in its ``loop``."""
+    """The actions of a running job on its queue. The broker's adapter provides them, in its ``loop``."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -42,11 +42,11 @@ class JobActions(Protocol):
         """Read the return values of the job's children."""
 
     async def children_failures(self, job: Job) -> dict[str, str]:
-        """Read the failures of children that do not fail the job."""
+        """Read why children failed that do not fail the job."""
 
 
 class BlockingActions(JobActions):
-    """Actions that block until they are done, in whatever thread they are awaited: no loop is behind them."""
+    """Actions that block the awaiting thread until they are done, and need no loop."""
 
     loop = None
 
@@ -149,7 +149,7 @@ class Job:
         return copy
 
     def attach(self, actions: JobActions) -> None:
-        """Have the job reach its queue through ``actions`` from now on."""
+        """Let the job reach its queue through ``actions`` from now on."""
         self._actions = actions
 
     @property
@@ -190,7 +190,7 @@ class Job:
         return await self._require_actions().children_values(self)
 
     async def children_failures(self) -> dict[str, str]:
-        """Return why children failed that do not fail the job, by job key.
+        """Return the reasons, by job key, of children that failed without failing the job.
 
         These are the children added with ``ignoreDependencyOnFailure`` or ``continueParentOnFailure``, as in
         Node's ``getIgnoredChildrenFailures``. Raises ``BrokerError`` if Redis cannot be reached.
@@ -207,7 +207,7 @@ class Job:
         return actions
 
     def _attached(self) -> tuple[JobActions, asyncio.AbstractEventLoop | None]:
-        """The way to the queue, and the loop that it belongs to; None where it blocks instead."""
+        """Return the actions, and the loop that they belong to; None if they block instead."""
         if self._actions is None:
             raise RuntimeError(
                 f"{self!r} is not attached to a queue, so it has no log, progress or lease: jobs that were made "
@@ -271,13 +271,13 @@ class SyncJob:
 
 
 def _finished(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that awaits nothing but what blocks."""
+    """Return the result of a coroutine that blocks instead of waiting for a loop."""
     try:
         coroutine.send(None)
     except StopIteration as end:
         result: T = end.value
         return result
-    raise RuntimeError("the action of a job was to block, and waits for a loop instead")
+    raise RuntimeError("a blocking action of a job awaited an event loop")
 
 
 def _row_of(value: object) -> str:

@@ -40,7 +40,7 @@ class WorkerMessage(StrEnum):
     BROKER_RECOVERED = "Broker connection recovered"
     OPERATOR_CHANGE = "Changed by an operator"
     DEAD_LETTERS_RECONCILED = "Dead letters reconciled with failed jobs"
-    SCHEDULERS_REVIVED = "Job schedulers that had lost their next iteration go on"
+    SCHEDULERS_REVIVED = "Job schedulers without a next iteration revived"
     JOB_LOG = "Job log"
     EMAIL_SENT = "E-mail sent"
     EMAIL_ALREADY_SENT = "E-mail was already sent by an earlier attempt"
@@ -66,7 +66,7 @@ class WorkerError(StrEnum):
     BROKER_REFUSED = "Broker refused a command"
     UNSAFE_EVICTION_POLICY = "Broker may evict jobs: set maxmemory-policy to noeviction"
     FAILURE_HOOK_FAILED = "A failure hook failed"
-    EXTRA_MISSING = "Asked for by the environment, but not installed"
+    EXTRA_MISSING = "Requested by the environment, but not installed"
     OBSERVER_FAILED = "An observer of events failed"
     HTTP_EXTRA_MISSING = "HTTP port not opened: its packages are not installed"
     HTTP_PORT_TAKEN = "HTTP port not opened: it and the next ones are taken"
@@ -74,11 +74,11 @@ class WorkerError(StrEnum):
     HTTP_REQUEST_FAILED = "A request to the HTTP port failed"
     HTTP_DESCRIPTORS_EXHAUSTED = "No file descriptor is left for a connection to the HTTP port"
     DEAD_LETTER_FAILED = "Dead letters could not be reconciled"
-    SCHEDULER_STOPPED = "Job schedulers have stopped: what they are to do cannot be read"
+    SCHEDULER_STOPPED = "Job schedulers have stopped: their options cannot be read"
     SCHEDULE_FAILED = "The next iteration of a job scheduler could not be created"
     MAINTENANCE_FAILED = "A maintenance task failed"
-    LINE_UNREADABLE = "A log line could not be made"
-    SENT_NOT_MARKED = "Sent, but the job could not be marked so: a later attempt may send it again"
+    LINE_UNREADABLE = "A log line could not be formatted"
+    SENT_NOT_MARKED = "Sent, but not recorded with its job: a later attempt may send it again"
 
 
 WORKER_MESSAGES = WorkerMessage

@@ -59,7 +59,7 @@ class WorkerService:
         self.settings = self.runtime.settings
         self.state = State.NEW
         self.start_error: BaseException | None = None
-        """Why ``run`` could not start, if it has returned 1 or 4; of a group, the member that counts."""
+        """Why ``run`` could not start, if it returned 1 or 4; of a group, the member that decides."""
         self.http_port: int | None = None
         """The port with the probes and metrics, once it is open; None without one."""
         self._opened_log = open_log(logger, self.settings)
@@ -162,7 +162,7 @@ class WorkerService:
         waiting = asyncio.create_task(report_waiting(self.runtime, self._log))
         try:
             self.runtime.open()
-            self.http_port = open_http_port(self, self._log)  # first, so that the probes tell of a slow start
+            self.http_port = open_http_port(self, self._log)  # first, so that the probes report a slow start
             await self.runtime.start()
             await initialize(self.init_services)
             for processor in self._processors.values():

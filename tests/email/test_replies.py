@@ -7,7 +7,7 @@ import pytest
 
 from auth_worker.email import EmailRefusedError
 from auth_worker.email.mail_redaction import mask_address, mask_reply
-from auth_worker.email.replies import outcome_of
+from auth_worker.email.replies import delivery_error
 from auth_worker.errors import EmailDispatchError
 
 ALICE = "alice@example.com"
@@ -25,10 +25,10 @@ ALICE = "alice@example.com"
     ],
 )
 def test_a_5xx_about_the_recipient_ends_the_job(code: int, text: str) -> None:
-    outcome = outcome_of(aiosmtplib.SMTPRecipientRefused(code, text, ALICE), "mx:25", ALICE)
-    assert isinstance(outcome, EmailRefusedError)
-    assert not outcome.retryable
-    assert f"recipient a***@example.com: {code} {text}" in str(outcome)
+    failure = delivery_error(aiosmtplib.SMTPRecipientRefused(code, text, ALICE), "mx:25", ALICE)
+    assert isinstance(failure, EmailRefusedError)
+    assert not failure.retryable
+    assert f"recipient a***@example.com: {code} {text}" in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -46,26 +46,26 @@ def test_a_5xx_about_the_recipient_ends_the_job(code: int, text: str) -> None:
     ],
 )
 def test_a_refusal_of_us_or_a_temporary_one_is_retried(code: int, text: str) -> None:
-    outcome = outcome_of(aiosmtplib.SMTPRecipientRefused(code, text, ALICE), "mx:25", ALICE)
-    assert isinstance(outcome, EmailDispatchError)
-    assert ALICE not in str(outcome)
-    assert ALICE not in repr(outcome.cause)
-    assert ("AUTH_WORKER_SMTP" in str(outcome)) is (code >= 500)
+    failure = delivery_error(aiosmtplib.SMTPRecipientRefused(code, text, ALICE), "mx:25", ALICE)
+    assert isinstance(failure, EmailDispatchError)
+    assert ALICE not in str(failure)
+    assert ALICE not in repr(failure.cause)
+    assert ("AUTH_WORKER_SMTP" in str(failure)) is (code >= 500)
 
 
 def test_a_refused_sender_is_our_configuration_unless_the_message_is_too_big() -> None:
     refused = aiosmtplib.SMTPSenderRefused(550, "5.7.60 not your address", "no-reply@example.org")
-    assert "AUTH_WORKER_EMAIL_FROM" in str(outcome_of(refused, "mx:25", ALICE))
+    assert "AUTH_WORKER_EMAIL_FROM" in str(delivery_error(refused, "mx:25", ALICE))
     too_big = aiosmtplib.SMTPSenderRefused(552, "5.3.4 message too big", "no-reply@example.org")
-    assert isinstance(outcome_of(too_big, "mx:25", ALICE), EmailRefusedError)
+    assert isinstance(delivery_error(too_big, "mx:25", ALICE), EmailRefusedError)
 
 
 def test_a_refused_message_ends_the_job_without_quoting_its_link() -> None:
     text = "5.7.1 spam: https://example.org/verify?token=abc and code 482913 for alice@example.com"
-    outcome = outcome_of(aiosmtplib.SMTPDataError(554, text), "mx:25", ALICE)
-    assert isinstance(outcome, EmailRefusedError)
-    assert "message for a***@example.com" in str(outcome)
-    assert not [secret for secret in ("token", "482913", ALICE) if secret in str(outcome)]
+    failure = delivery_error(aiosmtplib.SMTPDataError(554, text), "mx:25", ALICE)
+    assert isinstance(failure, EmailRefusedError)
+    assert "message for a***@example.com" in str(failure)
+    assert not [secret for secret in ("token", "482913", ALICE) if secret in str(failure)]
 
 
 def test_foreign_text_becomes_one_short_line_without_secrets() -> None:

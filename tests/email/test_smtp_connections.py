@@ -127,8 +127,8 @@ async def test_a_connection_that_was_idle_for_too_long_is_not_reused(mail: Email
         opened = plain(server.port)
         connections = SmtpConnections(opened._connect, limit=1, max_idle=0)
         for _ in range(2):
-            async with connections.lease() as lease:
-                assert not lease.reused
+            async with connections.borrow() as borrowed:
+                assert not borrowed.reused
             await asyncio.sleep(0.01)
         await connections.close()
     assert server.connections == 2

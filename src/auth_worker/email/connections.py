@@ -31,8 +31,8 @@ class MailConnection(aiosmtplib.SMTP):
         return int(transport.get_extra_info("socket").fileno())
 
 
-class Lease:
-    """A connection that is lent for one mail. ``reused`` says that an earlier mail was sent over it."""
+class BorrowedConnection:
+    """A connection that is lent for one mail. ``reused``: an earlier mail was sent over it."""
 
     def __init__(self, client: aiosmtplib.SMTP, connect: Connect, *, reused: bool) -> None:
         self.client = client
@@ -61,8 +61,8 @@ class SmtpConnections:
         self._closed = False
 
     @contextlib.asynccontextmanager
-    async def lease(self) -> AsyncIterator[Lease]:
-        """Lend a connection. It is kept for the next mail unless its state is in doubt.
+    async def borrow(self) -> AsyncIterator[BorrowedConnection]:
+        """Lend a connection. It is kept for the next mail, unless it may be broken.
 
         Raises ``EmailDispatchError`` after ``close``, and whatever ``connect`` raises.
         """
@@ -70,16 +70,18 @@ class SmtpConnections:
             if self._closed:
                 raise EmailDispatchError("The mail service is closed")
             client = self._take_idle()
-            lease = Lease(client or await self._connect(), self._connect, reused=client is not None)
+            borrowed = BorrowedConnection(
+                client or await self._connect(), self._connect, reused=client is not None
+            )
             try:
-                yield lease
+                yield borrowed
             except aiosmtplib.SMTPResponseException as refusal:
-                await self._reset(lease.client, refusal)
+                await self._reset(borrowed.client, refusal)
                 raise
             except BaseException:
-                lease.client.close()
+                borrowed.client.close()
                 raise
-            self._give_back(lease.client)
+            self._give_back(borrowed.client)
 
     async def close(self) -> None:
         """Send QUIT on idle connections, within 2 s. Those in use are closed after their mail."""

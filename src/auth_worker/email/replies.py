@@ -23,10 +23,10 @@ _LOGIN_REMEDY = "check AUTH_WORKER_SMTP_USERNAME and AUTH_WORKER_SMTP_PASSWORD"
 _SENDER_REMEDY = "check AUTH_WORKER_EMAIL_FROM, and whether this login may send from that address"
 _SET_UP_REMEDY = f"{_LOGIN_REMEDY}, AUTH_WORKER_SMTP_SECURITY and AUTH_WORKER_EMAIL_FROM"
 
-Outcome = EmailDispatchError | EmailRefusedError
+DeliveryError = EmailDispatchError | EmailRefusedError
 
 
-def outcome_of(error: BaseException, server: str, recipient: str = "") -> Outcome:
+def delivery_error(error: BaseException, server: str, recipient: str = "") -> DeliveryError:
     """Return the error that ends a job's attempt, for an error of aiosmtplib, the network or TLS.
 
     ``server`` is host and port. Neither the text nor the ``cause`` holds an unmasked address or link.
@@ -65,7 +65,7 @@ def _stage_of(error: BaseException) -> Stage | None:
     return None
 
 
-def _refused(error: aiosmtplib.SMTPResponseException, stage: Stage, server: str, recipient: str) -> Outcome:
+def _refused(error: aiosmtplib.SMTPResponseException, stage: Stage, server: str, recipient: str) -> DeliveryError:
     subject = subject_of(stage, error.code, error.message)
     masked = mask_address(recipient)
     what = {Stage.MAIL: "sender", Stage.RCPT: f"recipient {masked}", Stage.DATA: f"message for {masked}"}[stage]

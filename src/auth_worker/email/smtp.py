@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple
 import aiosmtplib
 
 from auth_worker.email.addresses import recipient_address
-from auth_worker.email.connections import Lease, MailConnection, SmtpConnections
+from auth_worker.email.connections import BorrowedConnection, MailConnection, SmtpConnections
 from auth_worker.email.message import serialized
-from auth_worker.email.replies import is_about_connection, outcome_of
+from auth_worker.email.replies import delivery_error, is_about_connection
 from auth_worker.errors import ConfigurationError, EmailDispatchError, InvalidJobDataError
 from auth_worker.system.forks import detach_in_child
 from auth_worker.system.happy_eyeballs import connect
@@ -96,29 +96,29 @@ class SmtpEmailService:
         """
         envelope = _envelope(message)
         try:
-            async with self._pool().lease() as lease:
-                await _retry_if_stale(lease, envelope.announce)
+            async with self._pool().borrow() as borrowed:
+                await _retry_if_stale(borrowed, envelope.announce)
                 try:
-                    await lease.client.data(envelope.content)
+                    await borrowed.client.data(envelope.content)
                 except aiosmtplib.SMTPDataError as refusal:
                     # A refusal is not an acceptance, but a lost reply may be one: do not send the mail again.
-                    if not (lease.reused and is_about_connection(refusal)):
+                    if not (borrowed.reused and is_about_connection(refusal)):
                         raise
-                    await lease.renew()
-                    await envelope.announce(lease.client)
-                    await lease.client.data(envelope.content)
+                    await borrowed.renew()
+                    await envelope.announce(borrowed.client)
+                    await borrowed.client.data(envelope.content)
         except (aiosmtplib.SMTPException, OSError) as error:
-            outcome = outcome_of(error, self._server, envelope.recipient)
-            raise outcome from outcome.__cause__
+            failure = delivery_error(error, self._server, envelope.recipient)
+            raise failure from failure.__cause__
 
     async def check(self) -> None:
         """Connect, encrypt and log in, without sending. Raises ``EmailDispatchError`` naming the remedy."""
         try:
-            async with self._pool().lease() as lease:
-                await _retry_if_stale(lease, _no_announcement)
+            async with self._pool().borrow() as borrowed:
+                await _retry_if_stale(borrowed, _no_announcement)
         except (aiosmtplib.SMTPException, OSError) as error:
-            outcome = outcome_of(error, self._server)
-            raise outcome from outcome.__cause__
+            failure = delivery_error(error, self._server)
+            raise failure from failure.__cause__
 
     async def close(self) -> None:
         """Close idle connections, within 2 s. One in use is closed after its mail."""
@@ -156,15 +156,17 @@ class SmtpEmailService:
         return client
 
 
-async def _retry_if_stale(lease: Lease, action: Callable[[aiosmtplib.SMTP], Awaitable[None]]) -> None:
+async def _retry_if_stale(
+    borrowed: BorrowedConnection, action: Callable[[aiosmtplib.SMTP], Awaitable[None]]
+) -> None:
     """Run ``action``, and once more on a new connection if the server refuses only the reused one."""
     try:
-        await action(lease.client)
+        await action(borrowed.client)
     except (aiosmtplib.SMTPException, OSError) as error:
-        if not (lease.reused and is_about_connection(error)):
+        if not (borrowed.reused and is_about_connection(error)):
             raise
-        await lease.renew()
-        await action(lease.client)
+        await borrowed.renew()
+        await action(borrowed.client)
 
 
 async def _no_announcement(client: aiosmtplib.SMTP) -> None:

@@ -69,7 +69,7 @@ class ForcedExit:
         self._patience = patience
         self._on_counted = on_signal
         if self._thread is None:
-            self._thread = threading.Thread(target=self._count_down, name="auth-worker-last-resort", daemon=True)
+            self._thread = threading.Thread(target=self._count_down, name="auth-worker-forced-exit", daemon=True)
             self._thread.start()
         for number in numbers:
             signal.signal(number, self._on_signal)

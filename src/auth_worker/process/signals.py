@@ -34,7 +34,7 @@ class StopSignals:
         remember_handlers(self._handled)
         with contextlib.suppress(NotImplementedError):  # Windows: signals wake the loop anyway
             for number in self._handled:
-                loop.add_signal_handler(number, int)  # only to wake the loop: the last resort handles them
+                loop.add_signal_handler(number, int)  # only to wake the loop: ``ForcedExit`` handles them
 
         def notify(number: signal.Signals) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed

@@ -1,4 +1,4 @@
-"""Log messages of a service that starts: the broker cannot be reached, or the start failed or was stopped."""
+"""Parts of the start of a service: the call of ``init_services``, and log lines about a slow or failed start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def broker_remedy(argument: str) -> str:
     """Return what to do if Redis cannot be reached. ``argument`` names another way to set its URL."""
     return (
         f"Is Redis running there, and does it let this host in? {argument} or AUTH_WORKER_REDIS_URL names another "
-        "one; auth-worker doctor examines it"
+        "one; auth-worker doctor checks it"
     )
 
 

@@ -28,8 +28,6 @@ class LoopBound(Protocol):
         """
 
 
-# asyncio has no public way to let a task or a transport go without its loop: ``_log_destroy_pending``,
-# ``_ssl_protocol`` and ``_call_connection_lost`` are its own. A test notices a Python that has them no more.
 T = TypeVar("T", bound=LoopBound)
 _left_to_loops: list[AsyncGenerator[None]] = []
 """In a forked child: generators of the parent's open loops. If they were collected, they would call the loops."""
@@ -180,6 +178,10 @@ def check_loop(home: asyncio.AbstractEventLoop, what: str) -> None:
         f"{what} was started in another event loop, and can only be used there: call it in that loop, or with "
         "asyncio.run_coroutine_threadsafe"
     )
+
+
+# asyncio has no public way to let a task or a transport go without its loop: ``_log_destroy_pending``,
+# ``_ssl_protocol`` and ``_call_connection_lost`` are private. A test notices a Python that no longer has them.
 
 
 def discard_task(task: asyncio.Task[Any] | None) -> None:
