@@ -51,6 +51,28 @@ def test_one_event_loop_after_another_adds(new_loop: NewLoop, redis_url: str, re
 
 
 @each_loop
+def test_a_queue_dropped_with_its_loop_leaves_no_connection_behind(
+    new_loop: NewLoop, redis_url: str, redis: Redis
+) -> None:
+    """Whether a reply is still awaited or a result, and with every warning as an error."""
+
+    async def drop() -> None:
+        queue = JobQueue("work", redis_url)
+        job_id = await queue.add("send", 0)
+        for unanswered in (queue.add("send", 1), queue.result(job_id, 60)):
+            asyncio.ensure_future(unanswered).add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.sleep(0)
+
+    run(new_loop, drop())
+    gc.collect()
+    before = open_descriptors()
+    for _ in range(20):
+        run(new_loop, drop())
+    gc.collect()
+    assert open_descriptors() <= before
+
+
+@each_loop
 def test_a_loop_that_ends_closes_its_connection(new_loop: NewLoop, redis_url: str, redis: Redis) -> None:
     """Without ``close``, and with every warning as an error: none may report a socket or task left behind."""
     queue = JobQueue("work", redis_url)

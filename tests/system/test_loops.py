@@ -67,6 +67,45 @@ async def test_a_loop_closed_without_a_shutdown_has_its_value_discarded() -> Non
         gc.collect()
 
 
+class Slow(Recorded):
+    """Takes many turns of its loop to close."""
+
+    async def close(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await super().close()
+
+
+async def test_a_loop_that_shuts_down_waits_for_what_was_dropped_at_its_end() -> None:
+    async def drop_with_the_last_task() -> Recorded:
+        held = PerLoop(Slow)
+
+        async def linger(held: PerLoop[Slow]) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                del held
+
+        lingering.append(asyncio.create_task(linger(held)))
+        await asyncio.sleep(0)
+        return held.get()
+
+    lingering: list[asyncio.Task[None]] = []
+    value = await asyncio.to_thread(asyncio.run, drop_with_the_last_task())
+    assert value.ended == "closed"
+
+
+async def test_everyone_who_closes_a_value_waits_until_it_is_closed() -> None:
+    held = PerLoop(Slow)
+    value = held.get()
+    closing = asyncio.create_task(held.close_own())
+    await asyncio.sleep(0)
+    del held
+    gc.collect()
+    await closing
+    assert value.ended == "closed"
+
+
 async def test_asyncio_has_the_private_names_that_discarding_needs() -> None:
     """Check what ``discard_task`` and ``discard_transport`` need of asyncio; uvloop has none of it."""
     task = asyncio.create_task(asyncio.sleep(0))

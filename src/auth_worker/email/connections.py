@@ -126,6 +126,8 @@ class SmtpConnections:
         self._give_back(client)
 
     async def _quit(self, client: aiosmtplib.SMTP) -> None:
-        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-            await client.quit(timeout=_LONGEST_GOODBYE)
-        client.close()
+        try:
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+                await client.quit(timeout=_LONGEST_GOODBYE)
+        finally:
+            client.close()

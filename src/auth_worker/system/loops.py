@@ -19,7 +19,7 @@ class LoopBound(Protocol):
     """An object that works in the event loop in which it was created."""
 
     async def close(self) -> None:
-        """Close it, in its loop. Does nothing after ``discard``."""
+        """Close it, in its loop, also where that ends and cancels this call. Does nothing after ``discard``."""
 
     def discard(self) -> None:
         """Release it without its loop: one that is closed, or one of the parent process.
@@ -33,6 +33,28 @@ _left_to_loops: list[AsyncGenerator[None]] = []
 """In a forked child: generators of the parent's open loops. If they were collected, they would call the loops."""
 
 
+class _Entry(Generic[T]):
+    """The value of one loop."""
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+        self._closing: asyncio.Task[None] | None = None
+        self._is_discarded = False
+
+    async def close(self) -> None:
+        """Close the value once: a further call waits for the first."""
+        if self._is_discarded:
+            return
+        if self._closing is None:
+            self._closing = asyncio.create_task(self.value.close(), name="close")
+        await asyncio.shield(self._closing)
+
+    def discard(self) -> None:
+        """Discard the value, whose loop is closed."""
+        self._is_discarded = True
+        self.value.discard()
+
+
 class PerLoop(Generic[T]):
     """One ``T`` per event loop, created by ``make`` at the first use there. Thread-safe.
 
@@ -43,9 +65,9 @@ class PerLoop(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._held: dict[asyncio.AbstractEventLoop, tuple[T, AsyncGenerator[None]]] = {}
+        self._held: dict[asyncio.AbstractEventLoop, tuple[_Entry[T], AsyncGenerator[None]]] = {}
         reset_in_child(self)
-        weakref.finalize(self, _discard_dead, self._held)
+        weakref.finalize(self, _release, self._held)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -56,14 +78,14 @@ class PerLoop(Generic[T]):
         held = self._held.get(loop)
         if held is None:
             _discard_dead(self._held)
-            value = self._make()
-            held = self._held[loop] = value, _begin(_until_shutdown(value, loop, weakref.ref(self)))
-        return held[0]
+            entry = _Entry(self._make())
+            held = self._held[loop] = entry, _begin(_until_shutdown(entry, loop, weakref.ref(self)))
+        return held[0].value
 
     def find(self) -> T | None:
         """Return the running loop's value, or None. Raises ``RuntimeError`` without a running loop."""
         held = self._held.get(asyncio.get_running_loop())
-        return None if held is None else held[0]
+        return None if held is None else held[0].value
 
     async def close_own(self) -> None:
         """Close the running loop's value."""
@@ -104,30 +126,30 @@ class PerLoop(Generic[T]):
         The child may still unwind an open loop of its parent, which then closes its value as usual.
         """
         while self._held:
-            loop, (value, guard) = self._held.popitem()
+            loop, (entry, guard) = self._held.popitem()
             if loop.is_closed():
-                _discard(value, guard)
+                _discard(entry, guard)
             else:
-                value.discard()
+                entry.value.discard()
                 _left_to_loops.append(guard)
 
 
 async def _until_shutdown(
-    value: LoopBound, loop: asyncio.AbstractEventLoop, owner: weakref.ref[PerLoop[Any]]
+    entry: _Entry[Any], loop: asyncio.AbstractEventLoop, owner: weakref.ref[PerLoop[Any]]
 ) -> AsyncGenerator[None]:
-    """Close ``value`` when this generator is closed.
+    """Close ``entry`` when this generator is closed.
 
     Asynchronous generators are the only thing that a loop finalizes before it is closed, and after every task
-    (``shutdown_asyncgens``). A generator is also closed when it is collected.
+    (``shutdown_asyncgens``).
     """
     try:
         yield
     finally:
         holder = owner()
-        if holder is not None and holder._held.get(loop, (None,))[0] is value:
+        if holder is not None and holder._held.get(loop, (None,))[0] is entry:
             del holder._held[loop]
         del holder
-        await value.close()
+        await entry.close()
 
 
 def _begin(guard: AsyncGenerator[None]) -> AsyncGenerator[None]:
@@ -137,17 +159,36 @@ def _begin(guard: AsyncGenerator[None]) -> AsyncGenerator[None]:
     return guard
 
 
-def _discard(value: LoopBound, guard: AsyncGenerator[None]) -> None:
-    value.discard()
-    with contextlib.suppress(StopIteration):  # it ends without suspending
+def _end(guard: AsyncGenerator[None]) -> None:
+    """End a guard whose entry is closed or discarded, so that it does not suspend."""
+    with contextlib.suppress(StopIteration):
         guard.aclose().send(None)
 
 
-def _discard_dead(held: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None]]]) -> None:
+def _discard(entry: _Entry[Any], guard: AsyncGenerator[None]) -> None:
+    entry.discard()
+    _end(guard)
+
+
+def _discard_dead(held: dict[asyncio.AbstractEventLoop, tuple[_Entry[Any], AsyncGenerator[None]]]) -> None:
     for loop in [loop for loop in list(held) if loop.is_closed()]:
         found = held.pop(loop, None)
         if found is not None:
             _discard(*found)
+
+
+def _release(held: dict[asyncio.AbstractEventLoop, tuple[_Entry[Any], AsyncGenerator[None]]]) -> None:
+    """Close what a collected object held, each entry in its loop, and discard the entries of closed loops."""
+    for loop, (entry, guard) in list(held.items()):
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(_close_in_loop, entry, guard)
+    _discard_dead(held)
+
+
+def _close_in_loop(entry: _Entry[Any], guard: AsyncGenerator[None]) -> None:
+    """Close ``entry`` in the running loop. ``guard`` lives until then, so that a loop that shuts down waits."""
+    closing = asyncio.ensure_future(entry.close())
+    closing.add_done_callback(lambda _: _end(guard))
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -67,11 +67,13 @@ class JobSender:
             self._opening.cancel()
             await asyncio.wait({self._opening})
         if self.is_connected:
-            with contextlib.suppress(BrokerError, TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    if self._link.waiting:
-                        await self._link.execute("PING")  # replies arrive in order, so this one is the last
-            await self._link.stop()
+            try:
+                with contextlib.suppress(BrokerError, TimeoutError):
+                    async with asyncio.timeout(CLOSE_TIMEOUT):
+                        if self._link.waiting:
+                            await self._link.execute("PING")  # replies arrive in order, so this one is the last
+            finally:
+                await self._link.stop()
 
     def discard(self) -> None:
         """Release the connection without the event loop, which is closed or belongs to the parent process."""

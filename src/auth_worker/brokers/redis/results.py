@@ -75,15 +75,17 @@ class ResultReader:
 
     async def close(self) -> None:
         """Disconnect. Callers that still wait get an error that the connection ended."""
-        for task in (self._opening, self._reading):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait({task})
-        if self._link is not None:
-            await self._link.stop()
-        for future in self._waiting.values():
-            if not future.done():
-                future.cancel()
+        try:
+            for task in (self._opening, self._reading):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait({task})
+        finally:
+            if self._link is not None:
+                await self._link.stop()
+            for future in self._waiting.values():
+                if not future.done():
+                    future.cancel()
 
     def discard(self) -> None:
         """Release the connection without the event loop."""
