@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from auth_worker.config import WorkerConfig
 from auth_worker.core.dead_letter import DeadLetter
-from auth_worker.core.outcome import Fail, Outcome, Refusal
+from auth_worker.core.outcome import Fail, HandBack, Outcome, Refusal
 from auth_worker.core.policy import JobPolicy
 from auth_worker.core.ports.worker import (
     Fetched,
@@ -174,6 +174,10 @@ class ScriptedBroker:
 
     def fetch(self, token: str, on_fetched: OnFetched) -> None:
         self.fetches.append(FetchCall(token, on_fetched))
+
+    def can_fetch_after(self, outcome: Outcome) -> bool:
+        """As Redis: what returns to the queue is written without a fetch."""
+        return not isinstance(outcome, HandBack)
 
     def settle(
         self,

@@ -16,15 +16,10 @@ from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.decisions import decide_refused, decide_unwritable
 from auth_worker.core.error_text import error_text
 from auth_worker.core.outcome import (
-    AwaitChildren,
-    Complete,
     Fail,
-    HandBack,
     Lost,
     Outcome,
     Refusal,
-    Retry,
-    Throttle,
 )
 from auth_worker.core.ports.worker import Nothing, Settled, WorkerBroker
 from auth_worker.core.run import Run
@@ -74,7 +69,7 @@ class Settlement:
     def _write(self, run: Run, outcome: Outcome, *, readable: bool = True) -> None:
         now, sent = now_ms(), self._clock()
         dead_letter = self._dead_letter_of(run, outcome, now, readable=readable)
-        fetch_next = self._fetcher.wants_more and _can_fetch_next(outcome)
+        fetch_next = self._fetcher.wants_more and self._broker.can_fetch_after(outcome)
         replied = partial(self._replied, run, outcome, now, dead_letter, fetch_next, sent)
         self._broker.settle(run, outcome, now, dead_letter, fetch_next, replied)
         if fetch_next:
@@ -182,13 +177,3 @@ class Settlement:
         if answer.refusal is None or await self._broker.was_settled(run, outcome, now):
             return None
         return answer.refusal
-
-
-def _can_fetch_next(outcome: Outcome) -> bool:
-    """Whether the script of the outcome can also fetch the next job."""
-    if type(outcome) is Complete:
-        return True
-    match outcome:
-        case HandBack() | Throttle() | AwaitChildren() | Retry(0):
-            return False
-    return True

@@ -131,6 +131,15 @@ class RedisWorkerBroker:
         read = self._reader.fetched
         self._link.send(self._commands.fetching(token, now_ms()), lambda reply: on_fetched(read(reply, token)))
 
+    def can_fetch_after(self, outcome: Outcome) -> bool:
+        """As in ``WorkerBroker``: whether the outcome's script fetches too."""
+        if type(outcome) is Complete:
+            return True
+        match outcome:
+            case HandBack() | Throttle() | AwaitChildren() | Retry(0):
+                return False
+        return True
+
     def settle(
         self,
         run: Run,

@@ -116,6 +116,9 @@ class WorkerBroker(Protocol):
     def fetch(self, token: str, on_fetched: OnFetched) -> None:
         """Take the next job and lock it with ``token``."""
 
+    def can_fetch_after(self, outcome: Outcome) -> bool:
+        """Whether ``settle`` can also take the next job with this outcome."""
+
     def settle(
         self,
         run: Run,
@@ -127,8 +130,8 @@ class WorkerBroker(Protocol):
     ) -> None:
         """Write ``outcome`` at ``now`` (epoch ms), with ``dead_letter`` in the same atomic step if there is one.
 
-        ``fetch_next``: also take the next job, with the run's token. Raises whatever makes an outcome unwritable;
-        then nothing was sent.
+        ``fetch_next``: also take the next job, with the run's token, if ``can_fetch_after`` permits it. Raises
+        whatever makes an outcome unwritable; then nothing was sent.
         """
 
     def dead_letter_of(self, run: Run, fail: Fail, now: int, *, readable: bool) -> DeadLetter | None:
