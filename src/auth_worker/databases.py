@@ -17,7 +17,7 @@ import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from auth_worker.core.exception_groups import deciding
+from auth_worker.core.exception_groups import deciding_error
 
 CHECK_TIMEOUT_S = 3.0
 QUERY = "SELECT 1"
@@ -71,7 +71,7 @@ async def check_database(service: Any) -> dict[str, Any]:
     except TimeoutError:
         return {"healthy": False, "reason": f"no answer within {CHECK_TIMEOUT_S:g} s"}
     except (Exception, BaseExceptionGroup) as error:
-        return {"healthy": False, "reason": type(deciding(error)).__name__}
+        return {"healthy": False, "reason": type(deciding_error(error)).__name__}
     if isinstance(answer, Mapping):
         verdict = next((answer[name] for name in VERDICTS if name in answer), True)
         return {**answer, "healthy": bool(verdict)}

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.core.error_text import error_text
-from auth_worker.core.exception_groups import deciding
+from auth_worker.core.exception_groups import deciding_error
 from auth_worker.core.lifecycle import BROKER_UNREACHABLE, CLEAN, FAILED_TO_START, HANDED_BACK, State
 from auth_worker.core.names import check_queue_name
 from auth_worker.core.report import QueueMetrics, ServiceHealth
@@ -229,7 +229,7 @@ class WorkerService:
             try:
                 starting.result()
             except (Exception, BaseExceptionGroup) as error:
-                self.start_error = deciding(error)
+                self.start_error = deciding_error(error)
                 return BROKER_UNREACHABLE if isinstance(self.start_error, BrokerError) else FAILED_TO_START
             tune_gc()
             await signalled

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from auth_worker import Job
 from auth_worker.core.decisions import decide_error
 from auth_worker.core.error_text import MAX_TRACE
-from auth_worker.core.exception_groups import deciding
+from auth_worker.core.exception_groups import deciding_error
 from auth_worker.core.lifecycle import BROKER_UNREACHABLE, FAILED_TO_START
 from auth_worker.core.outcome import (
     AwaitChildren,
@@ -175,7 +175,7 @@ def test_how_members_are_nested_makes_no_difference(tree: BaseException) -> None
         return [error]
 
     found = leaves(tree)
-    assert deciding(tree) is (found[0] if len(found) == 1 else deciding(group(*found)))
+    assert deciding_error(tree) is (found[0] if len(found) == 1 else deciding_error(group(*found)))
 
 
 async def test_a_run_keeps_the_deciding_member_for_its_observers() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from auth_worker.config import EMAIL_JOB_TYPES, Settings
 from auth_worker.consumers.envelope import read_envelope, validated
 from auth_worker.consumers.sent_marker import is_marked_sent, mark_sent
-from auth_worker.core.exception_groups import deciding
+from auth_worker.core.exception_groups import deciding_error
 from auth_worker.core.policy import natural
 from auth_worker.email.addresses import refuse_unsendable, sender_from, shown_name
 from auth_worker.email.errors import EmailExpiredError
@@ -92,7 +92,7 @@ async def _send(service: EmailSender, message: EmailMessage) -> None:
     try:
         await service.send(message)
     except Exception as error:
-        member = deciding(error)
+        member = deciding_error(error)
         if isinstance(member, AuthWorkerError):
             raise
         raise EmailDispatchError(f"The mail service failed with {type(member).__name__}", error) from error

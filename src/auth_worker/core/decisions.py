@@ -12,7 +12,7 @@ from typing import Any
 
 from auth_worker.core.backoff import LONGEST_DELAY, NO_RETRY, backoff_ms
 from auth_worker.core.error_text import MAX_TRACE, MOST_MEMBERS, error_text, error_trace
-from auth_worker.core.exception_groups import deciding, ends_for_good, flattened
+from auth_worker.core.exception_groups import deciding_error, ends_for_good, flattened
 from auth_worker.core.json_codec import encode_json
 from auth_worker.core.outcome import (
     AwaitChildren,
@@ -78,7 +78,7 @@ def decide_error(error: BaseException, job: Job, options: JobPolicy, cause: Caus
 def decide_raised(run: Run, error: BaseException) -> tuple[Outcome, BaseException]:
     """Decide about a run whose consumer raised ``error``. Also returns the error to report."""
     error = error_to_report(error, run.cause, run.reason)
-    return decide_error(error, run.job, run.policy, run.cause), deciding(error, run.job.data)
+    return decide_error(error, run.job, run.policy, run.cause), deciding_error(error, run.job.data)
 
 
 def decide_cancelled(run: Run, outcome: Outcome) -> tuple[Outcome, BaseException | None]:
@@ -103,7 +103,7 @@ def _decide_error(error: BaseException, job: Job, options: JobPolicy, cause: Cau
             return HandBack()
         case Cause.TIMEOUT | Cause.CANCELLED:
             error = error_to_report(error, cause)
-    raised, error = error, deciding(error, job.data)
+    raised, error = error, deciding_error(error, job.data)
     match error:
         case Delay():
             return _steered(error.seconds, Postpone)

@@ -32,7 +32,7 @@ def ends_for_good(error: BaseException, data: Any = None) -> bool:
     return isinstance(error, UnrecoverableError | ConfigurationError) or is_about(error, data)
 
 
-def deciding(error: BaseException, data: Any = None) -> BaseException:
+def deciding_error(error: BaseException, data: Any = None) -> BaseException:
     """Return the member that decides if ``error`` is a group, else ``error`` itself."""
     if not isinstance(error, BaseExceptionGroup):
         return error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from auth_worker.core.error_text import error_text
-from auth_worker.core.exception_groups import deciding
+from auth_worker.core.exception_groups import deciding_error
 from auth_worker.core.ports.operator import ConnectionState
 from auth_worker.core.redaction import redact
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
@@ -57,7 +57,7 @@ async def initialize(init_services: Callable[[], Any] | None) -> None:
 
 def report_failure(error: BaseException, runtime: Runtime, log: Any, *, stopped: bool) -> None:
     """Log why a start failed: as an error, or as a message if it was ``stopped`` or cancelled."""
-    error = deciding(error)
+    error = deciding_error(error)
     if stopped or isinstance(error, asyncio.CancelledError):
         link = _awaited(runtime)
         why = "" if link is None else redact(f"waited for {runtime.brokers.address}: {link.why_down()}")

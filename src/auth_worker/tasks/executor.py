@@ -10,7 +10,7 @@ from typing import Any
 
 from auth_worker.core.backoff import NO_RETRY
 from auth_worker.core.decisions import error_to_report
-from auth_worker.core.exception_groups import deciding
+from auth_worker.core.exception_groups import deciding_error
 from auth_worker.core.policy import JobPolicy
 from auth_worker.core.run import Run, current_run
 from auth_worker.core.worker_config import WorkerConfig
@@ -174,7 +174,7 @@ def _with_backoff(handler: Handler, backoff: BackoffFunction) -> Handler:
         except BaseException as error:
             run = _current()
             if run is not None:
-                raised = deciding(error_to_report(error, run.cause), job.data)
+                raised = deciding_error(error_to_report(error, run.cause), job.data)
                 if not isinstance(raised, Steering | asyncio.CancelledError):
                     run.policy = copy.copy(run.policy)
                     run.policy.wire = {}

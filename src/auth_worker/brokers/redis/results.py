@@ -134,7 +134,7 @@ class ResultReader:
             return False
         job_id = fields.get(b"jobId", b"").decode("utf-8", "surrogateescape")
         if job_id in self._waiting:
-            self._tell(job_id, _ended(fields, is_completed=event == b"completed"))
+            self._resolve(job_id, _ended(fields, is_completed=event == b"completed"))
         return True
 
     async def _look_at_all(self, asking: Link) -> None:
@@ -153,7 +153,7 @@ class ResultReader:
         if finished is None:
             return not await link.execute("EXISTS", key)
         fields = {b"returnvalue": value or b"null", b"failedReason": reason or b""}
-        self._tell(job_id, _ended(fields, is_completed=reason is None or value is not None))
+        self._resolve(job_id, _ended(fields, is_completed=reason is None or value is not None))
         return False
 
     async def _search(self, link: Link, gone: Set[str]) -> None:
@@ -169,9 +169,9 @@ class ResultReader:
                 break
             before = b"(" + entries[-1][0]
         for each in gone:
-            self._tell(each, None)
+            self._resolve(each, None)
 
-    def _tell(self, job_id: str, ended: Ended | None) -> None:
+    def _resolve(self, job_id: str, ended: Ended | None) -> None:
         future = self._waiting.get(job_id)
         if future is not None and not future.done():
             future.set_result(ended)

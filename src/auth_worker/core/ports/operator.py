@@ -119,7 +119,7 @@ class JobChanger(Protocol):
         """Remove a job, and with ``children`` its children. An id without a job counts as removed."""
 
     async def cancel(self, job_id: str, reason: str) -> ChangeResult:
-        """Cancel a job: one that waits fails at once, the worker of one that runs is told to stop it.
+        """Cancel a job: one that waits fails at once, the worker of one that runs is asked to stop it.
 
         So are the children that it waits for.
         """

@@ -74,7 +74,7 @@ class JobThreads:
         self._under_way = 0
         self._ended: deque[Call] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_told = False
+        self._end_is_due = False
         self._closed = False
         _all.add(self)
 
@@ -84,7 +84,7 @@ class JobThreads:
             raise RuntimeError("the threads of this consumer are closed")
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._loop, self._is_told = loop, False
+            self._loop, self._end_is_due = loop, False
         if self._under_way >= len(self._threads) < self._most:
             self._start_thread()
         self._under_way += 1
@@ -100,7 +100,7 @@ class JobThreads:
                 call = self._calls.get_nowait()
                 if call is not None:
                     call.error = asyncio.CancelledError()
-                    self._tell(call)
+                    self._give_back(call)
         for _ in self._threads:
             self._calls.put(None)
 
@@ -111,7 +111,7 @@ class JobThreads:
 
     def _start_thread(self) -> None:
         name = f"{self._name}_{len(self._threads)}"
-        thread = threading.Thread(target=_serve, args=(self._calls, self._tell), name=name, daemon=True)
+        thread = threading.Thread(target=_serve, args=(self._calls, self._give_back), name=name, daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the system gives no more: those that are there will do
@@ -120,17 +120,17 @@ class JobThreads:
         else:
             self._threads.append(thread)
 
-    def _tell(self, call: Call) -> None:
+    def _give_back(self, call: Call) -> None:
         self._ended.append(call)
-        if not self._is_told and self._loop is not None:
-            self._is_told = True
+        if not self._end_is_due and self._loop is not None:
+            self._end_is_due = True
             try:
                 self._loop.call_soon_threadsafe(self._end_calls)
             except RuntimeError:  # the loop is closed: nobody waits any more
-                self._is_told = False
+                self._end_is_due = False
 
     def _end_calls(self) -> None:
-        self._is_told = False  # before the first is taken: what is added from now on is told again
+        self._end_is_due = False  # before the first is taken: what is added from now on is due again
         while self._ended:
             self._under_way -= 1
             call = self._ended.popleft()
@@ -138,10 +138,10 @@ class JobThreads:
                 call.end()
 
 
-def _serve(calls: queue.SimpleQueue[Call | None], tell: Callable[[Call], None]) -> None:
+def _serve(calls: queue.SimpleQueue[Call | None], give_back: Callable[[Call], None]) -> None:
     while (call := calls.get()) is not None:
         call.run()
-        tell(call)
+        give_back(call)
         del call  # an idle thread keeps neither the job nor its result
 
 

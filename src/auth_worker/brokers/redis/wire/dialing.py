@@ -84,7 +84,7 @@ async def refuse_replica(connection: Connection) -> None:
         about = await connection.execute("INFO", "replication")
     except BrokerUnavailableError:
         raise
-    except BrokerError:  # an ACL may refuse ROLE; the first write will tell
+    except BrokerError:  # an ACL may refuse INFO; the first write will show it
         return
     if b"role:slave" in about:
         raise BrokerBusyError(

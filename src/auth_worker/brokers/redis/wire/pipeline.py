@@ -234,14 +234,14 @@ class Connection(asyncio.Protocol):
             if is_error(each):
                 refusal = error_of(each)
                 leave = leave or (str(refusal) if refusal.code in self._leave_at else "")
-                self._tell(self._waiting.popleft(), refusal)
+                self._call_back(self._waiting.popleft(), refusal)
             else:
-                self._tell(self._waiting.popleft(), each)
+                self._call_back(self._waiting.popleft(), each)
         if leave:
             self.close(leave)
         return self._lost is None
 
-    def _tell(self, on_reply: OnReply, reply: Any) -> None:
+    def _call_back(self, on_reply: OnReply, reply: Any) -> None:
         """Call a callback. What it raises is reported, and affects no other reply."""
         try:
             on_reply(reply)
@@ -270,7 +270,7 @@ class Connection(asyncio.Protocol):
         self._sizes.clear()
         waiting, self._waiting = self._waiting, deque()
         for on_reply in waiting:
-            self._tell(on_reply, error)
+            self._call_back(on_reply, error)
         self._on_lost(self, error)
 
 
