@@ -110,7 +110,7 @@ def shown(job: JobInfo | None) -> Any:
     return fields
 
 
-async def test_a_programme_of_jobs_leaves_the_same_behind(auth_worker_url: str) -> None:
+async def test_a_programme_of_jobs_leaves_the_same_behind(real_broker: RealBroker) -> None:
     queue, order = shop()
 
     with MemoryBroker() as memory:
@@ -123,14 +123,13 @@ async def test_a_programme_of_jobs_leaves_the_same_behind(auth_worker_url: str) 
         in_memory = await programme(queue, drained)
         dead = [job.data for job in memory.enqueued() if job.queue_name == "shopDead"]
     order_in_memory, order[:] = list(order), []
-    with RealBroker(auth_worker_url, "test-same") as real:
 
-        @contextlib.asynccontextmanager
-        async def worked() -> AsyncIterator[None]:
-            async with real.worker(queue):
-                yield
+    @contextlib.asynccontextmanager
+    async def worked() -> AsyncIterator[None]:
+        async with real_broker.worker(queue):
+            yield
 
-        in_redis = await programme(queue, worked)
+    in_redis = await programme(queue, worked)
     assert in_memory == in_redis
     assert sorted(order_in_memory) == sorted(order)
     assert [each for each in order_in_memory if each in ("first", "plain", "soon", "late")] == [
