@@ -102,7 +102,7 @@ async def test_what_is_delayed_waits_for_the_clock(jobs: MemoryBroker) -> None:
     with jobs.inline(mail):
         handle = await count_words.options(delay=1_000).enqueue("one")
         assert jobs.assert_enqueued(count_words).state == "delayed"
-        with pytest.raises(TimeoutError, match="is delayed: inline, only what is due has run"):
+        with pytest.raises(TimeoutError, match="is delayed: inline, only jobs that are due have run"):
             await handle.result(timeout=30)
     jobs.clock.advance(seconds=1)
     await jobs.drain(mail)

@@ -161,7 +161,7 @@ async def test_a_job_may_name_its_parent(jobs: MemoryBroker, work: TaskQueue) ->
     await work.jobs.add("double", {"number": 3}, parent={"id": parent, "queue": "bull:work"})
     await jobs.drain(work)
     assert await work.jobs.result(parent, 5) == [[6], []]
-    with pytest.raises(BrokerError, match="parent of the job is not there"):
+    with pytest.raises(BrokerError, match="parent of the job does not exist"):
         await work.jobs.add("double", parent={"id": "none", "queue": "bull:work"})
 
 

@@ -1,4 +1,4 @@
-"""Tests of code that enqueues jobs or runs them, without a broker or on one of their own.
+"""For tests of code that enqueues or runs jobs: without a broker, in memory, or on a real broker of the test.
 
 ::
 
@@ -52,7 +52,7 @@ _MODULE_OF = {
 }
 
 
-if not TYPE_CHECKING:  # a type checker would take every name for one that is there
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
         """Import a public name."""

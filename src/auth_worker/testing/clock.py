@@ -1,4 +1,4 @@
-"""Clock: the time of a test's jobs, which moves only when it is told to."""
+"""Clock: the time of a test's jobs, which moves only when the test moves it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """The time by which delays, backoffs, time-to-lives and job schedulers of a ``MemoryBroker`` go.
+    """The clock of a ``MemoryBroker``, by which delays, backoffs, expiry and job schedulers are timed.
 
-    It starts now and stands still. ``now`` is in epoch ms.
+    It starts at the current time and stands still. ``now`` is in epoch ms.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Clock:
         return datetime.fromtimestamp(self.now / 1000, UTC)
 
     def advance(self, delta: timedelta | None = None, **units: float) -> None:
-        """Move forward by a timedelta, or by what makes one: ``advance(minutes=5)``. Runs nothing by itself."""
+        """Move forward by a timedelta, or by its arguments: ``advance(minutes=5)``. That alone runs no job."""
         self.move_to(self.moment + (delta or timedelta()) + timedelta(**units))
 
     def move_to(self, moment: datetime) -> None:

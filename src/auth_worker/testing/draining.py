@@ -1,4 +1,4 @@
-"""Runs the jobs of a test's store, one after another, with the consumers of an application."""
+"""Runs the jobs of a ``JobStore``, one after another, with the consumers of an application."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from auth_worker.testing.stored_jobs import MemoryJob
 
 MOST_RUNS = 1000
 MOST_AT_ONCE = 100
-"""Jobs run one after another, but for those that await the results of others."""
-Works = TaskQueue | QueueProcessorService | WorkerService
-"""What works queues: tasks, a consumer, or a service with several of both."""
+"""How many jobs may run at a time: each but the last awaits the result of another."""
+JobRunner = TaskQueue | QueueProcessorService | WorkerService
+"""What runs jobs: a queue of tasks, a processor, or a service with several of them."""
 
 
 class Worker(NamedTuple):
-    """What runs the jobs of a queue. ``executor`` has not been started."""
+    """Runs the jobs of one queue. ``executor`` is not started yet; ``timeout`` is in s."""
 
     executor: Executor
     config: WorkerConfig
@@ -44,15 +44,15 @@ class Worker(NamedTuple):
 
 
 class Drainer:
-    """Runs jobs of ``store`` with ``works``, in the event loop in which it is made.
+    """Runs jobs of ``store`` with ``runners``, in the event loop in which it is created.
 
-    What a queue's consumer needs is opened with its first job, and closed at the end of the block.
+    The resources of a queue's consumer are opened for its first job, and closed at the end of the block.
     """
 
-    def __init__(self, store: JobStore, schedulers: Schedulers, works: Iterable[Works]) -> None:
+    def __init__(self, store: JobStore, schedulers: Schedulers, runners: Iterable[JobRunner]) -> None:
         self._store = store
         self._schedulers = schedulers
-        self._workers = {queue: worker for each in works for queue, worker in _workers_of(each).items()}
+        self._workers = {queue: worker for each in runners for queue, worker in _workers_of(each).items()}
         if not self._workers:
             raise TypeError("name what runs the jobs: a TaskQueue, or a service with processors")
         self._exits = contextlib.AsyncExitStack()
@@ -69,7 +69,7 @@ class Drainer:
         await self._exits.aclose()
 
     async def run_due(self, most: int) -> None:
-        """Run what is due, and what that enqueues. Raises ``RuntimeError`` after ``most`` runs."""
+        """Run the jobs that are due, and those that they enqueue. Raises ``RuntimeError`` after ``most`` runs."""
         while (job := self._store.take(self._workers)) is not None:
             if len(self.ran) >= most:
                 self._store.let_wait(job, front=True)
@@ -80,7 +80,7 @@ class Drainer:
             await self._run(job)
 
     async def run_all(self, most: int) -> None:
-        """As ``run_due``, and move the clock to what is delayed, until nothing is left but job schedulers."""
+        """As ``run_due``, but also move the clock to delayed jobs, until only those of job schedulers are left."""
         await self.run_due(most)
         while (due := self._store.next_due(self._workers)) is not None:
             self._store.clock.now = max(due, self._store.clock.now)
@@ -91,20 +91,20 @@ class Drainer:
         if job.queue in self._workers and self._store.take_this(job):
             await self._run(job)
 
-    def end(self) -> concurrent.futures.Future[None]:
-        """Return what is set once it runs no more jobs."""
+    def when_finished(self) -> concurrent.futures.Future[None]:
+        """Return a future that is set once this drainer runs no more jobs."""
         future: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._waiters.append(future)
         return future
 
     def finish(self) -> None:
-        """It runs no more jobs."""
+        """Set the futures of ``when_finished``."""
         for future in self._waiters:
-            with contextlib.suppress(concurrent.futures.InvalidStateError):  # who waited has given up
+            with contextlib.suppress(concurrent.futures.InvalidStateError):  # its waiter has given up
                 future.set_result(None)
 
     def errors(self) -> list[BaseException]:
-        """What the jobs raised that have not completed, each with a note that names the job."""
+        """Return the errors of the jobs that have not completed, each with a note that names its job."""
         found = []
         for job in dict.fromkeys(self.ran):
             error = job.error
@@ -147,7 +147,7 @@ class Drainer:
         self._settle(stored, job, run.policy, outcome)
 
     async def _started(self, stored: MemoryJob) -> Worker:
-        """Return what runs a job, started. Raises ``ConfigurationError``; the job waits again then."""
+        """Return the worker of a job, started. If that raises ``ConfigurationError``, the job waits again."""
         worker = self._workers[stored.queue]
         if stored.queue not in self._open:
             try:
@@ -207,13 +207,15 @@ def _worker(consumer: Any, config: WorkerConfig, dead_letter_queue: str | None) 
     return Worker(executor, config, dead_letter_queue, timeout, Settings().max_result_bytes)
 
 
-def _workers_of(works: Works) -> dict[str, Worker]:
-    match works:
+def _workers_of(runner: JobRunner) -> dict[str, Worker]:
+    match runner:
         case TaskQueue():
-            given = works.registration()
-            return {works.name: _worker(given["processor"], given["worker_config"], works.dead_letter_queue_name)}
+            given = runner.registration()
+            return {
+                runner.name: _worker(given["processor"], given["worker_config"], runner.dead_letter_queue_name)
+            }
         case QueueProcessorService():
-            return {works.queue_name: _worker(works.consumer, works.config, works.dead_letter_queue_name)}
+            return {runner.queue_name: _worker(runner.consumer, runner.config, runner.dead_letter_queue_name)}
         case WorkerService():
-            return {name: each for one in works.get_processors() for name, each in _workers_of(one).items()}
-    raise TypeError(f"jobs are run by a TaskQueue or a service, not by {works!r:.80}")
+            return {name: each for one in runner.get_processors() for name, each in _workers_of(one).items()}
+    raise TypeError(f"jobs are run by a TaskQueue or a service, not by {runner!r:.80}")

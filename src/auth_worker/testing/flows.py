@@ -1,4 +1,4 @@
-"""Flows in memory: what ``FlowProducer`` reaches in a test."""
+"""Flows in memory: the broker of a ``FlowProducer`` in a test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from auth_worker.testing.stored_jobs import MemoryJob, NewJob
 
 
 class MemoryFlows:
-    """Implements ``FlowBroker``. ``after_add`` is awaited once jobs were added."""
+    """Implements ``FlowBroker``. ``after_add`` is awaited after each addition."""
 
     def __init__(self, store: JobStore, settings: Settings, after_add: Callable[[], Awaitable[None]]) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Finds enqueued jobs by what a test expects of them, and shows what was enqueued instead."""
+"""Finds the enqueued jobs that a test expects, and reports what was enqueued instead."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MISSING = object()
 
 
 class Expected:
-    """The jobs of a task, or of a name, with ``values`` among their data.
+    """Expects jobs of a task, or with a name, whose data contains ``values``.
 
-    With ``task.options(...)``, also with those options. A value equals that of the task's argument or that on the
-    wire, and may be anything that has ``==``, such as ``unittest.mock.ANY``.
+    For ``task.options(...)``, also with those options. A value is compared with the task's argument and with its
+    JSON, and may be anything that has ``==``, such as ``unittest.mock.ANY``.
     """
 
     def __init__(self, kind: Enqueuer[..., Any] | str, values: Mapping[str, Any]) -> None:
@@ -39,7 +39,7 @@ class Expected:
         return f"job {self._name}{queue}" + (f" with {', '.join(wanted)}" if wanted else "")
 
     def differences(self, job: JobInfo) -> list[str] | None:
-        """Say in what ``job`` differs; None for a job of another task."""
+        """Return how ``job`` differs from what is expected; None for a job of another task."""
         if job.name != self._name or (self._task is not None and job.queue_name != self._task.queue.name):
             return None
         arguments = self._arguments(job)
@@ -61,7 +61,7 @@ class Expected:
         return [job for job in jobs if self.differences(job) == []]
 
     def report(self, jobs: Iterable[JobInfo]) -> str:
-        """List ``jobs``, and of those that nearly fit what is different."""
+        """Return a text that lists ``jobs``, and how those of the same task differ from what is expected."""
         lines = []
         for job in jobs:
             lines.append(_shown(job))
@@ -78,7 +78,7 @@ class Expected:
             return {}
         try:
             return self._task.definition.decode(job.data)
-        except InvalidJobDataError:  # added without the task: compared as it is
+        except InvalidJobDataError:  # added without the task, with other data: only the JSON is compared
             return {}
 
     def _check_names(self) -> None:

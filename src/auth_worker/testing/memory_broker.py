@@ -1,4 +1,4 @@
-"""MemoryBroker: takes the place of Redis in a test."""
+"""MemoryBroker: replaces Redis in a test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auth_worker.core.job_info import JobInfo
 from auth_worker.core.run import current_run
 from auth_worker.tasks import Enqueuer
 from auth_worker.testing.clock import Clock
-from auth_worker.testing.draining import MOST_RUNS, Drainer, Works
+from auth_worker.testing.draining import MOST_RUNS, Drainer, JobRunner
 from auth_worker.testing.flows import MemoryFlows
 from auth_worker.testing.matching import Expected
 from auth_worker.testing.producers import MemoryProducer
@@ -27,9 +27,9 @@ PREFIX = "bull"
 class MemoryBroker:
     """Holds the jobs of a test in memory, while its ``with`` block runs; the fixture ``jobs`` is one.
 
-    Every ``TaskQueue``, ``JobQueue`` and ``FlowProducer`` of the process, whenever and for whatever connection it
-    was made, adds its jobs here, from any thread and event loop. Options and data are checked and go through JSON
-    as for Redis. Queues are told by their names alone.
+    Every ``TaskQueue``, ``JobQueue`` and ``FlowProducer`` of the process, whenever it was created and for whatever
+    connection, adds its jobs here, from any thread and event loop. Options and data are checked and converted to
+    JSON as for Redis. Queues of the same name are one queue.
     """
 
     in_memory = True
@@ -40,7 +40,7 @@ class MemoryBroker:
         self._schedulers = Schedulers(self._store)
         self._exits = contextlib.ExitStack()
         self._drainer: Drainer | None = None
-        self._inline: Sequence[Works] | None = None
+        self._inline: Sequence[JobRunner] | None = None
         self._errors: list[BaseException] = []
 
     def __enter__(self) -> Self:
@@ -51,7 +51,7 @@ class MemoryBroker:
         self._exits.close()
 
     def enqueued(self, kind: Enqueuer[..., Any] | str | None = None, /, **values: Any) -> list[JobInfo]:
-        """Return the jobs that were added, in order, whatever became of them; see ``assert_enqueued``."""
+        """Return the jobs that were added, in order, in any state. Arguments are as in ``assert_enqueued``."""
         jobs = [job.info for job in self._store.added]
         return jobs if kind is None else Expected(kind, values).among(jobs)
 
@@ -60,7 +60,7 @@ class MemoryBroker:
 
         ``kind`` is a task, ``task.options(...)`` for a job with those options, or the name of a job, whose
         ``values`` are fields of its data. A value may be anything that has ``==``, such as ``unittest.mock.ANY``.
-        Raises ``AssertionError``, which lists what was enqueued, where there is no such job.
+        If there is no such job, raises an ``AssertionError`` that lists what was enqueued.
         """
         expected = Expected(kind, values)
         jobs = self.enqueued()
@@ -70,7 +70,7 @@ class MemoryBroker:
         return found[0]
 
     def assert_not_enqueued(self, kind: Enqueuer[..., Any] | str | None = None, /, **values: Any) -> None:
-        """Raise ``AssertionError`` where such a job, or without arguments any job, was added."""
+        """Raise ``AssertionError`` if such a job, or without arguments any job, was added."""
         found = self.enqueued(kind, **values)
         if found:
             expected = Expected(found[0].name if kind is None else kind, values)
@@ -78,19 +78,19 @@ class MemoryBroker:
             raise AssertionError(f"{what} was enqueued; {expected.report(found)}")
 
     async def drain(
-        self, *works: Works, with_delayed: bool = False, raise_errors: bool = True, most: int = MOST_RUNS
+        self, *runners: JobRunner, with_delayed: bool = False, raise_errors: bool = True, most: int = MOST_RUNS
     ) -> list[JobInfo]:
-        """Run the jobs that are due, and those that they enqueue, one after another; return them as they are then.
+        """Run the jobs that are due, and those that they enqueue, one after another. Returns them afterwards.
 
-        ``works`` are what runs them: a ``TaskQueue``, or a ``WorkerService`` with all its processors. Jobs of
-        other queues stay. What fails is tried again after its backoff, and dead-lettered, as by a worker.
-        ``with_delayed`` moves the clock to what is delayed, retries too, until nothing is left; schedulers go on
-        when you move the clock.
+        ``runners`` run them: a ``TaskQueue``, or a ``WorkerService`` with all its processors. Jobs of other queues
+        stay. As with a worker, a failed job is retried after its backoff, and leaves a dead letter in the end.
+        ``with_delayed`` moves the clock to delayed jobs and retries until none is left; job schedulers add their
+        next jobs when you move the clock.
 
-        Raises what jobs raised that have not completed by then, several as an ``ExceptionGroup``, unless
+        Raises the errors of jobs that have not completed by then, several as an ``ExceptionGroup``, unless
         ``raise_errors`` is False; and ``RuntimeError`` after ``most`` runs.
         """
-        drainer = self._begin(works)
+        drainer = self._begin(runners)
         if drainer is None:
             raise RuntimeError("these jobs are being drained already")
         await self._drain(drainer, most, with_delayed=with_delayed)
@@ -99,19 +99,19 @@ class MemoryBroker:
         return [job.info for job in dict.fromkeys(drainer.ran)]
 
     def drain_sync(
-        self, *works: Works, with_delayed: bool = False, raise_errors: bool = True, most: int = MOST_RUNS
+        self, *runners: JobRunner, with_delayed: bool = False, raise_errors: bool = True, most: int = MOST_RUNS
     ) -> list[JobInfo]:
         """As ``drain``, for a test without an event loop."""
-        return asyncio.run(self.drain(*works, with_delayed=with_delayed, raise_errors=raise_errors, most=most))
+        return asyncio.run(self.drain(*runners, with_delayed=with_delayed, raise_errors=raise_errors, most=most))
 
     @contextlib.contextmanager
-    def inline(self, *works: Works, raise_errors: bool = True) -> Iterator[None]:
-        """In this block, run each job before ``enqueue`` returns, as ``drain`` would; ``works`` are as there.
+    def inline(self, *runners: JobRunner, raise_errors: bool = True) -> Iterator[None]:
+        """In this block, run each job before ``enqueue`` returns, as ``drain`` would; ``runners`` are as there.
 
-        Whoever enqueues gets no error of a job, as in production. What failed is raised at the end of the block,
-        unless ``raise_errors`` is False. What is delayed, a retry too, waits for ``drain``.
+        As in production, ``enqueue`` does not raise the errors of jobs. They are raised at the end of the block,
+        unless ``raise_errors`` is False. Delayed jobs and retries wait for ``drain``.
         """
-        self._inline, self._errors = works, []
+        self._inline, self._errors = runners, []
         try:
             yield
         finally:
@@ -137,9 +137,9 @@ class MemoryBroker:
         """As in ``Redirection``."""
         return MemoryFlows(self._store, settings, self._after_add)
 
-    def _begin(self, works: Sequence[Works]) -> Drainer | None:
-        """Return what runs jobs now; None while another one does, which is told by ``self._drainer``."""
-        drainer = Drainer(self._store, self._schedulers, works)
+    def _begin(self, runners: Sequence[JobRunner]) -> Drainer | None:
+        """Return a drainer that may run jobs now; None while another one, ``self._drainer``, does."""
+        drainer = Drainer(self._store, self._schedulers, runners)
         with self._store.lock:
             if self._drainer is not None:
                 return None
@@ -156,24 +156,24 @@ class MemoryBroker:
                 drainer.finish()
 
     async def _after_add(self) -> None:
-        """Inline, run what is due; what a job enqueues is run after that job."""
+        """In an ``inline`` block, run the jobs that are due. What a job enqueues is run after that job."""
         if self._inline is None or current_run.get() is not None:
             return
         while (drainer := self._begin(self._inline)) is None:
             with self._store.lock:
-                end = None if self._drainer is None else self._drainer.end()
-            if end is not None:  # another thread's or task's, which most likely runs this job too
-                await asyncio.wrap_future(end)
+                finished = None if self._drainer is None else self._drainer.when_finished()
+            if finished is not None:  # that of another thread or task, which most likely runs this job too
+                await asyncio.wrap_future(finished)
         await self._drain(drainer, MOST_RUNS, with_delayed=False)
         self._errors += drainer.errors()
 
     async def _on_wait(self, job: MemoryJob) -> None:
-        """A job that waits for another one would wait forever: jobs are run one at a time."""
+        """Run ``job`` for another one that awaits its result: jobs run one at a time, so it would wait forever."""
         drainer = self._drainer
         if drainer is None and self._inline is not None and not job.is_finished:
             raise TimeoutError(
-                f"job {job.id} of queue {job.queue} is {job.state}: inline, only what is due has run; move "
-                "the clock and drain"
+                f"job {job.id} of queue {job.queue} is {job.state}: inline, only jobs that are due have "
+                "run; move the clock and drain"
             )
         if drainer is None or current_run.get() is None:
             return

@@ -1,4 +1,4 @@
-"""Gives tasks a fake in place of a resource."""
+"""Replaces a resource of tasks by a fake."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def override_resource(queue: TaskQueue, kind: type[Any], fake: T) -> Iterator[T]:
-    """Give the tasks of ``queue`` this ``fake`` for the type ``kind`` while the block runs, whatever runs them.
+    """Give the tasks of ``queue`` this ``fake`` for the type ``kind`` while the block runs, in any worker.
 
-    Only worker processes (``execution="process"``) open the resource itself.
+    Worker processes (``execution="process"``) still open the resource itself.
     """
     kept = dict(queue.resources)
     queue.resources[kind] = Resource(kind, lambda: contextlib.nullcontext(fake), f"fake {kind.__name__}")

@@ -1,4 +1,4 @@
-"""``perform``: one run of a task without any broker."""
+"""``perform``: runs a task once without a broker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_job(
     data: Any = None,
     opts: Mapping[str, Any] | None = None,
 ) -> Job:
-    """Return a job without a broker, for ``perform`` and for calls of plain functions. Its log leads nowhere."""
+    """Return a job without a broker, for ``perform`` and for calls of plain functions. Its log is dropped."""
     return Job(
         id=id,
         name="test",
@@ -47,14 +47,14 @@ def make_job(
 async def perform(task: Enqueuer[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run ``task`` once, as a worker would run a job of it, and return its result. No broker is needed.
 
-    The arguments are those of ``enqueue``. They go through JSON and validation, and so does the result; the task's
-    timeout holds; ``job`` and resources are injected. A resource may be given by the name of its parameter, as a
-    fake; it is not opened then. So may the job, which ``make_job`` makes. A plain ``def`` runs in a thread, also
-    one with ``execution="process"``. ``task.options(...)`` may stand for a task.
+    The arguments are those of ``enqueue``. They and the result are validated and converted to JSON and back; the
+    task's timeout applies; ``job`` and resources are injected. Pass a resource by the name of its parameter to
+    replace it by a fake, and likewise a job from ``make_job``. A plain ``def`` runs in a thread, even with
+    ``execution="process"``. ``task`` may also be ``task.options(...)``.
 
-    Raises what the worker would decide by: the task's own error, ``Delay`` and the like among them,
-    ``InvalidJobDataError``, ``JobTimeoutError``, or ``UnrecoverableError`` for a result that is not what its
-    annotation says.
+    Raises the error by which a worker would decide: the task's own error, including ``Delay`` and the like,
+    ``InvalidJobDataError``, ``JobTimeoutError``, or ``UnrecoverableError`` for a result that is not of the
+    declared type.
     """
     plain = task.task
     definition, config = plain.definition, plain.queue.worker_config
@@ -83,7 +83,7 @@ def perform_sync(task: Enqueuer[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def result_of(run: Run, outcome: Outcome) -> Any:
-    """Return the result of a run, decoded JSON. Raises what the worker decided by."""
+    """Return the result of a run, decoded from JSON. Raises the error by which a worker would decide."""
     if isinstance(outcome, Complete):
         return decode_json(outcome.value.decode())
     if run.error is not None:

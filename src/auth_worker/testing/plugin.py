@@ -27,7 +27,7 @@ def jobs() -> Iterator[MemoryBroker]:
 def auth_worker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the Redis for ``queue`` and ``worker``: an embedded server of this session.
 
-    Override it to have them on another one; they touch nothing but keys of their own.
+    Override the fixture to use another server; tests touch only keys of their own prefix.
     """
     from auth_worker.brokers.embedded.broker import EmbeddedBroker
 
@@ -46,11 +46,11 @@ def real_broker(auth_worker_url: str) -> Iterator[RealBroker]:
 
 @pytest.fixture
 def queue(real_broker: RealBroker) -> Callable[[str], JobQueue]:
-    """Returns a ``JobQueue`` on the real broker: ``queue("mailQueue")``."""
+    """A function that returns a ``JobQueue`` on the real broker: ``queue("mailQueue")``."""
     return real_broker.queue
 
 
 @pytest.fixture
 def worker(real_broker: RealBroker) -> Callable[..., RunningWorker]:
-    """Runs jobs on the real broker while a block runs: an ``async with``, or a ``with`` without an event loop."""
+    """A function that returns a worker on the real broker, which runs for an ``async with`` or ``with`` block."""
     return real_broker.worker

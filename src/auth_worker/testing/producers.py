@@ -1,4 +1,4 @@
-"""The producer's ports in memory: what ``JobQueue`` and ``FlowProducer`` reach in a test."""
+"""The producer's ports in memory: the broker of a ``JobQueue`` in a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ AfterAdd = Callable[[], Awaitable[None]]
 
 
 class MemoryProducer:
-    """Implements ``ProducerBroker`` for one queue. ``after_add`` is awaited once jobs were added."""
+    """Implements ``ProducerBroker`` for one queue.
+
+    ``after_add`` is awaited after each addition, ``on_wait`` before somebody waits for the end of a job.
+    """
 
     is_connected = True
 
@@ -102,9 +105,9 @@ class MemoryProducer:
             found = [job for job in self._store.added if (job.queue, job.id) == (self._queue, job_id)]
             if not found:
                 return None
-            end = found[-1].end()
+            ended = found[-1].when_ended()
         await self._on_wait(found[-1])
-        return await asyncio.wrap_future(end)
+        return await asyncio.wrap_future(ended)
 
     async def enter(self) -> None:
         """Nothing to count."""
@@ -164,7 +167,7 @@ class MemoryJobs(NamedTuple):
 
 
 class MemoryQueueChanges(NamedTuple):
-    """Implements ``QueueChanger``. Limits are accepted, and nothing is slowed down for them."""
+    """Implements ``QueueChanger``. Limits are accepted but have no effect."""
 
     store: JobStore
     schedulers: Schedulers

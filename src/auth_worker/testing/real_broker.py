@@ -1,4 +1,4 @@
-"""RealBroker: a real server for tests, with keys of its own for each of them."""
+"""RealBroker: runs a test on a real server, with keys of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from auth_worker.queue import JobQueue
 from auth_worker.service import WorkerService
 from auth_worker.system.loop_thread import LoopThread
 from auth_worker.tasks import TaskQueue
-from auth_worker.testing.draining import Works
+from auth_worker.testing.draining import JobRunner
 
 CLOSE_S = 10.0
 """How long (s) disconnecting may take at the end of a test."""
@@ -26,8 +26,8 @@ CLOSE_S = 10.0
 class RealBroker:
     """Sends all jobs of a test to the server at ``url``, under ``prefix``, while its ``with`` block runs.
 
-    That holds for every ``TaskQueue``, ``JobQueue`` and ``FlowProducer`` of the process, but not for those in a
-    worker process (``execution="process"``).
+    It affects every ``TaskQueue``, ``JobQueue`` and ``FlowProducer`` of the process, but none in a worker process
+    (``execution="process"``).
     """
 
     in_memory = False
@@ -52,21 +52,21 @@ class RealBroker:
 
     @property
     def settings(self) -> Settings:
-        """The settings of a service on it."""
+        """The settings of a service on this broker."""
         return Settings(
             redis_url=self.url, prefix=self.prefix, http_port=None, log_level="ERROR", reconcile_interval=0.2
         )
 
     def queue(self, name: str) -> JobQueue:
-        """Return the queue ``name``, to add jobs to and to look at."""
+        """Return the queue ``name``, to add and inspect jobs."""
         return JobQueue(name, self.url, settings=self.settings)
 
-    def worker(self, *works: Works) -> RunningWorker:
+    def worker(self, *runners: JobRunner) -> RunningWorker:
         """Return a worker of a ``TaskQueue`` or of all processors of a ``WorkerService``.
 
         It runs in an ``async with`` block in the test's event loop, in a ``with`` block in one of its own.
         """
-        return RunningWorker(self.settings, works)
+        return RunningWorker(self.settings, runners)
 
     def producer(
         self, queue: str, settings: Settings, defaults: Mapping[str, Any], timeout: float
@@ -91,7 +91,7 @@ class RealBroker:
         return settings.model_copy(update={"prefix": self.prefix})
 
     def _disconnect(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Disconnect ``loop``, unless it is closed or runs this call: its connections end with it then."""
+        """Disconnect ``loop``. If it is closed or runs this call, its connections end together with it."""
         if loop.is_closed() or loop is asyncio._get_running_loop():
             return
         if loop.is_running():
@@ -112,21 +112,21 @@ class RunningWorker:
     It has the processors and ``init_services`` of the services that it was given, but none of their hooks.
     """
 
-    def __init__(self, settings: Settings, works: tuple[Works, ...]) -> None:
+    def __init__(self, settings: Settings, runners: tuple[JobRunner, ...]) -> None:
         self._settings = settings
-        self._works = works
+        self._runners = runners
         self._service: WorkerService | None = None
         self._thread = LoopThread("auth-worker-test")
 
     async def __aenter__(self) -> WorkerService:
         self._service = WorkerService(settings=self._settings, init_services=self._initialize)
-        for each in self._works:
+        for each in self._runners:
             _include(self._service, each)
         await self._service.start()
         return self._service
 
     async def _initialize(self) -> None:
-        for each in self._works:
+        for each in self._runners:
             if isinstance(each, WorkerService):
                 await initialize(each.init_services)
 
@@ -149,21 +149,21 @@ class RunningWorker:
             asyncio.run(self._thread.stop())
 
 
-def _include(service: WorkerService, works: Works) -> None:
-    match works:
+def _include(service: WorkerService, runner: JobRunner) -> None:
+    match runner:
         case TaskQueue():
-            service.include(works)
+            service.include(runner)
         case QueueProcessorService():
-            consumer: Any = works.consumer
+            consumer: Any = runner.consumer
             service.register_processor(
-                queue_name=works.queue_name,
+                queue_name=runner.queue_name,
                 processor=consumer,
-                worker_config=works.config,
-                dead_letter_queue_name=works.dead_letter_queue_name,
-                execution=works.execution,
+                worker_config=runner.config,
+                dead_letter_queue_name=runner.dead_letter_queue_name,
+                execution=runner.execution,
             )
         case WorkerService():
-            for each in works.get_processors():
+            for each in runner.get_processors():
                 _include(service, each)
         case _:
-            raise TypeError(f"jobs are run by a TaskQueue or a service, not by {works!r:.80}")
+            raise TypeError(f"jobs are run by a TaskQueue or a service, not by {runner!r:.80}")

@@ -18,9 +18,9 @@ from auth_worker.testing.stored_jobs import MemoryJob
 
 
 class MemoryActions:
-    """What a job may ask of its queue, answered from memory: ``JobActions`` without a broker.
+    """Implements ``JobActions``, what a job may ask of its queue, in memory.
 
-    ``loop`` is where the job runs; None means the one that first asks.
+    ``loop`` is the event loop of the job; None means the first that uses it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -28,7 +28,7 @@ class MemoryActions:
         self.values: dict[str, Any] = {}
         """The results of the job's children, by their keys."""
         self.failures: dict[str, str] = {}
-        """Why children failed that their parent goes on without."""
+        """Why children failed that their parent ignores, by their keys."""
         self.progress: Any = 0
         self._loop = loop
 
@@ -49,7 +49,7 @@ class MemoryActions:
         self.progress = decode_json(encode_json(value).decode())
 
     async def extend_lease(self, job: Job) -> None:
-        """The job is always ours."""
+        """Do nothing: the job cannot be lost to another worker."""
 
     async def children_values(self, job: Job) -> dict[str, Any]:
         """As in ``JobActions``."""
@@ -61,7 +61,7 @@ class MemoryActions:
 
 
 class StoredActions(MemoryActions):
-    """The same for a job of the store, which keeps what it logs and its progress."""
+    """The same for a job of a ``JobStore``, which keeps its log and progress."""
 
     def __init__(self, job: MemoryJob) -> None:
         super().__init__(asyncio.get_running_loop())
@@ -83,9 +83,9 @@ async def run_job(
     timeout: float | None = None,
     on_start: Callable[[Run], None] = lambda _: None,
 ) -> tuple[Run, Outcome]:
-    """Run ``job`` once, and return its run and what became of it. ``timeout`` in s.
+    """Run ``job`` once, and return its run and outcome. ``timeout`` is in s.
 
-    Where the caller is cancelled, so is the job.
+    If the caller is cancelled, so is the job.
     """
     run = Run(job, policy, None, "", time.monotonic())
     outcomes: list[Outcome] = []

@@ -1,4 +1,4 @@
-"""Job schedulers in memory: the same times as BullMQ's, by the clock of the test."""
+"""Job schedulers in memory, which compute the same times as BullMQ's by the clock of the test."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class Schedulers:
             return scheduler is not None
 
     def advance(self, job: MemoryJob) -> None:
-        """An iteration begins: create the next one."""
+        """Create the next iteration of the scheduler of ``job``, which begins to run."""
         with self._store.lock:
             scheduler = self._schedulers.get((job.queue, job.scheduler_id))
             if scheduler is not None and scheduler.job is job and scheduler.due is not None:
                 self._add_iteration(job.scheduler_id, scheduler, self._next(job.scheduler_id, scheduler))
 
     def stored(self, queue: str, limit: int) -> list[StoredRepetition]:
-        """The schedulers of a queue, as in ``QueueChanger``."""
+        """Return the schedulers of a queue, as in ``QueueChanger``."""
         found = [
             StoredRepetition(
                 id=scheduler_id,

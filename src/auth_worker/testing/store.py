@@ -1,4 +1,4 @@
-"""JobStore: all queues of a test in memory, with BullMQ's rules for what becomes of jobs."""
+"""JobStore: all queues of a test in memory, where jobs change state by BullMQ's rules."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from auth_worker.testing.stored_jobs import MemoryJob, NewJob
 class JobStore:
     """The jobs of all queues. Every method is atomic, for any thread.
 
-    ``added`` has every job in the order of adding, also those that a real broker would have removed by now.
+    ``added`` has every job in the order of addition, including those that a real broker would have removed by now.
     """
 
     def __init__(self, clock: Clock, prefix: str) -> None:
@@ -58,11 +58,11 @@ class JobStore:
         return self._live.get((queue, job_id))
 
     def find_by_key(self, key: str) -> MemoryJob | None:
-        """As ``find``, by the key that BullMQ has for it."""
+        """As ``find``, by BullMQ's key of the job."""
         return next((job for job in self._live.values() if job.key == key), None)
 
     def of(self, queues: Collection[str]) -> list[MemoryJob]:
-        """The jobs of some queues that a real broker would still have."""
+        """Return the jobs of some queues that a real broker would still have."""
         return [job for job in self._live.values() if job.queue in queues]
 
     def prepare(self, queue: str, request: JobRequest, defaults: Mapping[str, Any], most: int) -> NewJob:
@@ -75,18 +75,18 @@ class JobStore:
         return NewJob(options.job_id or str(next(self._ids)), queue, name, text, options)
 
     def add(self, new: NewJob) -> AddedJob:
-        """Add a job. Raises ``BrokerError`` for a parent that is not there."""
+        """Add a job. Raises ``BrokerError`` if its parent does not exist."""
         with self.lock:
             options = new.options
             parent = None
             if options.parent is not None:
                 parent = self.find_by_key(f"{options.parent.queue}:{options.parent.id}")
                 if parent is None:
-                    raise BrokerError(f"{NOT_ADDED} the parent of the job is not there")
+                    raise BrokerError(f"{NOT_ADDED} the parent of the job does not exist")
             if options.job_id is not None and (new.queue, options.job_id) in self._live:
                 return ExistingJob(options.job_id)
             if options.deduplication is not None:
-                existing = self.deduplications.hit(new.queue, options.deduplication)
+                existing = self.deduplications.holder(new.queue, options.deduplication)
                 if existing is not None:
                     if not options.deduplication.replace or existing.state != "delayed":
                         self._remember_last(existing, new)
@@ -94,7 +94,7 @@ class JobStore:
                     self.remove(existing)
             job = self.insert(new)
             if options.deduplication is not None:
-                self.deduplications.note(new.queue, options.deduplication, job)
+                self.deduplications.hold(new.queue, options.deduplication, job)
             if parent is not None:
                 self.adopt(parent, job)
             return AddedJob(job.id)
@@ -129,7 +129,7 @@ class JobStore:
             parent.state = "waiting-children"
 
     def let_wait(self, job: MemoryJob, *, front: bool = False) -> None:
-        """Put a job behind those that wait, or before them."""
+        """Put a job behind the waiting ones, or in front of them."""
         order = next(self._order)
         job.order = -order if front else order
         job.state = "prioritized" if job.priority else "wait"
@@ -144,7 +144,7 @@ class JobStore:
         self._live.pop((job.queue, job.id), None)
 
     def take(self, queues: Collection[str]) -> MemoryJob | None:
-        """Take the next job that is due; it is active then. None if there is none."""
+        """Make the next job that is due active, and return it; None if there is none."""
         with self.lock:
             now = self.clock.now
             ready = [each for each in self.of(queues) if self.limited_until.get(each.queue, 0) <= now]
@@ -159,7 +159,7 @@ class JobStore:
             return job
 
     def take_this(self, job: MemoryJob) -> bool:
-        """Take ``job`` if it is due, and return whether it is; it is active then."""
+        """Make ``job`` active if it is due, and return whether it is."""
         with self.lock:
             now = self.clock.now
             is_due = job.state in ("wait", "prioritized") or (job.state == "delayed" and job.due <= now)
@@ -168,7 +168,7 @@ class JobStore:
             return is_due
 
     def next_due(self, queues: Collection[str]) -> int | None:
-        """Return when (epoch ms) the next job becomes ready that is no job scheduler's; None if none does."""
+        """Return when (epoch ms) the next job that is not a job scheduler's becomes ready; None if none does."""
         with self.lock:
             moments = [
                 max(each.due if each.state == "delayed" else 0, self.limited_until.get(each.queue, 0))
@@ -185,7 +185,7 @@ class JobStore:
                 self.insert(NewJob(letter.id, queue, letter.name, data, job_options({})))
 
     def settle(self, job: MemoryJob, run: Job, policy: JobPolicy, outcome: Outcome) -> DeadLetter | None:
-        """Write what became of a run of ``job``. Returns the dead letter of one that failed for good."""
+        """Write the outcome of a run of ``job``. Returns its dead letter if it failed for good."""
         with self.lock:
             if job.pending and isinstance(outcome, Complete):
                 outcome = decide_refused(outcome, Refusal.CHILDREN_PENDING, run, policy) or outcome
@@ -195,7 +195,7 @@ class JobStore:
                     job.result = value.decode()
                     self._finish(job, "completed", policy)
                 case Retry(delay, reason, trace):
-                    self._note_failure(job, reason, trace)
+                    self._record_failure(job, reason, trace)
                     self._run_again(job, delay, front=policy.lifo)
                 case Fail():
                     return self._fail(job, outcome, policy)
@@ -237,7 +237,7 @@ class JobStore:
         return ChangeResult.DONE
 
     def _fail(self, job: MemoryJob, fail: Fail, policy: JobPolicy) -> DeadLetter:
-        self._note_failure(job, fail.reason, fail.trace)
+        self._record_failure(job, fail.reason, fail.trace)
         self._finish(job, "failed", policy)
         return make_dead_letter(
             queue=job.queue,
@@ -253,7 +253,7 @@ class JobStore:
             worker="test",
         )
 
-    def _note_failure(self, job: MemoryJob, reason: str, trace: str) -> None:
+    def _record_failure(self, job: MemoryJob, reason: str, trace: str) -> None:
         job.attempts_made += 1
         job.failed_reason = reason
         job.traces.append(trace)
@@ -271,12 +271,12 @@ class JobStore:
             self.remove(job)
         self.deduplications.release(job)
         if job.parent is not None:
-            self._tell_parent(job.parent, job, policy)
+            self._update_parent(job.parent, job, policy)
         for callback in job.on_end:
             callback()
         job.report_end()
 
-    def _tell_parent(self, parent: MemoryJob, child: MemoryJob, policy: JobPolicy) -> None:
+    def _update_parent(self, parent: MemoryJob, child: MemoryJob, policy: JobPolicy) -> None:
         """Source: moveToFinished-14.lua, and the four options for a child that fails."""
         if child.state == "completed":
             parent.values[child.key] = decode_json(child.result)
@@ -292,7 +292,7 @@ class JobStore:
             self.let_wait(parent)
 
     def _remember_last(self, existing: MemoryJob, new: NewJob) -> None:
-        """Add the last job that came while ``existing`` ran, once that ends, where its producer wants that."""
+        """Add ``new`` once ``existing`` ends, if its producer wants the last job that came while that ran."""
         deduplication = new.options.deduplication
         if deduplication is not None and deduplication.keep_last_if_active and existing.state == "active":
             existing.on_end[:] = [lambda: self.add(new)]

@@ -1,4 +1,4 @@
-"""The jobs of a test, in memory, as a broker would store them."""
+"""The jobs of a test in memory, as a broker would store them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FINISHED = ("completed", "failed")
 
 
 class NewJob(NamedTuple):
-    """A job to add, checked. ``data`` is JSON. ``extra`` are BullMQ's options beside those of a producer."""
+    """A checked job to add. ``data`` is JSON. ``extra`` are further options of BullMQ that no producer sets."""
 
     id: str
     queue: str
@@ -59,14 +59,14 @@ class MemoryJob:
         self.parent: MemoryJob | None = None
         self.children: dict[str, MemoryJob] = {}
         self.pending: set[str] = set()
-        """The keys of children that it waits for."""
+        """The keys of the children that it waits for."""
         self.values: dict[str, Any] = {}
         self.failures: dict[str, str] = {}
         self.scheduler_id = ""
         self.deferred_failure: str | None = None
         self.removed = False
         self.cancel: Callable[[str], None] | None = None
-        """Cancels its run, while it has one."""
+        """Cancels its run, as long as it has one."""
         self.on_end: list[Callable[[], Any]] = []
         self._waiters: list[concurrent.futures.Future[Ended]] = []
 
@@ -82,7 +82,7 @@ class MemoryJob:
 
     @property
     def info(self) -> JobInfo:
-        """The job as a producer looks at it."""
+        """The job as a producer reads it."""
         return JobInfo.of(self.queue, self.stored, self.state)
 
     @property
@@ -111,11 +111,11 @@ class MemoryJob:
 
     @property
     def decoded(self) -> Any:
-        """Its data."""
+        """Its data, decoded."""
         return decode_json(self.data)
 
-    def end(self) -> concurrent.futures.Future[Ended]:
-        """Return what tells how it ended, once it has."""
+    def when_ended(self) -> concurrent.futures.Future[Ended]:
+        """Return a future of how the job ends."""
         future: concurrent.futures.Future[Ended] = concurrent.futures.Future()
         self._waiters.append(future)
         if self.is_finished:
@@ -123,11 +123,11 @@ class MemoryJob:
         return future
 
     def report_end(self) -> None:
-        """Tell those who wait for its end."""
+        """Set the futures of ``when_ended``."""
         is_failed = self.state == "failed"
         trace = self.traces[-1] if is_failed and self.traces else None
         ended = Ended(self.result, self.failed_reason if is_failed else None, trace)
         waiters, self._waiters = self._waiters, []
         for future in waiters:
-            with contextlib.suppress(concurrent.futures.InvalidStateError):  # who waited has given up
+            with contextlib.suppress(concurrent.futures.InvalidStateError):  # its waiter has given up
                 future.set_result(ended)
