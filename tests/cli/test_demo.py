@@ -114,7 +114,7 @@ def test_a_number_that_differs_anywhere_is_named_with_its_place() -> None:
 
 def test_the_plan_has_every_type_in_both_languages_and_every_way_to_fail() -> None:
     plan = make_plan()
-    good = [job for job in plan.jobs if job.fate is None and not job.deferrals]
+    good = [job for job in plan.jobs if job.failure is None and not job.deferrals]
     kinds = Counter((job.name, job.data["data"]["locale"]) for job in good)
     assert len(kinds) == 8
     assert kinds.total() == 200

@@ -1,4 +1,4 @@
-"""The command line, ``auth-worker``: one module a command or a group of commands."""
+"""The command line, ``auth-worker``: one module per command or group of commands."""
 
 from __future__ import annotations
 

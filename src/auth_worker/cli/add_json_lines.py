@@ -84,7 +84,7 @@ def _is_file(file: BinaryIO) -> bool:
 
 
 def _blocks(file: BinaryIO, default_name: str | None) -> Iterator[Block]:
-    """Yield the jobs of each read, so that lines that arrive slowly are not held up."""
+    """Yield the jobs of each read at once, so that lines that arrive slowly are not held up."""
     number, rest = 0, b""
     while block := file.read1(BLOCK_BYTES):  # type: ignore[attr-defined]
         *lines, rest = (rest + block).split(b"\n")
@@ -97,7 +97,9 @@ def _entries(lines: list[bytes], number: int, default_name: str | None) -> list[
     entries = []
     for index, line in enumerate(lines, number + 1):
         try:
-            if text := strip_text(decode_utf8(line)):  # each of several files in one may begin with a mark
+            if text := strip_text(
+                decode_utf8(line)
+            ):  # files that were joined may each begin with a byte order mark
                 entries.append(_entry(text, default_name))
         except (ConfigurationError, ValueError) as error:
             raise ConfigurationError(f"line {index}: {error}") from error

@@ -1,4 +1,4 @@
-"""Puts the commands together."""
+"""The ``auth-worker`` application: its groups of commands, and ``version``."""
 
 from __future__ import annotations
 

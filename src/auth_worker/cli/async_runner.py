@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes event loops: uvloop's, or None for asyncio's own."""
+    """Return uvloop's function that makes event loops, or None for asyncio's own."""
     try:
         import uvloop
     except ImportError:
@@ -22,7 +22,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def new_runner() -> asyncio.Runner:
-    """Return a runner on such a loop, for several coroutines one after another."""
+    """Return a runner on uvloop if it is installed, for several coroutines one after another."""
     return asyncio.Runner(loop_factory=loop_factory())
 
 

@@ -1,4 +1,4 @@
-"""Runs an operation on many jobs or dead letters: dry run, question, progress bar, summary."""
+"""Runs an operation on many jobs or dead letters: with dry run, confirmation, progress bar and summary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ A = TypeVar("A", bound=str)
 
 
 class Verb(NamedTuple, Generic[A]):
-    """What an operation does, and what it has done: ``remove``, ``removed``."""
+    """The name of an operation, and its participle for messages: ``remove``, ``removed``."""
 
     infinitive: A
     participle: str
@@ -40,7 +40,7 @@ PURGE: Verb[DeadLetterAction] = Verb("purge", "purged")
 
 @dataclass(frozen=True)
 class BulkFlags:
-    """The flags of every operation on many. ``rate`` is the highest rate per second."""
+    """The flags of every bulk operation. ``rate`` is the highest rate per second."""
 
     rate: Annotated[
         float | None,
@@ -55,9 +55,9 @@ class BulkFlags:
 async def run_bulk_operation(
     flags: BulkFlags, plan: Plan, verb: Verb[Any], things: str, question: str | None = None
 ) -> int:
-    """Do what is planned for ``things`` (``jobs``); returns the exit code, 1 if any were skipped.
+    """Run ``plan`` on ``things`` (``jobs``), and return the exit code: 1 if any were skipped.
 
-    A dry run only prints how many it would be. A ``question`` is asked first, unless there is nothing to do.
+    A dry run only prints how many it would change. A ``question`` is asked first, unless nothing would change.
     """
     if flags.dry_run:
         _print_dry_run(verb, plan.total, things, as_json=flags.as_json)
@@ -68,7 +68,7 @@ async def run_bulk_operation(
 
 
 def confirm(question: str) -> None:
-    """Ask before what cannot be undone; exits if the answer is no, or if there is no terminal to ask at."""
+    """Ask for confirmation; exits if the answer is no, or if there is no terminal to ask at."""
     if sys.stdin is None or not sys.stdin.isatty():
         fail(f"{question} Give --yes to do it without confirmation.", USAGE)
     if not typer.confirm(visible(question), err=True):
@@ -84,7 +84,7 @@ def _print_dry_run(verb: Verb[Any], total: int, things: str, *, as_json: bool) -
 
 
 async def _run(plan: Plan, verb: Verb[Any]) -> BulkStep:
-    """Run the operation with a progress bar; Ctrl-C stops it between two batches, and prints how far it got."""
+    """Run the plan with a progress bar. Ctrl-C stops it between two batches, and prints how far it got."""
     last, total = BulkStep(), plan.total
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with progress_bar(*columns) as progress:
@@ -101,7 +101,7 @@ async def _run(plan: Plan, verb: Verb[Any]) -> BulkStep:
 
 
 def _print_summary(last: BulkStep, verb: Verb[Any], things: str, *, as_json: bool) -> int:
-    """Print how many were done and skipped, and why; returns the exit code: 1 if any were skipped."""
+    """Print how many were changed and skipped, and why. Returns the exit code: 1 if any were skipped."""
     if as_json:
         print_json([last])
     else:

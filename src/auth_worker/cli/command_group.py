@@ -1,4 +1,4 @@
-"""Groups of commands. The module of a command is imported when the command is called; ``--version`` needs none."""
+"""Groups of commands. The module of a command is imported only when the command is called."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ click_errors: Any = importlib.import_module(typer.BadParameter.__module__)
 
 
 class Commands(TyperGroup):
-    """A group of commands. Control characters that a usage error quotes are made visible."""
+    """A group of commands. Control characters that a usage error quotes are shown as escapes."""
 
     panels: ClassVar[Mapping[str, Mapping[str, Entry]]] = {}
 
@@ -44,7 +44,7 @@ class Commands(TyperGroup):
 
 
 class UnloadedCommand(TyperCommand):
-    """What a group's help and a shell's completion see of a command. A call imports the command itself."""
+    """A command as a group's help and a shell's completion need it. Calling it imports the command itself."""
 
     def __init__(self, name: str, entry: Entry, panel: str) -> None:
         super().__init__(name, help=entry.summary, rich_help_panel=panel)

@@ -1,6 +1,6 @@
-"""Every command: where its function is, and what the help of its group and a shell's completion say about it.
+"""All commands: where their functions are, and their summaries for the help and for a shell's completion.
 
-The text is the first paragraph of the function's docstring, written here too so that neither has to import it.
+A summary is the first paragraph of the function's docstring, repeated here so that the help imports no command.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """A command: its function, as ``module:function`` in ``auth_worker.cli``, and what it does."""
+    """A command: its function, as ``module:function`` in ``auth_worker.cli``, and its summary."""
 
     function: str
     summary: str

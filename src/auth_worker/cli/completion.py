@@ -16,11 +16,11 @@ SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 ``orders$(reboot)`` would become a command; such names are not offered."""
 CONNECTION_FLAGS = ("redis_url", "prefix", "state_dir", "config")
 COMPLETE_S = 1.0
-"""How long (s) the shell waits for a connection, and as long for the names."""
+"""How long (s) a completion waits for a connection, and again for the names."""
 
 
 def complete_queue(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the queues whose names begin with ``incomplete``; none without a Redis, or if it is slow."""
+    """Return the queues whose names begin with ``incomplete``; none without a Redis URL, or if Redis is slow."""
     from auth_worker.admin.operations import open_operations
 
     async def safe_names() -> list[str]:

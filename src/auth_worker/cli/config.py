@@ -50,14 +50,14 @@ def show_config(config: Config = None, *, wide: Wide = False, as_json: AsJson = 
 
 
 def _written(value: Any) -> str:
-    """The value as one writes it in a variable; ``-`` for none."""
+    """Return the value as it is written in a variable; ``-`` for None."""
     if isinstance(value, str):
         return value
     return "-" if value is None else f"{value:.15g}" if isinstance(value, float) else json.dumps(value)
 
 
 def _shown(settings: Settings, name: str) -> Any:
-    """The value as JSON has it, without secrets: of the broker's URL and of tokens what is not secret is left."""
+    """Return the value for JSON, with secrets masked, also those within the broker's URL and the tokens."""
     value = getattr(settings, name)
     if name == "redis_url":
         return value and str(BrokerSource(None, settings).address)

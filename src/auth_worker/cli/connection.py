@@ -1,4 +1,4 @@
-"""The flags that name the broker, and running a command's work connected to it."""
+"""The flags that name the broker; runs the work of a command while connected to it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def print_json(values: Iterable[BaseModel | Mapping[str, Any]]) -> None:
 
 
 def _change_log(settings: Settings) -> Callable[[Change], None]:
-    """Return what logs each change and who made it; nothing is logged to an operator at a terminal."""
+    """Return a function that logs each change and who made it. Nothing is logged at a terminal."""
     if sys.stderr.isatty():
         return lambda change: None
     from auth_worker.observability.logs import open_log

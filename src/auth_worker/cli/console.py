@@ -1,4 +1,4 @@
-"""Writes what the commands have to say: results to stdout, notes and errors to stderr."""
+"""Writes the output of commands: results to stdout, notes and errors to stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNLIMITED = 100_000
 
 
 def text(value: object) -> str:
-    """Return ``value`` on one line, escaped so that neither rich's markup nor a terminal's codes act."""
+    """Return ``value`` on one line, with rich's markup and control characters escaped."""
     return escape(visible(value))
 
 
@@ -40,12 +40,12 @@ def results(*, stderr: bool = False) -> Console:
 
 
 def notes() -> Console:
-    """Return the same console on stderr, for what is said about the results."""
+    """Return the same console on stderr, for notes about the results."""
     return results(stderr=True)
 
 
 def is_terminal(console: Console) -> bool:
-    """Tell whether ``console`` is a terminal with a width. Under ``FORCE_COLOR`` rich takes a pipe for one too."""
+    """Whether ``console`` is a terminal with a width. Under ``FORCE_COLOR`` rich takes a pipe for one too."""
     return console.is_terminal and console.file.isatty()
 
 

@@ -82,7 +82,7 @@ async def _serve(settings: Settings, base_path: str) -> int:
 
 
 def _introduce(log: Any, address: Any, base_path: str) -> None:
-    """Say where the dashboard is: at a terminal as a link, else in the log."""
+    """Log where the dashboard is, and print it at a terminal as a link."""
     if not isinstance(address, tuple):
         return
     host, port = address[:2]

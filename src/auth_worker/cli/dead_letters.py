@@ -42,7 +42,7 @@ Every = Annotated[bool, typer.Option("--all", help="All of them.", rich_help_pan
 
 @dataclass(frozen=True)
 class DeadLetterFilterFlags:
-    """The flags that say which dead letters are meant."""
+    """The flags that select dead letters."""
 
     origin: Annotated[
         str | None, option("--from", metavar="QUEUE", text="Dead letters of jobs from this queue.", panel=WHICH)
@@ -76,7 +76,7 @@ class DeadLetterFilterFlags:
 
     @property
     def filter(self) -> DeadLetterFilter:
-        """The filter that the flags make."""
+        """The filter of these flags."""
         return DeadLetterFilter(
             queue=self.origin,
             job_id=self.job_id,
@@ -209,7 +209,7 @@ async def _plan(
     bulk: BulkFlags,
     keep: int | None = None,
 ) -> Plan:
-    """Check the queues, and plan what is to be done to the dead letters that are meant."""
+    """Check the queues, and plan the operation on the selected dead letters."""
     await _check_queues(operations, queue, which.origin)
     _print_note(await operations.dead.note_without_letters(queue))
     selection = _selection(ids, every, queue, which, keep)
@@ -233,7 +233,7 @@ async def _check_queues(operations: Operations, queue: str | None, origin: str |
 def _selection(
     ids: list[str] | None, every: bool, queue: str | None, which: DeadLetterFilterFlags, keep: int | None = None
 ) -> DeadLetterSelection:
-    """Return which dead letters are meant; exits if none are named."""
+    """Return the selection of dead letters; exits if none are selected, or in two ways."""
     selection = DeadLetterSelection(
         queue=queue, ids=tuple(ids or ()) or None, every=every, keep=keep, filter=which.filter
     )

@@ -1,4 +1,4 @@
-"""``auth-worker doctor``: checks that the broker is fit for jobs, and finds what holds the queues up."""
+"""``auth-worker doctor``: checks that the broker is suitable for jobs, and finds what holds the queues up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def doctor(
     and finds queues that are paused or have no worker, active jobs whose worker is dead, failed jobs without a
     dead letter, and job schedulers that are unreadable or have stopped.
 
-    Exit codes: 0 fit, 1 error, 2 usage, 3 at least one fault, 4 broker unreachable.
+    Exit codes: 0 no fault, 1 error, 2 usage, 3 at least one fault, 4 broker unreachable.
 
     Example: [bold]auth-worker doctor --redis redis://redis.internal:6379[/]
     """

@@ -6,4 +6,4 @@ from auth_worker.core.lifecycle import BROKER_UNREACHABLE, FAILED_TO_START
 
 CLEAN, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, FAILED_TO_START, 2, BROKER_UNREACHABLE, 130
 UNHEALTHY = 3
-"""``doctor`` has found a fault, or ``health`` an unhealthy service or none."""
+"""``doctor`` has found a fault; ``health`` has found an unhealthy service, or none."""

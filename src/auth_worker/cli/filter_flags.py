@@ -1,4 +1,4 @@
-"""The flags that say which jobs are meant."""
+"""The flags that select jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _which = partial(option, panel=WHICH)
 
 
 def condition_of(given: str) -> Condition:
-    """Read ``data.user.id=12``. Raises ``typer.BadParameter``."""
+    """Parse ``data.user.id=12``. Raises ``typer.BadParameter``."""
     try:
         return Condition.of(given)
     except ConfigurationError as error:
@@ -29,7 +29,7 @@ def condition_of(given: str) -> Condition:
 
 
 def _parser_of(checked: Callable[[str], str]) -> Callable[[str], str]:
-    """``checked`` as a flag's parser, which raises ``typer.BadParameter``."""
+    """Return ``checked`` as the parser of a flag, which raises ``typer.BadParameter``."""
 
     def parse(given: str) -> str:
         try:
@@ -41,7 +41,7 @@ def _parser_of(checked: Callable[[str], str]) -> Callable[[str], str]:
 
 
 state_of, finished_state_of, reason_of = map(_parser_of, (checked_state, checked_finished_state, checked_reason))
-"""Read the name of a state, of a state of finished jobs, of a reason class. Raise ``typer.BadParameter``."""
+"""Parse the name of a state, of a state of finished jobs, of a reason class. Raise ``typer.BadParameter``."""
 
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="The ids of jobs.", show_default=False)]
@@ -70,7 +70,7 @@ Every = Annotated[bool, typer.Option("--all", help="All jobs of the state.", ric
 
 
 def filter_of(parameters: Mapping[str, Any]) -> JobFilter:
-    """The filter that the parameters of a command make."""
+    """Return the filter of a command's parameters."""
     return JobFilter(
         id=parameters.get("job_id"),
         name=parameters.get("job_name"),
@@ -82,7 +82,7 @@ def filter_of(parameters: Mapping[str, Any]) -> JobFilter:
 
 @dataclass(frozen=True)
 class JobFilterFlags:
-    """The flags that say which jobs of a queue are meant."""
+    """The flags that select jobs of a queue."""
 
     state: State = None
     job_name: Name = None
@@ -93,13 +93,13 @@ class JobFilterFlags:
 
     @property
     def filter(self) -> JobFilter:
-        """The filter that the flags make; the state is not part of it."""
+        """The filter of these flags; the state is not part of it."""
         return filter_of(vars(self))
 
 
 @dataclass(frozen=True)
 class DelayedJobFilterFlags:
-    """The flags that say which delayed jobs are meant."""
+    """The flags that select delayed jobs."""
 
     job_name: Name = None
     job_id: Id = None
@@ -108,5 +108,5 @@ class DelayedJobFilterFlags:
 
     @property
     def filter(self) -> JobFilter:
-        """The filter that the flags make."""
+        """The filter of these flags."""
         return filter_of(vars(self))

@@ -1,4 +1,4 @@
-"""Lets commands share groups of flags: a parameter that is a dataclass becomes one flag a field."""
+"""Lets commands share groups of flags: a parameter that is a dataclass becomes one flag per field."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, get_type_hints
 
 
 def expand_flag_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Return ``command`` as typer has to see it: each dataclass among its parameters replaced by its fields.
+    """Return ``command`` for typer, with each dataclass among its parameters replaced by the fields.
 
-    The fields must be annotated as typer wants parameters to be. Called, it builds the dataclasses from the flags.
+    The fields must be annotated as parameters for typer. When called, it builds the dataclasses from the flags.
     """
     groups: dict[str, type[Any]] = {}
     parameters: list[Parameter] = []

@@ -31,7 +31,7 @@ def styled_state(state: str) -> str:
 
 
 def count(number: int | None, style: str = "") -> str:
-    """Format a number in groups of three; 0 is dim, None is unknown."""
+    """Format a number in groups of three digits, a dim 0, and ``?`` for None."""
     if number is None:
         return "?"
     if not number:
@@ -84,7 +84,7 @@ def size(number: float) -> str:
 
 
 def pairs(values: Mapping[str, Any] | Iterable[tuple[str, str]]) -> Table:
-    """Return a table of names and values; what has no value is left out."""
+    """Return a table of names and values, without those that have no value."""
     made = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     made.add_column(style="bold")
     made.add_column(overflow="fold")

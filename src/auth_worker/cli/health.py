@@ -1,4 +1,4 @@
-"""``auth-worker health``: asks a running service over its HTTP port how it is."""
+"""``auth-worker health``: asks a running service over HTTP for its health."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ def health(
     """Ask a running service for its health; serves as a probe in images without curl.
 
     Without --url, the ports of the settings are tried. Of several services, the one with the name or the state
-    directory of the settings is asked. The token is read from AUTH_WORKER_HTTP_TOKEN, and sent to nothing but a
-    service.
+    directory of the settings is asked. The token is read from AUTH_WORKER_HTTP_TOKEN, and sent to services only.
 
     Exit codes: 0 healthy, 1 unreadable answer, 2 usage, 3 unhealthy, or no service answers.
 

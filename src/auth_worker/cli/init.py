@@ -1,4 +1,4 @@
-"""``auth-worker init``: writes a small project that works at once."""
+"""``auth-worker init``: writes a small project that can be run at once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def init(
 
 
 def _templates() -> dict[str, str]:
-    """The contents of the project's files by their paths in it."""
+    """Return the contents of the project's files by their relative paths."""
     found: dict[str, str] = {}
     todo: list[tuple[str, Traversable]] = [("", files("auth_worker.cli") / "project_files")]
     while todo:

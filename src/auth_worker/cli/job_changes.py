@@ -169,7 +169,7 @@ async def _plan(
     bulk: BulkFlags,
     reason: str = "",
 ) -> Plan:
-    """Check the queue, and plan what is to be done to the jobs that are meant."""
+    """Check the queue, and plan the operation on the selected jobs."""
     which = _selection(verb, queue, ids, every, wanted, state)
     await operations.jobs.check_queue(queue)
     return await plan_of(
@@ -180,7 +180,7 @@ async def _plan(
 def _selection(
     verb: Verb[JobAction], queue: str, ids: list[str] | None, every: bool, wanted: JobFilter, state: str | None
 ) -> JobSelection:
-    """Return which jobs are meant; exits if none are named."""
+    """Return the selection of jobs; exits if none are selected, or in two ways."""
     which = JobSelection(queue=queue, ids=tuple(ids or ()) or None, every=every, state=state, filter=wanted)
     if which.fault == "named twice":
         fail("name jobs, or select them by --all and the like: not both", USAGE)

@@ -169,5 +169,5 @@ def _show_groups(found: ErrorGroups, limit: int, *, as_json: bool, wide: bool) -
 
 
 def _age(ms: int) -> str:
-    """Return how long ago a time (epoch ms) is, without the word ``ago``."""
+    """Format the age of a time (epoch ms)."""
     return ago(ms).removesuffix(" ago")

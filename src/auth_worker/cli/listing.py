@@ -18,8 +18,8 @@ GAP = 2
 class Column(NamedTuple):
     """A column of a listing.
 
-    ``rank``: 0 is always shown; of the others the highest is left out first. ``least``: the fewest cells its texts
-    may be shortened to; 0: they never are. ``middle``: shorten them in the middle, not at the end.
+    A column of ``rank`` 0 is always shown; of the others, the highest rank is left out first. Its texts may be
+    shortened to ``least`` cells, in the ``middle`` or else at the end; 0 means that they are never shortened.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Fitted(NamedTuple):
 
     @property
     def note(self) -> str:
-        """What is not shown, and how to see it; empty if everything is."""
+        """A note on what is not shown and how to see it; empty if everything is shown."""
         if self.out:
             return f"not shown: {', '.join(self.out)}; --wide shows all"
         return "shortened: --wide shows all" if self.shortened else ""

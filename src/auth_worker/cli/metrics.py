@@ -1,4 +1,4 @@
-"""``auth-worker metrics``: asks a running service over its HTTP port for its metrics."""
+"""``auth-worker metrics``: asks a running service over HTTP for its metrics."""
 
 from __future__ import annotations
 

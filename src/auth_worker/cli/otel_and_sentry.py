@@ -13,7 +13,7 @@ from auth_worker.observability.telemetry.sdk import is_sdk_asked_for, set_up_sdk
 
 
 def set_up_otel_and_sentry(settings: Settings) -> None:
-    """Set up what the environment asks for, unless the application, which is loaded by now, has done so itself.
+    """Set up what the environment asks for, unless the application, which is already loaded, has done so.
 
     Raises ``ConfigurationError`` for an exporter that is not installed.
     """

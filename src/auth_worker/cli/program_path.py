@@ -1,4 +1,4 @@
-"""Tells how this program is called from the current folder."""
+"""Finds out how to call this program from the current folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``auth-worker limit``, ``dedup`` and ``obliterate``: a queue as a whole."""
+"""``auth-worker limit``, ``dedup`` and ``obliterate``: change a queue as a whole."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ async def _work_on_emails(settings: Settings, concurrency: int | None) -> int:
 
 
 async def _work(service: WorkerService) -> int:
-    """Run the service; returns the exit code, having printed why it could not start."""
+    """Run the service, and return the exit code. Prints why it could not start."""
     set_up_otel_and_sentry(service.settings)
     code = await service.run()
     if service.start_error is not None:

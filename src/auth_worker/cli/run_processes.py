@@ -26,7 +26,7 @@ PANEL = "Processes"
 
 @dataclass(frozen=True)
 class ProcessFlags:
-    """The flags for several processes. ``child`` is for the processes themselves, and not in the help."""
+    """The flags for several processes. ``child`` is passed to the processes themselves and hidden in the help."""
 
     processes: Annotated[
         int,
@@ -50,7 +50,7 @@ class ProcessFlags:
 
 
 def run_processes(settings: Settings, flags: ProcessFlags, app: str | None, concurrency: int | None) -> int:
-    """Run the processes until a signal; returns the exit code. ``app`` and ``concurrency`` are for each of them.
+    """Run the processes until a signal, and return the exit code. ``app`` and ``concurrency`` are passed to each.
 
     They get their settings from the environment. Raises ``ConfigurationError`` if the HTTP port cannot be opened.
     """
@@ -76,7 +76,7 @@ async def _supervise(
     serving = None
     if (listening := listen(settings, log)) is not None:
         listener, settings = listening
-        os.environ["AUTH_WORKER_HTTP_HOST"] = settings.http_host  # the processes answer to the same names
+        os.environ["AUTH_WORKER_HTTP_HOST"] = settings.http_host  # the processes accept the same Host headers
         serving = asyncio.create_task(serve(supervisor, settings, listener, log))
         if listener.family != socket.AF_UNIX:
             host, port, *_ = listener.getsockname()
@@ -90,7 +90,7 @@ async def _supervise(
 
 
 def _environment(settings: Settings, number: int) -> dict[str, str]:
-    """Return the variables of one process: a name of its own, if the user has chosen one."""
+    """Return the environment variables of one process: if the settings have a name, its own one."""
     return {} if settings.name is None else {"AUTH_WORKER_NAME": f"{settings.name}-{number}"}
 
 

@@ -1,4 +1,4 @@
-"""``auth-worker schedulers``: the job schedulers of a queue."""
+"""``auth-worker schedulers``: list, show, create, run and remove the job schedulers of a queue."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class RepeatFlags:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        """Return those that were given."""
+        """Return the flags that were given."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 

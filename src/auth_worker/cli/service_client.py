@@ -1,4 +1,4 @@
-"""Finds a running service and asks it over HTTP; it gets the token only once it has identified itself."""
+"""Finds a running service and asks it over HTTP. It gets the token only after it has identified itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from auth_worker.http.listening_socket import NEIGHBOURS
 from auth_worker.http.service_identity import Identity, read_identity
 
 LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - asked, not bound
-"""The address to ask where a service listens on every interface."""
+"""The address to ask if a service listens on every interface."""
 MAX_BYTES = 64 * 1024 * 1024
 TIMEOUT_S = 5.0
 
@@ -61,7 +61,7 @@ class Service(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What a service has answered."""
+    """The answer of a service."""
 
     service: Service
     status: int
@@ -69,7 +69,7 @@ class Reply(NamedTuple):
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """Takes a redirection for the answer: its target has not identified itself."""
+    """Does not follow redirections: their target has not identified itself."""
 
     def redirect_request(self, *_: Any) -> None:
         """Part of urllib."""
@@ -157,7 +157,7 @@ def checked_url(url: str) -> str:
 
 
 def _identify(base: str, timeout_s: float) -> Identity | str | None:
-    """Return who answers there: None if it is not auth-worker, a text with the reason if nobody does."""
+    """Return who answers at ``base``: None if it is not auth-worker, the reason as a text if nobody answers."""
     try:
         _, headers, _ = _get(base, "/livez", timeout_s, max_bytes=0)
     except http.client.HTTPException:

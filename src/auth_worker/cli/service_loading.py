@@ -87,7 +87,7 @@ def _fail_with_trace(what: str, error: BaseException) -> NoReturn:
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:
-    """Return the trace from the first frame that is neither ours nor the import system's."""
+    """Return the trace from the first frame that belongs neither to us nor to the import system."""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if file != __file__ and "importlib" not in file:

@@ -1,4 +1,4 @@
-"""The flags that override settings, and the settings they give: flags > environment > file > defaults.
+"""The flags that override settings. The order is: flags, environment, file, defaults.
 
 A flag's parameter has the name of its setting, so that ``settings_from`` finds it among the flags of a command.
 """
@@ -24,7 +24,7 @@ BROKER, EMAIL, OTHERS = "Broker", "E-mail, without APP", "Other settings"
 
 
 def option(*names: str, metavar: str | None, text: str, panel: str, **options: Any) -> Any:
-    """Return a flag for ``panel`` of the help. ``text`` names its default, if it has one."""
+    """Return a flag in a ``panel`` of the help. ``text`` names its default, if it has one."""
     return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel, show_default=False, **options)
 
 

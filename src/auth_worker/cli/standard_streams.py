@@ -12,7 +12,7 @@ from auth_worker.system.standard_streams import fill_standard_descriptors
 
 
 class LenientStream(io.TextIOWrapper):
-    """A stream for notes beside the results: if it cannot be written to, the command goes on without it."""
+    """A stream for notes: if it cannot be written to, the command goes on without them."""
 
     def write(self, text: str) -> int:
         """Write ``text``, if possible."""

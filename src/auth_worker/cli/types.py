@@ -1,4 +1,4 @@
-"""``auth-worker types``: the types of tasks, for producers in other languages."""
+"""``auth-worker types``: writes the types of tasks, for producers in other languages."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ fi
 def complete_at_first_tab() -> None:
     """Make the script that typer installs for zsh complete at the first Tab of a session.
 
-    zsh loads the script at that Tab, and typer's then only registers itself.
+    zsh loads the script at the first Tab. Typer's script then only registers itself.
     """
     with contextlib.suppress(ImportError, AttributeError, KeyError):  # another release of typer
         from typer import _completion_shared

@@ -1,4 +1,4 @@
-"""Checks that the demo adds up: compares the plan with the counts of service, broker and mail server."""
+"""Checks the demo: compares the plan with the counts of the service, the broker and the mail server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNFINISHED_STATES = ("wait", "paused", "active", "prioritized", "delayed", "wait
 
 
 class Check(NamedTuple):
-    """One thing counted in several places; None where it cannot be known."""
+    """A number that was planned and counted in several places; None where it is not counted."""
 
     what: str
     planned: int

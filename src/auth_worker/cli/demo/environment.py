@@ -26,13 +26,13 @@ from auth_worker.service import WorkerService
 PRODUCT = "Acme"
 CONCURRENCY = 10
 DEADLINE_S = 20.0
-"""How long (s) the jobs may take; any that are not done by then show in the numbers."""
+"""How long (s) the jobs may take. Those that are not done by then show in the numbers."""
 POLL_S = 0.05
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What service and broker report once the jobs are done."""
+    """What the service and the broker report once the jobs are done."""
 
     health: ServiceHealth
     metrics: Metrics
@@ -59,7 +59,7 @@ class DemoEnvironment:
         return await self._broker.software()
 
     async def add(self, plan: Plan) -> list[str]:
-        """Add the plan's jobs; the service must be paused, so that invalid data is stored before a job runs."""
+        """Add the plan's jobs. The service must be paused, so that invalid data is stored before a job runs."""
         ids = await self._queue.add_bulk(job.entry for job in plan.jobs)
         for job_id, job in zip(ids, plan.jobs, strict=True):
             if job.stored is not None:
@@ -67,7 +67,7 @@ class DemoEnvironment:
         return list(ids)
 
     async def work(self, total: int, on_progress: Callable[[dict[str, int]], None]) -> float:
-        """Let the service work until ``total`` jobs have ended or ``DEADLINE_S`` is over; returns the s taken."""
+        """Let the service work until ``total`` jobs have ended or ``DEADLINE_S`` is over. Returns the time (s)."""
         started = time.monotonic()
         await self.service.resume_all()
         while True:
@@ -79,7 +79,7 @@ class DemoEnvironment:
             await asyncio.sleep(POLL_S)
 
     async def outcome(self, took_s: float) -> Outcome:
-        """Read from service and broker what has happened."""
+        """Read the outcome from the service and the broker."""
         found = [await self._dead.read(letter_id) for letter_id in await self._dead.ids(0, 100)]
         return Outcome(
             health=await self.service.get_health(),

@@ -22,14 +22,14 @@ NOBODY, FULL = "nobody", "full"
 
 @dataclass(frozen=True)
 class DemoJob:
-    """A job to add. ``fate`` is None if its e-mail must arrive, or the reason class of its dead letter.
+    """A job to add. ``failure`` is the reason class of its dead letter, None if its e-mail must arrive.
 
-    ``deferrals``: how often the mail server answers 4xx. ``stored``: bytes to store in place of its data.
+    ``deferrals`` is how often the mail server answers 4xx. ``stored`` are bytes to store instead of its data.
     """
 
     name: str
     data: Any
-    fate: ReasonClass | None = None
+    failure: ReasonClass | None = None
     deferrals: int = 0
     stored: bytes | None = None
     options: JobOptionsDict = field(default_factory=JobOptionsDict)
@@ -42,19 +42,19 @@ class DemoJob:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs, and what they must add up to."""
+    """All jobs, and the numbers that they must add up to."""
 
     jobs: list[DemoJob]
 
     @property
     def delivered(self) -> int:
         """How many e-mails must arrive."""
-        return sum(job.fate is None for job in self.jobs)
+        return sum(job.failure is None for job in self.jobs)
 
     @property
     def retries(self) -> int:
-        """How often jobs must be retried; after its last refusal a job that fails is not."""
-        return sum(job.deferrals - (job.fate is ReasonClass.EXHAUSTED) for job in self.jobs)
+        """How often jobs must be retried. A job is not retried after its last refusal."""
+        return sum(job.deferrals - (job.failure is ReasonClass.EXHAUSTED) for job in self.jobs)
 
     @property
     def deferrals(self) -> int:
@@ -64,7 +64,7 @@ class Plan:
     @property
     def dead_letters(self) -> Counter[str]:
         """How many dead letters there must be of each reason class."""
-        return Counter(str(job.fate) for job in self.jobs if job.fate is not None)
+        return Counter(str(job.failure) for job in self.jobs if job.failure is not None)
 
 
 def make_plan() -> Plan:

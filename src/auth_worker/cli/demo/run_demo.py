@@ -35,7 +35,7 @@ NEXT = """[bold]Next:[/]
 
 
 async def run_demo(console: Console, *, serve: bool = False) -> int:
-    """Run the demo on ``console``; returns the exit code: 0, or 1 if something does not add up.
+    """Run the demo on ``console``, and return the exit code: 0, or 1 if the numbers do not add up.
 
     The folder with the broker's data and the log is removed at the end, unless something went wrong.
     """
@@ -44,7 +44,7 @@ async def run_demo(console: Console, *, serve: bool = False) -> int:
     try:
         with (folder / "demo.log").open("w", encoding="utf-8") as log:
             code = await _run_in(folder, console, log, serve=serve)
-    except (asyncio.CancelledError, SystemExit, OSError):  # rich exits if nobody reads: nothing need be kept
+    except (asyncio.CancelledError, SystemExit, OSError):  # rich exits if nobody reads the output
         code = CLEAN
         raise
     finally:
@@ -92,7 +92,7 @@ async def _run_in(folder: Path, console: Console, log: TextIO, *, serve: bool) -
 
 
 async def _watch(demo: DemoEnvironment, plan: Plan, console: Console) -> float:
-    """Let the jobs run behind a progress bar; returns the s taken."""
+    """Let the jobs run, with a progress bar. Returns how long (s) they took."""
     with Progress(
         TextColumn("[bold]working[/]"),
         BarColumn(bar_width=30),

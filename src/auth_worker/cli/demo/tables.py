@@ -29,7 +29,7 @@ def result_tables(outcome: Outcome, deliveries: list[Delivery], checks: list[Che
 
 
 def verdict(checks: list[Check]) -> RenderableType:
-    """Say that all adds up, or list the numbers that differ."""
+    """Return the verdict: that all numbers add up, or which do not."""
     wrong = [check for check in checks if not check.holds]
     if wrong:
         return Group(

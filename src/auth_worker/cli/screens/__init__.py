@@ -1,1 +1,1 @@
-"""How the commands show a job, queues and dead letters."""
+"""Shows a job, queues and dead letters on the terminal."""
