@@ -15,7 +15,6 @@ from typing import Any
 
 import msgpack
 
-from auth_worker.brokers.redis.outcome_commands import stored_bytes
 from auth_worker.brokers.redis.scripts.frames import ID, VALUE, finish_args
 from auth_worker.brokers.redis.scripts.loader import (
     Script,
@@ -25,6 +24,7 @@ from auth_worker.brokers.redis.scripts.loader import (
     script,
     take_call,
 )
+from auth_worker.brokers.redis.texts import exact_text, stored_bytes
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.config import WorkerConfig
 from auth_worker.core.cancellation import given_reason
@@ -130,7 +130,7 @@ class Cancellations:
 
     async def _cancel_children(self, children: Sequence[bytes], reason: str) -> None:
         for first in range(0, len(children), MOST_AT_ONCE):
-            keys = [key.decode("utf-8", "surrogateescape") for key in children[first : first + MOST_AT_ONCE]]
+            keys = [exact_text(key) for key in children[first : first + MOST_AT_ONCE]]
             places = filter(None, (place_of(key, self._prefix) for key in keys))
             await asyncio.gather(*(self._beside(queue).cancel(child, reason) for queue, child in places))
 
@@ -200,6 +200,6 @@ class CancellationListener:
                     self._report(dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def _report(self, fields: dict[bytes, bytes]) -> None:
-        job_id = fields.get(b"id", b"").decode("utf-8", "surrogateescape")
+        job_id = exact_text(fields.get(b"id", b""))
         reason = given_reason(fields.get(b"reason", b"").decode(errors="replace"))
         self._on_cancelled(job_id, fields.get(b"token", b"").decode(errors="replace"), reason)

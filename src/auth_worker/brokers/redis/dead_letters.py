@@ -12,15 +12,18 @@ from types import SimpleNamespace
 from typing import Any
 
 from auth_worker.brokers.redis.additions import Additions
-from auth_worker.brokers.redis.decode import MARK
+from auth_worker.brokers.redis.decode import MARK, earlier_traces, payload_of
 from auth_worker.brokers.redis.scripts.loader import CallCapture, Script, builders, script, take_call, whole_call
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.resp import pack
 from auth_worker.brokers.redis.wire.transactions import run_transaction
 from auth_worker.core.clock import now_ms
-from auth_worker.core.dead_letter import DeadLetter, check_dead_letter, is_dead_letter_id
+from auth_worker.core.dead_letter import DeadLetter, check_dead_letter, is_dead_letter_id, make_dead_letter
 from auth_worker.core.json_codec import decode_json, encode_json
 from auth_worker.core.keys import job_key, key_prefix
+from auth_worker.core.outcome import Fail, ReasonClass
+from auth_worker.core.policy import read_options
+from auth_worker.core.run import Run
 from auth_worker.core.worker_config import WorkerConfig
 from auth_worker.errors import ConfigurationError
 
@@ -212,6 +215,31 @@ class DeadLetters:
         now = now_ms()
         job = letter.data["name"], encode_json(letter.data["data"]), job_id, now
         return whole_call(Additions(self._prefix, queue).build(job, options))
+
+
+def dead_letter_of(run: Run, fail: Fail, finished_on: int, worker: str, *, readable: bool = True) -> DeadLetter:
+    """Build the dead letter of a run's job, which ``worker`` gives up at ``finished_on`` (epoch ms).
+
+    It holds the stored data, not what the consumer has made of it; as raw bytes if they are not ``readable``.
+    """
+    job, raw = run.job, run.stored
+    readable = readable and not (fail.reason_class == ReasonClass.INVALID_PAYLOAD and job.data is None)
+    stored = raw.get(b"data")
+    data = decode_json(stored.decode()) if readable and stored is not None else job.data
+    return make_dead_letter(
+        queue=job.queue_name,
+        job_id=job.id,
+        name=raw.get(b"name", job.name.encode()).decode(errors="replace"),
+        data=data if readable else None,
+        opts=read_options(raw.get(b"opts", b"")) if readable else {},
+        reason=fail.reason,
+        reason_class=fail.reason_class,
+        traces=[*earlier_traces(raw), fail.trace],
+        attempts_made=job.attempt,
+        finished_on=finished_on,
+        worker=worker,
+        raw=None if readable else payload_of(raw),
+    )
 
 
 def _job_of(letter: DeadLetter) -> SimpleNamespace:

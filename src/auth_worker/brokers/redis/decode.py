@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from auth_worker.brokers.redis.texts import exact_text
 from auth_worker.core.coercion import MAX_NUMBER
 from auth_worker.core.json_codec import decode_json
 from auth_worker.core.policy import JobPolicy
@@ -135,7 +136,7 @@ def waited_ms(raw: RawJob, job: Job) -> float:
 
 def scheduler_of(raw: RawJob) -> str:
     """Return the job scheduler that made the job; empty for none."""
-    return raw[b"rjk"].decode(errors="surrogateescape") if b"rjk" in raw else ""
+    return exact_text(raw[b"rjk"]) if b"rjk" in raw else ""
 
 
 def deferred_failure_of(raw: RawJob) -> str | None:

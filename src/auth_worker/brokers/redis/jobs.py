@@ -8,6 +8,7 @@ from typing import Any
 
 from auth_worker.brokers.redis.decode import MARK, RawJob
 from auth_worker.brokers.redis.scripts.loader import builders, script
+from auth_worker.brokers.redis.texts import shown_text, stored_bytes
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.coercion import stored_number
 from auth_worker.core.keys import key_prefix
@@ -49,7 +50,7 @@ class JobView:
         names = [field.encode() for field in fields]
 
         async def one(job_id: str) -> StoredJob | None:
-            key = self._key_prefix + job_id.encode(errors="surrogateescape")
+            key = self._key_prefix + stored_bytes(job_id)
             values, length = await asyncio.gather(
                 self._link.execute("HMGET", key, *fields), self._link.execute("HSTRLEN", key, "data")
             )
@@ -62,9 +63,7 @@ class JobView:
 
     async def due(self, job_id: str) -> int | None:
         """Return when a delayed job becomes ready (epoch ms). Raises ``BrokerError``."""
-        score = await self._link.execute(
-            "ZSCORE", self._key_prefix + b"delayed", job_id.encode(errors="surrogateescape")
-        )
+        score = await self._link.execute("ZSCORE", self._key_prefix + b"delayed", stored_bytes(job_id))
         due = stored_number(score)
         return None if due is None else due // 0x1000
 
@@ -108,13 +107,13 @@ class JobView:
             self._link.execute("LRANGE", key, -limit, -1) if limit else _nothing(),
             self._link.execute("LLEN", key),
         )
-        return [stored_text(line) for line in lines], int(count)
+        return [shown_text(line) for line in lines], int(count)
 
     async def lock(self, job_id: str) -> tuple[str | None, int]:
         """Return the token that holds the job's lock, and how long (ms) it still does. Raises ``BrokerError``."""
         key = self._key_prefix + job_id.encode() + b":lock"
         token, left = await asyncio.gather(self._link.execute("GET", key), self._link.execute("PTTL", key))
-        return None if token is None else stored_text(token), max(int(left), 0)
+        return None if token is None else shown_text(token), max(int(left), 0)
 
     async def children(self, job_id: str, some: int = _SOME) -> StoredChildren:
         """Return the number of the job's children by kind, and the keys of ``some`` of each.
@@ -130,7 +129,7 @@ class JobView:
         )
         counts = (int(pending), int(processed), int(ignored), int(failed))
         keys = await self._some_children(key, some) if any(counts) else []
-        return StoredChildren(*counts, [stored_text(child) for child in keys])
+        return StoredChildren(*counts, [shown_text(child) for child in keys])
 
     async def _some_children(self, key: bytes, some: int) -> list[bytes]:
         pending, processed, ignored, failed = await asyncio.gather(
@@ -147,7 +146,7 @@ def stored_job(job_id: str, raw: RawJob, data_bytes: int = 0) -> StoredJob:
 
     def text(field: bytes) -> str | None:
         value = raw.get(field)
-        return None if value is None else stored_text(value)
+        return None if value is None else shown_text(value)
 
     def number(field: bytes) -> int | None:
         return stored_number(raw.get(field))
@@ -177,11 +176,6 @@ def stored_job(job_id: str, raw: RawJob, data_bytes: int = 0) -> StoredJob:
         scheduler=text(b"rjk"),
         dead_letter=text(MARK.encode()),
     )
-
-
-def stored_text(value: bytes) -> str:
-    """Decode a text from Redis, where anybody may write. Bytes that are not UTF-8 are escaped."""
-    return value.decode(errors="backslashreplace")
 
 
 async def _nothing() -> list[bytes]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgpack
 
 from auth_worker.brokers.redis.dead_letters import DeadLetterWriters
-from auth_worker.brokers.redis.decode import MARK, earlier_traces, payload_of
+from auth_worker.brokers.redis.decode import MARK, earlier_traces
 from auth_worker.brokers.redis.scripts.batches import MOST_BATCHED
 from auth_worker.brokers.redis.scripts.frames import FinishOptions, WorkerFrames
+from auth_worker.brokers.redis.texts import stored_bytes
 from auth_worker.brokers.redis.wire.calls import Call
 from auth_worker.config import WorkerConfig
-from auth_worker.core.dead_letter import DeadLetter, make_dead_letter
-from auth_worker.core.json_codec import decode_json, encode_json
+from auth_worker.core.dead_letter import DeadLetter
+from auth_worker.core.json_codec import encode_json
 from auth_worker.core.keys import key_prefix
 from auth_worker.core.outcome import (
     AwaitChildren,
@@ -21,11 +22,10 @@ from auth_worker.core.outcome import (
     HandBack,
     Outcome,
     Postpone,
-    ReasonClass,
     Retry,
     Throttle,
 )
-from auth_worker.core.policy import JobPolicy, read_options
+from auth_worker.core.policy import JobPolicy
 from auth_worker.core.run import Run
 
 MOST_PACKED = 4096
@@ -137,49 +137,9 @@ class OutcomeCommands:
         return options
 
 
-def dead_letter_of(run: Run, fail: Fail, finished_on: int, worker: str, *, readable: bool = True) -> DeadLetter:
-    """Build the dead letter of a run's job, which ``worker`` gives up at ``finished_on`` (epoch ms).
-
-    It holds the stored data, not what the consumer has made of it; as raw bytes if they are not ``readable``.
-    """
-    job, raw = run.job, run.stored
-    readable = readable and not (fail.reason_class == ReasonClass.INVALID_PAYLOAD and job.data is None)
-    stored = raw.get(b"data")
-    data = decode_json(stored.decode()) if readable and stored is not None else job.data
-    return make_dead_letter(
-        queue=job.queue_name,
-        job_id=job.id,
-        name=raw.get(b"name", job.name.encode()).decode(errors="replace"),
-        data=data if readable else None,
-        opts=read_options(raw.get(b"opts", b"")) if readable else {},
-        reason=fail.reason,
-        reason_class=fail.reason_class,
-        traces=[*earlier_traces(raw), fail.trace],
-        attempts_made=job.attempt,
-        finished_on=finished_on,
-        worker=worker,
-        raw=None if readable else payload_of(raw),
-    )
-
-
 def _is_small(run: Run, outcome: Complete) -> bool:
     """Whether result and data are small. The reply holds the next job, whose data is probably of the same size."""
     return len(outcome.value) <= MOST_BATCHED and len(run.stored.get(b"data", b"")) <= MOST_BATCHED
-
-
-def stored_bytes(text: str) -> bytes:
-    """Encode text as Redis stores it.
-
-    Bytes that were not UTF-8 come back unchanged, lone surrogates are escaped.
-    """
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        pass
-    try:
-        return text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode(errors="backslashreplace")
 
 
 def _failure_fields(run: Run, reason: str, trace: str, letter: DeadLetter | None = None) -> bytes:

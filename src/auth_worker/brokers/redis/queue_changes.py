@@ -9,6 +9,7 @@ from typing import Any
 from auth_worker.brokers.redis.queues import QueueView
 from auth_worker.brokers.redis.schedulers import Schedulers, StoredScheduler
 from auth_worker.brokers.redis.scripts.loader import builders, script
+from auth_worker.brokers.redis.texts import shown_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.keys import key_prefix
 from auth_worker.core.ports.queue_changes import StoredRepetition
@@ -76,7 +77,7 @@ class QueueChanges:
     async def deduplication(self, deduplication_id: str) -> str | None:
         """As in ``QueueChanger``."""
         found = await self._link.execute("GET", self._deduplication_key(deduplication_id))
-        return None if found is None else str(found.decode(errors="backslashreplace"))
+        return None if found is None else shown_text(found)
 
     async def remove_deduplication(self, deduplication_id: str) -> bool:
         """As in ``QueueChanger``. Source: Node's Queue.removeDeduplicationKey."""

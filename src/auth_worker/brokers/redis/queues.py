@@ -8,6 +8,7 @@ from typing import Any
 from auth_worker.brokers.redis.decode import MARK
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.scripts.loader import builders
+from auth_worker.brokers.redis.texts import exact_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.coercion import stored_number
 from auth_worker.core.keys import key_prefix
@@ -76,7 +77,7 @@ class QueueView:
 
         Bytes that are not UTF-8 become surrogates. Raises ``BrokerError``.
         """
-        return [job_id.decode(errors="surrogateescape") for job_id in await self._ids(state, offset, limit)]
+        return [exact_text(job_id) for job_id in await self._ids(state, offset, limit)]
 
     async def count_finished_before(self, state: str, before: int) -> int:
         """Return how many completed or failed jobs finished by then (epoch ms). Raises ``BrokerError``."""

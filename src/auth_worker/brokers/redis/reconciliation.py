@@ -13,6 +13,7 @@ from typing import Any
 from auth_worker.brokers.redis.dead_letters import DeadLetterWriter, DeadLetterWriters
 from auth_worker.brokers.redis.decode import MARK, RawJob, attempts_made, earlier_traces, payload_of, read_job
 from auth_worker.brokers.redis.scripts.loader import script
+from auth_worker.brokers.redis.texts import exact_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.config import WorkerConfig
 from auth_worker.core.dead_letter import DeadLetter, dead_letter_id, make_dead_letter
@@ -78,7 +79,7 @@ class Reconciliation:
         writer = self._writer(job_name or b"", reason or b"")
         if finished_on is None or writer is None:
             return 0
-        name = job_id.decode("utf-8", "surrogateescape")
+        name = exact_text(job_id)
         due = dead_letter_id(self._queue, name, int(finished_on))
         if mark == due.encode():
             return 0

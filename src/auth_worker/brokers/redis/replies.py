@@ -13,6 +13,7 @@ from auth_worker.brokers.redis.decode import (
     unreadable_job,
     waited_ms,
 )
+from auth_worker.brokers.redis.texts import exact_text
 from auth_worker.brokers.redis.wire.resp import error_of, is_error
 from auth_worker.config import WorkerConfig
 from auth_worker.core.outcome import AwaitChildren, Outcome, Refusal
@@ -69,7 +70,7 @@ class ReplyReader:
         """Make a job of its id and the flat reply of HGETALL, locked with ``token``."""
         pairs = iter(flat)
         raw: RawJob = dict(zip(pairs, pairs, strict=True))
-        name = job_id.decode("utf-8", "surrogateescape")
+        name = exact_text(job_id)
         try:
             job, policy = read_job(
                 raw, name, self._queue, self._parse, max_bytes=self._max_bytes, token=token, actions=self._actions

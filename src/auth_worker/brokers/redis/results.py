@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence, Set
 from typing import Any
 
 from auth_worker.brokers.redis.decode import earlier_traces
-from auth_worker.brokers.redis.outcome_commands import stored_bytes
+from auth_worker.brokers.redis.texts import exact_text, stored_bytes
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.ports.producer import Ended
 from auth_worker.errors import BrokerError
@@ -132,7 +132,7 @@ class ResultReader:
         event = fields.get(b"event")
         if event not in (b"completed", b"failed"):
             return False
-        job_id = fields.get(b"jobId", b"").decode("utf-8", "surrogateescape")
+        job_id = exact_text(fields.get(b"jobId", b""))
         if job_id in self._waiting:
             self._resolve(job_id, _ended(fields, is_completed=event == b"completed"))
         return True

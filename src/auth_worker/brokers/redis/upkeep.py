@@ -11,6 +11,7 @@ from auth_worker.brokers.redis.outcome_commands import OutcomeCommands
 from auth_worker.brokers.redis.reconciliation import Reconciliation
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.scripts.loader import builders, read_all_scripts, script, take_call
+from auth_worker.brokers.redis.texts import exact_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.config import Settings, WorkerConfig
 from auth_worker.core.keys import key_prefix
@@ -61,7 +62,7 @@ class RedisUpkeep:
         """As in ``QueueUpkeep``. Source: extendLocks-1.lua."""
         ids, tokens = [run.job.id for run in runs], [run.token for run in runs]
         refused = await self._scripts.extendJobLocks(ids, tokens, self._config.lock_duration)
-        return {job_id.decode("utf-8", "surrogateescape") for job_id in refused}
+        return {exact_text(job_id) for job_id in refused}
 
     async def find_cancelled(self, runs: Sequence[Run]) -> dict[str, str]:
         """As in ``QueueUpkeep``."""

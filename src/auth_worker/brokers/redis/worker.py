@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from auth_worker.brokers.redis.cancellations import Cancellations
-from auth_worker.brokers.redis.dead_letters import ADD_DEAD_LETTER, DeadLetterWriters
+from auth_worker.brokers.redis.dead_letters import ADD_DEAD_LETTER, DeadLetterWriters, dead_letter_of
 from auth_worker.brokers.redis.decode import unsound_fields
 from auth_worker.brokers.redis.doorbell import Doorbell
 from auth_worker.brokers.redis.job_actions import QueueActions
 from auth_worker.brokers.redis.jobs import JobView
-from auth_worker.brokers.redis.outcome_commands import OutcomeCommands, dead_letter_of, stored_bytes
+from auth_worker.brokers.redis.outcome_commands import OutcomeCommands
 from auth_worker.brokers.redis.replies import ReplyReader, refused_children
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.scripts.frames import frame_scripts
 from auth_worker.brokers.redis.scripts.loader import Script, own_script, whole_call
+from auth_worker.brokers.redis.texts import stored_bytes
 from auth_worker.brokers.redis.upkeep import WAITING, RedisUpkeep
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.resp import pack

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from auth_worker.brokers.redis.outcome_commands import dead_letter_of
+from auth_worker.brokers.redis.dead_letters import dead_letter_of
 from auth_worker.core.dead_letter import MAX_RAW
 from auth_worker.core.outcome import Fail, ReasonClass
 from support.factories import a_job, a_run
