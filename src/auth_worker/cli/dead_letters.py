@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from auth_worker.admin.operations import Operations
-from auth_worker.admin.plan import ChangeDeadLetters, DeadLetterAction, Plan, plan_of
+from auth_worker.admin.plan import ChangeDeadLetters, DeadLetterAction, plan_of
 from auth_worker.admin.selection import DeadLetterFilter, DeadLetterSelection
 from auth_worker.cli.bulk_operations import PURGE, REDRIVE, BulkFlags, Verb, run_bulk_operation
 from auth_worker.cli.common_flags import AsJson, Reveal, Wide, Yes
@@ -164,12 +165,7 @@ def redrive(
 
     Example: [bold]auth-worker dead redrive --from emailQueue --error timeout --rate 50/s[/]
     """
-
-    async def work(operations: Operations) -> int:
-        plan = await _plan(operations, REDRIVE, ids, every, queue, which, bulk)
-        return await run_bulk_operation(bulk, plan, REDRIVE, "dead letters")
-
-    run_connected(connection, work, queue)
+    _change_dead_letters(connection, REDRIVE, _selection(ids, every, queue, which), bulk)
 
 
 def purge(
@@ -191,29 +187,30 @@ def purge(
     Example: [bold]auth-worker dead purge --older 90d --dry-run[/]
     """
 
-    async def work(operations: Operations) -> int:
-        plan = await _plan(operations, PURGE, ids, every, queue, which, bulk, keep)
-        question = None if yes else f"Delete {plan.total} dead letters? This cannot be undone."
-        return await run_bulk_operation(bulk, plan, PURGE, "dead letters", question)
+    def question(total: int) -> str:
+        return f"Delete {total} dead letters? This cannot be undone."
 
-    run_connected(connection, work, queue)
-
-
-async def _plan(
-    operations: Operations,
-    verb: Verb[DeadLetterAction],
-    ids: list[str] | None,
-    every: bool,
-    queue: str | None,
-    which: DeadLetterFilterFlags,
-    bulk: BulkFlags,
-    keep: int | None = None,
-) -> Plan:
-    """Check the queues, and plan the operation on the selected dead letters."""
-    await _check_queues(operations, queue, which.origin)
-    _print_note(await operations.dead.note_without_letters(queue))
     selection = _selection(ids, every, queue, which, keep)
-    return await plan_of(ChangeDeadLetters(action=verb.infinitive, which=selection, rate=bulk.rate), operations)
+    _change_dead_letters(connection, PURGE, selection, bulk, None if yes else question)
+
+
+def _change_dead_letters(
+    connection: Connection,
+    verb: Verb[DeadLetterAction],
+    which: DeadLetterSelection,
+    bulk: BulkFlags,
+    question: Callable[[int], str] | None = None,
+) -> NoReturn:
+    """Run an operation on the selected dead letters, once ``question``, about so many of them, is confirmed."""
+    change = ChangeDeadLetters(action=verb.infinitive, which=which, rate=bulk.rate)
+
+    async def work(operations: Operations) -> int:
+        await _check_queues(operations, which.queue, which.filter.queue)
+        _print_note(await operations.dead.note_without_letters(which.queue))
+        plan = await plan_of(change, operations)
+        return await run_bulk_operation(bulk, plan, verb, "dead letters", question and question(plan.total))
+
+    run_connected(connection, work, which.queue)
 
 
 def _print_note(note: str) -> None:

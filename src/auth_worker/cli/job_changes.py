@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, NoReturn
 
 import typer
 
 from auth_worker.admin.operations import Operations
-from auth_worker.admin.plan import DEFAULT_STATES, ChangeJobs, JobAction, Plan, plan_of
+from auth_worker.admin.plan import DEFAULT_STATES, ChangeJobs, JobAction, plan_of
 from auth_worker.admin.selection import STATES_BY_INTEREST, JobFilter, JobSelection
 from auth_worker.cli.bulk_operations import CANCEL, PROMOTE, REMOVE, RETRY, BulkFlags, Verb, run_bulk_operation
 from auth_worker.cli.common_flags import AsJson, Queue, Yes
@@ -32,12 +33,8 @@ def retry(
 
     Example: [bold]auth-worker retry emailQueue --error timeout --dry-run[/]
     """
-
-    async def work(operations: Operations) -> int:
-        plan = await _plan(operations, RETRY, queue, ids, every, which.filter, which.state, bulk)
-        return await run_bulk_operation(bulk, plan, RETRY, "jobs")
-
-    run_connected(connection, work, queue)
+    selection = _selection(RETRY, queue, ids, every, which.filter, which.state)
+    _change_jobs(connection, RETRY, selection, bulk)
 
 
 def promote(
@@ -53,12 +50,8 @@ def promote(
 
     Example: [bold]auth-worker promote smsQueue --all[/]
     """
-
-    async def work(operations: Operations) -> int:
-        plan = await _plan(operations, PROMOTE, queue, ids, every, which.filter, None, bulk)
-        return await run_bulk_operation(bulk, plan, PROMOTE, "jobs")
-
-    run_connected(connection, work, queue)
+    selection = _selection(PROMOTE, queue, ids, every, which.filter)
+    _change_jobs(connection, PROMOTE, selection, bulk)
 
 
 def remove(
@@ -75,13 +68,12 @@ def remove(
 
     Example: [bold]auth-worker remove emailQueue --state failed --name welcome --older 30d[/]
     """
+    selection = _selection(REMOVE, queue, ids, every, which.filter, which.state)
 
-    async def work(operations: Operations) -> int:
-        plan = await _plan(operations, REMOVE, queue, ids, every, which.filter, which.state, bulk)
-        question = f"Remove {plan.total} jobs of {queue}? This cannot be undone."
-        return await run_bulk_operation(bulk, plan, REMOVE, "jobs", None if yes else question)
+    def question(total: int) -> str:
+        return f"Remove {total} jobs of {queue}? This cannot be undone."
 
-    run_connected(connection, work, queue)
+    _change_jobs(connection, REMOVE, selection, bulk, None if yes else question)
 
 
 def cancel(
@@ -104,13 +96,12 @@ def cancel(
 
     Example: [bold]auth-worker cancel emailQueue welcome-12 --reason "wrong list"[/]
     """
+    selection = _selection(CANCEL, queue, ids, every, which.filter, which.state)
 
-    async def work(operations: Operations) -> int:
-        plan = await _plan(operations, CANCEL, queue, ids, every, which.filter, which.state, bulk, reason)
-        question = None if yes or ids else f"Cancel {plan.total} jobs of {queue}?"
-        return await run_bulk_operation(bulk, plan, CANCEL, "jobs", question)
+    def question(total: int) -> str:
+        return f"Cancel {total} jobs of {queue}?"
 
-    run_connected(connection, work, queue)
+    _change_jobs(connection, CANCEL, selection, bulk, None if yes or ids else question, reason)
 
 
 def change(
@@ -158,27 +149,32 @@ def change(
     run_connected(connection, work, queue)
 
 
-async def _plan(
-    operations: Operations,
+def _change_jobs(
+    connection: Connection,
+    verb: Verb[JobAction],
+    which: JobSelection,
+    bulk: BulkFlags,
+    question: Callable[[int], str] | None = None,
+    reason: str = "",
+) -> NoReturn:
+    """Run an operation on the selected jobs, once ``question``, about so many jobs, is confirmed."""
+    change = ChangeJobs(action=verb.infinitive, which=which, rate=bulk.rate, reason=reason)
+
+    async def work(operations: Operations) -> int:
+        await operations.jobs.check_queue(which.queue)
+        plan = await plan_of(change, operations)
+        return await run_bulk_operation(bulk, plan, verb, "jobs", question and question(plan.total))
+
+    run_connected(connection, work, which.queue)
+
+
+def _selection(
     verb: Verb[JobAction],
     queue: str,
     ids: list[str] | None,
     every: bool,
     wanted: JobFilter,
-    state: str | None,
-    bulk: BulkFlags,
-    reason: str = "",
-) -> Plan:
-    """Check the queue, and plan the operation on the selected jobs."""
-    which = _selection(verb, queue, ids, every, wanted, state)
-    await operations.jobs.check_queue(queue)
-    return await plan_of(
-        ChangeJobs(action=verb.infinitive, which=which, rate=bulk.rate, reason=reason), operations
-    )
-
-
-def _selection(
-    verb: Verb[JobAction], queue: str, ids: list[str] | None, every: bool, wanted: JobFilter, state: str | None
+    state: str | None = None,
 ) -> JobSelection:
     """Return the selection of jobs; exits if none are selected, or in two ways."""
     which = JobSelection(queue=queue, ids=tuple(ids or ()) or None, every=every, state=state, filter=wanted)
