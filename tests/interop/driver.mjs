@@ -96,11 +96,14 @@ const operations = {
     return flows.add(tree, options);
   },
 
-  // Starts a Worker. behaviour: {returns}, {throws, times}, or {hangs: true}. What it ran: op `runs`.
+  // Starts a Worker. behaviour: {returns}, {throws, times}, {takes: ms} or {hangs: true}. What it ran: op `runs`.
   startWorker: async (name, behaviour, options) => {
     const runs = [];
     const consume = async (current) => {
-      runs.push({ ...plain(current), startedAt: Date.now() });
+      const run = { ...plain(current), startedAt: Date.now() };
+      runs.push(run);
+      if (behaviour.takes) await new Promise((resume) => setTimeout(resume, behaviour.takes));
+      run.endedAt = Date.now();
       if (behaviour.hangs) await new Promise(() => {});
       if (behaviour.throws && current.attemptsMade < (behaviour.times ?? Infinity)) throw new Error(behaviour.throws);
       return behaviour.returns ?? null;

@@ -189,7 +189,9 @@ class NodeSide:
         return sorted(client["rawname"].partition(":w:")[2] for client in clients)
 
     async def start_worker(self, queue: str, behaviour: Mapping[str, Any] | None = None, **options: Any) -> None:
-        """Start a ``Worker``: ``{"returns": value}``, ``{"throws": text, "times": n}`` or ``{"hangs": True}``."""
+        """Start a ``Worker``: ``{"returns": value}``, ``{"throws": text, "times": n}``, ``{"takes": ms}`` or
+        ``{"hangs": True}``.
+        """
         await self.call("startWorker", queue, behaviour or {}, options)
 
     async def stop_worker(self, queue: str, *, force: bool = False) -> None:
