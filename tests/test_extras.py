@@ -112,7 +112,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("what", MISSING)
-def test_what_is_missing_is_told_with_its_command(what: str, install: Install, redis_url: str) -> None:
+def test_what_is_missing_is_named_with_its_command(what: str, install: Install, redis_url: str) -> None:
     extra, arguments, variables = MISSING[what]
     ran = install().run(*(argument.format(url=redis_url) for argument in arguments), **variables)
     assert ran.returncode == 1

@@ -100,7 +100,7 @@ async def test_one_is_redriven(harness: Harness, operations: Operations, changes
     assert changes == [Change(action="redrive", queue=DEAD, target=letter_id)]
 
 
-async def test_what_cannot_run_is_skipped_and_named(harness: Harness, operations: Operations) -> None:
+async def test_a_job_that_cannot_run_is_skipped_and_named(harness: Harness, operations: Operations) -> None:
     await die(harness, 2)
     await harness.redis.hset(
         f"bull:{DEAD}:odd@one@1700000000000", mapping={"name": "n", "data": "{}", "timestamp": 1}

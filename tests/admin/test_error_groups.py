@@ -22,11 +22,11 @@ from auth_worker.admin.failures import NO_REASON, NOWHERE, normalized, top_frame
         ),
     ],
 )
-def test_what_differs_alone_in_values_is_one_group(one: str, other: str, group: str) -> None:
+def test_reasons_that_differ_only_in_values_are_one_group(one: str, other: str, group: str) -> None:
     assert (normalized(one), normalized(other)) == (group, group)
 
 
-def test_types_tell_groups_apart() -> None:
+def test_different_types_are_different_groups() -> None:
     assert normalized("TimeoutError: 3") != normalized("ValueError: 3")
 
 

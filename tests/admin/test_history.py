@@ -13,9 +13,7 @@ from support.processors import DEAD, QUEUE, Harness
 from .conftest import die, finishing
 
 
-async def test_a_minute_is_written_down_for_each_queue_and_for_all(
-    harness: Harness, operations: Operations
-) -> None:
+async def test_a_minute_is_recorded_for_each_queue_and_for_all(harness: Harness, operations: Operations) -> None:
     await die(harness, 3)
     processor = await harness.processor(finishing)
     await harness.jobs.add_bulk({"name": "n", "data": {}} for _ in range(40))
@@ -43,7 +41,7 @@ async def test_minutes_of_the_same_bucket_are_put_together(harness: Harness, ope
     assert sum(each.failed for each in week) == 4
 
 
-async def test_where_nothing_happens_nothing_is_written(harness: Harness, operations: Operations) -> None:
+async def test_a_minute_without_jobs_is_not_recorded(harness: Harness, operations: Operations) -> None:
     await harness.jobs.add("n", {})
     await harness.redis.delete(f"bull:{QUEUE}:wait")
     await operations.history.record_minute()
@@ -62,7 +60,7 @@ async def test_of_too_many_queues_the_busiest_are_recorded(
     assert await harness.redis.exists(f"bull:{QUEUE}:auth-worker-history:hour")
 
 
-async def test_one_of_several_is_elected_and_another_once_it_is_gone(
+async def test_one_process_is_elected_and_another_once_it_is_gone(
     harness: Harness, operations: Operations
 ) -> None:
     async with operations_on(harness.url) as other:
@@ -74,6 +72,6 @@ async def test_one_of_several_is_elected_and_another_once_it_is_gone(
         assert not await operations.history.elect("one")
 
 
-async def test_what_another_program_left_there_is_not_read(harness: Harness, operations: Operations) -> None:
+async def test_entries_of_another_program_are_ignored(harness: Harness, operations: Operations) -> None:
     await harness.redis.hset(f"bull:{QUEUE}:auth-worker-history:hour", mapping={"x": "1", "5": "{", "6": "\x00"})
     assert all(each.is_empty for each in await operations.history.read(QUEUE, SPANS["hour"]))

@@ -40,7 +40,7 @@ async def test_every_state_has_its_page(harness: Harness, operations: Operations
     assert [job.id for job in (await operations.jobs.page(QUEUE, state)).jobs] == [job_id]
 
 
-async def test_a_state_there_is_not_is_refused_with_those_there_are(operations: Operations) -> None:
+async def test_an_unknown_state_is_refused_with_the_known_ones(operations: Operations) -> None:
     with pytest.raises(ConfigurationError, match="no state: there are wait"):
         await operations.jobs.page(QUEUE, "runing")
 
@@ -105,7 +105,7 @@ async def test_a_job_is_shown_whole(harness: Harness, operations: Operations) ->
     assert json.loads(shown.model_dump_json(by_alias=True))["failedReason"] == "broken, password: hunter2"
 
 
-async def test_an_active_job_shows_who_has_it(harness: Harness, operations: Operations) -> None:
+async def test_an_active_job_shows_its_lock_and_worker(harness: Harness, operations: Operations) -> None:
     go = asyncio.Event()
 
     async def consumer(job: Job) -> None:
@@ -137,7 +137,7 @@ async def test_a_parent_shows_its_children(harness: Harness, operations: Operati
     assert (await operations.jobs.show(QUEUE, "child")).parent == f"bull:{QUEUE}:mother"
 
 
-async def test_odd_fields_are_shown_and_break_nothing(harness: Harness, operations: Operations) -> None:
+async def test_unreadable_fields_are_shown_and_break_nothing(harness: Harness, operations: Operations) -> None:
     await harness.jobs.add("n", {}, job_id="odd")
     fields = {"data": b"{\xff", "opts": "[1", "timestamp": "soon", "atm": "x", "stacktrace": '"one"', "delay": ""}
     await harness.redis.hset(f"bull:{QUEUE}:odd", mapping=fields)
@@ -147,7 +147,7 @@ async def test_odd_fields_are_shown_and_break_nothing(harness: Harness, operatio
     assert (await operations.jobs.page(QUEUE, "wait")).jobs[0].id == "odd"
 
 
-async def test_what_is_not_there_is_told_with_where_it_is(harness: Harness, operations: Operations) -> None:
+async def test_what_does_not_exist_is_reported_with_where_it_is(harness: Harness, operations: Operations) -> None:
     await harness.jobs.add("n", {}, job_id="here")
     with pytest.raises(NotFoundError, match=f"no job here in queue other; there is one in {QUEUE}"):
         await operations.jobs.show("other", "here")

@@ -19,7 +19,7 @@ from auth_worker.core.ports.values import ChangeResult
 from support.processors import DEAD, QUEUE, Harness
 
 
-async def test_a_retried_job_starts_afresh_and_its_letter_is_gone(
+async def test_a_retried_job_has_fresh_attempts_and_its_dead_letter_is_gone(
     harness: Harness, operations: Operations, changes: list[Change]
 ) -> None:
     job_id, other = await die(harness, 2)
@@ -75,7 +75,7 @@ async def test_jobs_are_removed(harness: Harness, operations: Operations) -> Non
     assert sum((await harness.counts()).values()) == 0
 
 
-async def test_what_a_scheduler_needs_is_not_removed(harness: Harness, operations: Operations) -> None:
+async def test_a_job_that_its_scheduler_needs_is_not_removed(harness: Harness, operations: Operations) -> None:
     job_id = await harness.jobs.upsert_job_scheduler("tick", name="n", every=3_600_000)
     assert job_id is not None
     with pytest.raises(RefusedError, match="its job scheduler needs it"):

@@ -59,14 +59,16 @@ async def test_rates_count_the_last_minute(harness: Harness, operations: Operati
     assert (queue.done_per_minute, queue.failed_per_minute) == (4, 1)
 
 
-async def test_a_rate_is_told_where_retention_keeps_but_a_moment(harness: Harness, operations: Operations) -> None:
+async def test_a_rate_is_known_where_retention_keeps_jobs_only_for_a_moment(
+    harness: Harness, operations: Operations
+) -> None:
     await done_at(harness, "completed", [n / 100 for n in range(1000)])
     (queue,) = (await operations.queues.overview()).queues
     assert queue.done_per_minute == pytest.approx(6000, rel=0.1)
 
 
 @pytest.mark.parametrize(("ago", "meant"), [(0, 90), (1, 60), (2, 0)])
-async def test_a_rate_is_told_where_nothing_is_kept_but_bullmqs_metrics(
+async def test_a_rate_is_known_where_only_bullmqs_metrics_are_kept(
     harness: Harness, operations: Operations, ago: int, meant: int
 ) -> None:
     await done_at(harness, "failed", [600])
@@ -147,7 +149,7 @@ def finding(diagnosis: Diagnosis, name: str) -> Finding:
     return max(found, key=lambda one: ("ok", "warn", "fail").index(one.level))
 
 
-async def test_a_sound_broker_is_healthy(harness: Harness, operations: Operations) -> None:
+async def test_a_suitable_broker_is_healthy(harness: Harness, operations: Operations) -> None:
     await harness.processor(failing)
     await harness.jobs.add("n", {})
     await harness.settled(1)
@@ -159,7 +161,7 @@ async def test_a_sound_broker_is_healthy(harness: Harness, operations: Operation
     assert not await harness.redis.exists("bull:auth-worker-doctor")
 
 
-async def test_what_loses_jobs_is_found_with_its_remedy() -> None:
+async def test_a_setting_that_loses_jobs_is_found_with_its_remedy() -> None:
     with Server(config={"maxmemory-policy": "allkeys-lru", "maxmemory": "100mb"}) as server:
         async with operations_on(server.url) as operations:
             diagnosis = await operations.doctor.examine()
@@ -170,7 +172,7 @@ async def test_what_loses_jobs_is_found_with_its_remedy() -> None:
     assert finding(diagnosis, "persistence").level == "warn"
 
 
-async def test_jobs_nobody_works_on_are_found(harness: Harness, operations: Operations) -> None:
+async def test_queues_without_a_worker_are_found(harness: Harness, operations: Operations) -> None:
     await harness.jobs.add("n", {})
     diagnosis = await operations.doctor.examine()
     assert finding(diagnosis, "workers").detail == f"no worker for {QUEUE} (1 waiting)"

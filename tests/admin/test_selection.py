@@ -25,12 +25,12 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=4).map("".join))
 
 
 @pytest.mark.parametrize("index", ["²", "9" * 20, "9" * 5000, "١", "-1", "1_0", "+1"])
-def test_what_is_no_index_of_a_list_finds_nothing(index: str) -> None:
+def test_a_path_that_is_no_index_of_a_list_finds_nothing(index: str) -> None:
     assert not Condition.of(f"data.list.{index}=1").holds(FIELDS)
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=3), TEXTS)
-def test_a_condition_is_refused_or_answers(path: list[str], value: str) -> None:
+def test_a_condition_is_refused_or_has_an_answer(path: list[str], value: str) -> None:
     with contextlib.suppress(ConfigurationError):
         Condition.of(f"list.{'.'.join(path)}={value}").holds(FIELDS)
 
@@ -47,7 +47,7 @@ def test_an_age_is_compared_with_whatever_a_job_has_for_its_time(stamp: str) -> 
     ids=lambda f: f.__name__,
 )
 @given(text=TEXTS)
-def test_what_a_flag_cannot_read_is_a_usage_error(parse: Callable[[str], object], text: str) -> None:
+def test_an_invalid_flag_is_a_usage_error(parse: Callable[[str], object], text: str) -> None:
     with contextlib.suppress(typer.BadParameter):
         parse(text)
 

@@ -241,7 +241,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_command_line_exits_with_2_and_a_sentence(
+def test_a_wrong_command_line_exits_with_2_and_a_message(
     folder: Path, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     arguments, message = WRONG[case]
@@ -250,7 +250,7 @@ def test_a_wrong_command_line_exits_with_2_and_a_sentence(
     assert not (folder / ".auth-worker").exists()
 
 
-def test_a_missing_file_of_lines_is_told_in_a_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_of_lines_is_reported_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here("add", "tasks", "--lines", "missing.jsonl", "--state-dir", "state") == 1
     assert "missing.jsonl cannot be read: No such file" in capsys.readouterr().err
 

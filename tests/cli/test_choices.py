@@ -42,7 +42,7 @@ def test_a_word_that_resembles_none_gets_the_list_alone(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("said", "meant"), [("waiting", "wait"), ("dead", "failed")])
-def test_what_people_say_is_understood(run: Run, redis_url: str, said: str, meant: str) -> None:
+def test_common_names_of_states_are_understood(run: Run, redis_url: str, said: str, meant: str) -> None:
     die(redis_url)
     add(redis_url)
     assert (
@@ -77,7 +77,7 @@ def test_a_letter_that_is_not_there_says_where_letters_are(run: Run, redis_url: 
     assert said.endswith(f"; {QUEUE} holds no dead letters; those that do: {DEAD}\n")
 
 
-def test_where_no_queue_holds_letters_that_is_said(run: Run, redis_url: str) -> None:
+def test_if_no_queue_holds_dead_letters_the_message_says_so(run: Run, redis_url: str) -> None:
     add(redis_url)
     assert f"{QUEUE} holds no dead letters; no queue does" in run("dead", "list", "--queue", QUEUE)[2]
 

@@ -38,7 +38,7 @@ def test_an_unknown_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> 
     assert "No such command 'rnu'" in capsys.readouterr().err
 
 
-def test_an_error_is_told_on_any_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_printed_on_any_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     assert run_here("run", "ünknown") == 2
@@ -76,7 +76,7 @@ async def test_a_cancellation_that_is_no_signal_goes_on() -> None:
         ("queues", "--config", "{}"),
     ],
 )
-def test_what_an_error_quotes_gives_the_terminal_no_orders(
+def test_what_an_error_quotes_cannot_control_the_terminal(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
     hostile = "x\x1b]0;PWNED\x07\x9b2J\u202e\u2028\U000e0041[red]"

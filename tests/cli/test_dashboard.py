@@ -51,7 +51,7 @@ def test_without_a_broker_it_serves_the_embedded_one(folder: Path) -> None:
         assert terminal.end(signal.SIGINT) == 0
 
 
-def test_what_makes_no_sense_is_refused(folder: Path, run: Run) -> None:
+def test_invalid_arguments_are_refused(folder: Path, run: Run) -> None:
     code, _, said = run("dashboard", "--base-path", "jobs")
     assert code == 2
     assert "--base-path is a path such as /jobs" in said

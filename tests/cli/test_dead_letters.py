@@ -41,7 +41,7 @@ def test_no_letters_is_no_error(run: Run, redis_url: str) -> None:
     assert "No dead letter matches." in run("dead", "list", "--error", "else")[2]
 
 
-def test_filters_say_which(run: Run, redis_url: str) -> None:
+def test_filters_select_dead_letters(run: Run, redis_url: str) -> None:
     die(redis_url, 2, "mail")
     (chosen,) = die(redis_url, 1, "text")
     assert [letter["jobId"] for letter in letters(run, "--error", "text refused")] == [chosen]
@@ -60,7 +60,7 @@ def test_filters_say_which(run: Run, redis_url: str) -> None:
 @pytest.mark.parametrize(
     "command", [("list",), ("show", "x@1@1700000000000"), ("redrive", "--all"), ("purge", "--all")]
 )
-def test_a_dead_letter_queue_nobody_knows_is_told(run: Run, redis_url: str, command: tuple[str, ...]) -> None:
+def test_an_unknown_dead_letter_queue_is_reported(run: Run, redis_url: str, command: tuple[str, ...]) -> None:
     die(redis_url)
     code, out, said = run("dead", *command, "-q", "nope")
     assert (code, out) == (1, "")
@@ -100,7 +100,7 @@ def test_letters_are_redriven_by_id_by_filter_and_all(run: Run, client: redis.Re
     assert (code, said) == (1, f"error: there is no dead letter {letter_id}\n")
 
 
-def test_what_is_skipped_is_told_and_exits_with_1(run: Run, client: redis.Redis, redis_url: str) -> None:
+def test_what_is_skipped_is_reported_and_exits_with_1(run: Run, client: redis.Redis, redis_url: str) -> None:
     die(redis_url, 1)
     odd = "odd@one@1700000000000"
     client.hset(f"bull:{DEAD}:{odd}", mapping={"name": "n", "data": "{}", "timestamp": 1})
@@ -120,7 +120,7 @@ def test_a_rate_is_kept(run: Run, redis_url: str) -> None:
     assert "is not a rate" in said
 
 
-def test_purging_wants_a_yes(run: Run, client: redis.Redis, redis_url: str) -> None:
+def test_purging_asks_for_confirmation(run: Run, client: redis.Redis, redis_url: str) -> None:
     die(redis_url, 5)
     code, _, said = run("dead", "purge", "--all")
     assert code == 2
@@ -143,7 +143,7 @@ def test_purging_wants_a_yes(run: Run, client: redis.Redis, redis_url: str) -> N
         (("--all", "--queue", "bad:name"), "must be 1 to 1000 characters"),
     ],
 )
-def test_which_letters_must_be_said(run: Run, arguments: tuple[str, ...], remedy: str) -> None:
+def test_dead_letters_must_be_selected(run: Run, arguments: tuple[str, ...], remedy: str) -> None:
     code, _, said = run("dead", "redrive", *arguments)
     assert code == 2
     assert remedy in said

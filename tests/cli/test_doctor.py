@@ -23,7 +23,7 @@ COMMANDS = (
 # The doctor
 
 
-def test_a_fit_broker_exits_with_0(folder: Path, redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_suitable_broker_exits_with_0(folder: Path, redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here("doctor", "--redis", redis_url) == 0
     said = capsys.readouterr()
     assert "maxmemory-policy noeviction" in said.out
@@ -34,7 +34,7 @@ def test_a_fit_broker_exits_with_0(folder: Path, redis_url: str, capsys: pytest.
     assert {finding["name"] for finding in diagnosis["findings"]} > {"version", "eviction", "clock", "latency"}
 
 
-def test_what_must_be_mended_exits_with_3_and_its_remedy(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_exits_with_3_and_its_remedy(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Server(config={"maxmemory-policy": "volatile-lru"}) as server:
         add(server.url, 1)
         assert run_here("doctor", "--redis", server.url) == 3
@@ -104,7 +104,7 @@ def test_no_service_exits_with_3_and_says_where_it_looked(
         assert f"no service answers at {url}" in capsys.readouterr().err
 
 
-def test_what_is_no_service_is_told(folder: Path, redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_service_is_reported(folder: Path, redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here("health", "--url", "ftp://x") == 2
     assert run_here("health", "--live", "--ready") == 2
     assert (

@@ -47,7 +47,7 @@ def project(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 
 @pytest.mark.timeout(300)
-def test_its_tests_pass_its_worker_runs_and_its_style_is_the_house_s(project: Path) -> None:
+def test_its_tests_pass_its_worker_runs_and_its_style_is_ours(project: Path) -> None:
     assert files_in(project) == FILES
     tests = run_python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error")
     assert tests.returncode == 0, tests.stdout + tests.stderr

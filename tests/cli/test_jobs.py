@@ -37,7 +37,7 @@ def test_jobs_of_every_state_are_listed_failed_ones_first(run: Run, redis_url: s
     assert "2 failed · 2 wait · 1 delayed" in said
 
 
-def test_what_a_producer_wrote_gives_the_terminal_no_orders(run: Run, client: redis.Redis, redis_url: str) -> None:
+def test_what_a_producer_wrote_cannot_control_the_terminal(run: Run, client: redis.Redis, redis_url: str) -> None:
     (job_id,) = add(redis_url, 1, "red\x1b[31m\x1b]0;title\x07\x9b2J")
     client.hset(f"bull:{QUEUE}:{job_id}", "progress", json.dumps({"step": "\x9b2J", "of": 3}))
     for arguments in (("jobs", QUEUE), ("job", QUEUE, job_id), ("job", QUEUE, job_id, "--reveal")):
@@ -61,7 +61,7 @@ def test_jobs_are_found_by_state_id_name_and_data(run: Run, redis_url: str) -> N
     assert run("jobs", QUEUE, "--name", "nobody")[2] == "No job matches.\n"
 
 
-def test_a_search_tells_how_far_it_looked(run: Run, redis_url: str) -> None:
+def test_a_search_reports_how_far_it_looked(run: Run, redis_url: str) -> None:
     add(redis_url, 30)
     said = run("jobs", QUEUE, "--name", "x", "--scan", 10)[2]
     assert "searched 10 of 30 wait: continue with --state wait --offset 10" in said
@@ -75,9 +75,7 @@ def test_a_search_tells_how_far_it_looked(run: Run, redis_url: str) -> None:
         (("--older", "long"), "is not a duration"),
     ],
 )
-def test_flags_that_make_no_sense_exit_with_2(
-    run: Run, redis_url: str, flags: tuple[str, ...], remedy: str
-) -> None:
+def test_contradictory_flags_exit_with_2(run: Run, redis_url: str, flags: tuple[str, ...], remedy: str) -> None:
     code, _, said = run("jobs", QUEUE, *flags)
     assert code == 2
     assert remedy in " ".join(said.replace("│", " ").split())
@@ -120,7 +118,7 @@ def test_a_completed_job_shows_its_result_and_children(run: Run, client: redis.R
     assert "line 0" in run("job", QUEUE, job_id, "--logs")[1]
 
 
-def test_no_such_job_is_told_with_where_it_is(run: Run, redis_url: str) -> None:
+def test_a_missing_job_is_reported_with_where_it_is(run: Run, redis_url: str) -> None:
     (job_id,) = add(redis_url, 1)
     code, _, said = run("job", "other", job_id)
     assert (code, said) == (1, f"error: there is no job {job_id} in queue other; there is one in {QUEUE}\n")
@@ -151,7 +149,7 @@ def test_delayed_jobs_are_promoted(run: Run, client: redis.Redis, redis_url: str
     assert client.llen(f"bull:{QUEUE}:wait") == 3
 
 
-def test_removing_wants_a_state_and_a_yes(run: Run, client: redis.Redis, redis_url: str) -> None:
+def test_removing_needs_a_state_and_a_confirmation(run: Run, client: redis.Redis, redis_url: str) -> None:
     ids = add(redis_url, 4)
     code, _, said = run("remove", QUEUE, "--all")
     assert code == 2
@@ -180,7 +178,7 @@ def test_jobs_are_cancelled_by_id_or_by_what_matches(run: Run, client: redis.Red
 
 
 @pytest.mark.parametrize("command", ["retry", "promote", "remove", "cancel"])
-def test_which_jobs_must_be_said(run: Run, redis_url: str, command: str) -> None:
+def test_jobs_must_be_selected(run: Run, redis_url: str, command: str) -> None:
     add(redis_url, 1)
     for arguments, remedy in (((), "say which jobs"), (("some", "--all"), "not both")):
         code, _, said = run(command, QUEUE, *arguments)
@@ -201,7 +199,7 @@ def test_priority_and_delay_are_changed(run: Run, client: redis.Redis, redis_url
     assert run("change", QUEUE, job_id)[0] == 2
 
 
-def test_a_finished_job_takes_no_change_and_its_state_is_told(
+def test_a_finished_job_is_not_changed_and_its_state_is_named(
     run: Run, client: redis.Redis, redis_url: str
 ) -> None:
     (job_id,) = die(redis_url)
@@ -215,7 +213,7 @@ def test_a_finished_job_takes_no_change_and_its_state_is_told(
     assert client.hgetall(f"bull:{QUEUE}:{job_id}") == before
 
 
-def test_failures_are_grouped_by_what_they_say(run: Run, client: redis.Redis, redis_url: str) -> None:
+def test_failures_are_grouped_by_their_reasons(run: Run, client: redis.Redis, redis_url: str) -> None:
     ids = die(redis_url, 3)
     for number, job_id in enumerate(ids[:2]):
         client.hset(f"bull:{QUEUE}:{job_id}", "failedReason", f"TimeoutError: after {number} s")

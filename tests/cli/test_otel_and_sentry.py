@@ -129,7 +129,7 @@ def test_a_sentry_project_in_the_environment_gets_the_failure(
         ("SENTRY_DSN", "sentry_sdk", "sentry"),
     ],
 )
-def test_what_is_asked_for_and_not_installed_is_told(
+def test_what_is_asked_for_and_not_installed_is_reported(
     variable: str,
     module: str,
     extra: str,

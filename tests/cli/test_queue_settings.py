@@ -36,7 +36,7 @@ def test_limits_are_set_and_removed(run: Run, redis_url: str, client: redis.Redi
         ["--concurrency", "0"],
     ],
 )
-def test_limits_that_make_no_sense_are_usage_errors(flags: list[str], run: Run) -> None:
+def test_contradictory_limits_are_usage_errors(flags: list[str], run: Run) -> None:
     assert run("limit", QUEUE, *flags)[0] == 2
 
 

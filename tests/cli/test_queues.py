@@ -112,7 +112,7 @@ def test_a_queue_is_paused_and_resumed(run: Run, client: redis.Redis, redis_url:
     assert run("pause", "bad:name")[0] == 2
 
 
-def test_draining_wants_a_yes_and_tells_how_many(run: Run, client: redis.Redis, redis_url: str) -> None:
+def test_draining_asks_for_confirmation_and_says_how_many(run: Run, client: redis.Redis, redis_url: str) -> None:
     add(redis_url, 120)
     add(redis_url, 2, delay=60_000)
     assert run("drain", QUEUE, "--dry-run")[1] == "would remove 120 jobs\n"

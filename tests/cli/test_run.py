@@ -57,7 +57,7 @@ def test_jobs_survive_kill_9_of_the_worker_and_its_restart(folder: Path, worker:
     assert again.end(signal.SIGINT) == 0
 
 
-def test_a_worker_at_a_terminal_says_what_it_works_on(folder: Path) -> None:
+def test_a_worker_at_a_terminal_prints_what_it_works_on(folder: Path) -> None:
     with Terminal(folder, "run", *STATE) as terminal:
         terminal.shows("Worker ready")
         assert terminal.end(signal.SIGTERM) == 0
@@ -239,7 +239,7 @@ def test_the_http_port_is_chosen_or_switched_off(folder: Path, worker: StartWork
 # What cannot start
 
 
-def test_an_unreachable_redis_exits_with_4_and_tells_meanwhile(folder: Path) -> None:
+def test_an_unreachable_redis_is_reported_and_exits_with_4(folder: Path) -> None:
     url = f"redis://127.0.0.1:{free_port()}"
     ended = run_program(folder, "run", "--redis", url, "--startup-timeout", "3")
     assert ended.returncode == 4
@@ -288,7 +288,7 @@ def test_a_wrong_setting_is_named_in_one_line(
     assert "Traceback" not in said
 
 
-def test_a_mail_server_that_cannot_be_used_is_told_before_any_job_is_taken(folder: Path) -> None:
+def test_an_unusable_mail_server_is_reported_before_any_job_is_taken(folder: Path) -> None:
     port = free_port()
     ended = run_program(folder, "run", *STATE, "--smtp-host", "127.0.0.1", "--smtp-port", port)
     assert ended.returncode == 1

@@ -65,7 +65,7 @@ def test_processes_share_the_work_and_one_port_speaks_for_them(
     assert not any(map(is_running, family.pids))
 
 
-def test_a_process_that_dies_is_started_again_and_told_of(
+def test_a_process_that_dies_is_restarted_and_reported(
     folder: Path, worker: StartWorker, redis_url: str, add: Callable[..., None]
 ) -> None:
     family = Family(folder, worker, "--redis", redis_url)
@@ -101,7 +101,7 @@ def test_processes_end_in_order_when_their_parent_is_killed(
     assert len(family.told("Worker service stopped")) == 2
 
 
-def test_the_exit_code_tells_of_the_process_that_handed_work_back(
+def test_the_exit_code_reports_the_process_that_handed_work_back(
     folder: Path, worker: StartWorker, redis_url: str, add: Callable[..., None]
 ) -> None:
     family = Family(folder, worker, "--redis", redis_url, "--shutdown-timeout", "0.2")
@@ -163,7 +163,9 @@ def test_what_cannot_start_at_all_ends_with_its_code(
     assert (ended.returncode, message in ended.stderr) == (code, True), ended.stderr
 
 
-def test_a_taken_port_is_told_before_any_process_starts(folder: Path, worker: StartWorker, redis_url: str) -> None:
+def test_a_taken_port_is_reported_before_any_process_starts(
+    folder: Path, worker: StartWorker, redis_url: str
+) -> None:
     family = Family(folder, worker, "--redis", redis_url)
     ended = run_program(folder, "run", "app:service", "--processes", 2, http_port=str(family.port))
     assert ended.returncode == 1
@@ -177,9 +179,7 @@ def test_a_token_is_asked_for_by_the_processes(folder: Path, worker: StartWorker
     assert [family.ask(path)[0] for path in ("/metrics", "/health", "/livez")] == [401, 401, 200]
 
 
-def test_a_pause_of_the_service_is_told_to_every_process(
-    folder: Path, worker: StartWorker, redis_url: str
-) -> None:
+def test_a_pause_of_the_service_reaches_every_process(folder: Path, worker: StartWorker, redis_url: str) -> None:
     family = Family(folder, worker, "--redis", redis_url)
     assert family.send("POST", "/api/v1/service/pause")[0] == 403
     status, told = family.send("POST", "/api/v1/service/pause", **{"X-Auth-Worker": "1"})

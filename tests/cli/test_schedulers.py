@@ -81,7 +81,7 @@ def test_a_scheduler_that_is_not_there_is_named(run: Run, redis_url: str, comman
         (("--every", "5m", "--start", "soon"), "startDate"),
     ],
 )
-def test_times_that_make_no_sense_are_named(run: Run, flags: tuple[str, ...], said: str) -> None:
+def test_invalid_times_are_named(run: Run, flags: tuple[str, ...], said: str) -> None:
     code, _, err = run("schedulers", "upsert", QUEUE, "nightly", "report", *flags)
     assert code == 1
     assert said in err

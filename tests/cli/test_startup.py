@@ -82,7 +82,7 @@ def guarded() -> Iterator[Server]:
     ],
     ids=["a wrong password", "a wrong database"],
 )
-def test_what_waiting_cannot_mend_ends_it_at_once_with_4(
+def test_what_waiting_cannot_fix_ends_it_at_once_with_4(
     folder: Path, guarded: Server, url: str, message: str
 ) -> None:
     assert message in refusal(folder, 4, "--redis", url.format(port=guarded.port), "--startup-timeout", 60)

@@ -8,7 +8,7 @@ from auth_worker.core.extras import install_command, needs_extra
 from auth_worker.errors import ConfigurationError, MissingExtraError
 
 
-def test_a_missing_package_is_told_with_the_command_that_installs_it() -> None:
+def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
     with pytest.raises(MissingExtraError) as refusal, needs_extra("email", "e-mail"):
         raise ModuleNotFoundError("No module named 'aiosmtplib.errors'", name="aiosmtplib.errors")
     assert str(refusal.value) == (

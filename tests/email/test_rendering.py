@@ -127,7 +127,7 @@ def test_an_invalid_locale_is_refused(locale: str) -> None:
         ("de", 48 * 60, "noch 2 Tage,"),
     ],
 )
-def test_the_time_left_is_told_in_words(locale: str, minutes: float, words: str) -> None:
+def test_the_time_left_is_given_in_words(locale: str, minutes: float, words: str) -> None:
     mail = render(
         EmailKind.MAGIC_LINK,
         product_name="Acme",

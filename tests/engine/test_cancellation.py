@@ -90,7 +90,7 @@ async def test_a_running_job_stops_within_a_second(harness: Harness) -> None:
     assert [(failure.outcome, failure.reason_class) for failure in failures] == [("cancelled", "cancelled")]
 
 
-async def test_a_thread_is_told_by_its_job_and_its_result_does_not_count(harness: Harness) -> None:
+async def test_a_thread_sees_the_cancellation_in_its_job_and_its_result_does_not_count(harness: Harness) -> None:
     started = threading.Event()
 
     def consumer(job: Job) -> str:

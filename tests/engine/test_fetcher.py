@@ -156,7 +156,7 @@ async def test_idle_pickup_is_instant(harness: Harness) -> None:
     assert max(picked) < 1000, picked
 
 
-async def test_rate_limited_rests_the_whole_queue_also_without_a_limiter(harness: Harness) -> None:
+async def test_rate_limited_pauses_the_whole_queue_also_without_a_limiter(harness: Harness) -> None:
     starts: list[float] = []
 
     async def consumer(job: Job) -> None:
@@ -173,7 +173,7 @@ async def test_rate_limited_rests_the_whole_queue_also_without_a_limiter(harness
     assert starts[1] - starts[0] > 0.35
 
 
-async def test_a_queue_that_stays_empty_is_told_to_be_drained_once(harness: Harness) -> None:
+async def test_a_queue_that_stays_empty_is_reported_as_drained_once(harness: Harness) -> None:
     processor = await harness.processor(lambda job: None, {"drain_delay": 50})
     changes = collect(processor.runtime.bus, ProcessorChanged)
     await harness.jobs.add_bulk({"name": "n", "data": {}} for _ in range(5))

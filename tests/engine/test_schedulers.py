@@ -68,7 +68,7 @@ async def test_an_iteration_that_fails_does_not_end_the_schedule(harness: Harnes
 
 
 @pytest.mark.parametrize("key", ["report:::UTC:0 8 * * *", "report:7:1700000000000::5000"])
-async def test_a_job_that_repeats_as_in_bullmq_5_runs_and_it_is_told_that_no_next_one_comes(
+async def test_a_job_that_repeats_as_in_bullmq_5_runs_and_the_end_of_the_series_is_reported(
     harness: Harness, key: str
 ) -> None:
     job_id = await harness.jobs.add("report", {})

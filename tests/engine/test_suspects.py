@@ -256,7 +256,7 @@ async def test_a_held_suspect_whose_lease_is_lost_is_let_go(workers: RecordingSe
     assert "suspect" not in workers.ran
 
 
-async def test_a_held_suspect_is_told_of_when_it_waits_and_when_it_runs(workers: RecordingService) -> None:
+async def test_a_held_suspect_is_reported_when_it_waits_and_when_it_runs(workers: RecordingService) -> None:
     workers.works("a")
     await workers.service.start()
     changes = collect(workers.service.runtime.bus, SuspectChanged)
@@ -270,7 +270,7 @@ async def test_a_held_suspect_is_told_of_when_it_waits_and_when_it_runs(workers:
     assert changes == [SuspectChanged("a", "suspect", "suspect", 1, state) for state in ("held", "alone")]
 
 
-async def test_a_suspect_that_found_no_moment_alone_is_told_to_run_beside_others(
+async def test_a_suspect_that_found_no_moment_alone_is_reported_to_run_beside_others(
     workers: RecordingService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quarantine, "PATIENCE", 1)

@@ -96,7 +96,7 @@ def test_a_sign_up_is_enqueued_worked_and_shown(name: str, worker: Worker, redis
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_request_is_told_to_come_back_while_redis_is_away(name: str, tmp_path: Path) -> None:
+def test_a_request_is_asked_to_come_back_while_redis_is_away(name: str, tmp_path: Path) -> None:
     application = Application(name, f"redis://127.0.0.1:{free_port()}", tmp_path)
     try:
         assert application.ask("/sign-ups", ADA) == (503, {"detail": "try again later"})

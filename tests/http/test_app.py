@@ -136,7 +136,7 @@ async def test_the_metrics_have_the_names_that_were_agreed_and_no_others(redis_u
             assert (await asked(service.http_port, "/metrics", accept=strange)).status == 200
 
 
-async def test_what_goes_wrong_in_an_answer_is_told_to_the_log_and_not_to_the_asker(
+async def test_an_error_in_an_answer_goes_to_the_log_and_not_to_the_client(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(redis_url) as service:

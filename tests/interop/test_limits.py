@@ -65,7 +65,7 @@ async def test_a_global_rate_limit_of_node_holds(node: NodeSide, queue: str, sta
     assert consumer.times[-1] - consumer.times[0] < 2 * 400 + 2000
 
 
-async def test_a_queue_that_node_rate_limits_rests_and_goes_on(
+async def test_a_queue_that_node_rate_limits_pauses_and_goes_on(
     node: NodeSide, queue: str, start_worker: StartWorker
 ) -> None:
     consumer = Starts()

@@ -141,7 +141,7 @@ async def test_a_signal_that_initialization_ignores_stops_the_service_once_it_is
     assert str(service.state) == "stopped"
 
 
-async def test_an_error_without_a_text_is_told_by_its_name(
+async def test_an_error_without_a_text_is_shown_by_its_name(
     redis_url: str, lines: pytest.LogCaptureFixture
 ) -> None:
     async def init() -> None:

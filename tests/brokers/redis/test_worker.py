@@ -67,7 +67,7 @@ async def test_a_job_that_is_removed_at_its_end_has_ended_only_once_it_is_gone(
 
 
 @pytest.mark.parametrize("ours", [True, False])
-async def test_a_job_is_mended_for_its_failure_only_under_its_lock(
+async def test_a_job_is_repaired_for_its_failure_only_under_its_lock(
     harness: Harness, broker: RedisWorkerBroker, ours: bool
 ) -> None:
     job_id = await harness.jobs.add("job", {})

@@ -61,7 +61,7 @@ async def test_as_many_threads_run_as_jobs_may(make: Make) -> None:
     assert sorted(await asyncio.gather(*(executor(a_job()) for _ in range(3)))) == [0, 1, 2]
 
 
-async def test_a_cancelled_thread_is_told_and_waited_for(make: Make) -> None:
+async def test_a_cancelled_thread_is_notified_and_awaited(make: Make) -> None:
     started, ended = threading.Event(), threading.Event()
 
     def consumer(job: Job) -> str:

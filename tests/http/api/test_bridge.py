@@ -69,7 +69,7 @@ async def test_a_request_that_is_too_large_is_refused(harness: Harness) -> None:
         assert (refused.status, "max_payload_bytes" in refused.reasons) == (422, True)
 
 
-async def test_what_goes_wrong_is_told_to_the_log_and_not_to_the_asker(
+async def test_an_error_goes_to_the_log_and_not_to_the_client(
     api: Api, service: WorkerService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problems = collect(service.runtime.bus, Problem)
@@ -115,7 +115,7 @@ async def test_before_it_is_connected_it_asks_for_patience() -> None:
         await starting
 
 
-async def test_a_work_loop_that_stands_still_is_told_and_nothing_is_done(
+async def test_a_blocked_work_loop_is_reported_and_nothing_is_done(
     api: Api, service: WorkerService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("auth_worker.http.api.context.WORK_LOOP_TIMEOUT_S", 0.3)

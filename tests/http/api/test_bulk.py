@@ -135,7 +135,7 @@ async def test_a_bulk_operation_on_an_unknown_queue_is_refused_at_once(
     assert (await api.get("/operations")).json == []
 
 
-async def test_an_internal_error_of_a_bulk_operation_is_told_without_its_values(
+async def test_an_internal_error_of_a_bulk_operation_is_shown_without_its_values(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(self: Any, *_: Any, **__: Any) -> None:

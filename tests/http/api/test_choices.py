@@ -53,7 +53,7 @@ async def test_what_is_no_word_is_refused(api: Api, wrong: Any) -> None:
     assert (refused.status, "body.clean.state" in refused.reasons) == (422, True), refused.text
 
 
-async def test_what_people_say_is_understood(resting: Api) -> None:
+async def test_common_names_of_states_are_understood(resting: Api) -> None:
     await add(resting)
     assert [job["state"] for job in (await resting.get(JOBS, state="waiting")).json["jobs"]] == ["wait"]
 

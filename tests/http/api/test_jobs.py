@@ -79,7 +79,7 @@ async def test_a_job_is_cancelled_once(resting: Api, harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("change", [{"priority": 3}, {"delay": 1000}, {"priority": 3, "delay": 1000}])
-async def test_a_finished_job_takes_no_change_and_its_state_is_told(api: Api, change: dict[str, int]) -> None:
+async def test_a_finished_job_is_not_changed_and_its_state_is_named(api: Api, change: dict[str, int]) -> None:
     (letter,) = await dead(api)
     refused = await api.patch(f"{JOBS}/{letter['jobId']}", change)
     assert (refused.status, f"of job {letter['jobId']} (failed): " in refused.reasons) == (409, True), refused.text

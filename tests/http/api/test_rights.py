@@ -53,7 +53,7 @@ async def test_the_document_has_every_route_there_is(service: WorkerService) -> 
     assert [route.path for route in acts if "GET" in route.methods] == []
 
 
-async def test_without_a_token_nothing_is_told(service: WorkerService) -> None:
+async def test_without_a_token_nothing_is_revealed(service: WorkerService) -> None:
     for route, answer in (await ask_each(service.http_port, None, x_auth_worker="1")).items():
         assert answer.status == 401, route
         assert answer.json["reasons"], route

@@ -57,7 +57,7 @@ async def test_a_queue_is_paused_for_all_and_resumed(api: Api) -> None:
     await eventually(both_done, "both jobs are done")
 
 
-async def test_workers_and_findings_are_told(api: Api) -> None:
+async def test_workers_and_findings_are_reported(api: Api) -> None:
     (worker,) = (await api.get("/workers", queue=QUEUE)).json
     assert worker["queue"] == QUEUE
     assert (await api.get("/workers", queue="nobodys")).status == 404
@@ -111,7 +111,7 @@ async def test_the_service_that_answers_is_paused_and_resumed(api: Api, harness:
     assert (unknown.status, QUEUE in unknown.reasons) == (404, True)
 
 
-async def test_every_change_is_told_with_who_made_it(api: Api, service: WorkerService) -> None:
+async def test_every_change_is_reported_with_who_made_it(api: Api, service: WorkerService) -> None:
     changes = collect(service.runtime.bus, OperatorChange)
     job_id = await add(api, delay=60_000)
     await api.patch(f"{JOBS}/{job_id}", {"priority": 3})

@@ -42,7 +42,7 @@ class Stream:
         self._connection.close()
 
 
-async def test_every_open_page_is_told_which_queue_has_changed(
+async def test_every_open_page_is_notified_which_queue_has_changed(
     reader: Visitor, resting: Api, service: WorkerService
 ) -> None:
     streams = [await asyncio.to_thread(Stream, reader, service.http_port) for _ in range(3)]

@@ -116,7 +116,7 @@ async def test_what_is_refused_or_breaks_off_in_a_batch_is_that_call_alone(redis
     assert await redis.zrange("bull:mail:completed", 0, -1) == [b"job-0", b"job-4"]
 
 
-async def test_the_error_of_a_call_is_told_with_its_code_and_whole(redis: Redis) -> None:
+async def test_the_error_of_a_call_is_reported_with_its_code_and_whole(redis: Redis) -> None:
     """Of Redis, and of Lua, whose errors have no code."""
     bench = Bench(redis)
     ids = await bench.take_up(3, 0)
@@ -139,7 +139,7 @@ async def test_what_a_refused_call_would_have_removed_is_removed_by_the_next(red
     assert not await redis.exists(*(f"bull:mail:{job_id}" for job_id in ids[:4]))
 
 
-async def test_a_resting_queue_gives_no_job_to_a_batch(redis: Redis) -> None:
+async def test_a_rate_limited_queue_gives_no_job_to_a_batch(redis: Redis) -> None:
     bench = Bench(redis)
     ids = await bench.take_up(3, 3)
     await redis.set("bull:mail:limiter", 2**53 - 1, px=60_000)

@@ -34,7 +34,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("url", REFUSED)
-async def test_a_refusal_is_told_at_once_with_its_remedy(guarded: Server, url: str) -> None:
+async def test_a_refusal_is_reported_at_once_with_its_remedy(guarded: Server, url: str) -> None:
     link = Link(Address.of(url.format(place=f"127.0.0.1:{guarded.port}")), name="test")
     with pytest.raises(BrokerError, match=REFUSED[url]) as refused:
         await link.start(60)

@@ -104,7 +104,7 @@ async def test_a_stale_token_is_tried_again_with_the_next(guarded: Server) -> No
     assert len(provider.asked) == 3
 
 
-async def test_a_token_that_is_never_taken_is_told_with_its_remedy(guarded: Server) -> None:
+async def test_a_token_that_is_never_accepted_is_reported_with_its_remedy(guarded: Server) -> None:
     rotate(guarded, "t1")
     with pytest.raises(BrokerError, match=r"WRONGPASS .*; the credential_provider gives") as refused:
         await link_of(guarded, Plain("ann", CANARY)).start(0.5)
@@ -191,7 +191,7 @@ def fail() -> Any:
         ((), "gave tuple where"),
     ],
 )
-async def test_a_provider_that_fails_is_told_and_its_token_is_not(
+async def test_a_provider_that_fails_is_reported_without_its_token(
     guarded: Server, kind: type[Plain], now: Any, said: str
 ) -> None:
     provider = kind()
@@ -202,7 +202,7 @@ async def test_a_provider_that_fails_is_told_and_its_token_is_not(
 
 
 @pytest.mark.parametrize("kind", [Plain, Asynchronous])
-async def test_a_provider_that_hangs_is_told_and_holds_up_nothing(guarded: Server, kind: type[Plain]) -> None:
+async def test_a_provider_that_hangs_is_reported_and_holds_up_nothing(guarded: Server, kind: type[Plain]) -> None:
     release = threading.Event()
 
     class Hanging(kind):  # type: ignore[valid-type, misc]

@@ -66,7 +66,7 @@ REFUSED: dict[str, tuple[Url, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_a_connection_that_is_refused_is_told_with_its_remedy(
+async def test_a_refused_connection_is_reported_with_its_remedy(
     secure: SecureServer, tmp_path: Path, case: str
 ) -> None:
     url, message = REFUSED[case]
@@ -75,7 +75,7 @@ async def test_a_connection_that_is_refused_is_told_with_its_remedy(
         await link.start(0.5)
 
 
-async def test_a_certificate_that_cannot_be_trusted_is_told_at_once(secure: SecureServer, tmp_path: Path) -> None:
+async def test_an_untrusted_certificate_is_reported_at_once(secure: SecureServer, tmp_path: Path) -> None:
     link = Link(Address.of(wrong_authority(secure, tmp_path)), name="test")
     with pytest.raises(BrokerError) as refused:
         await asyncio.wait_for(link.start(60), 5)
