@@ -45,6 +45,19 @@ def test_json_output_is_json(client: redis.Redis, redis_url: str, capsys: pytest
     assert stored(client, "my-job")["data"] == {}
 
 
+def test_what_was_there_already_is_told(
+    client: redis.Redis, redis_url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = "".join(json.dumps({"name": "n", "opts": {"jobId": job_id}}) + "\n" for job_id in ("a", "b", "c"))
+    (folder / "jobs.jsonl").write_text(lines)
+    told = []
+    for arguments in (["n", "--job-id", "a"], ["n", "--job-id", "a"], ["--lines", "jobs.jsonl"]):
+        assert run_here("add", "tasks", *arguments, "--redis", redis_url) == 0
+        told.append("already" in capsys.readouterr().err)
+    assert told == [False, True, True]
+    assert client.llen("bull:tasks:wait") == 3
+
+
 def test_data_comes_from_a_file_or_stdin(
     client: redis.Redis,
     redis_url: str,

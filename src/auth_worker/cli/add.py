@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from auth_worker.brokers.opening import is_embedded_running
@@ -69,7 +70,11 @@ def add(
     no_worker = settings.redis_url is None and not is_embedded_running(settings.state_dir)
     silent = lines is not None and not as_json and sys.stdout.isatty()
 
+    there = 0
+
     def show(jobs: list[BulkJob], added: list[AddedJob]) -> None:
+        nonlocal there
+        there += sum(not job.created for job in added)
         if not silent:
             _print_ids(queue, jobs, added, as_json=as_json)
 
@@ -78,10 +83,15 @@ def add(
         show([job], [run_async(_add_one(target, job))])
     else:
         notes().print(f"Jobs added to {text(queue)}: {add_json_lines(target, lines, name, show)}")
+    if there:
+        which = "The job was" if lines is None else f"{there} of them were"
+        notes().print(f"[dim]{which} there already, and not added again.[/]")
     if no_worker:
-        folder = text(settings.state_dir.absolute())
-        waits = "the job waits" if lines is None else "the jobs wait"
-        notes().print(f"[dim]No worker runs on {folder}: {waits} until one starts.[/]")
+        _say_that_no_worker_runs(settings.state_dir, "the job waits" if lines is None else "the jobs wait")
+
+
+def _say_that_no_worker_runs(folder: Path, waits: str) -> None:
+    notes().print(f"[dim]No worker runs on {text(folder.absolute())}: {waits} until one starts.[/]")
 
 
 def _check(queue: str, options: dict[str, Any]) -> None:
