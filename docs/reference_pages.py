@@ -20,6 +20,7 @@ from auth_worker import messages
 from auth_worker.cli.app import app
 from auth_worker.config import Settings
 from auth_worker.core import job_options_dict, worker_config
+from auth_worker.core.alert_settings import AlertSettings
 from auth_worker.core.setting_types import HttpToken
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,13 +107,20 @@ def settings() -> str:
     ]
     columns = ("in the file", "variable", "default", "what it is")
     roles = _plain(inspect.getdoc(HttpToken) or "")
+    alerts = [
+        (code(name), code(_shown(field.default)), field.description or "")
+        for name, field in AlertSettings.model_fields.items()
+    ]
     return (
-        f"{SETTINGS}\n{table(columns, rows)}\n\nA table, such as `http_tokens`, is JSON in its variable. {roles}\n"
+        f"{SETTINGS}\n{table(columns, rows)}\n\n"
+        f"A table, such as `http_tokens`, is JSON in its variable. {roles}\n\n"
+        f"## alerts\n\n{_plain(inspect.getdoc(AlertSettings) or '')}\n\n"
+        f"{table(('field', 'default', 'what it is'), alerts)}\n"
     )
 
 
 def _shown(value: object) -> object:
-    return "" if value is None else value
+    return "" if value is None or value == () else {} if isinstance(value, AlertSettings) else value
 
 
 @generated("reference/worker-config.md")

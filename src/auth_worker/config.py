@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 
+from auth_worker.core.alert_settings import AlertSettings
 from auth_worker.core.config_errors import configuration_error
 from auth_worker.core.environment import config_file, merge, read_environment, read_file
 from auth_worker.core.names import PREFIX
@@ -119,6 +120,10 @@ class Settings(BaseModel):
     http_metrics_token: Secret | None = setting(None, "A token that permits reading /metrics only.")
     http_tokens: dict[TokenName, HttpToken] = setting({}, "More tokens: a mapping from name to token and role.")
     dashboard: bool = setting(True, "Whether the HTTP port has the dashboard.")
+
+    alerts: AlertSettings = setting(
+        AlertSettings(), "When operators are told of trouble, and how: a table, see the how-to of alerts."
+    )
 
     shutdown_timeout: Seconds = setting(
         25, "How long running jobs may take to finish at shutdown (s); then they are handed back.", ge=0

@@ -79,6 +79,7 @@ class WorkerError(StrEnum):
     MAINTENANCE_FAILED = "A maintenance task failed"
     LINE_UNREADABLE = "A log line could not be formatted"
     SENT_NOT_MARKED = "Sent, but not recorded with its job: a later attempt may send it again"
+    ALERT_NOT_SENT = "An alert could not be sent: it is tried again at the next evaluation"
 
 
 WORKER_MESSAGES = WorkerMessage

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from auth_worker import Settings
+from auth_worker.core.alert_settings import AlertSettings
 from auth_worker.dashboard import dashboard
 from support.admin_api import ADMIN, add, dead, service_at
 from support.asgi_server import serving
@@ -42,6 +43,8 @@ async def test_every_screen_fits_is_accessible_and_breaks_no_policy(
         await api.post("/queues/forsaken/jobs", {"name": "good"})
         async with operations_on(harness.url) as operations:
             await operations.history.record_minute()
+            rules = AlertSettings(no_worker=0, dead_letters=0, paused=60)
+            await operations.alerts.evaluate(rules, [], "this test")
         await asyncio.to_thread(look_at_all, f"http://127.0.0.1:{service.http_port}/", tmp_path, letter, axe)
 
 
@@ -56,6 +59,7 @@ def look_at_all(base: str, folder: Path, letter: dict[str, Any], axe: str) -> No
             "history",
             "workers",
             "search?q=first",
+            "alerts",
             "operations",
         ),
         *("job?queue=nowhere&job=none",),

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Self
 
+from auth_worker.admin.alerts import AlertOperations
 from auth_worker.admin.audit_log import AuditLog, os_user
 from auth_worker.admin.bulk_records import BulkRecords
 from auth_worker.admin.dead_letters import DeadLetterOperations
@@ -51,6 +52,7 @@ class Operations:
         self.settings = QueueSettingsOperations(broker, record)
         self.schedulers = SchedulerOperations(broker, record, settings)
         self.bulk = BulkRecords(broker)
+        self.alerts = AlertOperations(broker, self.queues, self.schedulers)
         self.history = HistoryOperations(broker, self.queues)
         self.doctor = Doctor(broker, self.queues)
 

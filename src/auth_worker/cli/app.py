@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from auth_worker.cli.command_group import Commands
-from auth_worker.cli.command_table import COMMANDS, CONFIG_COMMANDS, DEAD_LETTER_COMMANDS, SCHEDULER_COMMANDS
+from auth_worker.cli.command_table import (
+    ALERT_COMMANDS,
+    COMMANDS,
+    CONFIG_COMMANDS,
+    DEAD_LETTER_COMMANDS,
+    SCHEDULER_COMMANDS,
+)
 from auth_worker.cli.zsh_completion import complete_at_first_tab
 from auth_worker.version import __version__
 
@@ -22,6 +28,10 @@ class _Dead(Commands):
 
 class _Schedulers(Commands):
     panels = SCHEDULER_COMMANDS
+
+
+class _Alerts(Commands):
+    panels = ALERT_COMMANDS
 
 
 class _Config(Commands):
@@ -54,6 +64,11 @@ app.add_typer(
     ),
     name="schedulers",
     rich_help_panel="Act",
+)
+app.add_typer(
+    typer.Typer(cls=_Alerts, no_args_is_help=True, help="Alerts: what is wrong by the rules of the settings."),
+    name="alerts",
+    rich_help_panel="Look",
 )
 app.add_typer(
     typer.Typer(cls=_Config, no_args_is_help=True, help="The settings: what each is, and where it is set."),

@@ -143,6 +143,16 @@ SCHEDULER_COMMANDS = {
     }
 }
 """The commands of ``auth-worker schedulers``."""
+ALERT_COMMANDS = {
+    "Commands": {
+        "list": Entry(
+            "alerts:list_alerts",
+            "Show the alerts that fire, may fire soon, or have ended within a day, and who was told.",
+        ),
+        "test": Entry("alerts:send_test", "Send a test to everybody whom the settings name, and say who took it."),
+    }
+}
+"""The commands of ``auth-worker alerts``."""
 CONFIG_COMMANDS = {
     "Commands": {
         "show": Entry(

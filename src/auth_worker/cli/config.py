@@ -14,6 +14,7 @@ from auth_worker.cli.console import text
 from auth_worker.cli.listing import Column, Listing
 from auth_worker.cli.settings_flags import Config, settings_from
 from auth_worker.config import Settings
+from auth_worker.core.alert_settings import AlertSettings
 
 COLUMNS = (
     Column("SETTING"),
@@ -63,6 +64,10 @@ def _shown(settings: Settings, name: str) -> Any:
         return value and str(BrokerSource(None, settings).address)
     if name == "http_tokens":
         return {token: {"token": MASKED, "role": entry.role} for token, entry in value.items()}
+    if isinstance(value, AlertSettings):
+        shown = value.model_dump(mode="json", exclude_unset=True)
+        secret = {key for key in shown if isinstance(getattr(value, key), SecretStr)}
+        return {key: MASKED if key in secret else part for key, part in shown.items()} or None
     if isinstance(value, SecretStr):
         return MASKED
     return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import Message
 from functools import partial
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, NamedTuple, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
 
@@ -23,6 +23,7 @@ from auth_worker.config import Settings
 from auth_worker.core.redaction import redact
 from auth_worker.http.listening_socket import NEIGHBOURS
 from auth_worker.http.service_identity import Identity, read_identity
+from auth_worker.system.web_posts import NoRedirect
 
 LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - asked, not bound
 """The address to ask if a service listens on every interface."""
@@ -68,13 +69,6 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """Does not follow redirections: their target has not identified itself."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Part of urllib."""
-
-
 def ask_service(flags: ServiceFlags, path: str) -> Reply:
     """Ask the service that ``flags`` and settings name; exits if no service answers."""
     settings = settings_from(vars(flags))
@@ -104,7 +98,7 @@ def _get(
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}".encode().decode("latin-1"))
     try:
-        with build_opener(ProxyHandler({}), _NoRedirect).open(request, timeout=timeout_s) as reply:
+        with build_opener(ProxyHandler({}), NoRedirect).open(request, timeout=timeout_s) as reply:
             return int(reply.status), _named(reply.headers), reply.read(max_bytes)
     except HTTPError as error:
         with error:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from auth_worker.core.config_errors import nearest
@@ -81,9 +82,13 @@ def read_environment(fields: Mapping[str, FieldInfo]) -> dict[str, tuple[str, An
     for variable, text in os.environ.items():
         name = variable.lower().removeprefix(PREFIX.lower())
         if name in fields and len(name) < len(variable) and text and not is_service_link(variable, text):
-            is_table = get_origin(fields[name].annotation) is dict
+            is_table = _is_table(fields[name].annotation)
             found[name] = variable, strip_texts(_table(name, strip_text(text)) if is_table else text)
     return found
+
+
+def _is_table(annotation: Any) -> bool:
+    return get_origin(annotation) is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
 
 
 def _table(name: str, text: str) -> Any:

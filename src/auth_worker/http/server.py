@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CLOSE_S = 1
 """How long (s) responses may go on at shutdown."""
-FIRST_RECORD_S = 30.0
+FIRST_DUTY_S = 30.0
 """How long (s) after the start this process begins to record the history."""
 DESCRIPTOR_REMEDY = "raise the limit of the process (ulimit -n, LimitNOFILE), or find what keeps them open"
 
@@ -51,21 +51,21 @@ def serve(service: ServiceView, listener: socket.socket, settings: Settings) -> 
             report,
             believes_forwarded=behind_parent,
         )
-        recording = asyncio.create_task(_record_later(api)) if settings.dashboard else None
+        duties = asyncio.create_task(_take_duties_later(api, settings))
         try:
             await server.serve(sockets=[listener])
         finally:
-            if recording is not None:
-                recording.cancel()
+            duties.cancel()
             await api.stop()
 
     service.runtime.watch_loop.keep(run_apart(run, service.runtime.report))
 
 
-async def _record_later(api: Bridge) -> None:
-    """Record the history from the first minute on: a service that stops sooner starts no thread for it."""
-    await asyncio.sleep(FIRST_RECORD_S)
-    await api.record_history()
+async def _take_duties_later(api: Bridge, settings: Settings) -> None:
+    """Take the duties from the first minute on: a service that stops sooner starts no thread for them."""
+    await asyncio.sleep(FIRST_DUTY_S)
+    if settings.dashboard or settings.alerts.thresholds:
+        await api.take_duties(history=settings.dashboard)
 
 
 def _make_context(service: ServiceView, work_loop: asyncio.AbstractEventLoop) -> ApiContext:

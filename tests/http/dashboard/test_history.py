@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -28,7 +29,7 @@ async def recorder_at(harness: Harness) -> AsyncIterator[Recorder]:
     async def open_operations() -> Operations:
         return Operations(operator_broker(harness.url, "bull"))
 
-    one = Recorder(open_operations)
+    one = Recorder(open_operations, uuid.uuid4().hex)
     yield one
     await one.stop()
 
@@ -79,7 +80,7 @@ async def test_it_records_again_after_a_minute_without_the_broker(
             raise BrokerUnavailableError("it is away")
         return Operations(operator_broker(harness.url, "bull"))
 
-    task = asyncio.create_task(Recorder(open_operations).run())
+    task = asyncio.create_task(Recorder(open_operations, uuid.uuid4().hex).run())
 
     async def recorded() -> bool:
         return bool(await harness.redis.exists(f"bull:{QUEUE}:auth-worker-history:hour"))
@@ -93,7 +94,7 @@ async def test_it_records_again_after_a_minute_without_the_broker(
 async def test_a_service_with_a_dashboard_records_by_itself(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "FIRST_RECORD_S", 0)
+    monkeypatch.setattr(server, "FIRST_DUTY_S", 0)
     monkeypatch.setattr(recorder, "MINUTE_S", 0.05)
     async with service_at(harness.url) as service:
         await add(Api(service.http_port, ADMIN), "held")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from auth_worker.brokers.redis.election import elect
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.history import Span
 
@@ -17,12 +18,7 @@ class RedisHistory:
 
     async def elect(self, owner: str, lease_ms: int) -> bool:
         """As in ``HistoryStore``. May raise ``BrokerError``."""
-        key = f"{self._key}:recorder"
-        if await self._link.execute("SET", key, owner, "NX", "PX", lease_ms) is not None:
-            return True
-        if await self._link.execute("GET", key) != owner.encode():
-            return False
-        return bool(await self._link.execute("PEXPIRE", key, lease_ms))
+        return await elect(self._link, f"{self._key}:recorder", owner, lease_ms)
 
     async def read(self, span: Span) -> dict[int, str]:
         """As in ``HistoryStore``. May raise ``BrokerError``."""

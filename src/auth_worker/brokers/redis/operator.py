@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 
+from auth_worker.brokers.redis.alerts import RedisAlerts
 from auth_worker.brokers.redis.audit_log import AuditLogStore
 from auth_worker.brokers.redis.bulk_operations import RedisBulkOperations
 from auth_worker.brokers.redis.dead_letters import DeadLetters
@@ -101,6 +102,10 @@ class RedisOperatorBroker(RedisBrokerView):
     def audit_log(self) -> AuditLogStore:
         """Return the audit log."""
         return AuditLogStore(self._link, self._shared_key_prefix)
+
+    def alerts(self) -> RedisAlerts:
+        """Return the state of the alerts."""
+        return RedisAlerts(self._link, self._shared_key_prefix)
 
     def bulk_operations(self) -> RedisBulkOperations:
         """Return the records of bulk operations."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from auth_worker.core.dead_letter import DeadLetter
+from auth_worker.core.ports.alerts import AlertStore
 from auth_worker.core.ports.audit_log import AuditLogKeeper
 from auth_worker.core.ports.bulk_operations import BulkOperationStore
 from auth_worker.core.ports.history import HistoryStore
@@ -236,6 +237,9 @@ class OperatorBroker(BrokerView, Protocol):
 
     def audit_log(self) -> AuditLogKeeper:
         """Return the audit log."""
+
+    def alerts(self) -> AlertStore:
+        """Return the state of the alerts."""
 
     def bulk_operations(self) -> BulkOperationStore:
         """Return the records of bulk operations."""

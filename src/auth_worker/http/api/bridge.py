@@ -24,7 +24,7 @@ from auth_worker.http.request_limiter import BodyMemory, RequestLimiter, Turn
 from auth_worker.system.loop_thread import LoopThread
 
 if TYPE_CHECKING:
-    from auth_worker.http.dashboard.recorder import Recorder
+    from auth_worker.http.dashboard.duties import Duty
 
 T = TypeVar("T")
 FILTERS = frozenset(
@@ -138,12 +138,12 @@ class Bridge:
                 await self._loop.call(self._context.stop())
             await self._loop.stop()
 
-    async def record_history(self) -> None:
-        """Record the history of the queues until ``stop``, whenever this process is the elected recorder."""
+    async def take_duties(self, *, history: bool = True) -> None:
+        """Until ``stop``, be a candidate for the ``history`` of the queues, and for alerts if there are rules."""
         async with self._opening:
             context = await self._open_context()
-            recorder = await self._loop.call(_called(_recorder, context))
-            self._loop.keep_going(recorder.run, partial(context.report_failure, "history"))
+            for name, run in (await self._loop.call(_called(_duties, context, history))).items():
+                self._loop.keep_going(run, partial(context.report_failure, name))
 
     async def _open(self, build: Callable[[Any], ASGIApp]) -> ASGIApp:
         async with self._opening:
@@ -163,10 +163,10 @@ async def _called(make: Callable[..., T], *arguments: Any) -> T:
     return make(*arguments)
 
 
-def _recorder(context: Any) -> Recorder:
-    from auth_worker.http.dashboard.recorder import Recorder
+def _duties(context: Any, history: bool) -> dict[str, Duty]:
+    from auth_worker.http.dashboard.duties import duties_of
 
-    return Recorder(context.new_operations)
+    return duties_of(context, history=history)
 
 
 def _api(context: Any) -> ASGIApp:

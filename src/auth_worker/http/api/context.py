@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from auth_worker.admin.alerts import Delivery
 from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.models import Change
 from auth_worker.admin.operations import Operations, SharedOperations
@@ -84,6 +85,11 @@ class ApiContext:
     def report_wrong_token(self, where: str) -> None:
         """Report a wrong token from ``where`` to the observers of the service."""
         self._service.runtime.bus.emit(Problem(WORKER_ERRORS.HTTP_LOGIN_FAILED, "", f"from {where}"))
+
+    def report_undelivered(self, delivery: Delivery) -> None:
+        """Report an alert that could not be sent to the observers of the service."""
+        detail = f"{delivery.target}: {delivery.error}"
+        self._service.runtime.bus.emit(Problem(WORKER_ERRORS.ALERT_NOT_SENT, "", detail))
 
     def report_failure(self, where: str, error: Exception) -> None:
         """Report an unexpected ``error`` of the page ``where`` to the observers of the service."""

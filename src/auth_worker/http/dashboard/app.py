@@ -19,6 +19,7 @@ from auth_worker.http.access_tokens import AccessTokens
 from auth_worker.http.api.context import CALLER_NAME
 from auth_worker.http.dashboard import (
     actions,
+    alerts,
     changes,
     dead_letters,
     errors,
@@ -65,12 +66,14 @@ PAGES = (
     Page("GET", "/schedulers", schedulers.show_schedulers, "reader"),
     Page("GET", "/workers", overview.show_workers, "reader"),
     Page("GET", "/search", jobs.search, "reader"),
+    Page("GET", "/alerts", alerts.show_alerts, "reader"),
     Page("GET", "/changes", changes.show_changes, "reader"),
     Page("GET", "/operations", actions.show_operations, "reader"),
     Page("GET", "/operation", actions.show_operation, "reader"),
     Page("GET", "/events", live.stream, "reader"),
     Page("POST", "/change-queue", actions.change_queue, "admin"),
     Page("POST", "/bulk", actions.bulk, "admin"),
+    Page("POST", "/test-alerts", alerts.test_alerts, "admin"),
     Page("POST", "/again", actions.again, "admin"),
     Page("POST", "/change-job", actions.change_job, "admin"),
     Page("POST", "/change-letter", actions.change_letter, "admin"),

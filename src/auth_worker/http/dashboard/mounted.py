@@ -64,7 +64,7 @@ class MountedDashboard:
             bridge = self._bridge
             if before is not None:
                 await before.stop()
-            await bridge.record_history()
+            await bridge.take_duties()
             return bridge
         return self._bridge
 

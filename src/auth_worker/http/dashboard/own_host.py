@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from auth_worker.admin.alerts import Delivery
 from auth_worker.admin.models import Change
 from auth_worker.admin.operations import Operations, SharedOperations
 from auth_worker.brokers.opening import BrokerSource, operator_broker
@@ -49,6 +50,10 @@ class OwnHost:
     def report_wrong_token(self, where: str) -> None:
         """Log a wrong token from the address ``where``."""
         self._log.warning(WORKER_ERRORS.HTTP_LOGIN_FAILED, error=f"from {where}")
+
+    def report_undelivered(self, delivery: Delivery) -> None:
+        """Log an alert that could not be sent."""
+        self._log.error(WORKER_ERRORS.ALERT_NOT_SENT, error=f"{delivery.target}: {delivery.error}")
 
     def report_failure(self, where: str, error: Exception) -> None:
         """Log an unexpected ``error`` of the page ``where``."""

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 LOOK = (
     *("/", "/queue", "/job", "/dead", "/letter", "/errors", "/history", "/schedulers", "/workers", "/search"),
-    *("/changes", "/operations", "/operation", "/events"),
+    *("/alerts", "/changes", "/operations", "/operation", "/events"),
 )
 """What every logged-in caller may see, by GET."""
-ACT = ("/change-queue", "/bulk", "/again", "/change-job", "/change-letter", "/change-scheduler", "/stop")
+ACT = (
+    "/change-queue",
+    "/bulk",
+    "/again",
+    "/change-job",
+    "/change-letter",
+    "/change-scheduler",
+    "/stop",
+    "/test-alerts",
+)
 """What an admin may do, by POST."""
 LOG_IN, LOG_OUT = "/login", "/logout"
 STATIC = "/static/"

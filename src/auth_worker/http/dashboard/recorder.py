@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 
 from auth_worker.admin.operations import Operations, SharedOperations
@@ -17,11 +14,14 @@ MINUTE_S = 60.0
 
 
 class Recorder:
-    """Records the history. ``open_operations`` makes unconnected operations. Belongs to one event loop."""
+    """Records the history. ``open_operations`` makes unconnected operations. Belongs to one event loop.
 
-    def __init__(self, open_operations: Callable[[], Awaitable[Operations]]) -> None:
+    ``owner`` names this process among all.
+    """
+
+    def __init__(self, open_operations: Callable[[], Awaitable[Operations]], owner: str) -> None:
         self._operations = SharedOperations(open_operations)
-        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._owner = owner
 
     async def run(self) -> None:
         """Record at the end of each minute, until cancelled. A minute without the broker is left out."""

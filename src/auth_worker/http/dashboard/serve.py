@@ -30,7 +30,7 @@ async def serve_dashboard(listener: socket.socket, settings: Settings, log: Any,
         partial(log.error, WORKER_ERRORS.HTTP_DESCRIPTORS_EXHAUSTED, error=DESCRIPTOR_REMEDY),
     )
     try:
-        await bridge.record_history()
+        await bridge.take_duties()
         await server.serve(sockets=[listener])
     finally:
         await bridge.stop()
