@@ -130,8 +130,8 @@ async def test_leases_are_renewed_and_jobs_recovered_although_no_file_can_be_rea
     def no_descriptor(name: str) -> str:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(loader, "loadScript", no_descriptor)
     job_id = await harness.jobs.add("job", {})
+    monkeypatch.setattr(loader, "loadScript", no_descriptor)
     await fetch(broker, "token")
     run = Run(Job(id=job_id, name="job", data={}, opts={}, queue_name=QUEUE), REMOVED, {}, "token", 0.0)
     assert await broker.upkeep.extend_leases([run]) == set()
