@@ -198,11 +198,14 @@ class JobQueue(QueueCommands):
         the job failed for good, ``JobCancelledError`` if it was cancelled, ``TimeoutError``, ``BrokerError``, and
         ``JobNotFoundError`` for a job that does not exist, unless an event still says how it ended.
         """
+        limit = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout):
+            async with limit:
                 await self._connect()
                 ended = await self._broker.wait_for(job_id)
         except TimeoutError:
+            if not limit.expired():
+                raise
             raise TimeoutError(f"job {job_id} of queue {self.name} has not ended within {timeout:g} s") from None
         return result_of(job_id, ended)
 
