@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from auth_worker.admin.alert_targets import DeliveryError, Target
-from auth_worker.admin.models import QueueList, QueueOverview
+from auth_worker.admin.models import Change, QueueList, QueueOverview
 from auth_worker.admin.queues import QueueOperations
 from auth_worker.admin.schedulers import SchedulerOperations
 from auth_worker.core.alert_news import Message
@@ -82,8 +82,15 @@ class _Sent(NamedTuple):
 class AlertOperations:
     """The alerts of the queues of ``broker``. Every coroutine may raise ``BrokerError``."""
 
-    def __init__(self, broker: OperatorBroker, queues: QueueOperations, schedulers: SchedulerOperations) -> None:
+    def __init__(
+        self,
+        broker: OperatorBroker,
+        queues: QueueOperations,
+        schedulers: SchedulerOperations,
+        record: Callable[[Change], None],
+    ) -> None:
         self._broker = broker
+        self._record = record
         self._store = broker.alerts()
         self._queues = queues
         self._schedulers = schedulers
@@ -123,10 +130,13 @@ class AlertOperations:
         return [each.delivery for each in sent]
 
     async def test(self, targets: Sequence[Target]) -> list[Delivery]:
-        """Send a test to each target, and return what became of it."""
-        return [
-            each.delivery for each in await asyncio.gather(*(self._send(each, [], now_ms()) for each in targets))
-        ]
+        """Send a test to each target, and return what became of it. That is in the audit log."""
+        sent = await asyncio.gather(*(self._send(each, [], now_ms()) for each in targets))
+        deliveries = [each.delivery for each in sent]
+        taken = sum(not each.error for each in deliveries)
+        result: Literal["done", "failed"] = "done" if taken == len(deliveries) else "failed"
+        self._record(Change(action="test alerts", queue="", target="alerts", count=taken, result=result))
+        return deliveries
 
     async def _stuck(self, settings: AlertSettings) -> list[SchedulerReading]:
         if settings.scheduler_overdue is None:

@@ -52,7 +52,7 @@ class Operations:
         self.settings = QueueSettingsOperations(broker, record)
         self.schedulers = SchedulerOperations(broker, record, settings)
         self.bulk = BulkRecords(broker)
-        self.alerts = AlertOperations(broker, self.queues, self.schedulers)
+        self.alerts = AlertOperations(broker, self.queues, self.schedulers, record)
         self.history = HistoryOperations(broker, self.queues)
         self.doctor = Doctor(broker, self.queues)
 

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from auth_worker.admin.alert_targets import targets_of
 from auth_worker.admin.alerts import Delivery
-from auth_worker.admin.models import Change
 from auth_worker.core.alert_news import rule_text
 from auth_worker.core.clock import now_ms
 from auth_worker.errors import ConfigurationError
@@ -30,13 +29,7 @@ async def test_alerts(visit: Visit) -> Response:
         raise ConfigurationError(
             "the settings of this process name nobody to tell: set webhook_url, slack_url or email_to of [alerts]"
         )
-    deliveries = await operations.alerts.test(targets)
-    failed = sum(bool(each.error) for each in deliveries)
-    result = "failed" if failed else "done"
-    operations.audit_log.record(
-        Change(action="test alerts", queue="", target="", count=len(deliveries) - failed, result=result)
-    )
-    return await _page(visit, deliveries)
+    return await _page(visit, await operations.alerts.test(targets))
 
 
 async def _page(visit: Visit, deliveries: Sequence[Delivery] = ()) -> Response:
