@@ -107,7 +107,7 @@ def test_a_service_and_its_operators_do_all_with_what_is_printed(
         run("doctor")
         assert second.end() == 0
     assert nothing_was_refused(guarded.port)
-    assert PASSWORD not in first.said + second.said
+    assert PASSWORD not in first.output + second.output
 
 
 async def die_without_a_letter(harness: Harness) -> None:

@@ -117,4 +117,4 @@ def test_a_job_whose_child_task_exits_fails_and_the_service_works_on(
             eventually(lambda: client.zcard("bull:work:completed") == 2, "the jobs after it were not done")
             assert client.zrange("bull:work:failed", 0, -1) == [b"awaited"]
         assert running.end() == 0
-        assert running.said.count("A task would have ended the process, the service goes on") == 2
+        assert running.output.count("A task would have ended the process, the service goes on") == 2

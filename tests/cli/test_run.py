@@ -39,9 +39,9 @@ def test_a_job_added_by_another_process_becomes_a_mail_and_sigterm_ends_it_with_
     job_id = add_link(folder, "ada@example.com")
     eventually(lambda: mails(folder), "no mail was written")
     assert "ada@example.com" in mails(folder)[0].read_text()
-    assert job_id in running.said
+    assert job_id in running.output
     assert running.end() == 0
-    assert "Worker service stopped" in running.said
+    assert "Worker service stopped" in running.output
 
 
 def test_jobs_survive_kill_9_of_the_worker_and_its_restart(folder: Path, worker: StartWorker) -> None:
@@ -109,7 +109,7 @@ def test_a_function_may_make_the_service_and_gets_the_flags_as_settings(
 ) -> None:
     (folder / "factories.py").write_text(FACTORIES)
     running = worker(f"factories:{name}", *STATE, "--prefix", "by-flag", prefix="by-environment")
-    assert '"queues": ["by-flag"]' in running.said
+    assert '"queues": ["by-flag"]' in running.output
     assert running.end() == 0
 
 
@@ -190,9 +190,9 @@ def test_what_the_application_logs_comes_out_in_our_form_with_its_job(
     (folder / "talks.py").write_text(TALKS)
     running = worker("talks:service", "--redis", redis_url)
     assert run_here("add", "talks", "talk", "--job-id", "one", "--redis", redis_url) == 0
-    eventually(lambda: "Job completed" in running.said, "the job was not done")
+    eventually(lambda: "Job completed" in running.output, "the job was not done")
     assert running.end() == 0
-    lines = [json.loads(line) for line in running.said.splitlines()]
+    lines = [json.loads(line) for line in running.output.splitlines()]
     assert "imported, password=***" in [line["event"] for line in lines]
     of_job = {line["event"]: line for line in lines if line.get("job_id") == "one"}
     assert of_job.keys() == {"through logging", "through structlog", "Job log", "Job completed"}
@@ -219,9 +219,9 @@ def test_what_a_consumer_logs_in_a_process_of_its_own_comes_out_like_the_rest(
     (folder / "talks.py").write_text(TALKS_IN_A_PROCESS)
     running = worker("talks:service", "--redis", redis_url)
     assert run_here("add", "talks", "talk", "--job-id", "one", "--redis", redis_url) == 0
-    eventually(lambda: "Job completed" in running.said, "the job was not done")
+    eventually(lambda: "Job completed" in running.output, "the job was not done")
     assert running.end() == 0
-    (line,) = [line for line in map(json.loads, running.said.splitlines()) if line.get("logger") == "app"]
+    (line,) = [line for line in map(json.loads, running.output.splitlines()) if line.get("logger") == "app"]
     context = {"queue": "talks", "job_id": "one", "job_name": "talk", "attempt": 1}
     assert line == line | context | {"event": "in a process, password=***", "level": "debug"}
 
@@ -232,7 +232,7 @@ def test_the_http_port_is_chosen_or_switched_off(folder: Path, worker: StartWork
     assert run_program(folder, "health", "--ready", "--url", f"http://localhost:{port}").returncode == 0
     assert chosen.end() == 0
     without = worker(*STATE, "--http-port", "none")
-    assert "HTTP port open" not in without.said
+    assert "HTTP port open" not in without.output
     assert without.end() == 0
 
 

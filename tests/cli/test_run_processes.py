@@ -18,9 +18,9 @@ from auth_worker.supervisor.supervisor import LATER_S
 from auth_worker.system.handled_signals import MOMENT_S
 from support.command_line import run_here, run_program
 from support.embedded_users import eventually
+from support.multiprocess_services import APP, MultiProcessService, StartWorker
 from support.running_processes import is_running
 from support.servers import free_port
-from support.service_families import APP, Family, StartWorker
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def add(folder: Path, redis_url: str) -> Callable[..., None]:
 def test_processes_share_the_work_and_one_port_speaks_for_them(
     folder: Path, worker: StartWorker, redis_url: str, add: Callable[..., None]
 ) -> None:
-    family = Family(folder, worker, "--redis", redis_url, "--name", "pod")
+    service = MultiProcessService(folder, worker, "--redis", redis_url, "--name", "pod")
     add(*["job"] * 30)
     with redis.Redis.from_url(redis_url) as client:
         eventually(lambda: client.zcard("bull:work:completed") == 30, "jobs are left")
@@ -46,8 +46,8 @@ def test_processes_share_the_work_and_one_port_speaks_for_them(
             client.hget(f"bull:work:{job.decode()}", "returnvalue")
             for job in client.zrange("bull:work:completed", 0, -1)
         }
-    assert by == {str(pid).encode() for pid in family.pids}
-    families = {each.name: each for each in text_string_to_metric_families(family.ask("/metrics")[1])}
+    assert by == {str(pid).encode() for pid in service.pids}
+    families = {each.name: each for each in text_string_to_metric_families(service.ask("/metrics")[1])}
     done = {
         sample.labels["process"]: sample.value
         for sample in families["auth_worker_jobs"].samples
@@ -56,94 +56,94 @@ def test_processes_share_the_work_and_one_port_speaks_for_them(
     assert done.keys() == {"1", "2"}
     assert sum(done.values()) == 30
     assert families["auth_worker_processes"].samples[0].value == 2
-    status, health = family.ask("/health")
+    status, health = service.ask("/health")
     assert (status, [one["process"] for one in json.loads(health)["processors"]]) == (200, [1, 2])
-    assert {line["worker"] for line in family.told("Worker service starting")} == {"pod-1", "pod-2"}
-    assert family.ask("/livez")[0] == family.ask("/startupz")[0] == 200
-    assert family.ask("/nothing")[0] == 404
-    assert family.parent.end() == 0
-    assert not any(map(is_running, family.pids))
+    assert {line["worker"] for line in service.logged("Worker service starting")} == {"pod-1", "pod-2"}
+    assert service.ask("/livez")[0] == service.ask("/startupz")[0] == 200
+    assert service.ask("/nothing")[0] == 404
+    assert service.parent.end() == 0
+    assert not any(map(is_running, service.pids))
 
 
 def test_a_process_that_dies_is_restarted_and_reported(
     folder: Path, worker: StartWorker, redis_url: str, add: Callable[..., None]
 ) -> None:
-    family = Family(folder, worker, "--redis", redis_url)
-    first, second = family.pids
+    service = MultiProcessService(folder, worker, "--redis", redis_url)
+    first, second = service.pids
     os.kill(second, signal.SIGKILL)
-    eventually(lambda: len(family.told("Worker process started")) == 3, "it is not started again")
-    (died,) = family.told("A worker process ended by itself")
+    eventually(lambda: len(service.logged("Worker process started")) == 3, "it is not started again")
+    (died,) = service.logged("A worker process ended by itself")
     assert (died["process"], died["signal"], died["exit_code"]) == (2, "SIGKILL", None)
-    family.ready(2)
-    assert family.pids[0] == first
-    assert "auth_worker_process_restarts_total 1.0" in family.ask("/metrics")[1]
-    assert family.parent.end(signal.SIGINT) == 0
+    service.ready(2)
+    assert service.pids[0] == first
+    assert "auth_worker_process_restarts_total 1.0" in service.ask("/metrics")[1]
+    assert service.parent.end(signal.SIGINT) == 0
 
 
 def test_a_process_that_stands_still_is_not_live(folder: Path, worker: StartWorker, redis_url: str) -> None:
-    family = Family(folder, worker, "--redis", redis_url)
-    os.kill(family.pids[0], signal.SIGSTOP)
+    service = MultiProcessService(folder, worker, "--redis", redis_url)
+    os.kill(service.pids[0], signal.SIGSTOP)
     try:
-        status, report = family.ask("/livez")
+        status, report = service.ask("/livez")
         assert (status, json.loads(report)["reasons"]) == (503, ["process 1: no answer: TimeoutError"])
     finally:
-        os.kill(family.pids[0], signal.SIGCONT)
-    eventually(lambda: family.ask("/livez")[0] == 200, "it is not live again")
+        os.kill(service.pids[0], signal.SIGCONT)
+    eventually(lambda: service.ask("/livez")[0] == 200, "it is not live again")
 
 
 def test_processes_end_in_order_when_their_parent_is_killed(
     folder: Path, worker: StartWorker, redis_url: str
 ) -> None:
-    family = Family(folder, worker, "--redis", redis_url)
-    pids = family.pids
-    family.parent.kill()
+    service = MultiProcessService(folder, worker, "--redis", redis_url)
+    pids = service.pids
+    service.parent.kill()
     eventually(lambda: not any(map(is_running, pids)), "a process lives on")
-    assert len(family.told("Worker service stopped")) == 2
+    assert len(service.logged("Worker service stopped")) == 2
 
 
 def test_the_exit_code_reports_the_process_that_handed_work_back(
     folder: Path, worker: StartWorker, redis_url: str, add: Callable[..., None]
 ) -> None:
-    family = Family(folder, worker, "--redis", redis_url, "--shutdown-timeout", "0.2")
+    service = MultiProcessService(folder, worker, "--redis", redis_url, "--shutdown-timeout", "0.2")
     add("wait")
     with redis.Redis.from_url(redis_url) as client:
         eventually(lambda: client.llen("bull:work:active") == 1, "the job was not taken")
-        assert family.parent.end() == 3
+        assert service.parent.end() == 3
         assert client.llen("bull:work:wait") == 1
 
 
 def test_the_second_signal_hands_back_and_the_third_kills(
     folder: Path, worker: StartWorker, redis_url: str, add: Callable[..., None]
 ) -> None:
-    family = Family(folder, worker, "--redis", redis_url, "--shutdown-timeout", "600")
+    service = MultiProcessService(folder, worker, "--redis", redis_url, "--shutdown-timeout", "600")
     add("wait", "ignore")
     with redis.Redis.from_url(redis_url) as client:
         eventually(lambda: client.llen("bull:work:active") == 2, "the jobs were not taken")
-        family.parent.process.send_signal(signal.SIGTERM)
-        eventually(lambda: len(family.told("Worker service stopping")) == 2, "they do not stop")
-        assert family.ask("/readyz")[0] == 503
-        assert family.parent.process.poll() is None
+        service.parent.process.send_signal(signal.SIGTERM)
+        eventually(lambda: len(service.logged("Worker service stopping")) == 2, "they do not stop")
+        assert service.ask("/readyz")[0] == 503
+        assert service.parent.process.poll() is None
         time.sleep(MOMENT_S + LATER_S)
-        family.parent.process.send_signal(signal.SIGTERM)
+        service.parent.process.send_signal(signal.SIGTERM)
         eventually(lambda: client.llen("bull:work:wait") == 2, "the jobs were not handed back")
         time.sleep(MOMENT_S + LATER_S)
-        assert family.parent.end() == 3
-    assert not any(map(is_running, family.pids))
+        assert service.parent.end() == 3
+    assert not any(map(is_running, service.pids))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_all_processes_and_passed_on_by_the_parent_is_one(
     folder: Path, worker: StartWorker, redis_url: str, add: Callable[..., None], number: signal.Signals
 ) -> None:
-    family = Family(folder, worker, "--redis", redis_url)
+    service = MultiProcessService(folder, worker, "--redis", redis_url)
     add("moment", "moment")
     with redis.Redis.from_url(redis_url) as client:
         eventually(lambda: client.llen("bull:work:active") == 2, "the jobs were not taken")
-        for pid in (*family.pids, family.parent.process.pid):
+        for pid in (*service.pids, service.parent.process.pid):
             os.kill(pid, number)
-        assert family.parent.process.wait(30) == 0
+        assert service.parent.process.wait(30) == 0
         assert client.zcard("bull:work:completed") == 2
-    assert family.told("Second shutdown signal received, stopping now") == []
+    assert service.logged("Second shutdown signal received, stopping now") == []
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_what_cannot_start_at_all_ends_with_its_code(
 def test_a_taken_port_is_reported_before_any_process_starts(
     folder: Path, worker: StartWorker, redis_url: str
 ) -> None:
-    family = Family(folder, worker, "--redis", redis_url)
-    ended = run_program(folder, "run", "app:service", "--processes", 2, http_port=str(family.port))
+    service = MultiProcessService(folder, worker, "--redis", redis_url)
+    ended = run_program(folder, "run", "app:service", "--processes", 2, http_port=str(service.port))
     assert ended.returncode == 1
     assert "is taken" in ended.stderr
     assert "Worker process started" not in ended.stderr
@@ -175,50 +175,50 @@ def test_a_taken_port_is_reported_before_any_process_starts(
 
 def test_a_token_is_asked_for_by_the_processes(folder: Path, worker: StartWorker, redis_url: str) -> None:
     (folder / "auth-worker.toml").write_text('http_token = "canary"\n')
-    family = Family(folder, worker, "--redis", redis_url)
-    assert [family.ask(path)[0] for path in ("/metrics", "/health", "/livez")] == [401, 401, 200]
+    service = MultiProcessService(folder, worker, "--redis", redis_url)
+    assert [service.ask(path)[0] for path in ("/metrics", "/health", "/livez")] == [401, 401, 200]
 
 
 def test_a_pause_of_the_service_reaches_every_process(folder: Path, worker: StartWorker, redis_url: str) -> None:
-    family = Family(folder, worker, "--redis", redis_url)
-    assert family.send("POST", "/api/v1/service/pause")[0] == 403
-    status, told = family.send("POST", "/api/v1/service/pause", **{"X-Auth-Worker": "1"})
+    service = MultiProcessService(folder, worker, "--redis", redis_url)
+    assert service.send("POST", "/api/v1/service/pause")[0] == 403
+    status, told = service.send("POST", "/api/v1/service/pause", **{"X-Auth-Worker": "1"})
     assert status == 200
     assert [(one["process"], one["isPaused"]) for one in told["processors"]] == [(1, True), (2, True)]
-    status, told = family.send("POST", "/api/v1/service/processors/work/resume", **{"X-Auth-Worker": "1"})
+    status, told = service.send("POST", "/api/v1/service/processors/work/resume", **{"X-Auth-Worker": "1"})
     assert [one["isPaused"] for one in told["processors"]] == [False, False]
-    assert family.send("POST", "/api/v1/service/processors/none/pause", **{"X-Auth-Worker": "1"})[0] == 404
+    assert service.send("POST", "/api/v1/service/processors/none/pause", **{"X-Auth-Worker": "1"})[0] == 404
 
 
 def test_wrong_tokens_are_counted_by_the_address_they_really_come_from(
     folder: Path, worker: StartWorker, redis_url: str
 ) -> None:
     (folder / "auth-worker.toml").write_text('http_token = "canary"\n')
-    family = Family(folder, worker, "--redis", redis_url)
+    service = MultiProcessService(folder, worker, "--redis", redis_url)
     wrong, right = {"Authorization": "Bearer guess"}, {"Authorization": "Bearer canary"}
     stranger = "127.0.0.2"
     tries = [
-        family.send("GET", "/api/v1/queues", stranger, **wrong, **{"X-Forwarded-For": "127.0.0.1"})[0]
+        service.send("GET", "/api/v1/queues", stranger, **wrong, **{"X-Forwarded-For": "127.0.0.1"})[0]
         for _ in range(11)
     ]
     assert tries == [401] * 10 + [429]
-    assert family.send("GET", "/api/v1/queues", stranger, **right)[0] == 200, "a right token is always heard"
-    assert family.send("GET", "/api/v1/queues", **right)[0] == 200
+    assert service.send("GET", "/api/v1/queues", stranger, **right)[0] == 200, "a right token is always heard"
+    assert service.send("GET", "/api/v1/queues", **right)[0] == 200
 
 
 def test_a_change_of_a_file_starts_the_process_anew_and_an_error_waits_for_the_next(
     folder: Path, worker: StartWorker, redis_url: str
 ) -> None:
-    family = Family(folder, worker, "--reload", "--redis", redis_url, size=1)
-    (first,) = family.pids
+    service = MultiProcessService(folder, worker, "--reload", "--redis", redis_url, size=1)
+    (first,) = service.pids
     (folder / "app.py").write_text("this is no Python")
-    eventually(lambda: "SyntaxError" in family.parent.said, "it is not started anew", 20)
-    eventually(lambda: family.told("A worker process ended by itself"), "its end is not told", 20)
-    assert family.ask("/readyz")[0] == 503
+    eventually(lambda: "SyntaxError" in service.parent.output, "it is not started anew", 20)
+    eventually(lambda: service.logged("A worker process ended by itself"), "its end is not told", 20)
+    assert service.ask("/readyz")[0] == 503
     (folder / "app.py").write_text(APP)
-    eventually(lambda: family.ask("/readyz")[0] == 200, "it did not start again", 20)
-    assert family.pids != [first]
-    assert family.parent.end() == 0
+    eventually(lambda: service.ask("/readyz")[0] == 200, "it did not start again", 20)
+    assert service.pids != [first]
+    assert service.parent.end() == 0
 
 
 def test_reload_without_its_package_names_the_extra(

@@ -16,7 +16,7 @@ import redis
 from auth_worker.brokers.embedded.broker import EmbeddedBroker
 from support.command_line import run_here
 from support.embedded_users import eventually
-from support.service_families import Family, StartWorker
+from support.multiprocess_services import MultiProcessService, StartWorker
 
 APP = """
 import asyncio
@@ -74,23 +74,23 @@ def test_a_stop_signal_to_the_whole_group_loses_nothing(
     """In time the running jobs end and the exit code is 0; else they are handed back and it is 3."""
     url = redis_url if broker == "redis" else None
     at = ("--state-dir", "state") if url is None else ("--redis", url)
-    family = Family(folder, worker, *at, "--shutdown-timeout", timeout, app=APP)
+    service = MultiProcessService(folder, worker, *at, "--shutdown-timeout", timeout, app=APP)
     for queue in QUEUES:
         (folder / "jobs.jsonl").write_text((json.dumps({"name": "n", "data": {}}) + "\n") * JOBS)
         assert run_here("add", queue, "--lines", "jobs.jsonl", *at) == 0
     with connected(folder, url) as client:
         eventually(lambda: all(client.llen(f"bull:{queue}:active") == 2 for queue in QUEUES), "too few run", 30)
     group = group_of(folder)
-    assert {family.parent.process.pid, *family.pids} < set(group)
+    assert {service.parent.process.pid, *service.pids} < set(group)
     for pid in group:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     if timeout == 30:
-        eventually(lambda: len(family.told("Worker service stopping")) == 2, "they do not stop")
+        eventually(lambda: len(service.logged("Worker service stopping")) == 2, "they do not stop")
         (folder / "go").touch()
-    code = family.parent.process.wait(40)
-    assert code == (0 if timeout == 30 else 3), family.parent.said
-    assert family.told("Second shutdown signal received, stopping now") == []
+    code = service.parent.process.wait(40)
+    assert code == (0 if timeout == 30 else 3), service.parent.output
+    assert service.logged("Second shutdown signal received, stopping now") == []
     with connected(folder, url) as client:
         for queue in QUEUES:
             key = f"bull:{queue}:"

@@ -22,8 +22,8 @@ from support.command_line import Worker, run_here, run_program
 from support.embedded_users import eventually
 from support.http_requests import samples_of
 from support.ipv6 import needs_dual_stack
+from support.multiprocess_services import MultiProcessService, StartWorker
 from support.servers import free_port
-from support.service_families import Family, StartWorker
 
 APP = """
 import resource
@@ -83,28 +83,28 @@ def test_more_connections_than_descriptors_cost_no_lease_of_several_processes(
     folder: Path, worker: StartWorker, redis_url: str
 ) -> None:
     """Neither the parent nor its processes may have more than 128 descriptors open."""
-    family = Family(folder, worker, "--redis", redis_url, app=LEASED)
-    parent = family.parent.process.pid
+    service = MultiProcessService(folder, worker, "--redis", redis_url, app=LEASED)
+    parent = service.parent.process.pid
     resource.prlimit(parent, resource.RLIMIT_NOFILE, (FEW, FEW))
     with redis.Redis.from_url(redis_url) as client, ExitStack() as stack:
         add(folder, redis_url, 2)
-        eventually(lambda: family.parent.said.count("ran\n") == 2, "the jobs do not run", 20)
-        before, written = cpu_s(parent), family.parent.log.stat().st_size
+        eventually(lambda: service.parent.output.count("ran\n") == 2, "the jobs do not run", 20)
+        before, written = cpu_s(parent), service.parent.log.stat().st_size
         for _ in range(400):
-            stack.enter_context(socket.create_connection(("127.0.0.1", family.port), timeout=5))
+            stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=5))
         asked = 0
         while client.zcard("bull:work:completed") < 2:
-            assert [status(family.port, path) for path in ("/livez", "/readyz")] == [200, 200]
+            assert [status(service.port, path) for path in ("/livez", "/readyz")] == [200, 200]
             asked += 1
             time.sleep(0.1)
         assert asked > 5
         assert len(os.listdir(f"/proc/{parent}/fd")) <= FEW
         assert cpu_s(parent) - before < 3
-        assert family.parent.log.stat().st_size - written < 10_000
-        assert family.parent.said.count("ran\n") == 2, "a job ran twice"
+        assert service.parent.log.stat().st_size - written < 10_000
+        assert service.parent.output.count("ran\n") == 2, "a job ran twice"
         for job in client.zrange("bull:work:completed", 0, -1):
             assert client.hget(f"bull:work:{job.decode()}", "stc") is None, "a lease was lost"
-    assert family.parent.end() == 0
+    assert service.parent.end() == 0
 
 
 def add(folder: Path, redis_url: str, count: int) -> None:
@@ -143,16 +143,16 @@ def test_a_dual_stack_address_serves_ipv4_and_ipv6(
 def test_every_answer_of_several_processes_names_their_parent_once(
     folder: Path, worker: StartWorker, redis_url: str
 ) -> None:
-    family = Family(folder, worker, "--redis", redis_url, "--name", "pod")
+    service = MultiProcessService(folder, worker, "--redis", redis_url, "--name", "pod")
     for path in ("/livez", "/readyz", "/health", "/metrics", "/api/v1/queues", "/api/v1/service", "/nothing"):
-        connection = http.client.HTTPConnection("127.0.0.1", family.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
         connection.request("GET", path)
         headers = connection.getresponse().headers
         connection.close()
         assert len(headers.get_all(IDENTITY_HEADER, [])) == 1, path
         identity = read_identity({IDENTITY_HEADER: headers[IDENTITY_HEADER]})
         assert identity is not None
-        assert (identity.name, identity.pid) == ("pod", family.parent.process.pid), path
+        assert (identity.name, identity.pid) == ("pod", service.parent.process.pid), path
         for name in ("cache-control", "content-security-policy", "x-content-type-options"):
             assert len(headers.get_all(name, [])) == 1, (path, name)
 
@@ -175,15 +175,15 @@ def test_the_applications_metrics_are_shown_for_each_of_several_processes(
 ) -> None:
     monkeypatch.setenv("AUTH_WORKER_METRICS_REGISTRY", "application")
     (folder / "auth-worker.toml").write_text('metrics_registry = "application"\n')
-    family = Family(folder, worker, "--redis", redis_url, app=REGISTERED)
-    page = family.ask("/metrics")[1]
+    service = MultiProcessService(folder, worker, "--redis", redis_url, app=REGISTERED)
+    page = service.ask("/metrics")[1]
     found = {
         (sample.labels["process"], sample.labels["exported_process"]): sample.value
         for each in text_string_to_metric_families(page)
         for sample in each.samples
         if sample.name == "app_signups_total"
     }
-    assert found == {(str(n), "mine"): float(pid) for n, pid in enumerate(family.pids, 1)}
+    assert found == {(str(n), "mine"): float(pid) for n, pid in enumerate(service.pids, 1)}
     declared = [line for line in page.splitlines() if line.startswith("# TYPE")]
     assert len(declared) == len(set(declared))
     assert len(samples_of(page)) == sum(not line.startswith("#") for line in page.splitlines())

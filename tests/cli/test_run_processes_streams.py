@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from support.event_streams import CHECKS, Streams
-from support.service_families import APP, Family, StartWorker
+from support.multiprocess_services import APP, MultiProcessService, StartWorker
 
 STREAMING_APP = """
 import sys
@@ -20,10 +20,10 @@ api.build_api = with_streams(api.build_api, Path({folder!r}))
 def test_streams_pass_through_the_parent(folder: Path, worker: StartWorker, redis_url: str) -> None:
     notes = folder / "notes"
     app = STREAMING_APP.format(tests=str(Path(__file__).parents[1]), folder=str(notes)) + APP
-    family = Family(folder, worker, "--redis", redis_url, app=app)
+    service = MultiProcessService(folder, worker, "--redis", redis_url, app=app)
     notes.mkdir()
     for check in CHECKS:
-        check(Streams(family.port, notes))
+        check(Streams(service.port, notes))
         for note in notes.iterdir():
             note.unlink()
-    assert family.parent.end() == 0
+    assert service.parent.end() == 0

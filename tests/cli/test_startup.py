@@ -114,9 +114,9 @@ def test_a_redis_too_old_ends_it_with_1(folder: Path) -> None:
 def test_a_redis_that_comes_later_is_waited_for(folder: Path, worker: StartWorker, app: str) -> None:
     server = Server()
     waiting = worker(app, "--redis", server.url, ready="Broker not reachable yet")
-    assert "Worker ready" not in waiting.said
+    assert "Worker ready" not in waiting.output
     with server:
-        eventually(lambda: "Worker ready" in waiting.said, "it is not ready", RESUMED_WITHIN_S)
+        eventually(lambda: "Worker ready" in waiting.output, "it is not ready", RESUMED_WITHIN_S)
         assert waiting.end() == 0
 
 
@@ -141,13 +141,13 @@ def test_a_redis_that_loads_its_data_is_waited_for(folder: Path, worker: StartWo
         client.save()
         load(server)
         running = worker(app, "--redis", server.url, ready="Broker not reachable yet")
-        assert "LOADING" in running.said
-        assert "wait longer (startup_timeout)" in running.said
+        assert "LOADING" in running.output
+        assert "wait longer (startup_timeout)" in running.output
         hurry(server)
         eventually(lambda: is_done(client, "early"), "the job is not done", RESUMED_WITHIN_S)
         client.save()
         load(server)
-        eventually(lambda: "Broker connection lost" in running.said, "it has not noticed")
+        eventually(lambda: "Broker connection lost" in running.output, "it has not noticed")
         hurry(server)
         add(server.url, "late")
         eventually(lambda: is_done(client, "late"), "the job is not done", RESUMED_WITHIN_S)
@@ -174,13 +174,13 @@ def test_the_third_signal_ends_it_at_once_and_the_job_is_handed_back(
     with Redis.from_url(redis_url) as client:
         eventually(lambda: client.llen("bull:work:active") == 1, "the job was not taken")
         running.process.send_signal(signal.SIGTERM)
-        eventually(lambda: "Shutdown signal received" in running.said, "the first signal goes unnoticed")
+        eventually(lambda: "Shutdown signal received" in running.output, "the first signal goes unnoticed")
         time.sleep(MOMENT_S)
         running.process.send_signal(signal.SIGTERM)
-        eventually(lambda: "Second shutdown signal received" in running.said, "the second signal goes unnoticed")
+        eventually(lambda: "Second shutdown signal received" in running.output, "the second signal goes unnoticed")
         time.sleep(MOMENT_S)
         before = time.monotonic()
         assert running.end() == 3
         assert time.monotonic() - before < 2.5
         assert client.lrange("bull:work:wait", 0, -1) == [b"endless"]
-    assert "ended at the third signal" in running.said
+    assert "ended at the third signal" in running.output

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from auth_worker.core.cron import RepeatStrategy, next_time
-from conformance.node_cron import ask_node, ms, told
+from conformance.node_cron import ask_node, iso_time, ms
 from interop.node_side import NodeProcess
 
 PATTERNS = (
@@ -101,7 +101,7 @@ def test_a_pattern_fires_when_node_says(pattern: str, node_cron: Node) -> None:
         if (zone, moment) in DIFFERENT:
             assert due > ms(MOMENTS[moment])
         else:
-            assert told(due) == told(expected), f"{zone}, {moment}"
+            assert iso_time(due) == iso_time(expected), f"{zone}, {moment}"
 
 
 @pytest.mark.parametrize("place", DIFFERENT, ids=lambda place: place[0])
@@ -137,11 +137,11 @@ def test_what_node_cannot_read_is_refused(pattern: str, node_cron: Node) -> None
     ],
 )
 def test_when_the_clocks_change(pattern: str, zone: str, moment: str, due: str) -> None:
-    assert told(next_time(pattern, ms(moment), zone)) == due
+    assert iso_time(next_time(pattern, ms(moment), zone)) == due
 
 
 def test_a_day_that_comes_once_in_28_years_is_found() -> None:
-    assert told(next_time("0 0 * FEB 1#5", ms("2026-01-01T00:00:00"), "UTC")) == "2044-02-29T00:00:00+00:00"
+    assert iso_time(next_time("0 0 * FEB 1#5", ms("2026-01-01T00:00:00"), "UTC")) == "2044-02-29T00:00:00+00:00"
 
 
 def test_a_repeated_half_hour_counts_where_all_hours_do() -> None:
@@ -159,7 +159,7 @@ def test_without_a_zone_the_machines_own_counts(monkeypatch: pytest.MonkeyPatch)
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert [told(each) for each in due] == ["2026-03-29T01:30:00+00:00", "2026-10-25T00:30:00+00:00"]
+    assert [iso_time(each) for each in due] == ["2026-03-29T01:30:00+00:00", "2026-10-25T00:30:00+00:00"]
 
 
 @pytest.mark.parametrize("zone", ["No/Where", "../etc", "UTC+3:5", "\0"])

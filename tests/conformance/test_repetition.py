@@ -8,7 +8,7 @@ import pytest
 
 from auth_worker.core.cron import RepeatStrategy, next_time
 from auth_worker.core.repetition import read_repetition
-from conformance.node_cron import ask_node, ms, told
+from conformance.node_cron import ask_node, iso_time, ms
 from interop.node_side import NodeProcess
 
 ZONE_NAMES = [
@@ -91,7 +91,7 @@ def test_a_zone_is_the_one_that_node_takes_the_name_for(node_process: NodeProces
     ]
     for (moment, repeat), answer in zip(cases, ask_node(cases), strict=True):
         due = next_time(repeat["pattern"], ms(moment), repeat["tz"])
-        assert told(due) == told(round(answer, -3)), f"{repeat} at {moment}"
+        assert iso_time(due) == iso_time(round(answer, -3)), f"{repeat} at {moment}"
 
 
 def test_what_node_knows_no_zone_for_is_refused(node_process: NodeProcess) -> None:
@@ -118,7 +118,7 @@ def test_dates_that_came_as_texts_are_those_that_node_reads(node_process: NodePr
     repeats = [{"pattern": "0 8 * * *", "startDate": date} for date in dates]
     for repeat, answer in zip(repeats, ask_node([(start, repeat) for repeat in repeats]), strict=True):
         due = RepeatStrategy("nightly")(ms(start), read_repetition(repeat))
-        assert told(due or 0) == told(answer), repeat
+        assert iso_time(due or 0) == iso_time(answer), repeat
 
 
 @pytest.mark.parametrize("date", ["soon", True, [], {}, 1e300, "9" * 17])

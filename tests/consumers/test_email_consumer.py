@@ -17,12 +17,12 @@ from auth_worker.errors import (
     EmailDispatchError,
 )
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
-from support.email_jobs import DATA, MAGIC_LINK, VERIFICATION, Hash, Post, a_consumer, a_job
+from support.email_jobs import DATA, MAGIC_LINK, VERIFICATION, MailRecorder, StoredProgress, a_consumer, a_job
 
 
 @pytest.mark.parametrize("job_type", list(EMAIL_JOB_TYPES))
 async def test_each_job_type_sends_its_mail(job_type: str) -> None:
-    post = Post()
+    post = MailRecorder()
     result = await a_consumer(post)(a_job(DATA[job_type], type_=str(job_type)))
     (mail,) = post.sent
     assert result == {"status": "OK", "messageId": mail["Message-ID"]}
@@ -36,13 +36,13 @@ async def test_each_job_type_sends_its_mail(job_type: str) -> None:
 
 
 async def test_the_locale_of_the_job_chooses_the_language() -> None:
-    post = Post()
+    post = MailRecorder()
     await a_consumer(post)(a_job(DATA[VERIFICATION] | {"locale": "de-AT"}))
     assert post.sent[0]["Subject"] == "Bestätigen Sie Ihre E-Mail-Adresse für Acme"
 
 
 async def test_a_mail_accepted_once_is_not_sent_again() -> None:
-    post, stored = Post(), Hash()
+    post, stored = MailRecorder(), StoredProgress()
     consumer = a_consumer(post)
     result = await consumer(a_job(DATA[VERIFICATION], stored=stored, timestamp=1_000))
     assert stored.progress == {"sent": result["messageId"]}
@@ -51,7 +51,7 @@ async def test_a_mail_accepted_once_is_not_sent_again() -> None:
 
 
 async def test_the_marker_of_another_mail_does_not_stop_this_one() -> None:
-    post, stored = Post(), Hash()
+    post, stored = MailRecorder(), StoredProgress()
     for progress in ({"sent": "<other@acme.example>"}, {"sent": None}, 50, None, "sent"):
         stored.progress = progress
         await a_consumer(post)(a_job(DATA[VERIFICATION], stored=stored))
@@ -59,8 +59,8 @@ async def test_the_marker_of_another_mail_does_not_stop_this_one() -> None:
 
 
 async def test_a_marker_that_cannot_be_written_does_not_fail_a_sent_mail() -> None:
-    post = Post()
-    job = a_job(DATA[VERIFICATION], stored=Hash(BrokerUnavailableError("gone")))
+    post = MailRecorder()
+    job = a_job(DATA[VERIFICATION], stored=StoredProgress(BrokerUnavailableError("gone")))
     logger = LogCapture()
     result = await a_consumer(post, logger)(job)
     assert result["status"] == "OK"
@@ -77,7 +77,7 @@ async def test_an_expired_link_fails_with_its_reason() -> None:
         a_job(DATA[VERIFICATION] | {"expiresInMinutes": 30}, timestamp=produced),
     ]
     for job in jobs:
-        post = Post()
+        post = MailRecorder()
         with pytest.raises(EmailExpiredError, match="expired") as caught:
             await a_consumer(post)(job)
         assert (caught.value.reason_class, caught.value.retryable) == ("expired", False)
@@ -85,7 +85,7 @@ async def test_an_expired_link_fails_with_its_reason() -> None:
 
 
 async def test_minutes_count_from_when_the_job_was_to_run() -> None:
-    post = Post()
+    post = MailRecorder()
     an_hour_ago = int((time.time() - 3600) * 1000)
     for fields in (
         {"timestamp": 0},
@@ -100,7 +100,7 @@ async def test_minutes_count_from_when_the_job_was_to_run() -> None:
 
 
 async def test_no_secret_and_no_address_reaches_the_log() -> None:
-    post, stored = Post(), Hash()
+    post, stored = MailRecorder(), StoredProgress()
     logger = LogCapture()
     for job_type, data in DATA.items():
         for _ in range(2):
@@ -117,11 +117,11 @@ async def test_no_secret_and_no_address_reaches_the_log() -> None:
 async def test_an_error_of_the_service_is_retried() -> None:
     ours = EmailDispatchError("busy")
     with pytest.raises(EmailDispatchError) as caught:
-        await a_consumer(Post(ours))(a_job(DATA[VERIFICATION]))
+        await a_consumer(MailRecorder(ours))(a_job(DATA[VERIFICATION]))
     assert caught.value is ours
     theirs = RuntimeError("broken")
     with pytest.raises(EmailDispatchError, match="RuntimeError") as caught:
-        await a_consumer(Post(theirs))(a_job(DATA[VERIFICATION]))
+        await a_consumer(MailRecorder(theirs))(a_job(DATA[VERIFICATION]))
     assert caught.value.cause is theirs
 
 
@@ -135,11 +135,11 @@ def test_a_consumer_needs_a_service_that_can_send() -> None:
 @pytest.mark.parametrize("product", ["", "  ", "x" * 61, "Acme\r\nBcc: eve@example.net"])
 def test_a_product_name_must_fit_a_subject(product: str) -> None:
     with pytest.raises(ConfigurationError, match="AUTH_WORKER_EMAIL_PRODUCT_NAME"):
-        create_email_job_consumer(Post(), from_address="a@example.org", product_name=product)
+        create_email_job_consumer(MailRecorder(), from_address="a@example.org", product_name=product)
 
 
 async def test_sender_and_product_come_from_the_settings_unless_given() -> None:
-    post = Post()
+    post = MailRecorder()
     settings = Settings(email_from="Shop <shop@example.org>", email_product_name="Shop")
     await create_email_job_consumer(post, settings=settings)(a_job(DATA[VERIFICATION]))
     await create_email_job_consumer(post, settings=settings, product_name="Bazaar")(a_job(DATA[VERIFICATION]))

@@ -9,7 +9,7 @@ import pytest
 
 from auth_worker.config import EMAIL_JOB_TYPES
 from auth_worker.errors import InvalidJobDataError, UnknownJobTypeError
-from support.email_jobs import DATA, VERIFICATION, Post, a_consumer, a_job
+from support.email_jobs import DATA, VERIFICATION, MailRecorder, a_consumer, a_job
 
 BAD_FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("email", {"email": None}),
@@ -64,7 +64,7 @@ BAD_LINKS: list[Any] = [
     ("field", "change"), BAD_FIELDS + [("verificationLink", {"verificationLink": link}) for link in BAD_LINKS]
 )
 async def test_a_bad_field_is_named_and_its_value_is_not(field: str, change: dict[str, Any]) -> None:
-    post = Post()
+    post = MailRecorder()
     with pytest.raises(InvalidJobDataError) as caught:
         await a_consumer(post)(a_job(DATA[VERIFICATION] | change))
     assert [problem["field"] for problem in caught.value.fields] == [field]
@@ -75,14 +75,14 @@ async def test_a_bad_field_is_named_and_its_value_is_not(field: str, change: dic
 
 async def test_an_unknown_type_is_named() -> None:
     with pytest.raises(UnknownJobTypeError, match=r"^Unknown job type: sendSMS$"):
-        await a_consumer(Post())(a_job({}, type_="sendSMS"))
+        await a_consumer(MailRecorder())(a_job({}, type_="sendSMS"))
 
 
 async def test_an_error_about_a_missing_envelope_names_what_was_expected_and_found() -> None:
     job = a_job({}, type_="x")
     object.__setattr__(job, "data", {"email": "ada@example.org", "magicLink": "https://x.example/y", "ada@x": 1})
     with pytest.raises(UnknownJobTypeError) as caught:
-        await a_consumer(Post())(job)
+        await a_consumer(MailRecorder())(job)
     text = str(caught.value)
     assert text.startswith('Unknown job type: expected {"type": "sendVerificationEmail" or ')
     assert text.endswith('"data": {...}}, but the data is an object with the keys email, magicLink, ***')
@@ -91,7 +91,7 @@ async def test_an_error_about_a_missing_envelope_names_what_was_expected_and_fou
 @pytest.mark.parametrize("type_", [None, 7, ["sendVerificationEmail"], {"a": "t0ps3cret"}, "x" * 5000, "a\nb"])
 async def test_a_type_that_is_not_a_name_is_refused_without_quoting_it(type_: Any) -> None:
     with pytest.raises(UnknownJobTypeError) as caught:
-        await a_consumer(Post())(a_job({}, type_=type_))
+        await a_consumer(MailRecorder())(a_job({}, type_=type_))
     assert len(str(caught.value)) < 150
     assert "t0ps3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -100,7 +100,7 @@ async def test_a_type_that_is_not_a_name_is_refused_without_quoting_it(type_: An
 @pytest.mark.parametrize("job_type", list(EMAIL_JOB_TYPES))
 async def test_every_missing_field_is_named(job_type: str) -> None:
     with pytest.raises(InvalidJobDataError) as caught:
-        await a_consumer(Post())(a_job({}, type_=str(job_type)))
+        await a_consumer(MailRecorder())(a_job({}, type_=str(job_type)))
     expected = {"email", *DATA[job_type]}
     assert {problem["field"] for problem in caught.value.fields} == expected
     assert {problem["message"] for problem in caught.value.fields} == {"is required"}
@@ -112,14 +112,16 @@ async def test_data_that_is_not_an_object_is_refused(data: Any) -> None:
     bare.data = data
     for job in (a_job(data), bare):
         with pytest.raises(InvalidJobDataError) as caught:
-            await a_consumer(Post())(job)
+            await a_consumer(MailRecorder())(job)
         assert caught.value.fields[0]["field"] == "data"
 
 
 @pytest.mark.parametrize("code", ["", "12", "1" * 33, "48<b>13", "482913\n", "٤٨٢٩١٣", 482913, None])
 async def test_a_code_is_a_short_text(code: Any) -> None:
     with pytest.raises(InvalidJobDataError) as caught:
-        await a_consumer(Post())(a_job({"email": "alice@example.com", "code": code}, type_="sendOneTimeCodeEmail"))
+        await a_consumer(MailRecorder())(
+            a_job({"email": "alice@example.com", "code": code}, type_="sendOneTimeCodeEmail")
+        )
     assert [problem["field"] for problem in caught.value.fields] == ["code"]
 
 
@@ -128,6 +130,6 @@ async def test_a_code_is_a_short_text(code: Any) -> None:
     ["http://localhost:3000/v?t=1", "http://127.0.0.1/v", "http://[::1]:8080/v", "https://app.example.org"],
 )
 async def test_a_link_may_be_https_or_lead_to_this_machine(link: str) -> None:
-    post = Post()
+    post = MailRecorder()
     await a_consumer(post)(a_job(DATA[VERIFICATION] | {"verificationLink": link}))
     assert len(post.sent) == 1

@@ -10,7 +10,7 @@ import pytest
 from auth_worker.consumers.sms import create_sms_job_consumer
 from auth_worker.errors import ConfigurationError, InvalidJobDataError, UnknownJobTypeError
 from auth_worker.job import Job
-from support.email_jobs import Hash
+from support.email_jobs import StoredProgress
 
 OTP = {"phone": "+4930123456", "code": "482913"}
 
@@ -35,7 +35,7 @@ def a_job(data: Any, progress: Any = 0, type_: str = "sendOtp") -> Job:
         queue_name="smsQueue",
         timestamp=int(time.time()) // 3600,
         progress=progress,
-        actions=Hash(),
+        actions=StoredProgress(),
     )
 
 

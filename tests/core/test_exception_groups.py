@@ -45,7 +45,7 @@ from auth_worker.errors import (
 from auth_worker.events import JobFailed
 from auth_worker.service import WorkerService
 from support import process_consumers
-from support.email_jobs import DATA, VERIFICATION, Post, a_consumer
+from support.email_jobs import DATA, VERIFICATION, MailRecorder, a_consumer
 from support.email_jobs import a_job as an_email_job
 from support.factories import PATIENT, a_job, a_run, some_options
 from support.processors import Harness, collect
@@ -261,11 +261,11 @@ async def test_a_task_group_of_a_consumer_ends_its_job_for_good(harness: Harness
 async def test_what_a_mail_service_raises_in_a_group_is_read() -> None:
     refused = ExceptionGroup("unhandled errors", [OSError(), EmailRefusedError("no such mailbox")])
     with pytest.raises(ExceptionGroup) as caught:
-        await a_consumer(Post(refused))(an_email_job(DATA[VERIFICATION]))
+        await a_consumer(MailRecorder(refused))(an_email_job(DATA[VERIFICATION]))
     assert decide(caught.value).reason == "no such mailbox"
     broken = ExceptionGroup("unhandled errors", [OSError()])
     with pytest.raises(EmailDispatchError, match="OSError"):
-        await a_consumer(Post(broken))(an_email_job(DATA[VERIFICATION]))
+        await a_consumer(MailRecorder(broken))(an_email_job(DATA[VERIFICATION]))
 
 
 async def test_a_health_check_names_the_member() -> None:

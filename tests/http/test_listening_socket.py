@@ -15,7 +15,7 @@ import pytest
 from support.command_line import environment
 from support.embedded_users import eventually
 from support.http_requests import ask
-from support.service_families import APP
+from support.multiprocess_services import APP
 
 ACTIVATED = 'LISTEN_PID=$$ exec "$@"'
 """Keeps the process id, so that it can be named beforehand."""

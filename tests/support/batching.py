@@ -47,7 +47,7 @@ async def make_all(redis: Redis, calls: list[Call], *, batched: bool) -> list[An
     return [await make(redis, kind.alone(content)) for _, content in calls]
 
 
-class Bench:
+class ActiveJobs:
     """Active jobs of one queue, each with its own token."""
 
     def __init__(self, redis: Redis, queue: str = "mail") -> None:
@@ -86,7 +86,7 @@ def next_of(answer: Any) -> Any:
     """Summarize a reply: the id of the job that was fetched with it, the code, or why there is none."""
     match answer:
         case [0, _, rest, _]:
-            return "rests" if rest else "none"
+            return "rate limited" if rest else "none"
         case [_, job_id, *_]:
             return job_id.decode()
     return answer

@@ -68,11 +68,11 @@ class Worker:
                 stdout=log,
                 stderr=log,
             )
-        eventually(lambda: ready in self.said or self.process.poll() is not None, "the worker says nothing", 60)
-        assert ready in self.said, self.said
+        eventually(lambda: ready in self.output or self.process.poll() is not None, "the worker says nothing", 60)
+        assert ready in self.output, self.output
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """Everything the process has written so far."""
         return self.log.read_text()
 

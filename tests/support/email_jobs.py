@@ -26,7 +26,7 @@ VERIFICATION = "sendVerificationEmail"
 MAGIC_LINK = "sendMagicLinkEmail"
 
 
-class Post:
+class MailRecorder:
     """A mail service that records what it is given. ``error`` makes it fail."""
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -39,7 +39,7 @@ class Post:
         self.sent.append(message)
 
 
-class Hash:
+class StoredProgress:
     """The part of a job's hash in Redis that progress needs."""
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -65,8 +65,8 @@ class Hash:
         raise NotImplementedError
 
 
-def a_job(data: Any, *, type_: Any = VERIFICATION, stored: Hash | None = None, **fields: Any) -> Job:
-    stored = stored or Hash()
+def a_job(data: Any, *, type_: Any = VERIFICATION, stored: StoredProgress | None = None, **fields: Any) -> Job:
+    stored = stored or StoredProgress()
     defaults = {
         "id": "42",
         "name": "job",
@@ -80,7 +80,7 @@ def a_job(data: Any, *, type_: Any = VERIFICATION, stored: Hash | None = None, *
     return Job(**{**defaults, **fields})
 
 
-def a_consumer(post: Post, capture: LogCapture | None = None) -> EmailJobConsumer:
+def a_consumer(post: MailRecorder, capture: LogCapture | None = None) -> EmailJobConsumer:
     """The consumer of the product Acme, which logs to ``capture``."""
     logger = structlog.wrap_logger(None, processors=[capture or LogCapture()])
     return create_email_job_consumer(

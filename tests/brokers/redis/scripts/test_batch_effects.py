@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from auth_worker.brokers.redis.additions import Additions
 from conformance.picture import take
-from support.batching import Bench, make_all, next_of, scripted
+from support.batching import ActiveJobs, make_all, next_of, scripted
 
 KEEPS: tuple[dict[str, Any], ...] = (
     {},
@@ -57,9 +57,9 @@ async def test_jobs_completed_in_a_batch_leave_what_they_leave_one_by_one(
     pictures, answers = [], []
     for batched in (False, True):
         await redis.flushdb()
-        bench = Bench(redis)
-        ids = await bench.take_up(len(keeps), len(keeps) - 1)  # so that the last one finds no next job
-        calls = [bench.completion(job_id, keep, fetch=fetch) for job_id, keep in zip(ids, keeps, strict=False)]
+        active = ActiveJobs(redis)
+        ids = await active.take_up(len(keeps), len(keeps) - 1)  # so that the last one finds no next job
+        calls = [active.completion(job_id, keep, fetch=fetch) for job_id, keep in zip(ids, keeps, strict=False)]
         answers.append([next_of(answer) for answer in await make_all(redis, calls, batched=batched)])
         pictures.append(await take(redis))
     assert pictures[0] == pictures[1]
@@ -75,10 +75,10 @@ async def test_children_completed_in_a_batch_let_their_parents_go_on_as_one_by_o
     pictures = []
     for batched in (False, True):
         await redis.flushdb()
-        bench = Bench(redis)
+        active = ActiveJobs(redis)
         await add_families(redis_url)
-        ids = [await bench.fetch(f"token-{number}") for number in range(6)]
-        calls = [bench.completion(job_id, keep, f"token-{number}") for number, job_id in enumerate(ids)]
+        ids = [await active.fetch(f"token-{number}") for number in range(6)]
+        calls = [active.completion(job_id, keep, f"token-{number}") for number, job_id in enumerate(ids)]
         await make_all(redis, calls, batched=batched)
         pictures.append(await take(redis))
     assert pictures[0] == pictures[1]
@@ -101,13 +101,13 @@ async def add_families(url: str) -> None:
 
 
 async def test_what_is_refused_or_breaks_off_in_a_batch_is_that_call_alone(redis: Redis) -> None:
-    bench = Bench(redis)
-    ids = await bench.take_up(5, 0)
+    active = ActiveJobs(redis)
+    ids = await active.take_up(5, 0)
     await redis.set("bull:mail:job-1:lock", "another")
     await redis.delete("bull:mail:job-2:lock")
     await redis.delete("bull:mail:job-3")
     await redis.lpush("bull:mail:job-3", "no hash")
-    calls = [bench.completion(job_id, {}, fetch=False) for job_id in ids]
+    calls = [active.completion(job_id, {}, fetch=False) for job_id in ids]
     answers = await make_all(redis, calls, batched=True)
     assert answers[:3] == [0, -6, -2]
     assert isinstance(answers[3], ResponseError)
@@ -118,10 +118,10 @@ async def test_what_is_refused_or_breaks_off_in_a_batch_is_that_call_alone(redis
 
 async def test_the_error_of_a_call_is_reported_with_its_code_and_whole(redis: Redis) -> None:
     """Of Redis, and of Lua, whose errors have no code."""
-    bench = Bench(redis)
-    ids = await bench.take_up(3, 0)
+    active = ActiveJobs(redis)
+    ids = await active.take_up(3, 0)
     await redis.hset("bull:mail:job-1", "parent", '{"id":}')
-    calls = [bench.completion(job_id, {}, fetch=False) for job_id in ids]
+    calls = [active.completion(job_id, {}, fetch=False) for job_id in ids]
     answers = await make_all(redis, calls, batched=True)
     assert [answers[0], answers[2]] == [0, 0]
     assert str(answers[1]).startswith("ERR ") or "user_script" in str(answers[1])
@@ -129,10 +129,10 @@ async def test_the_error_of_a_call_is_reported_with_its_code_and_whole(redis: Re
 
 
 async def test_what_a_refused_call_would_have_removed_is_removed_by_the_next(redis: Redis) -> None:
-    bench = Bench(redis)
-    ids = await bench.take_up(6, 0)
+    active = ActiveJobs(redis)
+    ids = await active.take_up(6, 0)
     await redis.set("bull:mail:job-4:lock", "another")
-    calls = [bench.completion(job_id, {"removeOnComplete": 1}, fetch=False) for job_id in ids]
+    calls = [active.completion(job_id, {"removeOnComplete": 1}, fetch=False) for job_id in ids]
     await make_all(redis, calls[:5], batched=True)
     await make_all(redis, calls[5:], batched=False)
     assert await redis.zrange("bull:mail:completed", 0, -1) == [b"job-5"]
@@ -140,9 +140,9 @@ async def test_what_a_refused_call_would_have_removed_is_removed_by_the_next(red
 
 
 async def test_a_rate_limited_queue_gives_no_job_to_a_batch(redis: Redis) -> None:
-    bench = Bench(redis)
-    ids = await bench.take_up(3, 3)
+    active = ActiveJobs(redis)
+    ids = await active.take_up(3, 3)
     await redis.set("bull:mail:limiter", 2**53 - 1, px=60_000)
-    calls = [bench.completion(job_id, {}) for job_id in ids[:3]]
+    calls = [active.completion(job_id, {}) for job_id in ids[:3]]
     assert await make_all(redis, calls, batched=True) == [0, 0, 0]
     assert await redis.llen("bull:mail:wait") == 3

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from auth_worker.brokers.redis.additions import Additions
 from auth_worker.brokers.redis.wire.calls import Call
 from conformance.picture import Picture, take
-from support.batching import Bench, make, make_all, next_of, scripted
+from support.batching import ActiveJobs, make, make_all, next_of, scripted
 
 SETTINGS: tuple[dict[Any, Any], ...] = (
     {},
@@ -37,14 +37,14 @@ async def test_a_batch_heeds_the_settings_of_its_queue_as_its_calls_do_one_by_on
     left: list[tuple[Picture, list[Any]]] = []
     for batched in (False, True):
         await redis.flushdb()
-        bench = Bench(redis)
-        ids = await bench.take_up(4, 5)
+        active = ActiveJobs(redis)
+        ids = await active.take_up(4, 5)
         if settings:
             await redis.hset("bull:mail:meta", mapping=settings)
-        calls = [bench.completion(job_id, {}) for job_id in ids[:4]]
+        calls = [active.completion(job_id, {}) for job_id in ids[:4]]
         answers = [next_of(answer) for answer in await make_all(redis, calls, batched=batched)]
         frame = Additions("bull", "mail").frame({"priority": 2})
-        added = [frame.call(("mail", b"{}", f"new-{number}", bench.now)) for number in range(3)]
+        added = [frame.call(("mail", b"{}", f"new-{number}", active.now)) for number in range(3)]
         answers += await make_all(redis, added, batched=batched)
         left.append((await take(redis), answers))
     assert left[0] == left[1]
@@ -54,13 +54,13 @@ async def test_delayed_jobs_that_are_due_are_promoted_once_by_a_batch(redis: Red
     left = []
     for batched in (False, True):
         await redis.flushdb()
-        bench = Bench(redis)
-        ids = await bench.take_up(4, 1)
+        active = ActiveJobs(redis)
+        ids = await active.take_up(4, 1)
         additions = Additions("bull", "mail")
         for number in range(3):
-            _, command = additions.call(("mail", b"{}", f"due-{number}", bench.now - 9), {"delay": 1 + number})
+            _, command = additions.call(("mail", b"{}", f"due-{number}", active.now - 9), {"delay": 1 + number})
             await make(redis, command)
-        calls = [bench.completion(job_id, {}) for job_id in ids[:4]]
+        calls = [active.completion(job_id, {}) for job_id in ids[:4]]
         answers = await make_all(redis, calls, batched=batched)
         assert [next_of(answer) for answer in answers] == ["job-4", "due-0", "due-1", "due-2"]
         left.append(await take(redis))
@@ -70,12 +70,12 @@ async def test_delayed_jobs_that_are_due_are_promoted_once_by_a_batch(redis: Red
 async def test_delayed_jobs_that_become_due_between_the_calls_of_a_batch_are_promoted_by_the_later(
     redis: Redis,
 ) -> None:
-    bench = Bench(redis)
-    ids = await bench.take_up(3, 0)
-    _, command = Additions("bull", "mail").call(("mail", b"{}", "due", bench.now), {"delay": 2})
+    active = ActiveJobs(redis)
+    ids = await active.take_up(3, 0)
+    _, command = Additions("bull", "mail").call(("mail", b"{}", "due", active.now), {"delay": 2})
     await make(redis, command)
     calls = [
-        bench.completion(job_id, {}, at=bench.now + later) for job_id, later in zip(ids, (0, 1, 2), strict=True)
+        active.completion(job_id, {}, at=active.now + later) for job_id, later in zip(ids, (0, 1, 2), strict=True)
     ]
     answers = await make_all(redis, calls, batched=True)
     assert [next_of(answer) for answer in answers] == ["none", "none", "due"]
@@ -85,10 +85,10 @@ async def test_what_a_batch_adds_to_the_events_is_trimmed_by_the_next_call(redis
     left = []
     for batched in (False, True):
         await redis.flushdb()
-        bench = Bench(redis)
-        ids = await bench.take_up(4, 4)
+        active = ActiveJobs(redis)
+        ids = await active.take_up(4, 4)
         await redis.hset("bull:mail:meta", "opts.maxLenEvents", 0)
-        calls = [bench.completion(job_id, {}) for job_id in ids[:4]]
+        calls = [active.completion(job_id, {}) for job_id in ids[:4]]
         await make_all(redis, calls[:3], batched=batched)
         await make_all(redis, calls[3:], batched=False)
         left.append(await take(redis))
@@ -97,19 +97,19 @@ async def test_what_a_batch_adds_to_the_events_is_trimmed_by_the_next_call(redis
 
 
 async def test_queues_that_share_a_batch_are_left_as_by_calls_one_by_one(redis: Redis) -> None:
-    """Each with its settings, its old, delayed and next jobs; one rests, and one wants no next job."""
+    """Each with its settings, its old, delayed and next jobs; one is rate limited, and one wants no next job."""
     left = []
     for batched in (False, True):
         await redis.flushdb()
         calls: list[Call] = []
         for number, queue in enumerate(("mail", "sms", "push", "scan")):
-            bench = Bench(redis, queue)
-            ids = await bench.take_up(4, 2 + number)
-            _, command = Additions("bull", queue).call(("mail", b"{}", "due", bench.now - 9), {"delay": 1})
+            active = ActiveJobs(redis, queue)
+            ids = await active.take_up(4, 2 + number)
+            _, command = Additions("bull", queue).call(("mail", b"{}", "due", active.now - 9), {"delay": 1})
             await make(redis, command)
             await redis.delete(f"bull:{queue}:marker")
             keep = {"removeOnComplete": number + 1}
-            calls += [bench.completion(job_id, keep, fetch=queue != "push") for job_id in ids[:4]]
+            calls += [active.completion(job_id, keep, fetch=queue != "push") for job_id in ids[:4]]
         await redis.hset("bull:mail:meta", mapping={"concurrency": 3, "opts.maxLenEvents": 1})
         await redis.hset("bull:scan:meta", "concurrency", 4)
         await redis.set("bull:sms:limiter", 2**53 - 1, px=60_000)
@@ -124,8 +124,8 @@ async def test_queues_that_share_a_batch_are_left_as_by_calls_one_by_one(redis: 
 async def test_a_broken_limiter_of_one_queue_is_no_matter_to_the_others_of_its_batch(redis: Redis) -> None:
     calls: list[Call] = []
     for queue in ("mail", "sms"):
-        bench = Bench(redis, queue)
-        calls += [bench.completion(job_id, {}) for job_id in (await bench.take_up(2, 1))[:2]]
+        active = ActiveJobs(redis, queue)
+        calls += [active.completion(job_id, {}) for job_id in (await active.take_up(2, 1))[:2]]
     await redis.lpush("bull:sms:limiter", "no number")
     answers = await make_all(redis, calls, batched=True)
     assert [next_of(answer) for answer in answers[:2]] == ["job-2", 0]

@@ -37,7 +37,7 @@ async def consume(job):
 """
 
 
-class Family:
+class MultiProcessService:
     """A parent with its processes, and its HTTP port."""
 
     def __init__(
@@ -52,15 +52,15 @@ class Family:
     @property
     def lines(self) -> list[dict[str, Any]]:
         """The log of the parent and its processes."""
-        return [json.loads(line) for line in self.parent.said.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.parent.output.splitlines() if line.startswith("{")]
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def logged(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == event]
 
     @property
     def pids(self) -> list[int]:
         """The processes that were started last, in order of their numbers."""
-        return list({line["process"]: line["pid"] for line in self.told("Worker process started")}.values())
+        return list({line["process"]: line["pid"] for line in self.logged("Worker process started")}.values())
 
     def ask(self, path: str) -> tuple[int, str]:
         try:
