@@ -23,12 +23,16 @@ _LETTER_ID = re.compile(r"[^@]+@[^@]+@\d{13,}")
 
 
 class DeadLetter(NamedTuple):
-    """A job of the dead-letter queue. ``name`` is the failed job's, ``data`` all that is known of its failure."""
+    """A job of a dead-letter queue. ``name`` is the failed job's, ``data`` all that is known of its failure.
+
+    ``queue`` is the dead-letter queue that it is to be added to; empty for one that was read.
+    """
 
     id: str
     name: str
     data: dict[str, Any]
     timestamp: int
+    queue: str = ""
 
 
 def dead_letter_id(queue: str, job_id: str, finished_on: int) -> str:

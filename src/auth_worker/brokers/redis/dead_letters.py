@@ -77,6 +77,10 @@ class DeadLetterWriters:
         queue = self._config.dead_letter_queue(name, reason_class, self._otherwise)
         return None if queue is None else self._writers[queue]
 
+    def writer_of(self, letter: DeadLetter) -> DeadLetterWriter:
+        """Return what writes ``letter`` to its queue."""
+        return self._writers[letter.queue]
+
 
 class DeadLetters:
     """Reads, redrives and purges the dead letters in ``queue``: a ``DeadLetterStore``.

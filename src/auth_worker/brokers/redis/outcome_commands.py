@@ -72,12 +72,13 @@ class OutcomeCommands:
         key = self._key_prefix + job_id
         frames = self._frames
         match outcome:
-            case Fail(reason, reason_class, trace):
+            case Fail(reason, _, trace):
                 options = self._options_of_finish(run, "failed")
                 fields = _failure_fields(run, reason, trace, letter)
                 values = (job_id, stamp, stored_bytes(reason), options.packed, fields)
-                if letter is not None and (writer := self._letters.of(run.job.name, reason_class)) is not None:
-                    return frames.fail_with_letter[fetch_next].fill(key, writer.key(letter), *values)
+                if letter is not None:
+                    letter_key = self._letters.writer_of(letter).key(letter)
+                    return frames.fail_with_letter[fetch_next].fill(key, letter_key, *values)
                 return frames.fail[fetch_next].fill(key, *values)
             case Retry(0, reason, trace):
                 push = b"RPUSH" if run.policy.lifo else b"LPUSH"

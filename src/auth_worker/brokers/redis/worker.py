@@ -160,13 +160,9 @@ class RedisWorkerBroker:
         if isinstance(outcome, Fail) and (unsound := unsound_fields(run.stored)):
             self._drop_fields(run, unsound)
         read_last = self._reader.settled_last
-        if (
-            dead_letter is not None
-            and isinstance(outcome, Fail)
-            and (writer := self._letters.of(run.job.name, outcome.reason_class)) is not None
-        ):
+        if dead_letter is not None:
             guard = (self._key_prefix + stored_bytes(run.job.id) + b":lock", token)
-            add = writer.add_command(dead_letter, guard)
+            add = self._letters.writer_of(dead_letter).add_command(dead_letter, guard)
             self._link.send_transaction([add, command], lambda reply: on_settled(read_last(reply, token)))
         elif isinstance(outcome, Throttle):
             limit = pack("SET", f"{self._text_prefix}limiter", RATE_LIMIT_FOREVER, "PX", outcome.duration_ms)
@@ -178,9 +174,10 @@ class RedisWorkerBroker:
 
     def dead_letter_of(self, run: Run, fail: Fail, now: int, *, readable: bool) -> DeadLetter | None:
         """As in ``WorkerBroker``."""
-        if self._letters.of(run.job.name, fail.reason_class) is None:
+        writer = self._letters.of(run.job.name, fail.reason_class)
+        if writer is None:
             return None
-        return dead_letter_of(run, fail, now, self._name, readable=readable)
+        return dead_letter_of(run, fail, now, self._name, readable=readable)._replace(queue=writer.queue)
 
     def hand_back(self, job_id: str, token: str, on_settled: OnSettled) -> None:
         """As in ``WorkerBroker``."""
