@@ -105,7 +105,7 @@ async def test_metrics_and_health_want_the_token_and_probes_do_not(
             assert (await asked(port, "/nope", authorization=authorization)).status == 404
 
 
-async def test_beyond_loopback_the_token_protects_and_any_name_will_do(redis_url: str) -> None:
+async def test_beyond_loopback_the_token_protects_and_any_host_is_accepted(redis_url: str) -> None:
     async with serving(redis_url, http_host="0.0.0.0", http_token=TOKEN) as service:
         assert (await asked(service.http_port, "/livez", host="10.1.2.3:9464")).status == 200
         assert (await asked(service.http_port, "/health", host="worker.example")).status == 401
@@ -199,7 +199,7 @@ async def test_workers_with_the_default_port_find_room_beside_each_other(redis_u
             await service.stop(0)
 
 
-async def test_where_there_is_no_room_a_worker_goes_on_without_and_says_so_once(
+async def test_if_every_port_is_taken_a_worker_goes_on_without_one_and_says_so_once(
     redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("auth_worker.http.listening_socket.NEIGHBOURS", 1)
@@ -212,7 +212,7 @@ async def test_where_there_is_no_room_a_worker_goes_on_without_and_says_so_once(
     assert [record.levelname for record in told] == ["WARNING"]
 
 
-async def test_the_open_port_is_logged_and_uvicorn_says_nothing(
+async def test_the_open_port_is_logged_and_uvicorn_logs_nothing(
     redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -61,7 +61,7 @@ async def test_a_page_whose_name_was_rebound_to_loopback_gets_nothing(
         b"GET " + b"a" * 99_999,
     ],
 )
-async def test_requests_that_make_no_sense_are_refused(redis_url: str, request_line: bytes) -> None:
+async def test_invalid_requests_are_refused(redis_url: str, request_line: bytes) -> None:
     async with serving(redis_url) as service:
         assert service.http_port is not None
         answer = await asyncio.to_thread(raw, service.http_port, request_line)

@@ -177,7 +177,7 @@ async def test_probes_tell_the_truth_of_a_full_broker(own_server: Server, monkey
         await turns(service, "/readyz", 200)
 
 
-async def test_probes_tell_the_truth_of_a_drain_and_the_port_closes_last(harness: Harness) -> None:
+async def test_probes_tell_the_truth_of_a_shutdown_and_the_port_closes_last(harness: Harness) -> None:
     started, go_on = asyncio.Event(), asyncio.Event()
 
     async def consumer(job: Job) -> None:

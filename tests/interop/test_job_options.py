@@ -54,7 +54,7 @@ async def test_a_job_has_as_many_attempts_as_node_said(
     assert len(consumer.calls) == job["attemptsMade"] == attempts
 
 
-async def test_a_job_without_a_word_on_attempts_has_those_of_the_worker(
+async def test_a_job_without_attempts_has_those_of_the_worker(
     node: NodeSide, queue: str, start_worker: StartWorker
 ) -> None:
     consumer = Failing()

@@ -56,7 +56,7 @@ def parsed(metrics: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("prefix", "queue"), PLACES)
-async def test_what_node_names_is_worked_shown_buried_and_redriven(
+async def test_names_that_node_allows_are_worked_shown_dead_lettered_and_redriven(
     node: NodeSide, redis_url: str, tmp_path: Path, prefix: str, queue: str
 ) -> None:
     dead = f"{queue} dead"

@@ -89,7 +89,9 @@ async def lives(cluster: Cluster, prefix: str, queue: str, dead: str) -> None:
     assert dict(consumer.runs) == dict.fromkeys(IDS, 2)
 
 
-async def test_odd_names_are_added_worked_listed_buried_and_redriven(cluster: Cluster, tmp_path: Path) -> None:
+async def test_odd_names_are_added_worked_listed_dead_lettered_and_redriven(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     for place in PLACES:
         await lives(cluster, *place)
     prefix, queue, _ = PLACES[1]

@@ -48,7 +48,7 @@ async def test_an_answer_that_takes_long_holds_up_no_probe(
     assert (await slow).status == 502
 
 
-async def test_who_never_asks_pays_for_no_thread_and_no_framework(harness: Harness) -> None:
+async def test_an_api_that_nobody_calls_costs_no_thread_and_no_framework(harness: Harness) -> None:
     async with service_at(harness.url) as service:
         assert (await asked(service.http_port, "/readyz")).status == 200
         assert api_threads() == []
@@ -104,7 +104,7 @@ async def test_without_redis_it_says_so_and_recovers() -> None:
             await eventually(back, "the API answers again", 20)
 
 
-async def test_before_it_is_connected_it_asks_for_patience() -> None:
+async def test_before_it_is_connected_it_asks_to_try_again() -> None:
     service = service_at(f"redis://127.0.0.1:{free_port()}", startup_timeout=30)
     starting = asyncio.create_task(service.start())
     await eventually(lambda: service.http_port, "the port is open")

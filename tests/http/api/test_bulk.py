@@ -109,7 +109,7 @@ async def test_only_so_many_bulk_operations_run_at_a_time_and_a_stop_ends_them(
         ({"action": "promote", "queue": QUEUE, "where": ["b"]}, "'b' is not a condition: write data.user.id=12"),
     ],
 )
-async def test_a_bulk_operation_that_makes_no_sense_is_refused(api: Api, body: Any, named: str) -> None:
+async def test_an_invalid_bulk_operation_is_refused(api: Api, body: Any, named: str) -> None:
     answer = await api.post("/operations", body)
     assert (answer.status, named in answer.reasons) == (422, True), answer.text
 

@@ -121,7 +121,7 @@ async def test_a_job_that_a_worker_has_is_not_removed(api: Api) -> None:
         (b"[" * 100_000, "parsing the body"),
     ],
 )
-async def test_a_job_that_makes_no_sense_is_refused_naming_the_field(
+async def test_an_invalid_job_is_refused_naming_the_field(
     resting: Api, harness: Harness, body: Any, named: str
 ) -> None:
     answer = await resting.post(JOBS, body)

@@ -15,7 +15,7 @@ from support.processors import DEAD, QUEUE, Harness, collect, eventually
 
 
 @pytest.mark.parametrize("path", [f"/queues/{QUEUE}/jobs?state=wait&wher=x", "/queues?limit=3", "/doctor?x="])
-async def test_a_parameter_nobody_knows_is_refused_and_named(resting: Api, path: str) -> None:
+async def test_an_unknown_parameter_is_refused_and_named(resting: Api, path: str) -> None:
     answer = await resting.get(path)
     unknown = path.rpartition("&")[2].rpartition("?")[2].partition("=")[0]
     assert (answer.status, f"query.{unknown}: unknown parameter" in answer.reasons) == (422, True), answer.text
@@ -33,7 +33,7 @@ async def test_what_is_not_sent_as_json_is_refused_with_what_to_send(
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"])
-async def test_every_name_of_json_will_do(resting: Api, kind: str) -> None:
+async def test_every_content_type_of_json_is_accepted(resting: Api, kind: str) -> None:
     assert (await resting.post(JOBS, {"name": "n"}, kind)).status == 201
 
 
@@ -88,7 +88,7 @@ async def test_a_letter_is_listed_shown_masked_and_redriven_once(api: Api) -> No
     assert await state_of(api, letter["jobId"]) == "wait"
 
 
-async def test_a_letter_is_thrown_away_and_its_job_stays(api: Api) -> None:
+async def test_a_dead_letter_is_removed_and_its_job_stays(api: Api) -> None:
     (letter,) = await dead(api)
     path = f"/dead-letters/{DEAD}/{letter['id']}"
     assert (await api.delete(path)).status == 204

@@ -40,7 +40,7 @@ async def test_a_scheduler_is_made_shown_run_and_removed(harness: Harness, resti
         assert answer.status == 404
 
 
-async def test_a_scheduler_that_makes_no_sense_is_refused(resting: Api) -> None:
+async def test_an_invalid_scheduler_is_refused(resting: Api) -> None:
     at = f"{AT}/schedulers/nightly"
     for body in (
         {"name": "a"},

@@ -224,7 +224,7 @@ async def test_a_bulk_operation_is_watched_and_stopped(admin: Visitor, resting: 
     assert "stopped" in listed.text
 
 
-async def test_a_bulk_operation_that_makes_no_sense_is_refused(admin: Visitor, resting: Api) -> None:
+async def test_an_invalid_bulk_operation_is_refused(admin: Visitor, resting: Api) -> None:
     await add(resting)
     form = (await on_queue(admin, "wait")).form("bulk", "remove")
     for wrong in ([("action", "explode")], [("action", "remove"), ("rate", "-1")], [("action", "clean")]):

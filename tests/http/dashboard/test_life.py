@@ -33,7 +33,7 @@ def test_an_attempt_failed_with_what_was_raised_last(trace: str, said: str) -> N
     assert (attempt.title, attempt.detail) == ("Attempt 1 failed", said)
 
 
-def test_times_are_said_with_what_they_are_from() -> None:
+def test_durations_say_what_they_are_measured_from() -> None:
     job = JobDetail(
         id="1",
         name="n",

@@ -10,7 +10,7 @@ from support.http_requests import Api
 from support.processors import DEAD, QUEUE, Harness, eventually
 
 
-async def test_the_overview_says_problems_first_with_the_remedy(reader: Visitor, resting: Api) -> None:
+async def test_the_overview_shows_problems_first_with_their_remedies(reader: Visitor, resting: Api) -> None:
     await resting.post(f"/queues/{QUEUE}/jobs", {"name": "good"})
     await resting.post("/queues/forsaken/jobs", {"name": "good"})
     await resting.post(f"/queues/{QUEUE}/pause")

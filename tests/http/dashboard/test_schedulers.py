@@ -67,7 +67,7 @@ async def test_each_shows_its_next_five_runs_and_how_the_last_one_ended(
     assert (await reader.get("schedulers", queue="nobody")).status == 404
 
 
-async def test_what_does_not_go_on_is_said_first_with_its_remedy(
+async def test_schedulers_that_need_attention_come_first_with_their_remedy(
     reader: Visitor, harness: Harness, resting: Api
 ) -> None:
     await put(harness, await late(harness, "waits"), "wait")
