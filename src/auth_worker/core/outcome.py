@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import enum
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
+
+from auth_worker.events import OutcomeName, failure_name
 
 
 class Cause(StrEnum):
@@ -102,3 +104,27 @@ class Lost(NamedTuple):
 
 
 Outcome = Complete | Retry | Fail | Postpone | Throttle | AwaitChildren | HandBack | Drop | Lost
+
+
+def name_of(outcome: Outcome) -> OutcomeName:
+    """Return the name of ``outcome`` in events, logs, metrics and traces."""
+    match outcome:
+        case Complete():
+            return OutcomeName.COMPLETED
+        case Retry():
+            return OutcomeName.RETRIED
+        case Fail():
+            return failure_name(outcome.reason_class)
+        case Postpone():
+            return OutcomeName.DELAYED
+        case Throttle():
+            return OutcomeName.RATE_LIMITED
+        case AwaitChildren():
+            return OutcomeName.WAITING_CHILDREN
+        case HandBack():
+            return OutcomeName.WAITING
+        case Drop():
+            return OutcomeName.DROPPED
+        case Lost():
+            return OutcomeName.LOST
+    assert_never(outcome)

@@ -60,13 +60,13 @@ class Fetcher:
         self._recovery = ReplyRecovery(
             broker, held=registry.held_ids, on_found=self._found, on_missing=partial(self.release, "", spent=True)
         )
-        self._surplus = 0
-        self._busy = False
-        self._pending = 0
-        self._streak = 0
+        self._surplus = 0  # slots in use beyond the concurrency: as many that become free are not used again
+        self._busy = False  # whether a job has come since the queue was last reported as drained
+        self._pending = 0  # replies to fetches and hand-backs that are awaited
+        self._streak = 0  # jobs that have come since a fetch last found none
         self._open = False
         self._paused_until = 0.0
-        self._looked = time.monotonic()
+        self._looked = time.monotonic()  # when the queue was last looked at, or a slot became free
         self._timer: asyncio.Handle | None = None
         self._wakes_at = 0.0
         self._quiet = asyncio.Event()

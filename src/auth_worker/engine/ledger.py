@@ -17,8 +17,8 @@ from auth_worker.core.outcome import (
     Postpone,
     Retry,
     Throttle,
+    name_of,
 )
-from auth_worker.core.outcome_names import name_of
 from auth_worker.core.report import Metrics
 from auth_worker.core.run import Run
 from auth_worker.engine.registry import Registry

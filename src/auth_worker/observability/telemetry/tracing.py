@@ -25,8 +25,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from auth_worker.core.error_text import error_text, error_trace, type_name
 from auth_worker.core.json_codec import decode_json
-from auth_worker.core.outcome import Fail, Lost, Outcome, ReasonClass, Retry
-from auth_worker.core.outcome_names import name_of
+from auth_worker.core.outcome import Fail, Lost, Outcome, ReasonClass, Retry, name_of
 from auth_worker.core.redaction import redact
 from auth_worker.core.run import Execute, Perform, Run
 from auth_worker.events import EventBus
