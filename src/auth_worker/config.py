@@ -121,6 +121,9 @@ class Settings(BaseModel):
     http_tokens: dict[TokenName, HttpToken] = setting({}, "More tokens: a mapping from name to token and role.")
     dashboard: bool = setting(True, "Whether the HTTP port has the dashboard.")
 
+    app_version: Stripped | None = setting(
+        None, "The application's version: the page of metrics marks where it changed.", max_length=100
+    )
     alerts: AlertSettings = setting(
         AlertSettings(), "When operators are told of trouble, and how: a table, see the how-to of alerts."
     )

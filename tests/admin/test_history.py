@@ -75,3 +75,16 @@ async def test_one_process_is_elected_and_another_once_it_is_gone(
 async def test_entries_of_another_program_are_ignored(harness: Harness, operations: Operations) -> None:
     await harness.redis.hset(f"bull:{QUEUE}:auth-worker-history:hour", mapping={"x": "1", "5": "{", "6": "\x00"})
     assert all(each.is_empty for each in await operations.history.read(QUEUE, SPANS["hour"]))
+
+
+async def test_a_version_is_marked_where_it_changes(
+    harness: Harness, operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MOST_VERSIONS", 3)
+    for version in ("1.0", "1.0", "1:1", "1.0", "1.0", "2.0"):
+        await operations.history.mark_version(version)
+    found = await operations.history.versions()
+    assert [each.version for each in found] == ["1:1", "1.0", "2.0"]
+    assert found[0].at <= found[1].at <= found[2].at
+    await harness.redis.zadd("bull:auth-worker-history:versions", {"strange": 1})
+    assert await operations.history.versions() == found

@@ -7,7 +7,7 @@ import asyncio
 from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.queues import AT_ONCE, QueueOperations
 from auth_worker.core.clock import now_ms
-from auth_worker.core.history import MINUTE_MS, SPANS, Bucket, Span, classes_of, series
+from auth_worker.core.history import MINUTE_MS, SPANS, Bucket, Span, VersionMark, classes_of, series
 from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.ports.values import StoredJob
 
@@ -15,6 +15,8 @@ LEASE_MS = 150_000
 """How long an election lasts. A recorder that does not renew it by then is replaced by another process."""
 MOST_QUEUES = 500
 """How many queues get a history: the busiest ones."""
+MOST_VERSIONS = 50
+"""How many changes of the workers' version are kept, the newest."""
 SAMPLE = 50
 """How many completed and failed jobs of a minute, the newest, show how long jobs waited and ran."""
 
@@ -33,6 +35,19 @@ class HistoryOperations:
     async def elect(self, owner: str) -> bool:
         """Take part in the election, and return whether ``owner`` is the recorder now."""
         return await self._broker.history(None).elect(owner, LEASE_MS)
+
+    async def versions(self) -> list[VersionMark]:
+        """Return since when which version of the workers has been running, the oldest first."""
+        return await self._broker.history(None).marks()
+
+    async def mark_version(self, version: str) -> None:
+        """Record that a worker of this version has started, unless the last one that did had the same."""
+        history = self._broker.history(None)
+        known = await history.marks()
+        if not known:
+            await history.mark(VersionMark(now_ms(), version), MOST_VERSIONS)
+        elif known[-1].version != version:  # its time is later, whatever the clocks of two machines say
+            await history.mark(VersionMark(max(now_ms(), known[-1].at + 1), version), MOST_VERSIONS)
 
     async def record_minute(self) -> None:
         """Record the last minute of each queue in which something happened, and of all together."""

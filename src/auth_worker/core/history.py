@@ -43,6 +43,13 @@ SPANS = {
 }
 
 
+class VersionMark(NamedTuple):
+    """A version that workers have run from ``at`` (epoch ms) on."""
+
+    at: int
+    version: str
+
+
 class Bucket(NamedTuple):
     """What happened from ``start`` (epoch ms) on. ``waits`` and ``runs`` count jobs by class, of a sample.
 

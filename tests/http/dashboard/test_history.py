@@ -14,7 +14,7 @@ from auth_worker.brokers.opening import operator_broker
 from auth_worker.errors import BrokerUnavailableError
 from auth_worker.http import server
 from auth_worker.http.dashboard import recorder
-from auth_worker.http.dashboard.charts import Line, bars, lines, stacked
+from auth_worker.http.dashboard.charts import Line, Mark, bars, lines, stacked
 from auth_worker.http.dashboard.recorder import Recorder
 from support.admin_api import ADMIN, add, dead, service_at
 from support.dashboard_visitor import Visitor
@@ -106,6 +106,28 @@ async def test_a_service_with_a_dashboard_records_by_itself(
         await service.stop(0)
 
 
+async def test_a_service_marks_its_version_and_the_page_shows_since_when_it_runs(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "FIRST_DUTY_S", 0)
+    await harness.jobs.add("waits", {})
+    async with recorder_at(harness) as own:
+        assert await own.record()
+    for version in ("v1 <b>", "v1 <b>", "v2"):
+        async with service_at(harness.url, app_version=version) as service:
+            visitor = Visitor(service.http_port)
+            await visitor.log_in(ADMIN)
+
+            async def is_marked(visitor: Visitor = visitor, version: str = version) -> bool:
+                return f"{version[:2]} " in (await visitor.get("history")).text.partition("<footer")[0]
+
+            await eventually(is_marked, f"{version} is marked")
+            page = (await visitor.get("history")).text
+    assert page.count('<g class="mark">') == 2 * 4
+    assert "v1 &lt;b&gt; started <time" in page
+    assert "v2 started <time" in page
+
+
 def test_charts_are_drawn_to_scale_and_escape_what_they_say() -> None:
     drawn = bars([0, 1, 100], "<b>", "minutes")
     assert drawn.count("<rect") == 2
@@ -115,6 +137,8 @@ def test_charts_are_drawn_to_scale_and_escape_what_they_say() -> None:
     assert columns.count('class="done"') == columns.count('class="failed"') == 1
     assert 'height="60"' in columns
     assert "&lt;i&gt;" in columns
+    marked = stacked([1], [0], ["x"], "label", [Mark(0.5, "<v1>")])
+    assert '<title>&lt;v1&gt;</title><path d="M300.0 0L300.0 120"/>' in marked
     path = lines([Line("p50", [1, None, 2, 4])], ["a", "b", "c", "d"], "label")
     assert path.count("M") == 2
     assert path.count("L") == 3

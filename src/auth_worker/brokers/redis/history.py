@@ -1,4 +1,7 @@
-"""The history of a queue in Redis: a hash for each span, with a field for each bucket of its ring."""
+"""The history of a queue in Redis: a hash for each span, with a field for each bucket of its ring.
+
+Since when which version of the workers has been running is a sorted set, of all queues together.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping
 
 from auth_worker.brokers.redis.election import elect
 from auth_worker.brokers.redis.wire.link import Link
-from auth_worker.core.history import Span
+from auth_worker.core.history import Span, VersionMark
 
 
 class RedisHistory:
@@ -19,6 +22,18 @@ class RedisHistory:
     async def elect(self, owner: str, lease_ms: int) -> bool:
         """As in ``HistoryStore``. May raise ``BrokerError``."""
         return await elect(self._link, f"{self._key}:recorder", owner, lease_ms)
+
+    async def marks(self) -> list[VersionMark]:
+        """As in ``HistoryStore``. May raise ``BrokerError``."""
+        found = await self._link.execute("ZRANGE", f"{self._key}:versions", 0, -1)
+        parted = [member.decode(errors="replace").partition(":") for member in found]
+        return [VersionMark(int(at), version) for at, _, version in parted if at.isdecimal() and at.isascii()]
+
+    async def mark(self, mark: VersionMark, most: int) -> None:
+        """As in ``HistoryStore``. May raise ``BrokerError``."""
+        key = f"{self._key}:versions"
+        await self._link.execute("ZADD", key, mark.at, f"{mark.at}:{mark.version}")
+        await self._link.execute("ZREMRANGEBYRANK", key, 0, -most - 1)
 
     async def read(self, span: Span) -> dict[int, str]:
         """As in ``HistoryStore``. May raise ``BrokerError``."""

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Protocol
 
-from auth_worker.core.history import Span
+from auth_worker.core.history import Span, VersionMark
 
 
 class HistoryStore(Protocol):
@@ -15,6 +15,14 @@ class HistoryStore(Protocol):
     @abstractmethod
     async def elect(self, owner: str, lease_ms: int) -> bool:
         """Return whether ``owner`` is the one that writes histories for the next ``lease_ms``."""
+
+    @abstractmethod
+    async def marks(self) -> list[VersionMark]:
+        """Return since when which version has been running, the oldest first."""
+
+    @abstractmethod
+    async def mark(self, mark: VersionMark, most: int) -> None:
+        """Store another one, and of all the newest ``most``."""
 
     @abstractmethod
     async def read(self, span: Span) -> dict[int, str]:

@@ -22,6 +22,7 @@ from auth_worker.http.api.bulk_runs import BulkRuns
 from auth_worker.http.service_view import ServiceView
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.processor import QueueProcessorService
+from auth_worker.version import __version__
 
 T = TypeVar("T")
 WORK_LOOP_TIMEOUT_S = 5.0
@@ -43,6 +44,11 @@ class ApiContext:
     def settings(self) -> Settings:
         """The settings of the service."""
         return self._service.settings
+
+    @property
+    def worker_version(self) -> str:
+        """The version of the application, if it has told it, else ours."""
+        return self.settings.app_version or f"auth-worker {__version__}"
 
     async def operations(self) -> Operations:
         """Return the operations, connected. Raises ``BrokerError``."""

@@ -19,6 +19,13 @@ class Line(NamedTuple):
     values: Sequence[float | None]
 
 
+class Mark(NamedTuple):
+    """A moment on a chart: its ``place`` from 0 (left) to 1, and the ``title`` that is shown at it."""
+
+    place: float
+    title: str
+
+
 def bars(values: Sequence[int], label: str, kind: str = "") -> Markup:
     """Draw one bar per value. ``label`` describes them to screen readers; ``kind`` is their colour's class."""
     most = max(values, default=0)
@@ -36,8 +43,13 @@ def bars(values: Sequence[int], label: str, kind: str = "") -> Markup:
     ).format(kind, width, BARS_HEIGHT, width, BARS_HEIGHT, label, drawn)
 
 
-def stacked(below: Sequence[int], above: Sequence[int], titles: Sequence[str], label: str) -> Markup:
-    """Draw one column of two parts per bucket. ``titles`` are shown when the pointer is on a column."""
+def stacked(
+    below: Sequence[int], above: Sequence[int], titles: Sequence[str], label: str, marks: Sequence[Mark] = ()
+) -> Markup:
+    """Draw one column of two parts per bucket, and ``marks``.
+
+    ``titles`` are shown when the pointer is on a column.
+    """
     most = max((one + other for one, other in zip(below, above, strict=True)), default=0)
     step = WIDTH / max(len(below), 1)
     drawn = []
@@ -51,11 +63,11 @@ def stacked(below: Sequence[int], above: Sequence[int], titles: Sequence[str], l
         if high:
             parts.append(column.format("failed", place * step, HEIGHT - low - high, step * 0.8, high))
         drawn.append(Markup("<g><title>{}</title>{}</g>").format(title, Markup("").join(parts)))
-    return _chart(label, Markup("").join(drawn))
+    return _chart(label, Markup("").join([*drawn, *map(_mark, marks)]))
 
 
-def lines(found: Sequence[Line], titles: Sequence[str], label: str) -> Markup:
-    """Draw lines over the same buckets. A value of None breaks a line."""
+def lines(found: Sequence[Line], titles: Sequence[str], label: str, marks: Sequence[Mark] = ()) -> Markup:
+    """Draw lines over the same buckets. A value of None breaks a line. ``marks`` are moments to be shown."""
     most = max((value for line in found for value in line.values if value is not None), default=0)
     step = WIDTH / max(len(titles), 1)
     drawn = [
@@ -68,7 +80,13 @@ def lines(found: Sequence[Line], titles: Sequence[str], label: str) -> Markup:
         Markup('<path class="{}" d="{}"/>').format(line.name, _path(line.values, most or 1, step))
         for line in found
     ]
-    return _chart(label, Markup("").join(drawn))
+    return _chart(label, Markup("").join([*drawn, *map(_mark, marks)]))
+
+
+def _mark(mark: Mark) -> Markup:
+    return Markup('<g class="mark"><title>{}</title><path d="M{x:.1f} 0L{x:.1f} {}"/></g>').format(
+        mark.title, HEIGHT, x=mark.place * WIDTH
+    )
 
 
 def _path(values: Sequence[float | None], most: float, step: float) -> str:

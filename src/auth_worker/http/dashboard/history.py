@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -9,9 +10,9 @@ from starlette.responses import Response
 
 from auth_worker.admin.history import SAMPLE
 from auth_worker.core.durations import duration_text
-from auth_worker.core.history import MINUTE_MS, SPANS, Bucket, Span, percentile
+from auth_worker.core.history import MINUTE_MS, SPANS, Bucket, Span, VersionMark, percentile
 from auth_worker.errors import ConfigurationError
-from auth_worker.http.dashboard.charts import Drawing, Line, lines, stacked
+from auth_worker.http.dashboard.charts import Drawing, Line, Mark, lines, stacked
 from auth_worker.http.dashboard.visit import Visit
 
 PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
@@ -34,10 +35,11 @@ async def show_history(visit: Visit) -> Response:
     if span is None:
         raise ConfigurationError(f"there is no span {visit.asked('span')!r:.80}: there are {', '.join(SPANS)}")
     found = await operations.history.read(queue, span)
+    versions = [each for each in await operations.history.versions() if each.at >= found[0].start]
     return visit.page(
         "history.html",
         begin=found[0].start,
-        charts=charts_of(found, span),
+        charts=charts_of(found, span, versions),
         names=(await operations.broker.find_queues())[0],
         percentile=percentile,
         queue=queue,
@@ -45,15 +47,23 @@ async def show_history(visit: Visit) -> Response:
         sample=SAMPLE,
         span=span.name,
         spans=list(SPANS),
+        versions=versions,
     )
 
 
-def charts_of(found: list[Bucket], span: Span) -> list[Chart]:
-    """Draw the four charts of these buckets."""
-    return [_ended(found, span), _times(found, "Waited"), _times(found, "Ran"), _oldest(found)]
+def charts_of(found: list[Bucket], span: Span, versions: Sequence[VersionMark] = ()) -> list[Chart]:
+    """Draw the four charts of these buckets, with a mark where the version of the workers changed."""
+    begin = found[0].start
+    marks = [Mark((each.at - begin) / span.length_ms, f"{_utc(each.at)}: {each.version}") for each in versions]
+    return [
+        _ended(found, span, marks),
+        _times(found, "Waited", marks),
+        _times(found, "Ran", marks),
+        _oldest(found, marks),
+    ]
 
 
-def _ended(found: list[Bucket], span: Span) -> Chart:
+def _ended(found: list[Bucket], span: Span, marks: Sequence[Mark]) -> Chart:
     minutes = span.bucket_ms // MINUTE_MS
     titles = [f"{_time(each)}: {each.done:,} done, {each.failed:,} failed" for each in found]
     done, failed = [each.done for each in found], [each.failed for each in found]
@@ -61,10 +71,10 @@ def _ended(found: list[Bucket], span: Span) -> Chart:
     per = "a minute" if minutes == 1 else f"in {duration_text(span.bucket_ms, 1)}"
     label = f"{sum(done):,} done and {sum(failed):,} failed in the last {span.name}"
     parts = (("done", "done"), ("failed", "failed"))
-    return Chart(f"Ended {per}", f"{most:,}", parts, stacked(done, failed, titles, label))
+    return Chart(f"Ended {per}", f"{most:,}", parts, stacked(done, failed, titles, label, marks))
 
 
-def _times(found: list[Bucket], title: str) -> Chart:
+def _times(found: list[Bucket], title: str, marks: Sequence[Mark]) -> Chart:
     counts = [each.waits if title == "Waited" else each.runs for each in found]
     each_line = [Line(name, [percentile(one, share) for one in counts]) for name, share in PERCENTILES]
     titles = [
@@ -74,19 +84,23 @@ def _times(found: list[Bucket], title: str) -> Chart:
     most = max((value for line in each_line for value in line.values if value is not None), default=None)
     label = f"{title}, at most {_shown(most)}"
     parts = tuple((line.name, line.name) for line in each_line)
-    return Chart(title, _shown(most), parts, lines(each_line, titles, label))
+    return Chart(title, _shown(most), parts, lines(each_line, titles, label, marks))
 
 
-def _oldest(found: list[Bucket]) -> Chart:
+def _oldest(found: list[Bucket], marks: Sequence[Mark]) -> Chart:
     values = [None if each.is_empty else each.oldest_ms for each in found]
     titles = [f"{_time(each)}: oldest {_shown(value)}" for each, value in zip(found, values, strict=True)]
     most = max((value for value in values if value is not None), default=None)
-    drawn = lines([Line("oldest", values)], titles, f"The oldest waited {_shown(most)} at most")
+    drawn = lines([Line("oldest", values)], titles, f"The oldest waited {_shown(most)} at most", marks)
     return Chart("The oldest that waited", _shown(most), (("oldest", "oldest"),), drawn)
 
 
 def _time(bucket: Bucket) -> str:
-    return f"{datetime.fromtimestamp(bucket.start / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    return _utc(bucket.start)
+
+
+def _utc(epoch_ms: int) -> str:
+    return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _shown(value: float | None) -> str:

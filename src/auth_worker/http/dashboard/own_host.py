@@ -29,6 +29,7 @@ class OwnHost:
         self._log = log
         self._source = BrokerSource(connection, settings)
         self._operations = SharedOperations(self.new_operations)
+        self.worker_version: str | None = None
         self.bulk_runs = BulkRuns(self.operations)
 
     async def operations(self) -> Operations:
