@@ -1,4 +1,4 @@
-"""FastAPI: enqueue from a request, look at the job later. Run it with `uvicorn examples.fastapi_app:app`.
+"""FastAPI: a request enqueues a job, another one shows it. Run it with `uvicorn examples.fastapi_app:app`.
 
 The worker is another process: `auth-worker run examples.mail_worker:service`.
 """
@@ -18,7 +18,7 @@ from auth_worker.queue import JobQueue
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """The first job connects; what is open is closed with the application."""
+    """Disconnect when the application stops; the first job connects."""
     yield
     await mail.close()
 
@@ -34,7 +34,7 @@ class SignUp(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a job is."""
+    """The state of a job, and its receipt once it is completed."""
 
     id: str
     state: str
@@ -42,7 +42,7 @@ class Progress(BaseModel):
 
 
 def jobs() -> JobQueue:
-    """The dependency: a test overrides it with a queue of its own."""
+    """Return the queue: a dependency that tests override with a queue of their own."""
     return mail.jobs
 
 
@@ -55,7 +55,7 @@ async def sign_up(data: SignUp) -> Progress:
 
 @app.get("/sign-ups/{job_id}")
 async def show(job_id: str, queue: Annotated[JobQueue, Depends(jobs)]) -> Progress:
-    """Say what became of it."""
+    """Show the state of the job."""
     job = await queue.get(job_id)
     if job is None:
         raise HTTPException(404)
@@ -64,11 +64,11 @@ async def show(job_id: str, queue: Annotated[JobQueue, Depends(jobs)]) -> Progre
 
 @app.exception_handler(InvalidJobDataError)
 async def refuse(request: Request, error: InvalidJobDataError) -> JSONResponse:
-    """Data that the task would refuse; the fields are named, without values."""
+    """Answer data that does not fit the task with the wrong fields, without their values."""
     return JSONResponse({"detail": error.fields}, 422)
 
 
 @app.exception_handler(BrokerError)
-async def ask_to_come_back(request: Request, error: BrokerError) -> JSONResponse:
-    """Redis is away: enqueue has given up after 2 s."""
+async def try_again_later(request: Request, error: BrokerError) -> JSONResponse:
+    """Answer while Redis cannot be reached: ``enqueue`` gives up after 2 s."""
     return JSONResponse({"detail": "try again later"}, 503, {"Retry-After": "5"})

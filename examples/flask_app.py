@@ -1,4 +1,4 @@
-"""Flask: the same without an event loop. Run it with `flask --app examples.flask_app run`, or with gunicorn.
+"""Flask: as `fastapi_app`, without an event loop. Run it with `flask --app examples.flask_app run`, or gunicorn.
 
 The worker is another process: `auth-worker run examples.mail_worker:service`.
 """
@@ -14,7 +14,7 @@ app = Flask(__name__)
 
 @app.post("/sign-ups")
 def sign_up() -> ResponseReturnValue:
-    """Enqueue the mail. Any thread may, and any forked child."""
+    """Enqueue the mail. Any thread and any forked child may do so."""
     data = request.get_json()
     handle = welcome.options(job_id=f"welcome-{data['to']}").enqueue_sync(to=data["to"], user=data["user"])
     return {"id": handle.id, "state": "wait"}, 202
@@ -22,7 +22,7 @@ def sign_up() -> ResponseReturnValue:
 
 @app.get("/sign-ups/<job_id>")
 def show(job_id: str) -> ResponseReturnValue:
-    """Say what became of it."""
+    """Show the state of the job."""
     job = mail.jobs.sync.get(job_id)
     if job is None:
         return {"detail": "there is no such job"}, 404
@@ -31,11 +31,11 @@ def show(job_id: str) -> ResponseReturnValue:
 
 @app.errorhandler(InvalidJobDataError)
 def refuse(error: InvalidJobDataError) -> ResponseReturnValue:
-    """Data that the task would refuse; the fields are named, without values."""
+    """Answer data that does not fit the task with the wrong fields, without their values."""
     return {"detail": error.fields}, 422
 
 
 @app.errorhandler(BrokerError)
-def ask_to_come_back(error: BrokerError) -> ResponseReturnValue:
-    """Redis is away: enqueue has given up after 2 s."""
+def try_again_later(error: BrokerError) -> ResponseReturnValue:
+    """Answer while Redis cannot be reached: ``enqueue`` gives up after 2 s."""
     return {"detail": "try again later"}, 503, {"Retry-After": "5"}

@@ -10,7 +10,7 @@ service = WorkerService()
 
 
 def factor(job: Job) -> list[int]:
-    """The prime factors of ``number``."""
+    """Return the prime factors of ``number``."""
     number, factors, candidate = int(job.data["number"]), [], 2
     while candidate * candidate <= number:
         while number % candidate == 0:

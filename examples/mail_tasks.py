@@ -24,14 +24,14 @@ class User(BaseModel):
 
 
 class Receipt(BaseModel):
-    """That a mail was accepted, and by which attempt."""
+    """The id of an accepted mail, and the attempt that sent it."""
 
     message_id: str
     attempt: int
 
 
 class MailServer:
-    """Stands where your client would be."""
+    """Stands in for the client of your mail server."""
 
     async def send(self, to: str, text: str) -> str:
         """Send ``text`` and return the id of the message."""
@@ -40,7 +40,7 @@ class MailServer:
 
 @mail.resource
 async def mail_server() -> AsyncIterator[MailServer]:
-    """Open the connection once per process; what follows the yield closes it."""
+    """Open the connection once per process; the code after the yield closes it."""
     yield MailServer()
 
 
@@ -53,13 +53,13 @@ async def welcome(to: EmailStr, user: User, *, job: Job = INJECTED, server: Mail
 
 @mail.task
 def count_words(text: str) -> int:
-    """Work that blocks runs in a thread."""
+    """Count words. Work that blocks runs in a thread."""
     return len(text.split())
 
 
 @mail.task(execution="process", timeout=60)
 def find_factors(number: int) -> list[int]:
-    """Work that computes runs in a process, which is killed when it takes too long."""
+    """Find the prime factors. CPU-bound work runs in a process, which is killed when it takes too long."""
     factors, candidate = [], 2
     while candidate * candidate <= number:
         while number % candidate == 0:

@@ -10,7 +10,7 @@ from auth_worker.consumers.sms import create_sms_job_consumer
 
 
 class PrintedSms:
-    """Stands where your provider's client would be."""
+    """Stands in for your provider's client."""
 
     async def send_otp(self, phone: str, code: str) -> None:
         """Send ``code`` to ``phone``."""

@@ -1,4 +1,4 @@
-"""Images in the format PPM (P6), with nothing but the standard library."""
+"""Images in the PPM format (P6), with nothing but the standard library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Image(NamedTuple):
     pixels: bytes
 
     def scaled(self, width: int) -> Image:
-        """Return it ``width`` pixels wide, with the same proportions; each pixel is the nearest one."""
+        """Return the image scaled to ``width`` pixels, with the same proportions and the nearest pixels."""
         height = max(1, round(self.height * width / self.width))
         rows = []
         for y in range(height):
@@ -29,9 +29,9 @@ class Image(NamedTuple):
 
 
 def read_ppm(file: bytes) -> Image:
-    """Read a file. Raises ``ValueError``."""
+    """Read the image in a file. Raises ``ValueError`` if it is in another format."""
     header, _, pixels = file.partition(b"\n")
     kind, width, height, depth = header.split()
     if (kind, depth) != (b"P6", b"255") or len(pixels) != int(width) * int(height) * 3:
-        raise ValueError("this is no image in the format PPM")
+        raise ValueError("not an image in the PPM format")
     return Image(int(width), int(height), pixels)

@@ -18,7 +18,7 @@ images = TaskQueue("shopImages", worker_config={"concurrency": 2}, dead_letter_q
 
 
 class Order(BaseModel):
-    """What somebody bought, and for how much."""
+    """An order of ``email`` for the price ``total``."""
 
     number: str
     email: EmailStr
@@ -59,7 +59,7 @@ class Mailer:
 
 @mail.resource
 async def mailer() -> AsyncIterator[Mailer]:
-    """Made once for each worker process."""
+    """Open once per worker process."""
     yield Mailer(os.environ.get("SHOP_SMTP", "localhost:25"))
 
 
@@ -77,7 +77,7 @@ async def order_confirmation(order: Order, mailer: Mailer = INJECTED) -> None:
 
 @mail.task(name="offerOfTheDay", attempts=2)
 async def offer_of_the_day(to: list[EmailStr], mailer: Mailer = INJECTED) -> int:
-    """Every morning; returns how many mails were sent."""
+    """Send the offer, every morning. Returns the number of mails."""
     for address in to:
         await mailer.send(address, "Today only", "Everything for half the price.")
     return len(to)
@@ -85,16 +85,16 @@ async def offer_of_the_day(to: list[EmailStr], mailer: Mailer = INJECTED) -> int
 
 @images.task(name="resizeImage", execution="process", timeout=60)
 def resize_image(ppm: bytes, width: Annotated[int, Field(gt=0, le=2000)]) -> Thumbnail:
-    """Scale an image to ``width`` pixels. It computes, so that it has a process."""
+    """Scale an image to ``width`` pixels. This is CPU-bound, so it runs in a process."""
     try:
         small = read_ppm(ppm).scaled(width)
     except ValueError as error:
-        raise UnrecoverableError("this is no image") from error  # it will not be one at the next attempt
+        raise UnrecoverableError("not an image") from error  # another attempt would not help
     return Thumbnail(small.width, small.height, small.ppm)
 
 
 @images.task
 async def gallery(job: Job, title: str) -> Gallery:
-    """Collect the thumbnails that the jobs before it have made, the widest first."""
+    """Collect the thumbnails of the child jobs, the widest first."""
     found = map(resize_image.read_result, (await job.children_values()).values())
     return Gallery(title, sorted(found, key=lambda each: -each.width))

@@ -1,4 +1,4 @@
-"""Tests of the shop: without a broker where one run or what is enqueued counts, else on an embedded one."""
+"""Tests of the shop: runs of single tasks without a broker, jobs in memory, and jobs on an embedded broker."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ ORDER = Order(number="7", email="ada@example.org", total=12.5)
 
 
 class FakeMailer(Mailer):
-    """Keeps what it was to send."""
+    """Records mails instead of sending them."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
@@ -94,7 +94,7 @@ async def test_the_offer_comes_every_morning(jobs: MemoryBroker, mailer: FakeMai
 async def test_a_thumbnail_is_awaited(jobs: MemoryBroker) -> None:
     with jobs.inline(service, raise_errors=False):
         assert await web.thumbnail(PICTURE) == {"width": 1, "height": 1}
-        with pytest.raises(HTTPException, match="no image"):
+        with pytest.raises(HTTPException, match="not an image"):
             await web.thumbnail(web.Picture(title="x", ppm=base64.b64encode(b"GIF89a")))
 
 

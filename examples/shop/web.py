@@ -1,4 +1,4 @@
-"""The web application: it enqueues, awaits and cancels, and loads nothing of the worker."""
+"""The web application: it enqueues, awaits and cancels jobs, and imports nothing of the worker."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ class Customer(BaseModel):
 
 
 class Picture(BaseModel):
-    """An image, and the widths that are wanted of it."""
+    """An image, and the widths of its thumbnails."""
 
     title: str
     ppm: Base64Bytes
@@ -50,7 +50,7 @@ async def sign_up(customer: Customer) -> dict[str, str]:
 
 @app.post("/orders", status_code=202)
 async def order(order: Order) -> None:
-    """Confirm the order in a quarter of an hour."""
+    """Enqueue the confirmation, to be sent in a quarter of an hour."""
     await order_confirmation.options(delay=CHANGE_OF_MIND, job_id=f"order-{order.number}").enqueue(order)
 
 
@@ -63,12 +63,12 @@ async def take_back(number: str) -> None:
 
 @app.post("/thumbnails")
 async def thumbnail(picture: Picture) -> dict[str, int]:
-    """Wait for the thumbnail, and say how large it has become."""
+    """Enqueue a thumbnail, wait for it, and return its size."""
     job = await resize_image.enqueue(picture.ppm, picture.widths[0])
     try:
         small = await job.result(timeout=20)
     except JobFailedError as error:
-        raise HTTPException(422, "this is no image") from error
+        raise HTTPException(422, "not an image") from error
     except TimeoutError as error:
         raise HTTPException(504, "the workers are busy") from error
     return {"width": small.width, "height": small.height}
@@ -84,7 +84,7 @@ async def make_gallery(picture: Picture) -> dict[str, str]:
 
 @app.get("/galleries/{job_id}")
 async def show_gallery(job_id: str) -> dict[str, Any]:
-    """Tell the widths of the thumbnails, or how far they are."""
+    """Return the widths of the thumbnails, or the state of the job."""
     job = gallery.handle(job_id)
     info = await job.info()
     if info is None:

@@ -1,4 +1,4 @@
-"""The worker: all tasks of the shop, and what it does every morning."""
+"""The worker: runs all tasks of the shop, and schedules the offer of the day."""
 
 from examples.shop.tasks import images, mail, offer_of_the_day
 
@@ -8,7 +8,7 @@ SUBSCRIBERS = ["ada@example.org", "bob@example.org"]
 
 
 async def schedule() -> None:
-    """Have the offer sent at eight; every worker that starts may say so again."""
+    """Schedule the offer for eight every morning. Every worker may do so at its start."""
     await offer_of_the_day.scheduler("offer", pattern="0 8 * * *", tz="Europe/Berlin").upsert(SUBSCRIBERS)
 
 

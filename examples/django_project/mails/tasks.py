@@ -10,13 +10,13 @@ except ImportError:
 
 @task(queue_name="mails")
 def welcome(to: str) -> str:
-    """Stands where your application would send a mail."""
+    """Stand in for the code that sends a mail."""
     return f"welcome, {to}"
 
 
 @task(takes_context=True)
 async def count_attempts(context: Any, failing_until: int) -> int:
-    """Fails until the attempt that it is told."""
+    """Fail until the attempt ``failing_until``, and return its number."""
     attempt: int = context.attempt
     if attempt < failing_until:
         raise RuntimeError("not yet")

@@ -1,4 +1,4 @@
-"""A sign-up, which enqueues a mail once it is committed, and what became of the mail."""
+"""The sign-up, which enqueues a mail when it is committed, and the state of that mail."""
 
 from django.db import transaction
 from django.http import HttpRequest, JsonResponse
@@ -17,6 +17,6 @@ def sign_up(request: HttpRequest) -> JsonResponse:
 
 
 def show(request: HttpRequest, result_id: str) -> JsonResponse:
-    """Show what became of the mail."""
+    """Show the state of the mail."""
     result = welcome.get_result(result_id)
     return JsonResponse({"status": result.status, "sent": result.is_finished and result.return_value})

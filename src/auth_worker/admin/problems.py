@@ -15,7 +15,7 @@ _REPORTED_BY_QUEUE = frozenset(("workers", "paused"))
 """Findings of the doctor that ``queue_problems`` reports for each queue."""
 
 _SCHEDULERS: dict[str, tuple[Literal["warn", "fail"], str, str]] = {
-    "broken": ("fail", "cannot be read", "let the application that made it write it anew, or remove it"),
+    "broken": ("fail", "cannot be read", "let the application that created it write it again, or remove it"),
     "stopped": (
         "fail",
         "has no next run: its last job has ended or is gone",

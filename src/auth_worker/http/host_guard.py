@@ -82,7 +82,7 @@ def _names_loopback(scope: Scope, authority: str | None) -> bool:
         return False
     try:
         found = urlsplit(f"//{authority}")
-        _ = found.port  # raises where it is none
+        _ = found.port  # raises ValueError for an invalid port
     except ValueError:
         return False
     return is_loopback((found.hostname or "").removesuffix("."))
