@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from support.embedded_users import eventually, nothing_runs
+from support.embedded_users import nothing_runs
 from support.forking import program
+from support.polling import wait_until
 from support.producer_clients import until_connected, waiting
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -50,4 +51,4 @@ def test_the_embedded_broker_lives_as_long_as_parent_or_child_uses_it(tmp_path: 
     state_dir = tmp_path / "state"
     ids = json.loads(program(Path(__file__).parent / "support" / "forked_embedded.py", str(state_dir)).stdout)
     assert len(set(ids)) == 6
-    eventually(lambda: nothing_runs(state_dir), "the broker has outlived its users")
+    wait_until(lambda: nothing_runs(state_dir), "the broker has outlived its users")

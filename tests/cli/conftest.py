@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from support.command_line import Run, Worker, run_here
-from support.embedded_users import eventually, nothing_runs
+from support.embedded_users import nothing_runs
+from support.polling import wait_until
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:] = path
-    eventually(lambda: nothing_runs(tmp_path / "state"), "a daemon or server is left over")
+    wait_until(lambda: nothing_runs(tmp_path / "state"), "a daemon or server is left over")
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from redis import Redis
 
 from auth_worker import JobQueue, Settings
 from support.command_line import Worker, run_here
-from support.embedded_users import eventually
 from support.http_requests import samples_of, value
+from support.polling import wait_until
 from support.prepared_queues import failing, with_harness
 from support.processors import DEAD, QUEUE, Harness
 from support.sentinels import SERVICE, Sentinel
@@ -84,26 +84,26 @@ def test_a_service_and_its_operators_do_all_with_what_is_printed(
 
         with_harness(guarded.url, die_without_a_letter)
         first = worker("app_of_test:service", "--redis", url, "--http-port", port)
-        eventually(lambda: eyes.llen(f"bull:{DEAD}:wait") == 1, "the failed job has no letter")
+        wait_until(lambda: eyes.llen(f"bull:{DEAD}:wait") == 1, "the failed job has no letter")
         for name in ("hangs", "good", "retried", "dies"):
             run("add", QUEUE, name, "--job-id", name)
-        eventually(lambda: completed("good") and completed("retried"), "the good ones are not done")
-        eventually(lambda: eyes.llen(f"bull:{DEAD}:wait") == 2, "the dead one has no letter")
+        wait_until(lambda: completed("good") and completed("retried"), "the good ones are not done")
+        wait_until(lambda: eyes.llen(f"bull:{DEAD}:wait") == 2, "the dead one has no letter")
         first.kill()
         second = worker("app_of_test:service", "--redis", url, "--http-port", port)
-        eventually(lambda: completed("hangs"), "the stalled one was not recovered")
+        wait_until(lambda: completed("hangs"), "the stalled one was not recovered")
         run("pause", QUEUE)
         run("add", QUEUE, "good", "--job-id", "later", "--delay", "1ms")
         assert [json.loads(line)["paused"] for line in run("queues", QUEUE, "--json").splitlines()] == [True]
         run("resume", QUEUE)
-        eventually(lambda: completed("later"), "the one after the pause is not done")
+        wait_until(lambda: completed("later"), "the one after the pause is not done")
         assert run_here("metrics", "--raw", "--url", f"http://127.0.0.1:{port}") == 0
         samples = samples_of(capsys.readouterr().out)
         assert value(samples, "auth_worker_queue_jobs", queue=QUEUE, state="completed") == 4
         assert value(samples, "auth_worker_dead_letter_jobs", queue=DEAD) == 2
         (folder / "mended").touch()
         run("dead", "redrive", "--all")
-        eventually(lambda: completed("dies"), "the redriven one is not done")
+        wait_until(lambda: completed("dies"), "the redriven one is not done")
         run("doctor")
         assert second.end() == 0
     assert nothing_was_refused(guarded.port)
@@ -131,7 +131,7 @@ def test_in_a_cluster_the_user_may_also_ask_who_has_a_slot(
 ) -> None:
     with Server(config={"cluster-enabled": "yes", "cluster-port": free_port()}) as node:
         assert node.ask("CLUSTER ADDSLOTSRANGE 0 16383").startswith(b"+OK")
-        eventually(lambda: b"cluster_state:ok" in node.ask("CLUSTER INFO"), "the cluster is not formed")
+        wait_until(lambda: b"cluster_state:ok" in node.ask("CLUSTER INFO"), "the cluster is not formed")
         (rule,) = allowed(capsys, "--prefix", "{bull}", "--redis", f"redis+cluster://127.0.0.1:{node.port}")
         apply(rule, node.port)
         url = f"redis+cluster://auth-worker:{PASSWORD}@127.0.0.1:{node.port}"

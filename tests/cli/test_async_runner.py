@@ -16,7 +16,7 @@ from auth_worker import JobQueue
 from auth_worker.cli import async_runner
 from auth_worker.cli.async_runner import run_contained
 from support.command_line import Worker
-from support.embedded_users import eventually
+from support.polling import wait_until
 from support.servers import Server
 
 APP = """
@@ -114,7 +114,7 @@ def test_a_job_whose_child_task_exits_fails_and_the_service_works_on(
 
         asyncio.run(add())
         with Redis.from_url(server.url) as client:
-            eventually(lambda: client.zcard("bull:work:completed") == 2, "the jobs after it were not done")
+            wait_until(lambda: client.zcard("bull:work:completed") == 2, "the jobs after it were not done")
             assert client.zrange("bull:work:failed", 0, -1) == [b"awaited"]
         assert running.end() == 0
         assert running.output.count("A task would have ended the process, the service goes on") == 2

@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from auth_worker.cli.otel_and_sentry import set_up_otel_and_sentry
 from auth_worker.config import Settings
 from support.command_line import Worker, run_program
-from support.embedded_users import eventually
+from support.polling import wait_until
 
 StartWorker = Callable[..., Worker]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -78,7 +78,7 @@ def fail_one(folder: Path, worker: StartWorker, redis_url: str) -> int:
     added = run_program(folder, "add", "work", "job", "--data", '{"code": "hunter2-hunter2"}', *options)
     assert added.returncode == 0, added.stderr
     with redis.Redis.from_url(redis_url) as client:
-        eventually(lambda: client.zcard("bull:work:failed") == 1, "the job did not fail")
+        wait_until(lambda: client.zcard("bull:work:failed") == 1, "the job did not fail")
     return running.end()
 
 
@@ -139,7 +139,7 @@ def test_what_is_asked_for_and_not_installed_is_reported(
     monkeypatch.setenv(variable, "http://key@127.0.0.1:1/1")
     monkeypatch.setitem(__import__("sys").modules, module, None)
     set_up_otel_and_sentry(Settings())
-    eventually(lambda: f"auth-worker[{extra}]" in capfd.readouterr().err, "nothing was said")
+    wait_until(lambda: f"auth-worker[{extra}]" in capfd.readouterr().err, "nothing was said")
 
 
 @pytest.mark.parametrize(

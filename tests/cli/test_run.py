@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from support.command_line import Terminal, Worker, magic_link, run_here, run_program
-from support.embedded_users import eventually
+from support.polling import wait_until
 from support.servers import free_port
 
 StartWorker = Callable[..., Worker]
@@ -37,7 +37,7 @@ def test_a_job_added_by_another_process_becomes_a_mail_and_sigterm_ends_it_with_
 ) -> None:
     running = worker(*STATE, "--concurrency", 2)
     job_id = add_link(folder, "ada@example.com")
-    eventually(lambda: mails(folder), "no mail was written")
+    wait_until(lambda: mails(folder), "no mail was written")
     assert "ada@example.com" in mails(folder)[0].read_text()
     assert job_id in running.output
     assert running.end() == 0
@@ -50,7 +50,7 @@ def test_jobs_survive_kill_9_of_the_worker_and_its_restart(folder: Path, worker:
     running.kill()
     add_link(folder, "between@example.com")
     again = worker(*STATE)
-    eventually(lambda: len(mails(folder)) == 2, "a mail is missing")
+    wait_until(lambda: len(mails(folder)) == 2, "a mail is missing")
     texts = "".join(path.read_text() for path in mails(folder))
     assert "before@example.com" in texts
     assert "between@example.com" in texts
@@ -84,7 +84,7 @@ def test_work_handed_back_at_the_deadline_exits_with_3_and_costs_no_attempt(
     running = worker("endless:service", "--redis", redis_url, "--shutdown-timeout", "0.2")
     assert run_here("add", "endless", "wait", "--job-id", "one", "--redis", redis_url) == 0
     with redis.Redis.from_url(redis_url) as client:
-        eventually(lambda: client.llen("bull:endless:active") == 1, "the job was not taken")
+        wait_until(lambda: client.llen("bull:endless:active") == 1, "the job was not taken")
         assert running.end() == 3
         assert client.lrange("bull:endless:wait", 0, -1) == [b"one"]
         assert not int(client.hget("bull:endless:one", "atm") or 0)
@@ -190,7 +190,7 @@ def test_what_the_application_logs_comes_out_in_our_form_with_its_job(
     (folder / "talks.py").write_text(TALKS)
     running = worker("talks:service", "--redis", redis_url)
     assert run_here("add", "talks", "talk", "--job-id", "one", "--redis", redis_url) == 0
-    eventually(lambda: "Job completed" in running.output, "the job was not done")
+    wait_until(lambda: "Job completed" in running.output, "the job was not done")
     assert running.end() == 0
     lines = [json.loads(line) for line in running.output.splitlines()]
     assert "imported, password=***" in [line["event"] for line in lines]
@@ -219,7 +219,7 @@ def test_what_a_consumer_logs_in_a_process_of_its_own_comes_out_like_the_rest(
     (folder / "talks.py").write_text(TALKS_IN_A_PROCESS)
     running = worker("talks:service", "--redis", redis_url)
     assert run_here("add", "talks", "talk", "--job-id", "one", "--redis", redis_url) == 0
-    eventually(lambda: "Job completed" in running.output, "the job was not done")
+    wait_until(lambda: "Job completed" in running.output, "the job was not done")
     assert running.end() == 0
     (line,) = [line for line in map(json.loads, running.output.splitlines()) if line.get("logger") == "app"]
     context = {"queue": "talks", "job_id": "one", "job_name": "talk", "attempt": 1}

@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from auth_worker.supervisor.supervisor import LATER_S
 from auth_worker.system.handled_signals import MOMENT_S
 from support.command_line import run_here, run_program
-from support.embedded_users import eventually
 from support.multiprocess_services import APP, MultiProcessService, StartWorker
+from support.polling import wait_until
 from support.running_processes import is_running
 from support.servers import free_port
 
@@ -41,7 +41,7 @@ def test_processes_share_the_work_and_one_port_speaks_for_them(
     service = MultiProcessService(folder, worker, "--redis", redis_url, "--name", "pod")
     add(*["job"] * 30)
     with redis.Redis.from_url(redis_url) as client:
-        eventually(lambda: client.zcard("bull:work:completed") == 30, "jobs are left")
+        wait_until(lambda: client.zcard("bull:work:completed") == 30, "jobs are left")
         by = {
             client.hget(f"bull:work:{job.decode()}", "returnvalue")
             for job in client.zrange("bull:work:completed", 0, -1)
@@ -71,7 +71,7 @@ def test_a_process_that_dies_is_restarted_and_reported(
     service = MultiProcessService(folder, worker, "--redis", redis_url)
     first, second = service.pids
     os.kill(second, signal.SIGKILL)
-    eventually(lambda: len(service.logged("Worker process started")) == 3, "it is not started again")
+    wait_until(lambda: len(service.logged("Worker process started")) == 3, "it is not started again")
     (died,) = service.logged("A worker process ended by itself")
     assert (died["process"], died["signal"], died["exit_code"]) == (2, "SIGKILL", None)
     service.ready(2)
@@ -88,7 +88,7 @@ def test_a_process_that_stands_still_is_not_live(folder: Path, worker: StartWork
         assert (status, json.loads(report)["reasons"]) == (503, ["process 1: no answer: TimeoutError"])
     finally:
         os.kill(service.pids[0], signal.SIGCONT)
-    eventually(lambda: service.ask("/livez")[0] == 200, "it is not live again")
+    wait_until(lambda: service.ask("/livez")[0] == 200, "it is not live again")
 
 
 def test_processes_end_in_order_when_their_parent_is_killed(
@@ -97,7 +97,7 @@ def test_processes_end_in_order_when_their_parent_is_killed(
     service = MultiProcessService(folder, worker, "--redis", redis_url)
     pids = service.pids
     service.parent.kill()
-    eventually(lambda: not any(map(is_running, pids)), "a process lives on")
+    wait_until(lambda: not any(map(is_running, pids)), "a process lives on")
     assert len(service.logged("Worker service stopped")) == 2
 
 
@@ -107,7 +107,7 @@ def test_the_exit_code_reports_the_process_that_handed_work_back(
     service = MultiProcessService(folder, worker, "--redis", redis_url, "--shutdown-timeout", "0.2")
     add("wait")
     with redis.Redis.from_url(redis_url) as client:
-        eventually(lambda: client.llen("bull:work:active") == 1, "the job was not taken")
+        wait_until(lambda: client.llen("bull:work:active") == 1, "the job was not taken")
         assert service.parent.end() == 3
         assert client.llen("bull:work:wait") == 1
 
@@ -118,14 +118,14 @@ def test_the_second_signal_hands_back_and_the_third_kills(
     service = MultiProcessService(folder, worker, "--redis", redis_url, "--shutdown-timeout", "600")
     add("wait", "ignore")
     with redis.Redis.from_url(redis_url) as client:
-        eventually(lambda: client.llen("bull:work:active") == 2, "the jobs were not taken")
+        wait_until(lambda: client.llen("bull:work:active") == 2, "the jobs were not taken")
         service.parent.process.send_signal(signal.SIGTERM)
-        eventually(lambda: len(service.logged("Worker service stopping")) == 2, "they do not stop")
+        wait_until(lambda: len(service.logged("Worker service stopping")) == 2, "they do not stop")
         assert service.ask("/readyz")[0] == 503
         assert service.parent.process.poll() is None
         time.sleep(MOMENT_S + LATER_S)
         service.parent.process.send_signal(signal.SIGTERM)
-        eventually(lambda: client.llen("bull:work:wait") == 2, "the jobs were not handed back")
+        wait_until(lambda: client.llen("bull:work:wait") == 2, "the jobs were not handed back")
         time.sleep(MOMENT_S + LATER_S)
         assert service.parent.end() == 3
     assert not any(map(is_running, service.pids))
@@ -138,7 +138,7 @@ def test_a_signal_to_all_processes_and_passed_on_by_the_parent_is_one(
     service = MultiProcessService(folder, worker, "--redis", redis_url)
     add("moment", "moment")
     with redis.Redis.from_url(redis_url) as client:
-        eventually(lambda: client.llen("bull:work:active") == 2, "the jobs were not taken")
+        wait_until(lambda: client.llen("bull:work:active") == 2, "the jobs were not taken")
         for pid in (*service.pids, service.parent.process.pid):
             os.kill(pid, number)
         assert service.parent.process.wait(30) == 0
@@ -212,11 +212,11 @@ def test_a_change_of_a_file_starts_the_process_anew_and_an_error_waits_for_the_n
     service = MultiProcessService(folder, worker, "--reload", "--redis", redis_url, size=1)
     (first,) = service.pids
     (folder / "app.py").write_text("this is no Python")
-    eventually(lambda: "SyntaxError" in service.parent.output, "it is not started anew", 20)
-    eventually(lambda: service.logged("A worker process ended by itself"), "its end is not told", 20)
+    wait_until(lambda: "SyntaxError" in service.parent.output, "it is not started anew", 20)
+    wait_until(lambda: service.logged("A worker process ended by itself"), "its end is not told", 20)
     assert service.ask("/readyz")[0] == 503
     (folder / "app.py").write_text(APP)
-    eventually(lambda: service.ask("/readyz")[0] == 200, "it did not start again", 20)
+    wait_until(lambda: service.ask("/readyz")[0] == 200, "it did not start again", 20)
     assert service.pids != [first]
     assert service.parent.end() == 0
 

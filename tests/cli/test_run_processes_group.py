@@ -15,8 +15,8 @@ import redis
 
 from auth_worker.brokers.embedded.broker import EmbeddedBroker
 from support.command_line import run_here
-from support.embedded_users import eventually
 from support.multiprocess_services import MultiProcessService, StartWorker
+from support.polling import wait_until
 
 APP = """
 import asyncio
@@ -79,14 +79,14 @@ def test_a_stop_signal_to_the_whole_group_loses_nothing(
         (folder / "jobs.jsonl").write_text((json.dumps({"name": "n", "data": {}}) + "\n") * JOBS)
         assert run_here("add", queue, "--lines", "jobs.jsonl", *at) == 0
     with connected(folder, url) as client:
-        eventually(lambda: all(client.llen(f"bull:{queue}:active") == 2 for queue in QUEUES), "too few run", 30)
+        wait_until(lambda: all(client.llen(f"bull:{queue}:active") == 2 for queue in QUEUES), "too few run", 30)
     group = group_of(folder)
     assert {service.parent.process.pid, *service.pids} < set(group)
     for pid in group:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     if timeout == 30:
-        eventually(lambda: len(service.logged("Worker service stopping")) == 2, "they do not stop")
+        wait_until(lambda: len(service.logged("Worker service stopping")) == 2, "they do not stop")
         (folder / "go").touch()
     code = service.parent.process.wait(40)
     assert code == (0 if timeout == 30 else 3), service.parent.output

@@ -19,10 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from auth_worker.http.service_identity import IDENTITY_HEADER, read_identity
 from support.command_line import Worker, run_here, run_program
-from support.embedded_users import eventually
 from support.http_requests import samples_of
 from support.ipv6 import needs_dual_stack
 from support.multiprocess_services import MultiProcessService, StartWorker
+from support.polling import wait_until
 from support.servers import free_port
 
 APP = """
@@ -54,7 +54,7 @@ def test_silent_connections_keep_no_probe_of_several_processes_from_its_answer(
     parent = worker(
         "app:service", "--processes", 2, "--redis", redis_url, http_port=str(port), ready="Worker ready"
     )
-    eventually(lambda: status(port, "/readyz") == 200, "not all are ready", 30)
+    wait_until(lambda: status(port, "/readyz") == 200, "not all are ready", 30)
     with ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)).sendall(sent)
@@ -88,7 +88,7 @@ def test_more_connections_than_descriptors_cost_no_lease_of_several_processes(
     resource.prlimit(parent, resource.RLIMIT_NOFILE, (FEW, FEW))
     with redis.Redis.from_url(redis_url) as client, ExitStack() as stack:
         add(folder, redis_url, 2)
-        eventually(lambda: service.parent.output.count("ran\n") == 2, "the jobs do not run", 20)
+        wait_until(lambda: service.parent.output.count("ran\n") == 2, "the jobs do not run", 20)
         before, written = cpu_s(parent), service.parent.log.stat().st_size
         for _ in range(400):
             stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=5))
@@ -128,7 +128,7 @@ def test_a_dual_stack_address_serves_ipv4_and_ipv6(
     sized = ("--processes", processes) if processes > 1 else ()
     given = {"http_port": str(port), "http_host": "::", "http_token": "canary"}
     parent = worker("app:service", *sized, "--redis", redis_url, **given)
-    eventually(lambda: status(port, "/readyz") == 200, "not all are ready", 30)
+    wait_until(lambda: status(port, "/readyz") == 200, "not all are ready", 30)
     for host in ("127.0.0.1", "[::1]"):
         assert [status(port, path, host) for path in ("/livez", "/readyz", "/startupz")] == [200] * 3
         assert status(port, "/metrics", host) == 0

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from support.command_line import PROGRAM, environment, run_here
-from support.embedded_users import eventually
+from support.polling import wait_until
 
 ALL_CLOSED = "<&- >&- 2>&-"
 
@@ -104,7 +104,7 @@ if __name__ == "__main__":
     try:
         assert run_here("add", "work", "n", "--redis", redis_url) == 0
         with redis.Redis.from_url(redis_url) as client:
-            eventually(lambda: client.zcard("bull:work:completed") == 1, "the job is not done", 30)
+            wait_until(lambda: client.zcard("bull:work:completed") == 1, "the job is not done", 30)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(30) == 0
     finally:

@@ -15,8 +15,8 @@ from redis import Redis
 from auth_worker import JobQueue
 from auth_worker.system.handled_signals import MOMENT_S
 from support.command_line import Worker, run_program
-from support.embedded_users import eventually
 from support.fake_servers import Answer, impostor, redis_of_old, silence, web_server
+from support.polling import wait_until
 from support.servers import Server
 
 StartWorker = Callable[..., Worker]
@@ -116,7 +116,7 @@ def test_a_redis_that_comes_later_is_waited_for(folder: Path, worker: StartWorke
     waiting = worker(app, "--redis", server.url, ready="Broker not reachable yet")
     assert "Worker ready" not in waiting.output
     with server:
-        eventually(lambda: "Worker ready" in waiting.output, "it is not ready", RESUMED_WITHIN_S)
+        wait_until(lambda: "Worker ready" in waiting.output, "it is not ready", RESUMED_WITHIN_S)
         assert waiting.end() == 0
 
 
@@ -129,7 +129,7 @@ def load(server: Server) -> None:
 def hurry(server: Server) -> None:
     """Let the loading finish."""
     assert server.ask("CONFIG SET key-load-delay 0").startswith(b"+OK")
-    eventually(lambda: server.ask("PING").startswith(b"+PONG"), "it still loads")
+    wait_until(lambda: server.ask("PING").startswith(b"+PONG"), "it still loads")
 
 
 def test_a_redis_that_loads_its_data_is_waited_for(folder: Path, worker: StartWorker, app: str) -> None:
@@ -144,13 +144,13 @@ def test_a_redis_that_loads_its_data_is_waited_for(folder: Path, worker: StartWo
         assert "LOADING" in running.output
         assert "wait longer (startup_timeout)" in running.output
         hurry(server)
-        eventually(lambda: is_done(client, "early"), "the job is not done", RESUMED_WITHIN_S)
+        wait_until(lambda: is_done(client, "early"), "the job is not done", RESUMED_WITHIN_S)
         client.save()
         load(server)
-        eventually(lambda: "Broker connection lost" in running.output, "it has not noticed")
+        wait_until(lambda: "Broker connection lost" in running.output, "it has not noticed")
         hurry(server)
         add(server.url, "late")
-        eventually(lambda: is_done(client, "late"), "the job is not done", RESUMED_WITHIN_S)
+        wait_until(lambda: is_done(client, "late"), "the job is not done", RESUMED_WITHIN_S)
         assert running.end() == 0
 
 
@@ -161,7 +161,7 @@ def test_a_user_who_may_not_name_its_connection_works(
     running = worker(app, "--redis", f"redis://bob:s3cret@127.0.0.1:{guarded.port}", "--log-level", "INFO")
     add(guarded.url, "nameless")
     with Redis(port=guarded.port) as client:
-        eventually(lambda: is_done(client, "nameless"), "the job is not done")
+        wait_until(lambda: is_done(client, "nameless"), "the job is not done")
     assert running.end() == 0
 
 
@@ -172,12 +172,12 @@ def test_the_third_signal_ends_it_at_once_and_the_job_is_handed_back(
     running = worker(app, "--redis", redis_url, "--shutdown-timeout", "60")
     add(redis_url, "endless", hangs=True)
     with Redis.from_url(redis_url) as client:
-        eventually(lambda: client.llen("bull:work:active") == 1, "the job was not taken")
+        wait_until(lambda: client.llen("bull:work:active") == 1, "the job was not taken")
         running.process.send_signal(signal.SIGTERM)
-        eventually(lambda: "Shutdown signal received" in running.output, "the first signal goes unnoticed")
+        wait_until(lambda: "Shutdown signal received" in running.output, "the first signal goes unnoticed")
         time.sleep(MOMENT_S)
         running.process.send_signal(signal.SIGTERM)
-        eventually(lambda: "Second shutdown signal received" in running.output, "the second signal goes unnoticed")
+        wait_until(lambda: "Second shutdown signal received" in running.output, "the second signal goes unnoticed")
         time.sleep(MOMENT_S)
         before = time.monotonic()
         assert running.end() == 3

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from support.command_line import environment
-from support.embedded_users import eventually
 from support.http_requests import ask
 from support.multiprocess_services import APP
+from support.polling import wait_until
 
 ACTIVATED = 'LISTEN_PID=$$ exec "$@"'
 """Keeps the process id, so that it can be named beforehand."""
@@ -67,7 +67,7 @@ def test_the_service_serves_on_the_socket_that_it_is_given(
         with activated(listener.fileno(), tmp_path / "said", *run) as pid:
             listener.close()
             assert ask(port, "/startupz").status in (200, 503), "it is answered as soon as it is asked"
-            eventually(lambda: ask(port, "/readyz").status == 200, "it is not ready", 30)
+            wait_until(lambda: ask(port, "/readyz").status == 200, "it is not ready", 30)
             os.kill(pid, signal.SIGTERM)
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, (tmp_path / "said").read_text()
 

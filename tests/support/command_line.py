@@ -20,7 +20,7 @@ from typing import Any, Self
 import pytest
 
 from auth_worker.cli import main
-from support.embedded_users import eventually
+from support.polling import wait_until
 
 PROGRAM = Path(sys.executable).with_name("auth-worker")
 Run = Callable[..., tuple[int, str, str]]
@@ -68,7 +68,7 @@ class Worker:
                 stdout=log,
                 stderr=log,
             )
-        eventually(lambda: ready in self.output or self.process.poll() is not None, "the worker says nothing", 60)
+        wait_until(lambda: ready in self.output or self.process.poll() is not None, "the worker says nothing", 60)
         assert ready in self.output, self.output
 
     @property

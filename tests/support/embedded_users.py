@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +45,6 @@ class User:
     def kill(self) -> None:
         self.process.kill()
         self.process.communicate(timeout=30)
-
-
-def eventually(condition: Callable[[], Any], complaint: str, within: float = 15) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, complaint
-        time.sleep(0.01)
 
 
 def nothing_runs(state_dir: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 from support.command_line import Worker
-from support.embedded_users import eventually
+from support.polling import wait_until
 from support.servers import free_port
 
 StartWorker = Callable[..., Worker]
@@ -79,5 +79,5 @@ class MultiProcessService:
             return reply.status, json.loads(reply.read())
 
     def ready(self, size: int) -> None:
-        eventually(lambda: self.ask("/readyz")[0] == 200, "not all are ready", 30)
+        wait_until(lambda: self.ask("/readyz")[0] == 200, "not all are ready", 30)
         assert len(self.pids) == size

@@ -12,7 +12,8 @@ import pytest
 
 from auth_worker.brokers.embedded.files import socket_path_in
 from auth_worker.system.private_files import make_private_directories, write_private
-from support.embedded_users import eventually, nothing_runs
+from support.embedded_users import nothing_runs
+from support.polling import wait_until
 
 WRITE_ALL = """
 import asyncio, os, sys, time
@@ -64,7 +65,7 @@ def test_broker_state_directory_and_outbox_are_private_under_any_umask(
 ) -> None:
     state = tmp_path / "a" / "b" / "state"
     found = modes(umask, state, order)
-    eventually(lambda: nothing_runs(state), "a daemon or server is left over")
+    wait_until(lambda: nothing_runs(state), "a daemon or server is left over")
     names = ("broker/broker.sock", "broker/broker.log", "broker/users.lock", "broker/data", "outbox/one.eml")
     assert {f"b/state/{name}" for name in names} <= found.keys()
     directories = {name for name in found if (tmp_path / "a" / name).is_dir()}

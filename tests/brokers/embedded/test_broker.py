@@ -24,12 +24,12 @@ from support.embedded_users import (
     another_server,
     ask,
     daemon_pid,
-    eventually,
     newest_aof,
     nothing_runs,
     reachable,
     server_pid,
 )
+from support.polling import wait_until
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def state_dir(tmp_path: Path) -> Iterator[Path]:
     """A state directory in which nothing may run any more when its test is over."""
     path = tmp_path / "state"
     yield path
-    eventually(lambda: nothing_runs(path), "a daemon or server is left over")
+    wait_until(lambda: nothing_runs(path), "a daemon or server is left over")
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_a_killed_server_is_back_at_the_same_address_with_its_data(state_dir: Pa
             ask(broker.url, "SET", f"job{round_}", "1")
             victim = server_pid(broker.url)
             os.kill(victim, signal.SIGKILL)
-            eventually(partial(another_server, broker.url, victim), "the server is not back")
+            wait_until(partial(another_server, broker.url, victim), "the server is not back")
         assert ask(broker.url, "DBSIZE") == 3
 
 
@@ -156,7 +156,7 @@ def test_a_killed_daemon_is_replaced_at_the_same_address(state_dir: Path) -> Non
         ask(broker.url, "SET", "job", "1")
         first = server_pid(broker.url)
         os.kill(daemon_pid(broker.url), signal.SIGKILL)
-        eventually(lambda: another_server(broker.url, first), "the broker is not back")
+        wait_until(lambda: another_server(broker.url, first), "the broker is not back")
         assert ask(broker.url, "GET", "job") == b"1"
 
 
@@ -175,7 +175,7 @@ def test_a_stop_signal_to_all_processes_of_a_service_leaves_its_users_a_broker(s
         first = server_pid(broker.url)
         for pid in (daemon_pid(broker.url), first):
             os.kill(pid, signal.SIGTERM)
-        eventually(lambda: another_server(broker.url, first), "the broker is not back")
+        wait_until(lambda: another_server(broker.url, first), "the broker is not back")
         assert ask(broker.url, "GET", "job") == b"1"
 
 
@@ -197,7 +197,7 @@ def test_nothing_is_left_after_kill_9_of_the_last_user(state_dir: Path, user: Ca
     victim.kill()
     assert reachable(survivor.url)
     survivor.kill()
-    eventually(lambda: nothing_runs(state_dir), "the broker outlived its last user")
+    wait_until(lambda: nothing_runs(state_dir), "the broker outlived its last user")
     assert not reachable(victim.url)
 
 
@@ -209,7 +209,7 @@ def test_nothing_is_left_after_kill_9_of_the_daemon_and_the_user(
     victim.process.kill()
     os.kill(pid, signal.SIGKILL)
     victim.kill()
-    eventually(lambda: nothing_runs(state_dir), "the server outlived its daemon")
+    wait_until(lambda: nothing_runs(state_dir), "the server outlived its daemon")
 
 
 def test_a_user_that_leaves_right_after_its_daemon_was_killed_leaves_nothing(state_dir: Path) -> None:

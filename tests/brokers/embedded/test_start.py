@@ -19,7 +19,8 @@ from auth_worker.brokers.embedded import files as embedded_files
 from auth_worker.brokers.embedded.broker import EmbeddedBroker
 from auth_worker.brokers.embedded.daemon import FileLock, Place
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
-from support.embedded_users import ask, eventually, newest_aof, nothing_runs, reachable
+from support.embedded_users import ask, newest_aof, nothing_runs, reachable
+from support.polling import wait_until
 from support.servers import free_port
 
 
@@ -28,7 +29,7 @@ def state_dir(tmp_path: Path) -> Iterator[Path]:
     """A state directory in which nothing may run any more when its test is over."""
     path = tmp_path / "state"
     yield path
-    eventually(lambda: nothing_runs(path), "a daemon or server is left over")
+    wait_until(lambda: nothing_runs(path), "a daemon or server is left over")
 
 
 def program(path: Path, script: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from support.command_line import environment
-from support.embedded_users import eventually
+from support.polling import wait_until
 from support.running_processes import is_running
 
 HEAD = """
@@ -130,7 +130,7 @@ def test_a_script_processes_its_jobs_and_starts_no_second_service(
 ) -> None:
     (tmp_path / "script.py").write_text(HEAD + CONSUMER + SEED + ending)
     script = start("script.py")
-    eventually(lambda: done(redis_url) == 4, "the jobs are not done", 40)
+    wait_until(lambda: done(redis_url) == 4, "the jobs are not done", 40)
     assert script.poll() is None
     log = (tmp_path / "log").read_text()
     assert log.count("Worker service starting") == 1
@@ -143,7 +143,7 @@ def test_a_script_processes_its_jobs_and_starts_no_second_service(
     assert script.pid not in pids(tmp_path / "runs")
     script.kill()
     script.wait(30)
-    eventually(lambda: not any(map(is_running, pids(tmp_path / "imports"))), "a process outlives the script")
+    wait_until(lambda: not any(map(is_running, pids(tmp_path / "imports"))), "a process outlives the script")
 
 
 @pytest.mark.parametrize("arguments", [("-m", "package"), ("-m", "package.script"), ("package",)])
@@ -156,7 +156,7 @@ def test_the_main_module_of_a_package_may_have_the_consumer(
     for name in ("__main__.py", "script.py"):
         (package / name).write_text(HEAD + CONSUMER + SEED + ENDINGS["as in the README"])
     script = start(*arguments)
-    eventually(lambda: done(redis_url) == 4, "the jobs are not done", 40)
+    wait_until(lambda: done(redis_url) == 4, "the jobs are not done", 40)
     script.send_signal(signal.SIGTERM)
     assert script.wait(30) == 0
     assert (tmp_path / "log").read_text().count("Worker service starting") == 1
@@ -169,7 +169,7 @@ def test_a_service_named_on_the_command_line_may_have_the_consumer(
     (tmp_path / "app.py").write_text(HEAD + CONSUMER + SEED + guarded)
     script = start("-m", "auth_worker", "run", "app:service", "--http-port", "none")
     with redis.Redis.from_url(redis_url) as client:
-        eventually(lambda: "Worker ready" in (tmp_path / "log").read_text(), "it does not start", 40)
+        wait_until(lambda: "Worker ready" in (tmp_path / "log").read_text(), "it does not start", 40)
         assert client.exists("bull:work:completed") == 0
     subprocess.run(
         [sys.executable, "-c", "import asyncio, app; asyncio.run(app.seed())"],
@@ -178,7 +178,7 @@ def test_a_service_named_on_the_command_line_may_have_the_consumer(
         check=True,
         timeout=40,
     )
-    eventually(lambda: done(redis_url) == 4, "the jobs are not done", 40)
+    wait_until(lambda: done(redis_url) == 4, "the jobs are not done", 40)
     script.send_signal(signal.SIGTERM)
     assert script.wait(30) == 0
 
@@ -228,7 +228,7 @@ def test_a_consumer_that_no_process_can_import_is_refused_at_the_start(
     assert "ConfigurationError: execution='process'" in log
     assert message in log
     assert "hunter2" not in log
-    eventually(lambda: not any(map(is_running, pids(tmp_path / "imports"))), "a process is left")
+    wait_until(lambda: not any(map(is_running, pids(tmp_path / "imports"))), "a process is left")
 
 
 @pytest.mark.parametrize("way", ["-c", "stdin"])
@@ -259,7 +259,7 @@ def consume(job):
     )
     script = start("script.py")
     subprocess.run([sys.executable, "seed.py"], cwd=tmp_path, env=environment() | {"REDIS": redis_url}, check=True)
-    eventually(lambda: done(redis_url) == 4, "the jobs are not done", 40)
+    wait_until(lambda: done(redis_url) == 4, "the jobs are not done", 40)
     log = (tmp_path / "log").read_text()
     assert log.count("Worker service starting") == 1
     assert "a process of multiprocessing imports the main module" in log
@@ -276,7 +276,7 @@ def consume(job):
     (tmp_path / "script.py").write_text(HEAD + consumer + SEED + ENDINGS["as in the README"])
     script = start("script.py")
     with redis.Redis.from_url(redis_url) as client:
-        eventually(lambda: client.zcard("bull:work:failed") == 4, "the jobs do not fail", 40)
+        wait_until(lambda: client.zcard("bull:work:failed") == 4, "the jobs do not fail", 40)
         assert b"cannot be started by a consumer" in (client.hget("bull:work:job-0", "failedReason") or b"")
     os.kill(script.pid, signal.SIGTERM)
     assert script.wait(30) == 0
