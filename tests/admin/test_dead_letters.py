@@ -6,8 +6,10 @@ import time
 
 import pytest
 
-from auth_worker import Job, UnrecoverableError
+from auth_worker import ConfigurationError, Job, UnrecoverableError
+from auth_worker.admin.audit_log import os_user
 from auth_worker.admin.bulk import finish
+from auth_worker.admin.dead_letter_queries import MOST_NOTES
 from auth_worker.admin.errors import NotFoundError, RefusedError
 from auth_worker.admin.models import Change
 from auth_worker.admin.operations import Operations
@@ -181,3 +183,24 @@ async def test_a_page_of_letters_ends_though_some_are_purged_meanwhile(
     monkeypatch.setattr(DeadLetters, "count", count_and_lose_one)
     page = await operations.dead.page(DEAD)
     assert (len(page.letters), page.next_offset) == (4, None)
+
+
+async def test_notes_stay_with_their_dead_letter_and_go_with_it(
+    harness: Harness, operations: Operations, changes: list[Change]
+) -> None:
+    await die(harness, 1)
+    (letter_id,) = await operations.broker.dead_letters(DEAD).ids(0, 10)
+    for number in range(MOST_NOTES + 2):
+        await operations.dead.add_note(DEAD, letter_id, f"waits\nfor ticket {number}")
+    notes = (await operations.dead.show(DEAD, letter_id)).notes
+    assert len(notes) == MOST_NOTES
+    assert notes[-1].endswith(f"UTC, {os_user()}: waits for ticket {MOST_NOTES + 1}")
+    assert (changes[-1].action, changes[-1].target) == ("add note", letter_id)
+    for wrong in ("", "  ", "x" * 1001):
+        with pytest.raises(ConfigurationError, match="a note has 1 to 1000 characters"):
+            await operations.dead.add_note(DEAD, letter_id, wrong)
+    await operations.dead.discard(DEAD, letter_id)
+    assert [key async for key in harness.redis.scan_iter(f"bull:{DEAD}:{letter_id}*")] == []
+    with pytest.raises(NotFoundError):
+        await operations.dead.add_note(DEAD, letter_id, "too late")
+    assert [key async for key in harness.redis.scan_iter(f"bull:{DEAD}:{letter_id}*")] == []

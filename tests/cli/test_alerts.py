@@ -42,7 +42,7 @@ async def test_a_test_goes_to_whom_the_settings_name(harness: Harness, tmp_path:
         return ended.returncode, ended.stdout, ended.stderr
 
     code, _, said = await asyncio.to_thread(tested)
-    assert (code, "name nobody to be told" in said) == (2, True)
+    assert (code, "name nobody to tell" in said) == (1, True)
     with receiving(Receiver(200, 404)) as receiver:
         (tmp_path / "auth-worker.toml").write_text(f'[alerts]\nwebhook_url = "{receiver.url}"\n')
         assert (await asyncio.to_thread(tested))[:2] == (0, "webhook: taken\n")

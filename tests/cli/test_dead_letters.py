@@ -208,3 +208,13 @@ def test_a_queue_that_holds_no_letters_is_named_as_such(run: Run, redis_url: str
     code, _, said = run("dead", "list", "--queue", QUEUE)
     assert code == 0
     assert f"{QUEUE} holds no dead letters; those that do: {DEAD}" in said
+
+
+def test_a_note_is_added_and_shown(run: Run, redis_url: str) -> None:
+    die(redis_url)
+    (letter,) = letters(run)
+    assert run("dead", "note", letter["id"], "waits for ticket 4711")[0] == 0
+    code, out, _ = run("dead", "show", letter["id"])
+    assert (code, "waits for ticket 4711" in out) == (0, True)
+    assert "a note has 1 to 1000 characters" in run("dead", "note", letter["id"], "")[2]
+    assert run("dead", "note", "nobody@1@1770000000000", "x")[0] == 1

@@ -28,7 +28,9 @@ from auth_worker.core.clock import now_ms
 from auth_worker.core.error_text import error_text
 from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.report import Report
+from auth_worker.errors import ConfigurationError
 
+NOBODY = "the settings name nobody to tell: set webhook_url, slack_url or email_to of [alerts]"
 LEASE_MS = 90_000
 """How long whoever evaluates the rules is the only one; another goes on where it has not come back by then."""
 LIFETIME_MS = 7 * 86_400_000
@@ -130,7 +132,12 @@ class AlertOperations:
         return [each.delivery for each in sent]
 
     async def test(self, targets: Sequence[Target]) -> list[Delivery]:
-        """Send a test to each target, and return what became of it. That is in the audit log."""
+        """Send a test to each target, and return what became of it. That is in the audit log.
+
+        Raises ``ConfigurationError`` without any.
+        """
+        if not targets:
+            raise ConfigurationError(NOBODY)
         sent = await asyncio.gather(*(self._send(each, [], now_ms()) for each in targets))
         deliveries = [each.delivery for each in sent]
         taken = sum(not each.error for each in deliveries)

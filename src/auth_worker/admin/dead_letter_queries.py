@@ -18,6 +18,8 @@ from auth_worker.core.ports.operator import OperatorBroker
 
 PAGE = 100
 SMALL_PAGE = 20
+MOST_NOTES = 20
+"""How many notes a dead letter keeps, the newest."""
 """How many dead letters to read at a time if their data is needed, so that other threads get a turn in between."""
 
 
@@ -125,6 +127,7 @@ class DeadLetterQueries:
             stacktrace=traces if reveal else [masked_lines(trace) for trace in traces],
             trace_context=_field(data, "traceContext") or None,
             readable="raw" not in data,
+            notes=(await self._broker.jobs(queue).logs(letter_id, MOST_NOTES))[0],
             revealed=reveal,
         )
 

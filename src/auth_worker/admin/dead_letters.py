@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from auth_worker.admin.bulk import Steps, in_batches, only_jobs, recorded
-from auth_worker.admin.dead_letter_queries import DeadLetterQueries
+from auth_worker.admin.dead_letter_queries import MOST_NOTES, DeadLetterQueries
 from auth_worker.admin.errors import RefusedError
 from auth_worker.admin.models import Change
 from auth_worker.core.dead_letter import is_dead_letter_id
@@ -14,15 +15,33 @@ from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.ports.values import ChangeResult
 from auth_worker.errors import ConfigurationError
 
+LONGEST_NOTE = 1000
+"""How many characters a note on a dead letter may have."""
 NO_DEAD_LETTER = "there is no such dead letter"
 
 
 class DeadLetterOperations(DeadLetterQueries):
     """Reads and changes the dead letters of all queues of ``broker``."""
 
-    def __init__(self, broker: OperatorBroker, record: Callable[[Change], None]) -> None:
+    def __init__(self, broker: OperatorBroker, record: Callable[[Change], None], who: Callable[[], str]) -> None:
         super().__init__(broker)
         self._record = record
+        self._who = who
+
+    async def add_note(self, queue: str, letter_id: str, note: str) -> None:
+        """Add a note to a dead letter, with the time and who made it. It goes with the dead letter.
+
+        It is stored as a line of the log of the dead letter, which is a job, so that other tools show it too.
+        Raises ``ConfigurationError`` for a note that is empty or too long, ``NotFoundError``, ``BrokerError``.
+        """
+        text = " ".join(note.split())
+        if not text or len(text) > LONGEST_NOTE:
+            raise ConfigurationError(f"a note has 1 to {LONGEST_NOTE} characters")
+        line = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {self._who()}: {text}"
+        there = await self._is_there(queue, letter_id)
+        if not there or not await self._broker.changes(queue).add_log(letter_id, line, MOST_NOTES):
+            raise await self._missing(queue, letter_id)
+        self._record(Change(action="add note", queue=queue, target=letter_id))
 
     async def discard(self, queue: str, letter_id: str) -> None:
         """Remove a dead letter, but not its job. Raises ``NotFoundError``, ``RefusedError``, ``BrokerError``."""

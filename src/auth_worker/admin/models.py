@@ -196,7 +196,7 @@ class DeadLetterRow(Report):
 
 
 class DeadLetterDetail(DeadLetterRow):
-    """One dead letter in full. ``data`` is a shape unless revealed."""
+    """One dead letter in full. ``data`` is a shape unless revealed. ``notes`` are those of operators."""
 
     dead_letter_queue: str
     data: Any = None
@@ -204,6 +204,7 @@ class DeadLetterDetail(DeadLetterRow):
     stacktrace: list[str] = Field(default_factory=list)
     trace_context: str | None = None
     readable: bool = True
+    notes: list[str] = Field(default_factory=list)
     revealed: bool = False
 
 

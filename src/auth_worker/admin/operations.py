@@ -46,7 +46,7 @@ class Operations:
         settings = settings or Settings()
         self.audit_log = AuditLog(broker, record, who)
         record = self.audit_log.record
-        self.dead = DeadLetterOperations(broker, record)
+        self.dead = DeadLetterOperations(broker, record, who)
         self.jobs = JobOperations(broker, self.dead, record, settings)
         self.queues = QueueOperations(broker, self.dead, record)
         self.settings = QueueSettingsOperations(broker, record)

@@ -9,8 +9,8 @@ from auth_worker.admin.alerts import AlertState
 from auth_worker.admin.operations import Operations
 from auth_worker.cli.common_flags import AsJson, Wide
 from auth_worker.cli.connection import Connection, print_json, run_connected
-from auth_worker.cli.console import fail, notes, text
-from auth_worker.cli.exit_codes import CLEAN, FAILED, UNHEALTHY, USAGE
+from auth_worker.cli.console import notes, text
+from auth_worker.cli.exit_codes import CLEAN, FAILED, UNHEALTHY
 from auth_worker.cli.formatting import moment
 from auth_worker.cli.listing import Column, Listing
 from auth_worker.core.alert_news import rule_text
@@ -45,8 +45,6 @@ def send_test(as_json: AsJson = False, *, connection: Connection) -> None:
     Example: [bold]auth-worker alerts test --config auth-worker.toml[/]
     """
     targets = targets_of(connection.settings)
-    if not targets:
-        fail("the settings name nobody to be told: set webhook_url, slack_url or email_to of [alerts]", USAGE)
 
     async def work(operations: Operations) -> int:
         deliveries = await operations.alerts.test(targets)

@@ -113,6 +113,7 @@ DEAD_LETTER_COMMANDS = {
             "Show a dead letter: why its job failed, with stack traces. Its data is shown as a shape, "
             "unless revealed.",
         ),
+        "note": Entry("dead_letters:note", "Add a note to a dead letter, such as why it is left there."),
         "redrive": Entry(
             "dead_letters:redrive",
             "Run the jobs of dead letters again, with fresh attempts: those named, those that match, or all.",

@@ -149,6 +149,27 @@ def show(
     run_connected(connection, work, queue)
 
 
+def note(
+    letter: Annotated[str, typer.Argument(metavar="ID", help="The id of the dead letter.", show_default=False)],
+    words: Annotated[str, typer.Argument(metavar="NOTE", help="The note.", show_default=False)],
+    queue: Queue = None,
+    *,
+    connection: Connection,
+) -> None:
+    """Add a note to a dead letter, such as why it is left there.
+
+    Whoever may read the dead letter sees the note. It goes with the dead letter.
+
+    Example: [bold]auth-worker dead note emailQueue@7@1795774247958 "waits for ticket 4711"[/]
+    """
+
+    async def work(operations: Operations) -> None:
+        await _check_queues(operations, queue)
+        await operations.dead.add_note(queue or await operations.dead.find(letter), letter, words)
+
+    run_connected(connection, work, queue)
+
+
 def redrive(
     ids: Ids = None,
     every: Every = False,

@@ -232,3 +232,21 @@ async def test_an_invalid_bulk_operation_is_refused(admin: Visitor, resting: Api
     nothing = await admin.send((await on_queue(admin, "wait")).form("bulk", "drain"), ("action", "drain"))
     await confirmed(admin, nothing)
     assert "There is nothing to do." in (await admin.send(form, ("scope", "all"), ("action", "remove"))).text
+
+
+async def test_a_note_is_added_to_a_dead_letter_and_readers_see_it(
+    admin: Visitor, reader: Visitor, api: Api
+) -> None:
+    (letter,) = await dead(api)
+    page = await admin.get("letter", queue=DEAD, letter=letter["id"])
+    form = page.form("change-letter", "note")
+    done = await admin.follow(await admin.send(form, ("action", "note"), ("note", "waits for <ticket> 4711")))
+    assert "The note is added." in done.text
+    seen = await reader.get("letter", queue=DEAD, letter=letter["id"])
+    assert "admin: waits for &lt;ticket&gt; 4711" in seen.text
+    assert all("note" not in dict(form.buttons).values() for form in seen.forms)
+    assert (await admin.send(form, ("action", "note"), ("note", " "))).status == 422
+    path = f"/dead-letters/{DEAD}/{letter['id']}"
+    added = await api.post(f"{path}/notes", {"text": "seen"})
+    assert (added.status, len(added.json["notes"])) == (201, 2)
+    assert (await api.post(f"/dead-letters/{DEAD}/nobody/notes", {"text": "seen"})).status == 404

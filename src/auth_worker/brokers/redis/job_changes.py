@@ -15,6 +15,7 @@ from auth_worker.brokers.redis.cancellations import Cancellations
 from auth_worker.brokers.redis.dead_letters import FRESH_ATTEMPTS
 from auth_worker.brokers.redis.decode import MARK
 from auth_worker.brokers.redis.scripts.loader import (
+    ADD_LOG,
     CHANGE_DELAY,
     CallCapture,
     Script,
@@ -137,6 +138,14 @@ class JobChanges:
         keys = [f"{self._key_prefix}{name}" for name in ("delayed", "meta", "marker", "events")]
         args = [delay, now_ms(), job_id, self._key_prefix + job_id]
         return _result_of(int(await self._link.call(script(CHANGE_DELAY), keys, args)) or 1)
+
+    async def add_log(self, job_id: str, line: str, most: int) -> bool:
+        """Add a line to a job's log, of which the last ``most`` are kept. Source: addLog-2.lua.
+
+        Returns whether the job exists. Raises ``BrokerError``.
+        """
+        key = self._key_prefix + job_id
+        return int(await self._link.call(script(ADD_LOG), [key, f"{key}:logs"], [job_id, line, most])) >= 0
 
     async def overwrite_data(self, job_id: str, data: bytes) -> None:
         """Replace the stored data of a job, unchecked: as a broken producer would, to try what comes of it.

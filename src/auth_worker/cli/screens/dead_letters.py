@@ -57,6 +57,8 @@ def show_dead_letter(letter: DeadLetterDetail) -> None:
             }
         )
     )
+    if letter.notes:
+        screen.print(f"\n[bold]notes[/]\n{text_lines(chr(10).join(letter.notes))}")
     screen.print(f"\n[bold]data[/]{'' if letter.revealed else SHAPE_ONLY}")
     screen.print(text_lines(pretty(letter.data)))
     if letter.opts:

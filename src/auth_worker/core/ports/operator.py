@@ -131,6 +131,9 @@ class JobChanger(Protocol):
     async def change_delay(self, job_id: str, delay: int) -> ChangeResult:
         """Let a delayed job run ``delay`` ms from now."""
 
+    async def add_log(self, job_id: str, line: str, most: int) -> bool:
+        """Add a line to a job's log, of which the last ``most`` are kept. Returns whether the job exists."""
+
     async def overwrite_data(self, job_id: str, data: bytes) -> None:
         """Replace the stored data of a job without checking it, as a broken producer would."""
 

@@ -51,6 +51,12 @@ class Cancellation(Body):
     reason: Text = ""
 
 
+class Note(Body):
+    """A note of an operator."""
+
+    text: Text
+
+
 class JobChange(Body):
     """A new ``priority`` (1 is the highest, 0 none) or, for a delayed job, a new ``delay`` (ms from now)."""
 

@@ -22,7 +22,7 @@ from auth_worker.admin.models import (
 )
 from auth_worker.core.report import ServiceHealth
 from auth_worker.http.api.begin_bulk import begin_again, begin_bulk, request_again
-from auth_worker.http.api.bodies import AnyBulk
+from auth_worker.http.api.bodies import AnyBulk, Note
 from auth_worker.http.api.context import CALLER_NAME
 from auth_worker.http.api.parameters import (
     ChangeHeader,
@@ -112,6 +112,15 @@ async def show_letter(
 async def redrive_letter(queue: KnownQueue, letter_id: DeadLetterPart, operations: TheOperations) -> RedrivenJob:
     """Let the job of a dead letter run again with fresh attempts."""
     return RedrivenJob(job_id=await operations.dead.redrive(queue, letter_id))
+
+
+@act.post("/dead-letters/{queue}/{letter_id}/notes", tags=["dead letters"], status_code=201)
+async def add_note(
+    queue: KnownQueue, letter_id: DeadLetterPart, note: Note, operations: TheOperations
+) -> DeadLetterDetail:
+    """Add a note to a dead letter, such as why it is left there. Whoever may read it sees the note."""
+    await operations.dead.add_note(queue, letter_id, note.text)
+    return await operations.dead.show(queue, letter_id)
 
 
 @act.delete("/dead-letters/{queue}/{letter_id}", tags=["dead letters"], status_code=204)

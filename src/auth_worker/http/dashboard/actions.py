@@ -80,7 +80,7 @@ async def change_job(visit: Visit) -> Response:
 
 
 async def change_letter(visit: Visit) -> Response:
-    """Redrive or purge a dead letter, or reveal its data."""
+    """Redrive or purge a dead letter, add a note to it, or reveal its data."""
     operations = await visit.operations()
     queue, letter_id = await visit.known_queue(visit.field("queue")), visit.field("letter")
     match visit.field("action"):
@@ -88,6 +88,9 @@ async def change_letter(visit: Visit) -> Response:
             origin = (await operations.dead.show(queue, letter_id)).queue
             job_id = await operations.dead.redrive(queue, letter_id)
             return visit.go("job", queue=origin, job=job_id, done="redrive")
+        case "note":
+            await operations.dead.add_note(queue, letter_id, visit.field("note"))
+            return visit.go("letter", queue=queue, letter=letter_id, done="note")
         case "purge":
             if visit.field("sure") != "yes":
                 return visit.page("sure.html", what="letter", queue=queue, id=letter_id)

@@ -38,6 +38,7 @@ HEADERS = {
 DONE = {
     "cancel": "The job is cancelled: it has failed, or its worker has been asked to stop it.",
     "logout": "You are logged out.",
+    "note": "The note is added.",
     "pause": "The queue is paused. Running jobs go on.",
     "promote": "The job is promoted: it runs as soon as a worker is free.",
     "purge": "The dead letter is purged.",
