@@ -57,7 +57,7 @@ async def test_job_schedulers_are_listed(harness: Harness) -> None:
     )
     assert (found["a"].pattern, found["a"].tz, found["a"].problem) == ("0 0 1 1 *", "Europe/Berlin", None)
     assert abs(found["a"].next - now) < 5000
-    assert "what it is to do is not stored" in (found["odd"].problem or "")
+    assert "its options are not stored" in (found["odd"].problem or "")
 
 
 async def test_global_limits_are_set_and_removed(harness: Harness) -> None:

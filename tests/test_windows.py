@@ -138,7 +138,7 @@ def test_every_module_is_imported() -> None:
 
 
 def test_the_embedded_broker_says_that_it_is_not_there(tmp_path: Path) -> None:
-    assert "name a Redis (AUTH_WORKER_REDIS_URL)" in on_windows(EMBEDDED, tmp_path)[0]
+    assert "use a Redis server (AUTH_WORKER_REDIS_URL)" in on_windows(EMBEDDED, tmp_path)[0]
 
 
 def test_a_producer_adds_its_jobs(redis_url: str) -> None:

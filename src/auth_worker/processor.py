@@ -129,7 +129,7 @@ class QueueProcessorService:
         Raises ``BrokerError``; ``ConfigurationError`` when called twice, or if no process can import the consumer.
         """
         if self._initialized:
-            raise ConfigurationError(f"the processor of {self.queue_name} has been initialized already")
+            raise ConfigurationError(f"the processor of {self.queue_name} is initialized already")
         runtime = self.runtime
         if not self._owns_runtime and not runtime.started:
             raise ConfigurationError(f"the processor of {self.queue_name} is started by its service")

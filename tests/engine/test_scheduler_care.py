@@ -200,9 +200,9 @@ async def test_a_time_that_is_none_is_named_and_the_scheduler_can_be_made_anew(
 @pytest.mark.parametrize(
     ("key", "fields", "reason"),
     [
-        (OLD_KEY, {}, "as BullMQ did it up to version 5"),
-        (HASHED_KEY, {"name": "report", "pattern": "0 8 * * *"}, "as BullMQ did it up to version 5"),
-        ("nightly", {}, "what it is to do is not stored"),
+        (OLD_KEY, {}, "a repeatable job of BullMQ 5 or older"),
+        (HASHED_KEY, {"name": "report", "pattern": "0 8 * * *"}, "a repeatable job of BullMQ 5 or older"),
+        ("nightly", {}, "its options are not stored"),
     ],
 )
 async def test_what_is_no_job_scheduler_is_named_and_not_revived(

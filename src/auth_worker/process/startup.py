@@ -24,7 +24,7 @@ REPORT_INTERVAL_S = 10.0
 def broker_remedy(argument: str) -> str:
     """Return what to do if Redis cannot be reached. ``argument`` names another way to set its URL."""
     return (
-        f"Is Redis running there, and does it let this host in? {argument} or AUTH_WORKER_REDIS_URL names another "
+        f"Is Redis running there, and does it accept this host? {argument} or AUTH_WORKER_REDIS_URL names another "
         "one; auth-worker doctor checks it"
     )
 

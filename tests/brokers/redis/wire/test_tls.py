@@ -54,7 +54,7 @@ def wrong_host(server: SecureServer, folder: Path) -> str:
 REFUSED: dict[str, tuple[Url, str]] = {
     "an authority that nobody named": (lambda server, _: f"rediss://127.0.0.1:{server.port}", NO_AUTHORITY),
     "another authority": (wrong_authority, NO_AUTHORITY),
-    "another host": (wrong_host, r"is for another host: .*connect by a name it has, or .* \(subjectAltName\)"),
+    "another host": (wrong_host, r"is for another host: .*connect by a name in it, or .* \(subjectAltName\)"),
     "no client certificate": (no_client_certificate, NO_CLIENT),
     "a stranger's client certificate": (strangers_certificate, NO_CLIENT),
     "no TLS at a port that speaks it": (lambda server, _: f"redis://127.0.0.1:{server.port}", PLAIN_TO_TLS),

@@ -114,7 +114,9 @@ class Address:
             try:
                 return await node_of(self.tag, self.cluster, Access(login or await self.login(), self.tls))
             except BrokerUnavailableError as error:
-                raise BrokerUnavailableError(f"no node of {self} knows who has {{{self.tag}}}: {error}") from error
+                raise BrokerUnavailableError(
+                    f"no node of {self} knows which primary has the slot of {{{self.tag}}}: {error}"
+                ) from error
         if self.sentinels:
             access = Access(_login(self.sentinel_username, self.sentinel_password), self.tls)
             try:
@@ -167,12 +169,12 @@ def _from_host_list(url: str) -> Address:
         number = int(db or 0)
     except ValueError:
         raise ConfigurationError(
-            f"redis_connection: a URL of that kind reads {_HOST_LISTS[scheme.partition('+')[2]]}"
+            f"redis_connection: such a URL has the form {_HOST_LISTS[scheme.partition('+')[2]]}"
         ) from None
     options = dict(parse_qsl(parts.query))
     if unknown := [name for name in options if name not in _HOST_LIST_OPTIONS]:
         raise ConfigurationError(
-            f"redis_connection: {unknown[0]!r} is no option of a {scheme}:// URL; there are "
+            f"redis_connection: {unknown[0]!r} is not an option of a {scheme}:// URL; its options are "
             f"{', '.join(_HOST_LIST_OPTIONS)}"
         )
     username, _, password = credentials.partition(":")
@@ -215,7 +217,7 @@ def _from_options(options: Mapping[str, Any]) -> Address:
     provider = options.get("credential_provider")
     if provider is not None and (options.get("username") or options.get("password")):
         raise ConfigurationError(
-            "redis_connection: credential_provider goes without username and password, which it gives"
+            "redis_connection: credential_provider cannot be combined with username and password, which it gives"
         )
     try:
         return Address(

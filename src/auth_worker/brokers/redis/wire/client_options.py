@@ -67,7 +67,7 @@ HARMLESS: dict[str, str] = {
 }
 REFUSED: dict[str, str] = {
     "redis_connect_func": "connections here log in by user and password or by a credential_provider",
-    "maint_notifications_config": "announced maintenance is not listened for: leave it at its default",
+    "maint_notifications_config": "leave it at its default",
     "connection_pool": "give the client that uses it, or its options",
     "connection_class": "the scheme of a URL, ssl=True or path choose the kind of connection",
     **dict.fromkeys(
@@ -85,7 +85,7 @@ def options_of(client: Redis) -> dict[str, Any]:
     pool = client.connection_pool
     if isinstance(pool, SentinelConnectionPool):
         raise ConfigurationError(
-            "redis_connection: a client made by Sentinel.master_for cannot be taken over; give the URL "
+            "redis_connection: a client made by Sentinel.master_for cannot be used; give the URL "
             "redis+sentinel://host:26379,host:26379/service-name"
         )
     for what, kind, known in (

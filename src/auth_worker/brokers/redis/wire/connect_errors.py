@@ -7,7 +7,7 @@ import ssl
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
 
 _BY_REFUSAL = {
-    "WRONGPASS": "check user and password of the URL (special characters percent-encoded), and that it is on",
+    "WRONGPASS": "check user and password in the URL (percent-encode special characters), and that the user is on",
     "NOAUTH": "it requires a password: redis://user:password@host, or redis://:password@host for the default user",
     "NOPERM": "give the user what `auth-worker doctor --acl` prints",
     "LOADING": "it is loading its data after a start: wait longer (startup_timeout)",
@@ -18,8 +18,8 @@ _BY_REFUSAL = {
 }
 _KINDS: dict[str, type[BrokerError]] = {"ERR max number of clients": BrokerBusyError, "NOAUTH": BrokerError}
 _STALE_LOGIN = (
-    "the credential_provider gives what the server does not take: check the user it names, and that its token is "
-    "for this server and still valid"
+    "the credential_provider gives what the server does not accept: check the user it names, and that its token "
+    "is for this server and still valid"
 )
 CLIENT_CERTIFICATE = "does the server want a client certificate (ssl_certfile, ssl_keyfile)?"
 
@@ -66,8 +66,8 @@ def tls_error(error: ssl.SSLError) -> BrokerError:
     why = error.verify_message.rstrip(".") or str(error)
     if "mismatch" in why or "not valid for" in why:
         return BrokerError(
-            f"the certificate of Redis is for another host: {why}; connect by a name it has, or have one made "
-            "that has this name (subjectAltName)",
+            f"the certificate of Redis is for another host: {why}; connect by a name in it, or issue one "
+            "for this name (subjectAltName)",
             "TLS",
         )
     return BrokerError(

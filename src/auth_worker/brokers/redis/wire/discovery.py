@@ -60,7 +60,7 @@ async def primary_of(service: str, sentinels: Sequence[Place], access: Access) -
     async def question(sentinel: Place) -> Place:
         answer = await ask(*sentinel, access, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
         if answer is None:
-            raise BrokerUnavailableError(f"it watches no {service!r}")
+            raise BrokerUnavailableError(f"it does not watch {service!r}")
         return answer[0].decode(), int(answer[1])
 
     return await _majority(question, sentinels)
