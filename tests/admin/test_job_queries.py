@@ -152,8 +152,8 @@ async def test_what_does_not_exist_is_reported_with_where_it_is(harness: Harness
     with pytest.raises(NotFoundError, match=f"no job here in queue other; there is one in {QUEUE}"):
         await operations.jobs.show("other", "here")
     with pytest.raises(NotFoundError, match=f"there is no queue 'other' .*; there are: {QUEUE}"):
-        await operations.jobs.check_queue("other")
-    await operations.jobs.check_queue(QUEUE)
+        await operations.queues.check_exists("other")
+    await operations.queues.check_exists(QUEUE)
     for act in (operations.jobs.retry, operations.jobs.promote, operations.jobs.remove, operations.jobs.cancel):
         with pytest.raises(NotFoundError, match="no job nobody"):
             await act(QUEUE, "nobody")

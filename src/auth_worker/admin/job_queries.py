@@ -8,7 +8,7 @@ from typing import Any
 
 from auth_worker.admin.error_groups import ErrorGroups, group_errors
 from auth_worker.admin.errors import NotFoundError
-from auth_worker.admin.existence import check_prefix, check_queue
+from auth_worker.admin.existence import check_queue
 from auth_worker.admin.models import Children, JobDetail, JobLogs, JobPage, JobRow
 from auth_worker.admin.selection import ALL, MOST_SELECTED, SCAN, JobFilter, checked_state
 from auth_worker.admin.visible_data import encodable, encodable_text, masked, masked_lines, shape
@@ -124,14 +124,6 @@ class JobQueries:
         """Return the failed jobs that match, grouped by their reasons; at most ``scan`` are read."""
         return await group_errors(self._broker, queue, wanted, scan)
 
-    async def check_queue(self, queue: str) -> None:
-        """Raise ``NotFoundError``, naming the queues that exist, unless this one does."""
-        await check_queue(self._broker, queue)
-
-    async def check_prefix(self) -> None:
-        """Raise ``NotFoundError`` if no queue has this prefix but some have others, which it names."""
-        await check_prefix(self._broker)
-
     async def logs(self, queue: str, job_id: str, limit: int = 1000, *, reveal: bool = False) -> JobLogs:
         """Return the last ``limit`` lines that a job has logged. Raises ``NotFoundError``."""
         jobs = self._broker.jobs(queue)
@@ -143,7 +135,7 @@ class JobQueries:
     async def _missing(self, queue: str, job_id: str) -> NotFoundError:
         where = await self._where_else(queue, job_id)
         if not where:
-            await self.check_queue(queue)
+            await check_queue(self._broker, queue)
         return NotFoundError(f"there is no job {job_id} in queue {queue}{where}")
 
     async def _where_else(self, queue: str, job_id: str) -> str:

@@ -75,7 +75,7 @@ class Operations:
         """
         found = await self.queues.workers(queue)
         if queue is not None and not found:
-            await self.jobs.check_queue(queue)
+            await self.queues.check_exists(queue)
         return found
 
     async def __aenter__(self) -> Self:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from auth_worker.admin.dead_letter_queries import DeadLetterQueries
+from auth_worker.admin.existence import check_prefix, check_queue
 from auth_worker.admin.models import Change, QueueList, QueueOverview, RateLimit, WorkerEntry
 from auth_worker.core.clock import now_ms
 from auth_worker.core.ports.operator import OperatorBroker
@@ -25,6 +26,14 @@ class QueueOperations:
         self._broker = broker
         self._dead = dead
         self._record = record
+
+    async def check_exists(self, queue: str) -> None:
+        """Raise ``NotFoundError``, naming the queues that exist, unless this one does."""
+        await check_queue(self._broker, queue)
+
+    async def check_prefix(self) -> None:
+        """Raise ``NotFoundError`` if no queue has this prefix but some have others, which it names."""
+        await check_prefix(self._broker)
 
     async def overview(self) -> QueueList:
         """Return every queue, sorted by name."""

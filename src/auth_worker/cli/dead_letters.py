@@ -242,9 +242,9 @@ def _print_note(note: str) -> None:
 async def _check_queues(operations: Operations, queue: str | None, origin: str | None = None) -> None:
     """Raise ``NotFoundError`` unless the dead-letter queue, and the queue the jobs came from, exist."""
     if queue is not None:
-        await operations.jobs.check_queue(queue)
+        await operations.queues.check_exists(queue)
     elif origin is None:
-        await operations.jobs.check_prefix()
+        await operations.queues.check_prefix()
     await operations.dead.check_origin(origin)
 
 

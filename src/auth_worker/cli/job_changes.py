@@ -161,7 +161,7 @@ def _change_jobs(
     change = ChangeJobs(action=verb.infinitive, which=which, rate=bulk.rate, reason=reason)
 
     async def work(operations: Operations) -> int:
-        await operations.jobs.check_queue(which.queue)
+        await operations.queues.check_exists(which.queue)
         plan = await plan_of(change, operations)
         return await run_bulk_operation(bulk, plan, verb, "jobs", question and question(plan.total))
 

@@ -75,7 +75,7 @@ def jobs(
         fail("--group-by error is for failed jobs: leave out --state", USAGE)
 
     async def work(operations: Operations) -> None:
-        await operations.jobs.check_queue(queue)
+        await operations.queues.check_exists(queue)
         if group_by is not None:
             groups = await operations.jobs.error_groups(queue, wanted, scan)
             _show_groups(groups, limit, as_json=as_json, wide=wide)

@@ -48,7 +48,7 @@ def limit(
         fail("give --concurrency, --jobs with --every, or --remove alone", USAGE)
 
     async def work(operations: Operations) -> None:
-        await operations.jobs.check_queue(queue)
+        await operations.queues.check_exists(queue)
         if remove or concurrency is not None:
             await operations.settings.set_concurrency(queue, concurrency)
         if remove or (jobs is not None and every is not None):
@@ -81,7 +81,7 @@ def dedup(
     """
 
     async def work(operations: Operations) -> None:
-        await operations.jobs.check_queue(queue)
+        await operations.queues.check_exists(queue)
         found = await operations.settings.deduplication(queue, deduplication_id)
         if remove:
             await operations.settings.remove_deduplication(queue, deduplication_id)
@@ -106,7 +106,7 @@ def obliterate(
     """
 
     async def work(operations: Operations) -> None:
-        await operations.jobs.check_queue(queue)
+        await operations.queues.check_exists(queue)
         if not yes:
             confirm(f"Remove the queue {queue} with all its jobs? This cannot be undone.")
         await operations.settings.obliterate(queue, force=force)

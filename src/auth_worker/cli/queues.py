@@ -68,11 +68,11 @@ def queues(
     async def look(operations: Operations) -> list[QueueOverview]:
         if names:
             for name in names:
-                await operations.jobs.check_queue(name)
+                await operations.queues.check_exists(name)
             return await operations.queues.describe(names)
         found = await operations.queues.overview()
         if not found.queues and not watch:
-            await operations.jobs.check_prefix()
+            await operations.queues.check_prefix()
         if not found.complete:
             notes().print("[yellow]Too many keys to find all queues: name the ones to show.[/]")
         return found.queues
@@ -110,7 +110,7 @@ def workers(
     async def work(operations: Operations) -> None:
         found = await operations.workers(queue)
         if not found:
-            await operations.jobs.check_prefix()
+            await operations.queues.check_prefix()
         if as_json:
             print_json(found)
             return
@@ -166,7 +166,7 @@ def drain(
     """
 
     async def work(operations: Operations) -> int:
-        await operations.jobs.check_queue(queue)
+        await operations.queues.check_exists(queue)
         plan = await plan_of(DrainQueue(queue=queue, delayed=delayed, rate=bulk.rate), operations)
         question = f"Remove {plan.total} waiting jobs of {queue}? This cannot be undone."
         return await run_bulk_operation(bulk, plan, REMOVE, "jobs", None if yes else question)
@@ -200,7 +200,7 @@ def clean(
     """
 
     async def work(operations: Operations) -> int:
-        await operations.jobs.check_queue(queue)
+        await operations.queues.check_exists(queue)
         plan = await plan_of(CleanQueue(queue=queue, state=state, older_than=older, rate=bulk.rate), operations)
         question = f"Remove {plan.total} {state} jobs of {queue}? This cannot be undone."
         return await run_bulk_operation(bulk, plan, REMOVE, "jobs", None if yes else question)
@@ -210,7 +210,7 @@ def clean(
 
 def _set_paused(connection: Connection, queue: str, *, paused: bool, as_json: bool) -> None:
     async def work(operations: Operations) -> None:
-        await operations.jobs.check_queue(queue)
+        await operations.queues.check_exists(queue)
         await (operations.queues.pause(queue) if paused else operations.queues.resume(queue))
         found = await operations.queues.describe_one(queue)
         if as_json:

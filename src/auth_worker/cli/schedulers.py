@@ -93,7 +93,7 @@ def list_schedulers(queue: Queue, *, wide: Wide = False, as_json: AsJson = False
     """
 
     async def work(operations: Operations) -> None:
-        await operations.jobs.check_queue(queue)
+        await operations.queues.check_exists(queue)
         found = await operations.schedulers.entries(queue)
         if as_json:
             print_json(found)

@@ -81,9 +81,9 @@ async def test_prefixes_are_found_on_every_primary(cluster: Cluster) -> None:
     async with operations_on(cluster.url, "ap", queues=[queue]) as operations:
         assert await operations.broker.find_prefixes() == ["app0", "app1"]
         with pytest.raises(NotFoundError, match="app0, app1"):
-            await operations.jobs.check_queue(queue)
+            await operations.queues.check_exists(queue)
     async with operations_on(cluster.url, "app0", queues=[queue]) as operations:
-        await operations.jobs.check_prefix()  # its queue is on the other node
+        await operations.queues.check_prefix()  # its queue is on the other node
 
 
 def test_queues_without_a_hash_tag_are_refused_with_the_remedy() -> None:

@@ -118,4 +118,4 @@ async def test_a_wrong_prefix_names_the_nearest_of_its_hash_tag(cluster: Cluster
         await jobs.add("n", {})
     async with operations_on(cluster.url, "app:{jobs}:us") as operations:
         with pytest.raises(Exception, match=r"there are under app:\{jobs\}:eu; did you mean app:\{jobs\}:eu\?"):
-            await operations.jobs.check_prefix()
+            await operations.queues.check_prefix()

@@ -45,7 +45,7 @@ async def test_a_job_or_a_scheduler_called_meta_is_no_queue(redis_url: str, clie
         assert await operations.broker.find_prefixes() == ["app"]
         assert await operations.broker.find_queues() == ([], True)
         with pytest.raises(NotFoundError, match="there are under app; did you mean app"):
-            await operations.jobs.check_prefix()
+            await operations.queues.check_prefix()
     async with operations_on(redis_url, "app:mail:a") as operations:
         assert await operations.broker.find_queues() == ([], True)
 

@@ -27,7 +27,7 @@ async def begin_bulk(asked: AnyBulk, operations: Operations, runs: BulkRuns, who
     Raises ``NotFoundError`` for a queue that does not exist, ``RefusedError`` while too many run, ``BrokerError``.
     """
     if asked.queue is not None:
-        await operations.jobs.check_queue(asked.queue)
+        await operations.queues.check_exists(asked.queue)
     note = ""
     if isinstance(asked, DeadLetterSelection):
         await operations.dead.check_origin(asked.origin)

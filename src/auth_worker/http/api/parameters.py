@@ -173,7 +173,7 @@ TheOperations = Annotated[Operations, Depends(_operations)]
 
 
 async def _known_queue(queue: QueuePart, operations: TheOperations) -> str:
-    await operations.jobs.check_queue(queue)
+    await operations.queues.check_exists(queue)
     return queue
 
 

@@ -105,7 +105,7 @@ class Visit:
     async def known_queue(self, name: str) -> str:
         """Return ``name`` if it exists. Raises ``ConfigurationError``, ``NotFoundError``, ``BrokerError``."""
         queue = check_queue_name("queue", name)
-        await (await self.operations()).jobs.check_queue(queue)
+        await (await self.operations()).queues.check_exists(queue)
         return queue
 
     async def operations(self) -> Operations:
