@@ -138,8 +138,10 @@ async def test_a_reserved_id_names_no_job_also_while_the_queue_has_no_such_key(
 
 
 async def all_keys(harness: Harness) -> set[bytes]:
-    """The keys of both queues, with their types, but that which a stalled check leaves for a while."""
-    found = {key + b" " + await harness.redis.type(key) async for key in harness.redis.scan_iter("bull:*:*")}
+    """The keys of both queues, with their types, except for the one that a stalled check leaves for a while."""
+    found = {
+        key + b" " + await harness.redis.type(key) async for key in harness.redis.scan_iter(f"bull:{QUEUE}*:*")
+    }
     return {key for key in found if b":stalled-check" not in key}
 
 
