@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.queue import JobOptionsDict
@@ -55,6 +55,15 @@ AS_JSON = {
     "photo": "ok",
     "lives": {"street": "Elm", "since": "2026-01-02T00:00:00Z"},
 }
+
+
+async def test_a_secret_that_would_be_written_as_stars_is_refused(harness: Harness) -> None:
+    class Login(BaseModel):
+        password: SecretStr
+
+    for data in (Login(password=SecretStr("x")), {"login": [Login(password=SecretStr("x"))]}):
+        with pytest.raises(ConfigurationError, match=r"data of job 'n' .* in Login is written as stars"):
+            await harness.jobs.add("n", data)
 
 
 @pytest.mark.parametrize("options", [{}, {"delay": 60_000}, {"priority": 3}, {"lifo": True}])

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from auth_worker.tasks.codec import Fields, UnfitValuesError
 
@@ -33,6 +34,21 @@ def test_values_become_json_and_are_read_back(kind: Any, value: Any, wire: Any) 
     assert fields.write({"value": value}) == {"value": wire}
     if kind is not Any:
         assert fields.read({"value": wire}) == {"value": value}
+
+
+def test_the_bytes_of_a_model_are_as_its_config_says() -> None:
+    class Photo(BaseModel):
+        raw: bytes
+
+    class Encoded(Photo):
+        model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    fields = Fields("task", {"photo": Encoded})
+    assert fields.write({"photo": Encoded(raw=b"\xff")}) == {"photo": {"raw": "_w=="}}
+    assert fields.read({"photo": {"raw": "/w=="}}) == {"photo": Encoded(raw=b"\xff")}
+    with pytest.raises(UnfitValuesError) as caught:
+        Fields("task", {"photo": Photo}).write({"photo": Photo(raw=b"\xff")})
+    assert "set ser_json_bytes and val_json_bytes" in caught.value.fields[0]["message"]
 
 
 def test_a_key_that_the_data_brought_is_masked_and_long_lists_are_cut() -> None:

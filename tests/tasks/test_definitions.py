@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, Secret, SecretBytes, SecretStr
 from pydantic.alias_generators import to_camel
 
 from auth_worker import WorkerService
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 
 class Client: ...
+
+
+Plain = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")]
 
 
 class Person(BaseModel):
@@ -55,6 +58,41 @@ def test_two_tasks_of_one_name_are_refused(queue: TaskQueue) -> None:
 def test_what_is_no_function_is_no_task(queue: TaskQueue) -> None:
     with pytest.raises(ConfigurationError, match="a task is a function, not int"):
         queue.task(5)  # type: ignore[call-overload]
+
+
+def test_a_generator_is_no_task(queue: TaskQueue) -> None:
+    def numbers() -> Any:
+        yield 1
+
+    async def letters() -> Any:
+        yield "a"
+
+    for function in (numbers, letters):
+        with pytest.raises(ConfigurationError, match=f"task {function.__name__} is a generator"):
+            queue.task(function)
+
+
+class Login(BaseModel):
+    password: Secret[str]
+
+
+@pytest.mark.parametrize("kind", [SecretStr, list[SecretStr], dict[str, SecretBytes | None], Login])
+def test_what_would_be_written_as_stars_is_refused(harness: Harness, queue: TaskQueue, kind: Any) -> None:
+    async def log_in(login: Any) -> None: ...
+
+    log_in.__annotations__["login"] = kind
+    queue.task(log_in)
+    with pytest.raises(ConfigurationError, match="task log_in: SecretStr and its like are written as stars"):
+        include(harness, queue)
+
+
+async def test_a_secret_that_says_how_it_is_written_is_data(harness: Harness, queue: TaskQueue) -> None:
+    @queue.task
+    async def log_in(password: Plain) -> str:
+        return password.get_secret_value()
+
+    async with working(harness, queue):
+        assert await completed(harness, (await log_in.enqueue(SecretStr("s3cret"))).id) == "s3cret"
 
 
 def test_a_parameter_that_is_neither_data_nor_a_resource_is_named(harness: Harness, queue: TaskQueue) -> None:

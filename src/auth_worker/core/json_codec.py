@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import is_dataclass
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
+
+from auth_worker.core.pydantic_schema import writes_stars
 
 
 def encode_json(value: Any) -> bytes:
@@ -53,9 +56,19 @@ def refuse_constant(name: str) -> NoReturn:
 
 
 def _object_of(value: Any) -> Any:
+    if isinstance(value, BaseModel) and _is_masked(type(value)):
+        raise TypeError(
+            f"a SecretStr or its like in {type(value).__name__} is written as stars: take a str, or annotate it "
+            "with a PlainSerializer that gives the value"
+        )
     if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
         return to_jsonable_python(value, by_alias=True, bytes_mode="base64", inf_nan_mode="constants")
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+@lru_cache(256)
+def _is_masked(kind: type[BaseModel]) -> bool:
+    return writes_stars(kind.__pydantic_core_schema__)
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NotRequired
 
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
@@ -17,6 +17,7 @@ from pydantic_core import (
 from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
 
 from auth_worker.core.json_codec import encode_json
+from auth_worker.core.pydantic_schema import nodes, writes_stars
 from auth_worker.core.validation_errors import field_names
 from auth_worker.errors import ConfigurationError
 from auth_worker.tasks.field_problems import field_problems
@@ -54,8 +55,11 @@ _SAME_IN_BOTH_MODES = frozenset(
 """Kinds of pydantic's schemas that read decoded JSON the same as its text."""
 Problems = list[dict[str, str]]
 NOT_JSON = {"field": "data", "message": "cannot be written as JSON"}
+NOT_UTF8 = {
+    "field": "data",
+    "message": 'bytes in a model are no UTF-8: set ser_json_bytes and val_json_bytes to "base64" in its config',
+}
 
-_NOT_SCHEMAS = ("metadata", "serialization", "expected", "default")
 _PLAIN = frozenset(
     ("none", "bool", "int", "float", "str", "list", "dict", "nullable", "typed-dict", "typed-dict-field")
 )
@@ -82,6 +86,11 @@ class Fields:
             schema = object_adapter(hints, optional).core_schema
         except (PydanticUserError, SchemaError, NameError, TypeError) as error:
             raise ConfigurationError(_unusable(owner, hints, error)) from error
+        if writes_stars(schema):
+            raise ConfigurationError(
+                f"{owner}: SecretStr and its like are written as stars, and a worker would get no more: take a "
+                "str, or annotate with a PlainSerializer that gives the value"
+            )
         self.names = frozenset(hints)
         self._known = field_names(schema) | self.names
         self._is_plain = _is_plain(schema)
@@ -124,8 +133,8 @@ class Fields:
             return data
         except ValidationError as error:
             fields = field_problems(error, self._known)
-        except (PydanticSerializationError, ValueError, RecursionError):
-            fields = [NOT_JSON]
+        except (PydanticSerializationError, ValueError, RecursionError) as error:
+            fields = [NOT_UTF8 if "utf-8" in str(error) else NOT_JSON]
         raise UnfitValuesError(fields)
 
 
@@ -157,7 +166,7 @@ def _needs_text(schema: Any) -> bool:
     return any(
         each.get("strict") is True
         or (isinstance(each.get("type"), str) and each["type"] not in _SAME_IN_BOTH_MODES)
-        for each in _nodes(schema)
+        for each in nodes(schema)
     )
 
 
@@ -165,20 +174,8 @@ def _is_plain(schema: Any) -> bool:
     """Whether values that fit ``schema`` need no conversion to become JSON."""
     return all(
         "serialization" not in each and (not isinstance(each.get("type"), str) or each["type"] in _PLAIN)
-        for each in _nodes(schema)
+        for each in nodes(schema)
     )
-
-
-def _nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
-    left = [schema]
-    while left:
-        each = left.pop()
-        if isinstance(each, Mapping):
-            yield each
-            hidden = _NOT_SCHEMAS if isinstance(each.get("type"), str) else ()  # else its keys are names of fields
-            left.extend(value for key, value in each.items() if key not in hidden)
-        elif isinstance(each, list | tuple):
-            left.extend(each)
 
 
 def _unusable(owner: str, hints: Mapping[str, Any], error: Exception) -> str:

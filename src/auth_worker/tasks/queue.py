@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
@@ -253,6 +254,10 @@ class TaskQueue:
     ) -> AnyTask:
         if not callable(function):
             raise ConfigurationError(f"queue {self.name}: a task is a function, not {type(function).__name__}")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigurationError(
+                f"task {name} is a generator (it has a yield): it must return the job's result"
+            )
         if name in self.tasks:
             raise ConfigurationError(f"queue {self.name}: there is a task {name} already")
         task: AnyTask = Task(self, function, name, policy, scope)
