@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from admin.conftest import die
-from auth_worker.admin import dead_letter_queries, job_queries
 from auth_worker.admin.conditions import Condition
 from auth_worker.admin.operations import Operations
-from auth_worker.admin.selection import DeadLetterFilter, JobFilter
+from auth_worker.admin.selection import SMALL_PAGE, DeadLetterFilter, JobFilter
 from support.failed_jobs import add_failed_jobs
 from support.processors import DEAD, QUEUE, Harness
 
@@ -45,7 +44,7 @@ async def test_a_search_through_jobs_lets_others_have_a_turn_between_two_pages(
     harness: Harness, operations: Operations, search: Search
 ) -> None:
     await add_failed_jobs(harness, 400)
-    assert await turns_during(search(operations)) >= 400 / job_queries.SMALL_PAGE
+    assert await turns_during(search(operations)) >= 400 / SMALL_PAGE
 
 
 @pytest.mark.parametrize("search", DEAD_LETTERS)
@@ -53,4 +52,4 @@ async def test_a_search_through_dead_letters_lets_others_have_a_turn_between_two
     harness: Harness, operations: Operations, search: Search
 ) -> None:
     await die(harness, 100)
-    assert await turns_during(search(operations)) >= 100 / dead_letter_queries.SMALL_PAGE
+    assert await turns_during(search(operations)) >= 100 / SMALL_PAGE

@@ -8,7 +8,15 @@ from typing import Any
 
 from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.models import DeadLetterDetail, DeadLetterPage, DeadLetterRow
-from auth_worker.admin.selection import EVERY, MOST_SELECTED, SCAN, DeadLetterFilter, DeadLetterSelection
+from auth_worker.admin.selection import (
+    EVERY,
+    MOST_SELECTED,
+    PAGE,
+    SCAN,
+    SMALL_PAGE,
+    DeadLetterFilter,
+    DeadLetterSelection,
+)
 from auth_worker.admin.visible_data import encodable, encodable_text, masked, masked_lines, shape
 from auth_worker.core.clock import now_ms
 from auth_worker.core.coercion import MAX_NUMBER
@@ -16,8 +24,6 @@ from auth_worker.core.config_errors import nearest
 from auth_worker.core.dead_letter import DeadLetter, is_dead_letter_id, queue_of
 from auth_worker.core.ports.operator import OperatorBroker
 
-PAGE = 100
-SMALL_PAGE = 20
 MOST_NOTES = 20
 """How many notes a dead letter keeps, the newest."""
 """How many dead letters to read at a time if their data is needed, so that other threads get a turn in between."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from auth_worker.admin.failures import normalized, top_frame
-from auth_worker.admin.selection import JobFilter
+from auth_worker.admin.selection import PAGE, SMALL_PAGE, JobFilter
 from auth_worker.core.clock import now_ms
 from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.ports.values import StoredJob, printable
 from auth_worker.core.report import Report
 
-PAGE = 100
-SMALL_PAGE = 20
 TREND_HOURS = 24
 HOUR_MS = 3_600_000
 

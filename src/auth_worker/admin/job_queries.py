@@ -10,17 +10,13 @@ from auth_worker.admin.error_groups import ErrorGroups, group_errors
 from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.existence import check_queue
 from auth_worker.admin.models import Children, JobDetail, JobLogs, JobPage, JobRow
-from auth_worker.admin.selection import ALL, MOST_SELECTED, SCAN, JobFilter, checked_state
+from auth_worker.admin.selection import ALL, MOST_SELECTED, PAGE, SCAN, SMALL_PAGE, JobFilter, checked_state
 from auth_worker.admin.visible_data import encodable, encodable_text, masked, masked_lines, shape
 from auth_worker.core.clock import now_ms
 from auth_worker.core.json_codec import decode_or_text
 from auth_worker.core.policy import natural
 from auth_worker.core.ports.operator import JobReader, OperatorBroker
 from auth_worker.core.ports.values import StoredJob, printable
-
-PAGE = 100
-SMALL_PAGE = 20
-"""How many jobs to read at a time if their data is needed, so that other threads get a turn in between."""
 
 
 class JobQueries:

@@ -27,6 +27,11 @@ STATES_BY_INTEREST = (
 ALIASES = {"waiting": "wait", "dead": "failed"}
 """Common names of states, and BullMQ's names for them."""
 FINISHED = ("completed", "failed")
+PAGE, SMALL_PAGE = 100, 20
+"""How many jobs or dead letters to read at a time.
+
+It is the small page if their data is needed, so that other threads get a turn in between.
+"""
 SCAN = 10_000
 """How many jobs or dead letters a search reads before it stops and offers to be continued."""
 MOST_SELECTED = 100_000

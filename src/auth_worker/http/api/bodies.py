@@ -16,12 +16,12 @@ from auth_worker.http.api.parameters import (
     FinishedState,
     Id,
     Name,
-    Plain,
     Rate,
     Reason,
     State,
     Text,
     Where,
+    Whole,
     conditions_of,
 )
 from auth_worker.queue import MAX_PRIORITY, JobOptions
@@ -60,8 +60,8 @@ class Note(Body):
 class JobChange(Body):
     """A new ``priority`` (1 is the highest, 0 none) or, for a delayed job, a new ``delay`` (ms from now)."""
 
-    priority: Annotated[int, Plain] | None = Field(default=None, ge=0, le=MAX_PRIORITY)
-    delay: Annotated[int, Plain] | None = Field(default=None, ge=0, le=LONGEST_DELAY)
+    priority: Whole | None = Field(default=None, ge=0, le=MAX_PRIORITY)
+    delay: Whole | None = Field(default=None, ge=0, le=LONGEST_DELAY)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -266,7 +266,7 @@ class PurgeDeadLetters(DeadLetterSelection):
     """Remove dead letters, except for the newest ``keep`` of each dead-letter queue."""
 
     action: Literal["purge"]
-    keep: Annotated[int, Plain] | None = Field(default=None, ge=0, le=MAX_NUMBER)
+    keep: Whole | None = Field(default=None, ge=0, le=MAX_NUMBER)
 
     def kept(self) -> int | None:
         """How many of the newest dead letters of each queue are left out."""

@@ -62,6 +62,8 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
 Plain = BeforeValidator(plain_number)
 """Used for every number, since pydantic accepts what only Python accepts."""
+Whole = Annotated[int, Plain]
+"""A whole number. A field sets its range."""
 Age = Annotated[float, Plain, Field(ge=0, le=LONGEST_AGE_S, allow_inf_nan=False)]
 Rate = Annotated[float, Plain, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Where = Annotated[Text, AfterValidator(_checked_condition)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -14,20 +14,19 @@ from auth_worker.http.api.bodies import Body
 from auth_worker.http.api.parameters import (
     ChangeHeader,
     KnownQueue,
-    Plain,
     QueuePart,
     Reveal,
     SchedulerPart,
     Text,
     TheOperations,
+    Whole,
 )
 from auth_worker.queue import JobOptions
 
 AT = "/queues/{queue}/schedulers"
 look = APIRouter(prefix="/v1", tags=["schedulers"])
 act = APIRouter(prefix="/v1", tags=["schedulers"], dependencies=[ChangeHeader])
-Whole = Annotated[int, Plain]
-Date = Annotated[int, Plain] | Text
+Date = Whole | Text
 """Epoch ms, or ISO 8601."""
 
 

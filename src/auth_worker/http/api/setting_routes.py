@@ -11,11 +11,10 @@ from auth_worker.admin.models import Deduplication, QueueOverview
 from auth_worker.core.backoff import LONGEST_DELAY
 from auth_worker.core.coercion import MAX_NUMBER
 from auth_worker.http.api.bodies import Body
-from auth_worker.http.api.parameters import ChangeHeader, DeduplicationPart, KnownQueue, Plain, TheOperations
+from auth_worker.http.api.parameters import ChangeHeader, DeduplicationPart, KnownQueue, TheOperations, Whole
 
 look = APIRouter(prefix="/v1")
 act = APIRouter(prefix="/v1", dependencies=[ChangeHeader])
-Whole = Annotated[int, Plain]
 
 
 class RateLimitBody(Body):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from auth_worker.http.dashboard.visit import PAGE, Visit
+from auth_worker.http.dashboard.visit import PAGE, Visit, next_offset
 
 MOST_SHARES = 10
 """How many queues of a group are shown: those with the most failures of it."""
@@ -18,7 +18,7 @@ async def show_errors(visit: Visit) -> Response:
         "errors.html",
         most_shares=MOST_SHARES,
         groups=found.groups[offset : offset + PAGE],
-        next_offset=offset + PAGE if offset + PAGE < total else None,
+        next_offset=next_offset(offset, total),
         offset=offset,
         scanned=found.scanned,
         total=found.total,

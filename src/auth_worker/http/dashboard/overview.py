@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.problems import Problem, finding_problems, health_problems, queue_problems
-from auth_worker.http.dashboard.visit import PAGE, Visit
+from auth_worker.http.dashboard.visit import PAGE, Visit, next_offset
 
 MOST_PROBLEMS = 8
 GROUPED_FROM = 30
@@ -79,7 +79,7 @@ async def show_overview(visit: Visit) -> Response:
         groups=_groups(matching) if grouped else [],
         may_group=len(found.queues) >= GROUPED_FROM,
         more_problems=max(len(problems) - MOST_PROBLEMS, 0),
-        next_offset=offset + PAGE if offset + PAGE < len(matching) else None,
+        next_offset=next_offset(offset, len(matching)),
         offset=offset,
         order=order if order in ORDERS else "name",
         problems=problems if visit.asked("problems") == "all" else problems[:MOST_PROBLEMS],
@@ -98,7 +98,7 @@ async def show_workers(visit: Visit) -> Response:
     offset = visit.offset()
     return visit.page(
         "workers.html",
-        next_offset=offset + PAGE if offset + PAGE < len(workers) else None,
+        next_offset=next_offset(offset, len(workers)),
         offset=offset,
         queue=queue,
         total=len(workers),

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from auth_worker.admin.problems import scheduler_problems
 from auth_worker.core.clock import now_ms
-from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit, unknown_action
+from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit, next_offset, unknown_action
 
 MOST_PROBLEMS = 8
 
@@ -22,7 +22,7 @@ async def show_schedulers(visit: Visit) -> Response:
         "schedulers.html",
         complete=found.complete,
         now=now_ms(),
-        next_offset=offset + PAGE if offset + PAGE < total else None,
+        next_offset=next_offset(offset, total),
         offset=offset,
         queue=queue,
         rows=rows,

@@ -136,6 +136,11 @@ class Visit:
         return RedirectResponse(address, 303, HEADERS)
 
 
+def next_offset(offset: int, total: int) -> int | None:
+    """Return where the page after the one at ``offset`` of ``total`` rows starts; None after the last page."""
+    return offset + PAGE if offset + PAGE < total else None
+
+
 def unknown_action(action: str) -> ConfigurationError:
     """Return the error for a form with an ``action`` that its page does not have."""
     return ConfigurationError(f"there is no action {action!r:.80} here")
