@@ -13,7 +13,7 @@ from typing import Any
 from auth_worker import Job, WorkerService
 from auth_worker.cli.async_runner import run_async
 from auth_worker.config import Settings, WorkerConfig
-from auth_worker.core.lifecycle import State
+from auth_worker.core.lifecycle import ServiceState
 from auth_worker.queue import JobQueue
 from bench.adapters import child
 from bench.adapters.plain import CONSUMERS, Counted, do_nothing
@@ -52,7 +52,7 @@ class Ours:
                 dead_letter_queue_name=f"{queue}-dead",
             )
         self._running = asyncio.create_task(self._service.run())
-        while self._service.state is not State.RUNNING:
+        while self._service.state is not ServiceState.RUNNING:
             if self._running.done():
                 raise RuntimeError(f"the service did not start: {self._service.start_error}")
             await asyncio.sleep(0.01)

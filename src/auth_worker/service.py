@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.core.error_text import error_text
 from auth_worker.core.exception_groups import deciding_error
-from auth_worker.core.lifecycle import BROKER_UNREACHABLE, CLEAN, FAILED_TO_START, HANDED_BACK, State
+from auth_worker.core.lifecycle import BROKER_UNREACHABLE, CLEAN, FAILED_TO_START, HANDED_BACK, ServiceState
 from auth_worker.core.names import check_queue_name
 from auth_worker.core.report import QueueMetrics, ServiceHealth
 from auth_worker.databases import check_database, checker_of
@@ -57,7 +57,7 @@ class WorkerService:
             raise ConfigurationError("init_services must be an async function without arguments")
         self.runtime = Runtime(redis_connection, settings)
         self.settings = self.runtime.settings
-        self.state = State.NEW
+        self.state = ServiceState.NEW
         self.start_error: BaseException | None = None
         """Why ``run`` could not start, if it returned 1 or 4; of a group, the member that decides."""
         self.http_port: int | None = None
@@ -78,7 +78,7 @@ class WorkerService:
 
     def after_fork(self) -> None:
         """Forget, in a forked child, what runs in the parent."""
-        self.state = self.state if self.state is State.NEW else State.STOPPED
+        self.state = self.state if self.state is ServiceState.NEW else ServiceState.STOPPED
 
     def register_processor(
         self,
@@ -93,7 +93,7 @@ class WorkerService:
 
         Raises ``ConfigurationError`` if the queue has a processor already, or the service has been started.
         """
-        if self.state is not State.NEW:
+        if self.state is not ServiceState.NEW:
             raise ConfigurationError(
                 f"queue_name {queue_name!r}: register every processor before the service is started"
             )
@@ -153,9 +153,9 @@ class WorkerService:
         Raises ``ConfigurationError``, ``BrokerError``, or what ``init_services`` raised.
         """
         refuse_reimported_main()
-        if self.state is not State.NEW:
+        if self.state is not ServiceState.NEW:
             raise ConfigurationError(f"the service is {self.state}: a service is started once")
-        self.state = State.STARTING
+        self.state = ServiceState.STARTING
         self._starting = asyncio.current_task()
         queues = list(self._processors)
         self._log.info(WORKER_MESSAGES.WORKER_STARTING, worker=self.runtime.worker_name, queues=queues)
@@ -171,13 +171,13 @@ class WorkerService:
             stopped = self._unwanted or self._signals.first.is_set()
             report_failure(error, self.runtime, self._log, stopped=stopped)
             await self._close_all(0)
-            self.state = State.STOPPED
+            self.state = ServiceState.STOPPED
             if stopped:
                 raise ShutdownError("the service was stopped while it started") from None
             raise
         finally:
             waiting.cancel()
-        self.state = State.RUNNING
+        self.state = ServiceState.RUNNING
         self._log.info(WORKER_MESSAGES.WORKER_READY, broker=str(self.runtime.brokers.address))
         if self._signals.first.is_set():
             self._stop_if_running()
@@ -189,11 +189,11 @@ class WorkerService:
         Another call waits for the same stop. Raises ``ConfigurationError`` in another event loop than ``start``;
         does nothing in a forked child.
         """
-        if self.state in (State.NEW, State.STOPPED):
-            self.state = State.STOPPED
+        if self.state in (ServiceState.NEW, ServiceState.STOPPED):
+            self.state = ServiceState.STOPPED
             return True
         self.runtime.check_loop("the service")
-        if self.state is State.STARTING and self._starting is not None:
+        if self.state is ServiceState.STARTING and self._starting is not None:
             self._unwanted = True
             self._starting.cancel()
             await asyncio.wait({self._starting})
@@ -217,7 +217,7 @@ class WorkerService:
         refuse_reimported_main()
         self.runtime.check_loop("the service")
         self.setup_graceful_shutdown()
-        started = self.state is State.RUNNING
+        started = self.state is ServiceState.RUNNING
         starting = asyncio.ensure_future(asyncio.sleep(0) if started else self.start())
         signalled = asyncio.create_task(self._signals.first.wait())
         try:
@@ -268,7 +268,7 @@ class WorkerService:
         return list(self._processors.values())
 
     def _stop_if_running(self) -> None:
-        if self.state is State.RUNNING:
+        if self.state is ServiceState.RUNNING:
             self._begin_stop(self.settings.shutdown_timeout)
 
     def _begin_stop(self, timeout: float) -> asyncio.Task[bool]:
@@ -277,10 +277,10 @@ class WorkerService:
         return self._stopping
 
     async def _stop(self, timeout: float) -> bool:
-        self.state = State.STOPPING
+        self.state = ServiceState.STOPPING
         self._log.info(WORKER_MESSAGES.WORKER_STOPPING, timeout_s=timeout)
         clean = await self._close_all(timeout)
-        self.state = State.STOPPED
+        self.state = ServiceState.STOPPED
         self._log.info(WORKER_MESSAGES.WORKER_STOPPED, clean=clean)
         await asyncio.to_thread(self._opened_log.drain)
         self._signals.leave()

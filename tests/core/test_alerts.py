@@ -17,7 +17,7 @@ from auth_worker.core.alerts import (
     Alert,
     News,
     QueueReading,
-    SchedulerReading,
+    StuckScheduler,
     Violation,
     advance,
     news_for,
@@ -28,7 +28,7 @@ from auth_worker.core.alerts import (
 NOW = 1_800_000_000_000
 MINUTE = 60_000
 MAIL = QueueReading("mail", waiting=312, oldest_ms=41_000, workers=0, failed_per_minute=7)
-STUCK = SchedulerReading("mail", "nightly", "has no next run")
+STUCK = StuckScheduler("mail", "nightly", "has no next run")
 
 
 def of(queue: str, hold_ms: int = 0) -> Violation:

@@ -18,7 +18,7 @@ from auth_worker.core.alerts import (
     Alert,
     News,
     QueueReading,
-    SchedulerReading,
+    StuckScheduler,
     advance,
     news_for,
     violations,
@@ -145,13 +145,11 @@ class AlertOperations:
         self._record(Change(action="test alerts", queue="", target="alerts", count=taken, result=result))
         return deliveries
 
-    async def _stuck(self, settings: AlertSettings) -> list[SchedulerReading]:
+    async def _stuck(self, settings: AlertSettings) -> list[StuckScheduler]:
         if settings.scheduler_overdue is None:
             return []
         rows = (await self._schedulers.find()).schedulers
-        return [
-            SchedulerReading(row.queue, row.id, _TROUBLES[row.state]) for row in rows if row.state in _TROUBLES
-        ]
+        return [StuckScheduler(row.queue, row.id, _TROUBLES[row.state]) for row in rows if row.state in _TROUBLES]
 
     async def _send(self, target: Target, news: list[News], now: int) -> _Sent:
         error = ""

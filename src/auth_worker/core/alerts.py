@@ -37,7 +37,7 @@ class QueueReading(NamedTuple):
     letters: int = 0
 
 
-class SchedulerReading(NamedTuple):
+class StuckScheduler(NamedTuple):
     """A job scheduler that does not go on, and ``what`` is wrong with it."""
 
     queue: str
@@ -110,7 +110,7 @@ class News(NamedTuple):
 
 
 def violations(
-    settings: AlertSettings, queues: Iterable[QueueReading], schedulers: Iterable[SchedulerReading] = ()
+    settings: AlertSettings, queues: Iterable[QueueReading], schedulers: Iterable[StuckScheduler] = ()
 ) -> list[Violation]:
     """Return which thresholds are exceeded."""
     found = [violation for queue in queues for violation in _of_queue(settings, queue)]

@@ -8,7 +8,7 @@ CLEAN, FAILED_TO_START, HANDED_BACK, BROKER_UNREACHABLE = 0, 1, 3, 4
 """Exit codes."""
 
 
-class State(StrEnum):
+class ServiceState(StrEnum):
     """The state of a service."""
 
     NEW = "new"

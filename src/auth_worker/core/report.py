@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from auth_worker.core.lifecycle import State
+from auth_worker.core.lifecycle import ServiceState
 
 ACL_REMEDY = "give the user what `auth-worker doctor --acl` prints"
 
@@ -97,9 +97,9 @@ class ServiceHealth(Report):
     reasons: list[str] = Field(default_factory=list)
 
     @classmethod
-    def of(cls, state: State, processors: list[ProcessorHealth], database: dict[str, Any] | None) -> Self:
+    def of(cls, state: ServiceState, processors: list[ProcessorHealth], database: dict[str, Any] | None) -> Self:
         """Build the report of a service in ``state`` from the reports of its parts."""
-        reasons = [] if state is State.RUNNING else [f"the service is {state}"]
+        reasons = [] if state is ServiceState.RUNNING else [f"the service is {state}"]
         reasons += [f"{each.queue_name}: {reason}" for each in processors for reason in each.reasons]
         if database is not None and not database["healthy"]:
             reasons.append(f"database: {database.get('reason', 'not healthy')}")

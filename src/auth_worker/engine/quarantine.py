@@ -2,7 +2,7 @@
 
 Such a job is a suspect. If it kills this process too, no other job is affected, and only its own stalls are
 counted. One quarantine serves all processors of a process. It is a state machine without I/O, driven by timers
-that its caller provides. ``State`` names its states.
+that its caller provides. ``QuarantineState`` names its states.
 
 After each closed period comes an open one of the same length, so that other jobs run between suspects. A job whose
 fetch was under way when the process closed keeps its lease and starts when the process opens. It is not put back,
@@ -38,7 +38,7 @@ PATIENCE, PATIENCE_WITH_SUSPECTS = 10, 60
 """After how many times the bound a suspect runs although it is not alone."""
 
 
-class State(enum.Enum):
+class QuarantineState(enum.Enum):
     """How the process treats suspects. It is closed while ``CLEARING`` and ``ALONE``, and open otherwise.
 
     A suspect that finds no moment alone within the current window waits in the background, while the process is
@@ -85,7 +85,7 @@ class Quarantine:
     ) -> None:
         self.closed = False
         """Whether no job may be fetched or started now."""
-        self._state = State.OPEN
+        self._state = QuarantineState.OPEN
         self._clock = clock
         self._call_later = call_later
         self._bound = 60.0
@@ -155,27 +155,27 @@ class Quarantine:
         self._line = deque(each for each in self._line if each.run != run)
         self._blockers.discard(run)
         match self._state:
-            case State.CLEARING if self._line:
+            case QuarantineState.CLEARING if self._line:
                 self._start_if_alone()
-            case State.CLEARING:
+            case QuarantineState.CLEARING:
                 self._open()
-            case State.ALONE if run == self._alone:
+            case QuarantineState.ALONE if run == self._alone:
                 self._open()
             case _:
                 self._advance()
         self._is_needed = bool(self._line or self._kept or self._suspects or self.closed)
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: QuarantineState) -> None:
         self._state = state
-        self.closed = state in (State.CLEARING, State.ALONE)
+        self.closed = state in (QuarantineState.CLEARING, QuarantineState.ALONE)
 
     def _advance(self) -> None:
         """Close for the first suspect in line, unless others have their turn or outlasted the last window."""
-        if self._line and self._state is State.OPEN and not self._blockers:
+        if self._line and self._state is QuarantineState.OPEN and not self._blockers:
             self._close()
 
     def _close(self) -> None:
-        self._enter(State.CLEARING)
+        self._enter(QuarantineState.CLEARING)
         self._closed_at = self._clock()
         self._window = min(self._window or FIRST_WINDOW_S, self._bound * (PART if self._window else FIRST_WINDOW))
         self._set_timer(self._window, self._give_up)
@@ -192,7 +192,7 @@ class Quarantine:
             return
         self._line.remove(waiting)
         self._alone = waiting.run
-        self._enter(State.ALONE)
+        self._enter(QuarantineState.ALONE)
         self._window = 0.0
         self._set_timer(self._bound * PART, self._open)
 
@@ -219,7 +219,7 @@ class Quarantine:
 
     def _open(self) -> None:
         lasted = self.closed_s
-        self._enter(State.OTHERS_TURN)
+        self._enter(QuarantineState.OTHERS_TURN)
         self._alone = None
         self._set_timer(max(lasted, SHORTEST_TURN_S), self._end_turn)
         kept, self._kept = self._kept, {}
@@ -229,7 +229,7 @@ class Quarantine:
             on_open()
 
     def _end_turn(self) -> None:
-        self._enter(State.OPEN)
+        self._enter(QuarantineState.OPEN)
         if self._line and self._blockers:
             self._await_impatience()
         self._advance()

@@ -8,8 +8,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal, NamedTuple, get_args
 
-State = Literal["wait", "paused", "active", "prioritized", "delayed", "waiting-children", "completed", "failed"]
-STATES: tuple[str, ...] = get_args(State)
+JobState = Literal["wait", "paused", "active", "prioritized", "delayed", "waiting-children", "completed", "failed"]
+STATES: tuple[str, ...] = get_args(JobState)
 """The states of a job, under BullMQ's names."""
 WAITING = ("wait", "paused", "prioritized")
 """The states of jobs that could run now."""

@@ -67,7 +67,7 @@ Whole = Annotated[int, Plain]
 Age = Annotated[float, Plain, Field(ge=0, le=LONGEST_AGE_S, allow_inf_nan=False)]
 Rate = Annotated[float, Plain, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Where = Annotated[Text, AfterValidator(_checked_condition)]
-State = Annotated[values.State, _chosen_by(checked_state)]
+State = Annotated[values.JobState, _chosen_by(checked_state)]
 FinishedState = Annotated[Literal["completed", "failed"], _chosen_by(checked_finished_state)]
 Reason = Annotated[ReasonClass, _chosen_by(checked_reason)]
 
