@@ -9,11 +9,13 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from redis.credentials import CredentialProvider
 
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+from auth_worker.system.daemon_calls import call_in_daemon_thread
 from auth_worker.system.forks import reset_in_child
 
 Login = tuple[str, ...]
@@ -87,9 +89,8 @@ class CredentialSource:
         """Make one call at a time, so that a provider that hangs blocks only one thread."""
         with self._lock:
             if self._answer is None or self._answer.done():
-                self._answer = concurrent.futures.Future()
-                asking = (self._answer, self._provider.get_credentials)
-                threading.Thread(target=_answer, args=asking, name="credentials", daemon=True).start()
+                call = partial(_given_by, self._provider.get_credentials)
+                self._answer = call_in_daemon_thread(call, "credentials")
             answer = self._answer
         return await asyncio.shield(asyncio.wrap_future(answer))
 
@@ -158,9 +159,9 @@ class CredentialSource:
         )
 
 
-def _answer(answer: concurrent.futures.Future[Any], get: Callable[[], Any]) -> None:
+def _given_by(get_credentials: Callable[[], Any]) -> Any:
+    """Return what a provider gives, or what it raises."""
     try:
-        given = get()
-    except BaseException as error:  # the waiting caller gets the error
-        given = error
-    answer.set_result(given)
+        return get_credentials()
+    except BaseException as error:
+        return error
