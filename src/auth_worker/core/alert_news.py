@@ -1,4 +1,4 @@
-"""What is said of alerts: one message for all the news of an evaluation, as a text and as JSON."""
+"""Words alerts: one message for all the news of an evaluation, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """One line an alert."""
+        """One line for each alert."""
         if not self.news:
             return f"This is a test of the alerts of {self.place}: nothing is wrong."
         lines = [self._line(each) for each in self.news[:MOST_LINES]]

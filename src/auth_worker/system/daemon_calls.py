@@ -1,4 +1,4 @@
-"""Calls what may block for ever in a thread that does not hold up the end of the process."""
+"""Calls functions that may block forever in daemon threads, which do not delay the exit of the process."""
 
 from __future__ import annotations
 

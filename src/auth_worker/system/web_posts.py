@@ -13,7 +13,7 @@ from auth_worker.system.daemon_calls import call_in_daemon_thread
 
 
 class NoRedirect(HTTPRedirectHandler):
-    """Takes a redirection for the answer: its target is not who was to get what is sent, which may be secret."""
+    """Treats a redirection as the answer, since what is sent may be secret and is for the given address alone."""
 
     def redirect_request(self, *_: Any) -> None:
         """Part of urllib."""

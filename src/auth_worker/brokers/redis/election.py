@@ -1,4 +1,4 @@
-"""Elects one process of many for a duty: whoever sets the key first, for as long as it comes back in time."""
+"""Elects one process of many for a duty: the one that sets a key first, as long as it renews it in time."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from typing import Protocol
 
 
 class AlertStore(Protocol):
-    """Where the state of the alerts is kept, so that whoever is elected next goes on with it. It is a text."""
+    """Stores the state of the alerts, which is a text, for whichever process evaluates the rules next."""
 
     @abstractmethod
     async def elect(self, owner: str, lease_ms: int) -> bool:
-        """Return whether ``owner`` evaluates the rules for the next ``lease_ms``: one at a time does."""
+        """Return whether ``owner`` is the one that evaluates the rules for the next ``lease_ms``."""
 
     @abstractmethod
     async def read(self) -> str | None:
@@ -19,4 +19,4 @@ class AlertStore(Protocol):
 
     @abstractmethod
     async def write(self, state: str, ttl_ms: int) -> None:
-        """Keep the state for ``ttl_ms`` from now."""
+        """Store the state for ``ttl_ms``."""

@@ -20,27 +20,27 @@ class StoredBulkOperation(NamedTuple):
 
 
 class BulkOperationStore(Protocol):
-    """Where bulk operations are kept, so that every process knows those of all. A record is a text."""
+    """Stores the bulk operations of all processes. A record is a text."""
 
     @abstractmethod
     async def write(self, operation_id: str, record: str, started_at: int, ttl_ms: int) -> None:
-        """Keep the record for ``ttl_ms`` from now. ``started_at`` (epoch ms) orders it among the others."""
+        """Store the record for ``ttl_ms``. ``started_at`` (epoch ms) is its place among the others."""
 
     @abstractmethod
     async def write_request(self, operation_id: str, request: str) -> None:
-        """Keep beside the record what was requested, to begin it again."""
+        """Store beside the record what was requested, so that it can be repeated."""
 
     @abstractmethod
     async def read_request(self, operation_id: str) -> str | None:
-        """Return what was requested; None if that is not kept."""
+        """Return what was requested; None if that is not stored."""
 
     @abstractmethod
     async def read(self, operation_id: str) -> StoredBulkOperation | None:
-        """Return one of them; None if there is none."""
+        """Return an operation; None if there is none."""
 
     @abstractmethod
     async def ids(self, most: int) -> list[str]:
-        """Return the ids of the ``most`` newest. What they name may be forgotten meanwhile."""
+        """Return the ids of the ``most`` newest. The record of one may have expired."""
 
     @abstractmethod
     async def ids_beyond(self, most: int) -> list[str]:
@@ -48,20 +48,20 @@ class BulkOperationStore(Protocol):
 
     @abstractmethod
     async def forget(self, operation_ids: Sequence[str]) -> None:
-        """Forget these."""
+        """Remove these operations."""
 
     @abstractmethod
     async def show_alive(self, operation_id: str, ttl_ms: int) -> None:
-        """Say that somebody runs it, for the next ``ttl_ms``; 0: that nobody does any more."""
+        """Mark an operation as running for the next ``ttl_ms``. 0 removes the mark."""
 
     @abstractmethod
     async def ask_to_stop(self, operation_id: str, who: str) -> None:
-        """Ask its runner, wherever it is, to stop."""
+        """Ask the process that runs an operation to stop it, for ``who``."""
 
     @abstractmethod
     async def stop_asked_by(self, operation_id: str) -> str:
-        """Return who has asked to stop it; empty for nobody."""
+        """Return who has asked to stop an operation; empty if nobody has."""
 
     @abstractmethod
     async def mark_begun_again(self, operation_id: str, as_id: str) -> None:
-        """Note that another one does it again."""
+        """Record that the operation ``as_id`` repeats this one."""
