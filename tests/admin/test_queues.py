@@ -213,7 +213,7 @@ async def test_schedulers_that_cannot_be_read_or_have_stopped_are_found(
     await harness.jobs.upsert_job_scheduler("hourly", name="n", every=3_600_000, limit=9)
     await harness.jobs.upsert_job_scheduler("nightly", name="n", pattern="0 3 * * *", tz="europe/berlin")
     schedulers = finding(await operations.doctor.examine(), "schedulers")
-    assert (schedulers.level, schedulers.detail) == ("ok", "2 seen, each with its next iteration")
+    assert (schedulers.level, schedulers.detail) == ("ok", "2 found, each with its next iteration")
     await harness.redis.hset(f"bull:{QUEUE}:repeat:nightly", "tz", "Mars/Base")
     await harness.redis.zadd(f"bull:{QUEUE}:repeat", {"hourly": int(time.time() * 1000) - 300_000})
     found = [each for each in (await operations.doctor.examine()).findings if each.name == "schedulers"]

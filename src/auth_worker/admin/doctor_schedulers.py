@@ -36,5 +36,6 @@ async def scheduler_findings(broker: OperatorBroker, queues: Sequence[str]) -> l
         remedy = "start a worker for the queue: it revives them within reconcile_interval"
         findings.append(Finding.fail("schedulers", detail, remedy))
     if not findings:
-        findings.append(Finding.ok("schedulers", f"{min(count, MOST)} seen, each with its next iteration"))
+        detail = f"{min(count, MOST)} found, each with its next iteration" if count else "none found"
+        findings.append(Finding.ok("schedulers", detail))
     return findings

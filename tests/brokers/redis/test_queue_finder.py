@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from auth_worker import JobQueue, Settings
+from auth_worker import Job, JobQueue, Settings
 from auth_worker.admin.errors import NotFoundError
 from support.operators import operations_on
+from support.processors import QUEUE, Harness, eventually
+from support.servers import Server
 
 PREFIXES = ("bull", "app:jobs", "app:jobs:eu", "[b*?]\\\\", "{app:x}", "名前:🚀", "a b", ":", "x::y")
 
@@ -35,6 +38,19 @@ async def test_every_prefix_is_found_with_its_own_queues(redis_url: str) -> None
         async with operations_on(redis_url, prefix) as operations:
             assert await operations.broker.find_prefixes() == sorted(PREFIXES)
             assert await operations.broker.find_queues() == ([f"q{number}"], True)
+
+
+async def test_a_worker_on_a_unix_socket_is_shown_with_its_path(tmp_path: Path) -> None:
+    async def consume(job: Job) -> None:
+        """No job comes."""
+
+    with Server(tmp_path, unix_socket=True) as server:
+        harness = Harness(server.url)
+        await harness.processor(consume, {"name": "pod-7"})
+        async with operations_on(server.url) as operations:
+            (worker,) = await eventually(lambda: operations.queues.workers(QUEUE))
+            assert (worker.name, worker.address) == ("pod-7", str(server.socket_path))
+        await harness.close()
 
 
 async def test_a_job_or_a_scheduler_called_meta_is_no_queue(redis_url: str, client: Any) -> None:

@@ -19,6 +19,8 @@ BUDGET_S = 5.0
 _AMBIGUOUS = 3
 """From this many colons on, a key that ends in ``:meta`` may also belong to a queue with a shorter prefix."""
 _FIELD = re.compile(r"(\S+?)=(\S*)")
+_UNIX_SOCKET = re.compile(r"\[?(/.*?):0(?:\]:0)?")
+"""The address of a client on a unix socket: ``/path:0``, in some releases of Valkey ``[/path:0]:0``."""
 
 
 def glob_escaped(text: str) -> str:
@@ -106,6 +108,7 @@ def _worker_of(line: str, start: str) -> WorkerConnection | None:
         queue = base64.b64decode(encoded, validate=True).decode()
     except ValueError:
         return None
-    return WorkerConnection(
-        queue, worker, fields.get("addr", ""), int(fields.get("age") or 0), int(fields.get("idle") or 0)
-    )
+    address = fields.get("addr", "")
+    if on_socket := _UNIX_SOCKET.fullmatch(address):
+        address = on_socket[1]
+    return WorkerConnection(queue, worker, address, int(fields.get("age") or 0), int(fields.get("idle") or 0))
