@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from auth_worker.events import Problem
 from auth_worker.job import Job
 from auth_worker.tasks import INJECTED
 from auth_worker.tasks.resources import OpenResources, resource_of
-from support import light_tasks, typed_tasks
+from support import typed_tasks
 from support.processors import Harness, collect
 from support.task_services import completed, task_queue, working
 
@@ -193,41 +191,6 @@ async def test_a_resource_of_a_worker_process_that_does_not_open_stops_the_start
     service.include(typed_tasks.queue)
     with pytest.raises(ConfigurationError, match=r"resource Journal .*journal.* did not open: FileNotFoundError"):
         await service.start()
-
-
-async def test_who_enqueues_does_not_import_what_only_the_worker_needs(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = (
-        "import sys; from support.light_tasks import predict, predict_in_process as other;"
-        "print(predict.enqueue_sync(1).id, other.enqueue_sync(2).id, 'support.heavy_resources' in sys.modules)"
-    )
-    monkeypatch.setenv("AUTH_WORKER_REDIS_URL", harness.url)
-    asked = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, cwd=Path(light_tasks.__file__).parents[1]
-    )
-    first, second, imported = (await asked.communicate())[0].decode().split()
-    assert imported == "False"
-    importlib.import_module("support.heavy_resources")
-    async with working(harness, light_tasks.queue):
-        assert await completed(harness, first, light_tasks.queue.name) == 10
-        assert await completed(harness, second, light_tasks.queue.name) == 20  # its process imports it as well
-
-
-async def test_a_type_that_is_only_named_must_be_named_by_one_resource(harness: Harness) -> None:
-    queue = task_queue(harness)
-
-    async def take(smtp: Smtp = INJECTED) -> None: ...
-
-    take.__annotations__["smtp"] = "clients.Mailer"
-    queue.task(take)
-    service = WorkerService(harness.url, settings=harness.settings())
-    with pytest.raises(ConfigurationError, match=r"parameter smtp: .*no resource for clients\.Mailer"):
-        service.include(queue)
-    for module in ("clients", "others"):
-        queue.resource(provides=type("Mailer", (), {"__module__": module}))(contextlib.nullcontext)
-    with pytest.raises(ConfigurationError, match=r"2 resources for a type clients\.Mailer"):
-        service.include(queue)
 
 
 async def gives_no_type() -> AsyncIterator:  # type: ignore[type-arg]

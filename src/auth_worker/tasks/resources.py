@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import time
 import typing
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from auth_worker.core.error_text import error_text
 from auth_worker.errors import ConfigurationError
@@ -23,13 +25,20 @@ _YIELDING = (AsyncIterator, AsyncGenerator, contextlib.AbstractAsyncContextManag
 class Resource(NamedTuple):
     """A resource of a ``type``. ``factory`` returns an asynchronous context manager that opens it.
 
-    ``module`` is the one that registers it; None if that is unknown.
+    ``module`` is the one that registers it; None if that is unknown. ``origin`` is what was registered, of which
+    ``factory`` was made.
     """
 
     type: Any
     factory: Callable[[], contextlib.AbstractAsyncContextManager[Any]]
     name: str
     module: str | None = None
+    origin: Any = None
+
+    @property
+    def key(self) -> Any:
+        """What is equal for the same resource of several queues."""
+        return id(self.factory if self.origin is None else self.origin)
 
 
 def resource_of(factory: Callable[..., Any], provides: Any = None, module: str | None = None) -> Resource:
@@ -44,6 +53,7 @@ def resource_of(factory: Callable[..., Any], provides: Any = None, module: str |
     required = [each for each in _parameters(factory) if each.default is each.empty]
     if required:
         raise ConfigurationError(f"resource {name} is called without arguments, but has {required[0]}")
+    origin = factory
     if provides is None:
         provides = _provided(factory, name)
     if inspect.isasyncgenfunction(factory):
@@ -52,68 +62,111 @@ def resource_of(factory: Callable[..., Any], provides: Any = None, module: str |
         raise ConfigurationError(
             f"resource {name} must be an async def with one yield, or return an async context"
         )
-    return Resource(provides, factory, name, module)
+    return Resource(provides, factory, name, module, origin)
 
 
 class OpenResources:
-    """Opens ``resources`` in order, in a task of their own, which closes them in reverse order.
+    """Opens ``resources`` in order, and closes them in reverse order.
 
-    Some context managers must be left in the task that entered them. ``values`` are the open resources by type;
-    those ``given`` are open already.
+    One that several queues take is opened once for an event loop, and closed when the last of them has closed it.
+    ``values`` are what they gave, by type; what is ``given`` is there already and not opened.
     """
 
     def __init__(self, resources: Iterable[Resource], given: Mapping[Any, Any] | None = None) -> None:
         self.values: dict[Any, Any] = dict(given or {})
         self._resources = [each for each in resources if each.type not in self.values]
-        self._task: asyncio.Task[None] | None = None
-        self._leave = asyncio.Event()
+        self._used: list[_OpenResource] = []
 
     def __bool__(self) -> bool:
         return bool(self._resources)
 
     async def open(self) -> None:
         """Open them. Raises ``ConfigurationError`` naming the one that failed; those before it are closed."""
-        if not self._resources:
-            return
-        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._hold(opened), name="resources of tasks")
         try:
-            await asyncio.wait({opened, self._task}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            self._task.cancel()
-            await asyncio.wait({self._task}, timeout=CLOSE_S)
+            for resource in self._resources:
+                used = _use(resource)
+                self._used.append(used)
+                self.values[resource.type] = await used.value()
+        except BaseException:
+            await self.close()
             raise
-        if not opened.done():
-            task, self._task = self._task, None
-            task.result()
 
     async def close(self) -> str | None:
         """Close them, for at most 5 s. Returns what went wrong, if anything did. Never raises."""
-        task, self._task = self._task, None
-        if task is None:
+        deadline = time.monotonic() + CLOSE_S
+        problems = []
+        while self._used:
+            problems.append(await self._used.pop().release(deadline - time.monotonic()))
+        return next(filter(None, problems), None)
+
+
+class _OpenResource:
+    """A resource that is open in one event loop, held by a task of its own, in which it is also closed.
+
+    Some context managers must be left in the task that entered them. ``place`` is where ``_use`` finds it.
+    """
+
+    def __init__(self, resource: Resource, place: dict[Any, _OpenResource]) -> None:
+        self.users = 0
+        self._resource = resource
+        self._place = place
+        self._leave = asyncio.Event()
+        self._opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._hold(), name=f"resource {resource.name}")
+        self._task.add_done_callback(lambda task: self._forget())
+
+    async def value(self) -> Any:
+        """Wait until it is open, and return what it gave. Raises ``ConfigurationError`` if it does not open."""
+        await asyncio.wait({self._opened, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._opened.done():
+            self._task.result()
+        return self._opened.result()
+
+    async def release(self, timeout: float) -> str | None:
+        """Close it within ``timeout`` s if nobody else uses it. Returns what went wrong, if anything did."""
+        self.users -= 1
+        if self.users:
             return None
+        self._forget()
         self._leave.set()
-        done, _ = await asyncio.wait({task}, timeout=CLOSE_S)
+        if not self._opened.done():
+            self._task.cancel()
+        done, _ = await asyncio.wait({self._task}, timeout=max(timeout, 0))
         if not done:
-            task.cancel()
+            self._task.cancel()
             return f"the resources of the tasks did not close within {CLOSE_S:g} s"
-        if task.cancelled() or (error := task.exception()) is None:
+        if self._task.cancelled() or (error := self._task.exception()) is None or not self._opened.done():
             return None
         return f"a resource of the tasks did not close: {type(error).__name__}: {error_text(error)}"
 
-    async def _hold(self, opened: asyncio.Future[None]) -> None:
-        """Open all, wait, and close all; what went wrong is raised afterwards, so that no resource sees it."""
+    async def _hold(self) -> None:
+        """Open it, wait, and close it; an error of opening is raised afterwards, so that it does not see it."""
         failure: BaseException | None = None
         async with contextlib.AsyncExitStack() as stack:
             try:
-                for resource in self._resources:
-                    self.values[resource.type] = await _entered(stack, resource)
-                opened.set_result(None)
+                self._opened.set_result(await _entered(stack, self._resource))
                 await self._leave.wait()
             except (ConfigurationError, asyncio.CancelledError) as error:
                 failure = error
         if failure is not None:
             raise failure
+
+    def _forget(self) -> None:
+        if self._place.get(self._resource.key) is self:
+            del self._place[self._resource.key]
+
+
+_open_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, _OpenResource]] = WeakKeyDictionary()
+
+
+def _use(resource: Resource) -> _OpenResource:
+    """Return the resource as it is open, or is being opened, in the running loop. Whoever gets it releases it."""
+    place = _open_by_loop.setdefault(asyncio.get_running_loop(), {})
+    used = place.get(resource.key)
+    if used is None:
+        used = place[resource.key] = _OpenResource(resource, place)
+    used.users += 1
+    return used
 
 
 async def _entered(stack: contextlib.AsyncExitStack, resource: Resource) -> Any:
