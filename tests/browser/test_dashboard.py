@@ -43,6 +43,8 @@ async def test_every_screen_fits_is_accessible_and_breaks_no_policy(
         await api.post("/queues/forsaken/jobs", {"name": "good"})
         async with operations_on(harness.url) as operations:
             await operations.history.record_minute()
+            await operations.history.mark_version("4f2a91c")
+            await operations.dead.add_note(DEAD, letter["id"], "waits for ticket 4711")
             rules = AlertSettings(no_worker=0, dead_letters=0, paused=60)
             await operations.alerts.evaluate(rules, [], "this test")
         await asyncio.to_thread(look_at_all, f"http://127.0.0.1:{service.http_port}/", tmp_path, letter, axe)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from auth_worker import ConfigurationError, JobQueue, Settings, WorkerService
+from auth_worker.admin.bulk_records import BulkOperation
 from auth_worker.admin.operations import Operations
+from auth_worker.core.alert_settings import AlertSettings
 from support.clusters import Cluster
 from support.command_line import run_program
 from support.failing_consumer import Failing
@@ -81,12 +83,36 @@ async def lives(cluster: Cluster, prefix: str, queue: str, dead: str) -> None:
             assert await operations.dead.redrive(dead, letter.id) == letter.job_id
         await operations.audit_log.flush()
         assert (await operations.audit_log.page(0, 1)).total == len(IDS)
+        await records_are_kept(operations)
 
         async def all_completed() -> bool:
             return (await counts(operations, queue))["completed"] == len(IDS)
 
         await eventually(all_completed, f"the jobs of {prefix}:{queue} are redriven", 20)
     assert dict(consumer.runs) == dict.fromkeys(IDS, 2)
+
+
+async def records_are_kept(operations: Operations) -> None:
+    """What belongs to all queues together is kept under the hash tag that they share."""
+    begun = BulkOperation(
+        id="0" * 32,
+        action="drain",
+        queue=None,
+        who="ada",
+        dry_run=False,
+        state="running",
+        started_at=1,
+        updated_at=1,
+    )
+    await operations.bulk.begin(begun, "{}")
+    assert [each.state for each in await operations.bulk.newest()] == ["running"]
+    await operations.bulk.ask_to_stop(begun.id, "alan")
+    assert await operations.bulk.beat(begun.id) == "alan"
+    assert await operations.alerts.elect("one")
+    await operations.alerts.evaluate(AlertSettings(dead_letters=0), [], "one")
+    assert (await operations.alerts.state()).thresholds == {"dead_letters": 0}
+    await operations.history.mark_version("1.0")
+    assert [each.version for each in await operations.history.versions()] == ["1.0"]
 
 
 async def test_odd_names_are_added_worked_listed_dead_lettered_and_redriven(
