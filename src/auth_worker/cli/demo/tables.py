@@ -44,8 +44,8 @@ def verdict(checks: list[Check]) -> RenderableType:
 
 def _by_subject(deliveries: list[Delivery]) -> Table:
     table = _table("Delivered, as the mail server saw it")
-    table.add_column("Subject", no_wrap=True, overflow="ellipsis")
-    table.add_column("E-mails", justify="right", style="green")
+    table.add_column("Subject")
+    table.add_column("E-mails", justify="right", style="green", no_wrap=True)
     counts = Counter(delivery.subject for delivery in deliveries)
     for subject, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(text(subject), str(count))
