@@ -101,6 +101,10 @@ class AlertOperations:
         """Return whether ``owner`` is the one that evaluates the rules now."""
         return await self._store.elect(owner, LEASE_MS)
 
+    async def resign(self, owner: str) -> None:
+        """Let another be elected at once, if ``owner`` is the one that evaluates the rules."""
+        await self._store.resign(owner)
+
     async def state(self) -> AlertState:
         """Return what was found last."""
         try:

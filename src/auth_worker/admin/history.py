@@ -36,6 +36,10 @@ class HistoryOperations:
         """Take part in the election, and return whether ``owner`` is the recorder now."""
         return await self._broker.history(None).elect(owner, LEASE_MS)
 
+    async def resign(self, owner: str) -> None:
+        """Let another be elected at once, if ``owner`` is the recorder."""
+        await self._broker.history(None).resign(owner)
+
     async def versions(self) -> list[VersionMark]:
         """Return since when which version of the workers has been running, the oldest first."""
         return await self._broker.history(None).marks()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auth_worker.brokers.redis.election import elect
+from auth_worker.brokers.redis.election import elect, resign
 from auth_worker.brokers.redis.wire.link import Link
 
 
@@ -16,6 +16,10 @@ class RedisAlerts:
     async def elect(self, owner: str, lease_ms: int) -> bool:
         """As in ``AlertStore``. May raise ``BrokerError``."""
         return await elect(self._link, f"{self._key}:elected", owner, lease_ms)
+
+    async def resign(self, owner: str) -> None:
+        """As in ``AlertStore``. May raise ``BrokerError``."""
+        await resign(self._link, f"{self._key}:elected", owner)
 
     async def read(self) -> str | None:
         """As in ``AlertStore``. May raise ``BrokerError``."""

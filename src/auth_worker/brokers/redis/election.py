@@ -12,3 +12,9 @@ async def elect(link: Link, key: str, owner: str, lease_ms: int) -> bool:
     if await link.execute("GET", key) != owner.encode():
         return False
     return bool(await link.execute("PEXPIRE", key, lease_ms))
+
+
+async def resign(link: Link, key: str, owner: str) -> None:
+    """Let another be elected at once, if ``owner`` has the duty of ``key``. Raises ``BrokerError``."""
+    if await link.execute("GET", key) == owner.encode():
+        await link.execute("DEL", key)

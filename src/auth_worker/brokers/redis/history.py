@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from auth_worker.brokers.redis.election import elect
+from auth_worker.brokers.redis.election import elect, resign
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.history import Span, VersionMark
 
@@ -22,6 +22,10 @@ class RedisHistory:
     async def elect(self, owner: str, lease_ms: int) -> bool:
         """As in ``HistoryStore``. May raise ``BrokerError``."""
         return await elect(self._link, f"{self._key}:recorder", owner, lease_ms)
+
+    async def resign(self, owner: str) -> None:
+        """As in ``HistoryStore``. May raise ``BrokerError``."""
+        await resign(self._link, f"{self._key}:recorder", owner)
 
     async def marks(self) -> list[VersionMark]:
         """As in ``HistoryStore``. May raise ``BrokerError``."""

@@ -14,6 +14,10 @@ class AlertStore(Protocol):
         """Return whether ``owner`` is the one that evaluates the rules for the next ``lease_ms``."""
 
     @abstractmethod
+    async def resign(self, owner: str) -> None:
+        """Let another be elected at once, if ``owner`` is the one."""
+
+    @abstractmethod
     async def read(self) -> str | None:
         """Return the state; None if there is none."""
 

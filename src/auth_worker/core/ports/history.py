@@ -17,6 +17,10 @@ class HistoryStore(Protocol):
         """Return whether ``owner`` is the one that writes histories for the next ``lease_ms``."""
 
     @abstractmethod
+    async def resign(self, owner: str) -> None:
+        """Let another be elected at once, if ``owner`` is the one."""
+
+    @abstractmethod
     async def marks(self) -> list[VersionMark]:
         """Return since when which version has been running, the oldest first."""
 

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 
 from auth_worker.admin.alert_targets import targets_of
 from auth_worker.admin.alerts import Delivery
-from auth_worker.admin.operations import Operations, SharedOperations
+from auth_worker.admin.operations import Operations
 from auth_worker.config import Settings
 from auth_worker.errors import BrokerError
+from auth_worker.http.dashboard.elected_duty import ElectedDuty, Election
 
 INTERVAL_S = 15.0
 SHARE = 20
@@ -21,11 +22,8 @@ CANDIDACY_S = 30.0
 """How often (s) a process that is not elected tries to be."""
 
 
-class AlertWatch:
-    """Belongs to one event loop. ``open_operations`` makes operations that are not connected yet.
-
-    ``owner`` names this process; ``on_failure`` is called with a delivery that has failed.
-    """
+class AlertWatch(ElectedDuty):
+    """Evaluates the rules of ``settings``. ``on_failure`` is called with a delivery that has failed."""
 
     def __init__(
         self,
@@ -34,10 +32,9 @@ class AlertWatch:
         owner: str,
         on_failure: Callable[[Delivery], None],
     ) -> None:
-        self._operations = SharedOperations(open_operations)
-        self._settings = settings
+        super().__init__(open_operations, owner)
+        self._rules = settings.alerts
         self._targets = targets_of(settings)
-        self._owner = owner
         self._on_failure = on_failure
 
     async def run(self) -> None:
@@ -46,30 +43,18 @@ class AlertWatch:
             while True:
                 began, pause_s = time.monotonic(), CANDIDACY_S
                 with contextlib.suppress(BrokerError):
-                    if await self.evaluate():
+                    if await self.attempt():
                         pause_s = max(INTERVAL_S, min(SHARE * (time.monotonic() - began), LONGEST_PAUSE_S))
                 await asyncio.sleep(pause_s)
         finally:
             await self.stop()
 
-    async def evaluate(self) -> bool:
-        """Evaluate the rules where this process is elected, and return whether it is; else disconnect.
+    def election(self, operations: Operations) -> Election:
+        """Return where the one that evaluates is elected."""
+        return operations.alerts
 
-        May raise ``BrokerError``.
-        """
-        try:
-            alerts = (await self._operations.get()).alerts
-            if await alerts.elect(self._owner):
-                for delivery in await alerts.evaluate(self._settings.alerts, self._targets, self._owner):
-                    if delivery.error:
-                        self._on_failure(delivery)
-                return True
-        except BrokerError:
-            await self.stop()
-            raise
-        await self.stop()
-        return False
-
-    async def stop(self) -> None:
-        """Disconnect."""
-        await self._operations.stop()
+    async def perform(self, operations: Operations) -> None:
+        """Evaluate the rules, and tell what is new. May raise ``BrokerError``."""
+        for delivery in await operations.alerts.evaluate(self._rules, self._targets, self._owner):
+            if delivery.error:
+                self._on_failure(delivery)
