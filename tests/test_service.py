@@ -19,8 +19,10 @@ from auth_worker import (
     Settings,
     WorkerService,
 )
+from auth_worker.engine.executors.worker_process import WorkerProcess
 from auth_worker.errors import ShutdownError
 from auth_worker.system.handled_signals import MOMENT_S
+from support.process_consumers import describe
 from support.processors import QUEUE, Harness, eventually
 
 QUIET = Settings(http_port=None, log_level="ERROR")
@@ -157,6 +159,26 @@ async def test_a_service_without_redis_fails_to_start_in_time_and_says_where() -
     )
     with pytest.raises(BrokerError, match=r"redis://127\.0\.0\.1:1/0"):
         await service.start()
+
+
+async def test_a_service_that_fails_to_start_ends_the_processes_that_it_began_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[WorkerProcess] = []
+    new = WorkerProcess.__init__
+
+    def noted(process: WorkerProcess) -> None:
+        begun.append(process)
+        new(process)
+
+    monkeypatch.setattr(WorkerProcess, "__init__", noted)
+    settings = Settings(http_port=None, log_level="ERROR", startup_timeout=0.3)
+    service = service_at("redis://127.0.0.1:1/0", settings=settings)
+    service.register_processor(queue_name=QUEUE, processor=describe, execution="process")
+    with pytest.raises(BrokerError):
+        await service.start()
+    assert begun
+    await eventually(lambda: all(process.has_ended for process in begun), "their end")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

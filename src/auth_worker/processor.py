@@ -10,7 +10,7 @@ from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.core.names import check_queue_name
 from auth_worker.core.ports.connections import WorkerConnections
 from auth_worker.core.report import Metrics, ProcessorHealth
-from auth_worker.engine.executors import Execution, close_executor, executor_for, started
+from auth_worker.engine.executors import Execution, StartsSlowly, close_executor, executor_for, started
 from auth_worker.engine.queue_worker import QueueWorker
 from auth_worker.errors import ConfigurationError
 from auth_worker.events import Problem, ProcessorChanged
@@ -65,7 +65,7 @@ class QueueProcessorService:
             observer.configure_queue(queue_name, self.config)
         self._worker: QueueWorker | None = None
         """Set by ``initialize``, and kept after ``close``."""
-        self._running = self._initialized = self._paused = False
+        self._running = self._initialized = self._paused = self._is_warm = False
         self._closing: asyncio.Task[bool] | None = None
         self._hurry = asyncio.Event()
         """Set once a second caller of ``close`` does not want to wait any longer."""
@@ -123,6 +123,12 @@ class QueueProcessorService:
         if self._worker is not None and self._running:
             await self._worker.hand_back_now()
 
+    def warm_up(self) -> None:
+        """Begin to start its processes, if it has any. ``close`` ends them if ``initialize`` does not follow."""
+        if isinstance(self._executor, StartsSlowly):
+            self._executor.warm_up()
+            self._is_warm = True
+
     async def initialize(self) -> None:
         """Connect and start processing.
 
@@ -178,6 +184,8 @@ class QueueProcessorService:
         """
         is_closing = self._closing is not None and not self._closing.done()
         if not self._running and not is_closing:
+            if self._is_warm:
+                self._executor.close()
             return True
         self.runtime.check_loop(f"the processor of {self.queue_name}")
         limit = self.runtime.settings.shutdown_timeout if timeout is None else timeout

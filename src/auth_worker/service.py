@@ -162,6 +162,8 @@ class WorkerService:
         waiting = asyncio.create_task(report_waiting(self.runtime, self._log))
         try:
             self.runtime.open()
+            for processor in self._processors.values():
+                processor.warm_up()
             self.http_port = open_http_port(self, self._log)  # first, so that the probes report a slow start
             await self.runtime.start()
             await initialize(self.init_services)
@@ -288,10 +290,8 @@ class WorkerService:
 
     async def _close_all(self, timeout: float) -> bool:
         """Stop taking jobs and end the running ones, all queues at once; then close the connections."""
-        running = [each for each in self._processors.values() if each.is_running]
-        results = await asyncio.gather(
-            *(each.close(timeout, hurry=self._signals.second) for each in running), return_exceptions=True
-        )
+        closing = [each.close(timeout, hurry=self._signals.second) for each in self._processors.values()]
+        results = await asyncio.gather(*closing, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 self._log.error(WORKER_ERRORS.SHUTDOWN_FAILED, error=error_text(result))

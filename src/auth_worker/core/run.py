@@ -11,11 +11,13 @@ import contextvars
 import enum
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from auth_worker.core.outcome import Cause, Outcome
-from auth_worker.core.policy import JobPolicy
 from auth_worker.job import Job
+
+if TYPE_CHECKING:
+    from auth_worker.core.policy import JobPolicy  # a worker process needs no policies, nor what reads settings
 
 Execute = Callable[[Job], Awaitable[Any]]
 """Runs the consumer for a job and gives its result."""

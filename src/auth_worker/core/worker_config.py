@@ -15,8 +15,6 @@ from auth_worker.core.outcome import ReasonClass
 from auth_worker.errors import ConfigurationError
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-Execution = Literal["auto", "thread", "process"]
-"""Where a consumer runs; ``auto``: an ``async def`` on the event loop, a plain ``def`` in a thread."""
 Whole = Annotated[int, BeforeValidator(plain_number)]
 Real = Annotated[float, BeforeValidator(plain_number)]
 """Numbers of settings and options. pydantic alone accepts whatever Python's ``int`` and ``float`` accept."""

@@ -14,6 +14,7 @@ from auth_worker.core.outcome import Cause, Drop, Outcome
 from auth_worker.core.ports.worker import Taken, Unreadable, WorkerBroker
 from auth_worker.core.run import Perform, Phase, Run
 from auth_worker.engine.executors import Executor
+from auth_worker.engine.prefetch import Prefetch
 from auth_worker.engine.quarantine import Quarantine
 from auth_worker.engine.registry import Registry
 from auth_worker.engine.settlement import Settlement
@@ -33,6 +34,7 @@ class Launcher:
         registry: Registry,
         settlement: Settlement,
         waiting: WaitingRuns,
+        prefetch: Prefetch | None,
         quarantine: Quarantine,
         bus: EventBus,
         *,
@@ -46,6 +48,7 @@ class Launcher:
         self._registry = registry
         self._settle = settlement.settle
         self._waiting = waiting
+        self._prefetch = prefetch
         self._quarantine = quarantine
         self._bus = bus
         self._queue = queue
@@ -70,11 +73,8 @@ class Launcher:
         elif self._waiting.is_suspect(run):
             self._waiting.hold(run, self._start)
             self._mark_waiting(run)
-        elif self._quarantine.closed:
-            self._waiting.keep(run, self._start)
-            self._mark_waiting(run)
         else:
-            self._start(run)
+            self._start_or_keep(run)
 
     def cancel(self, cause: Cause, runs: list[Run] | None = None, reason: str = "") -> None:
         """Cancel ``runs`` (None: all of them)."""
@@ -115,6 +115,17 @@ class Launcher:
         await self._advance(run)
         self._settle(run, outcome)
 
+    def _start_or_keep(self, run: Run) -> None:
+        if self._quarantine.closed:
+            self._waiting.keep(run, self._start_in_place)
+            self._mark_waiting(run)
+        else:
+            self._start_in_place(run)
+
+    def _start_in_place(self, run: Run) -> None:
+        if self._prefetch is None or self._prefetch.take_place(run):
+            self._start(run)
+
     def _start(self, run: Run) -> None:
         self._quarantine.entered(run)
         self._waiting.mark_isolated(run)
@@ -131,6 +142,9 @@ class Launcher:
         execute = partial(self._iterate, run) if run.scheduler_id else self._executor
         outcome = await self._perform(run, execute, timeout=self._timeout, max_result_bytes=self._max_result_bytes)
         run.task = None  # its context names the run: a circle, which only the cycle collector would free
+        if self._prefetch is not None and (following := self._prefetch.leave_place(run, outcome)) is not None:
+            self._start_or_keep(following)
+            await asyncio.sleep(0)  # its process gets it before this one is settled
         if run.phase is not Phase.SETTLING:
             run.phase = Phase.SETTLING
             self._settle(run, outcome)

@@ -34,6 +34,7 @@ class Tally:
         "delayed",
         "failed",
         "handed_back",
+        "interrupted",
         "leases_lost",
         "retried",
         "total_ms",
@@ -41,13 +42,13 @@ class Tally:
 
     def __init__(self) -> None:
         self.completed = self.failed = self.retried = self.delayed = 0
-        self.handed_back = self.leases_lost = self.dead_lettered = 0
+        self.handed_back = self.interrupted = self.leases_lost = self.dead_lettered = 0
         self.total_ms = 0.0
 
     @property
     def unfinished(self) -> int:
-        """How many runs ended before their job did: they were handed back, or their lease was lost."""
-        return self.handed_back + self.leases_lost
+        """How many runs ended before their job did: they were interrupted to hand it back, or lost its lease."""
+        return self.interrupted + self.leases_lost
 
     def metrics(self, active: int) -> Metrics:
         """Return the counters as they are now. ``active`` is the number of running jobs."""
@@ -124,7 +125,9 @@ def count(tally: Tally, run: Run, outcome: Outcome, dead_letter: DeadLetter | No
         case Lost():
             tally.leases_lost += 1
             return LeaseLost(*_about(run), run.trace_id)
-    tally.handed_back += isinstance(outcome, HandBack)
+    if isinstance(outcome, HandBack):
+        tally.handed_back += 1
+        tally.interrupted += outcome.begun
     tally.delayed += isinstance(outcome, Postpone | Throttle)
     return JobMoved(*_about(run), name_of(outcome), _detail(outcome), run.trace_id)
 

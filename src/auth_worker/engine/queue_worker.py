@@ -20,12 +20,13 @@ from auth_worker.core.ports.worker import WorkerBroker
 from auth_worker.core.report import Metrics
 from auth_worker.core.run import Perform, Phase, Run
 from auth_worker.engine.cancellation import CancellationRequests
-from auth_worker.engine.executors import Executor, ProcessExecutor
+from auth_worker.engine.executors import Executor
 from auth_worker.engine.fetcher import Fetcher
 from auth_worker.engine.launcher import Launcher
 from auth_worker.engine.leases import LeaseRenewer
 from auth_worker.engine.ledger import Ledger
 from auth_worker.engine.maintenance import DeadLetterUpkeep, SchedulerUpkeep, StalledCheck
+from auth_worker.engine.prefetch import Prefetch
 from auth_worker.engine.quarantine import Quarantine
 from auth_worker.engine.registry import Registry
 from auth_worker.engine.settlement import Settlement
@@ -74,10 +75,10 @@ class QueueWorker:
             self._settlement,
             quarantine,
             bus,
-            isolated=isinstance(executor, ProcessExecutor),
+            isolated=executor.isolates,
             max_stalled_count=config.max_stalled_count,
         )
-        parts = self._registry, self._settlement, self._waiting
+        parts = self._registry, self._settlement, self._waiting, self._new_prefetch(executor, config)
         self._launcher = Launcher(
             broker,
             *parts,
@@ -93,6 +94,9 @@ class QueueWorker:
         self._cancellations = CancellationRequests(broker, self._registry, self._launcher, bus, queue, worker_id)
         self.watch_parts = self._watch_parts(bus, queue, config, settings, dead_letters=dead_letters)
         """What the watch loop runs, from ``attach`` until after ``drain``."""
+
+    def _new_prefetch(self, executor: Executor, config: WorkerConfig) -> Prefetch | None:
+        return Prefetch(self._fetcher, self._waiting, config.concurrency) if executor.isolates else None
 
     def _watch_parts(
         self, bus: EventBus, queue: str, config: WorkerConfig, settings: Settings, *, dead_letters: bool

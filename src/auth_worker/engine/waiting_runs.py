@@ -69,6 +69,14 @@ class WaitingRuns:
             self._waiting[run] = True
             self._fetcher.lend()
 
+    def park(self, run: Run) -> None:
+        """Keep a run that waits for a process, until ``unpark``."""
+        self._waiting[run] = False
+
+    def unpark(self, run: Run) -> bool:
+        """Return whether the run still waits. It is no longer kept."""
+        return self._waiting.pop(run, None) is not None
+
     def mark_isolated(self, run: Run) -> None:
         """Mark a run that starts: if its job was recovered, suspects of other queues must not run beside it."""
         if run.job.stalled_count and self._isolated:

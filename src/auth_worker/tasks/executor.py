@@ -66,12 +66,18 @@ class TaskExecutor:
         self._sync_handlers: dict[str, Callable[[Job], Any]] = {}
         self._threads = ThreadExecutor(self._run_sync, concurrency)
         self._processes: ProcessExecutor | None = None
+        self.isolates = not self._in_process
         if in_processes:
             from auth_worker.tasks.process_consumer import ProcessConsumer
 
             self._processes = ProcessExecutor(ProcessConsumer(in_processes), concurrency)
             for task in in_processes:
                 self._add(task, self._processes)
+
+    def warm_up(self) -> None:
+        """Begin to start worker processes, if any task needs them."""
+        if self._processes is not None:
+            self._processes.warm_up()
 
     async def start(self) -> None:
         """Open the resources, and start the first worker process. Raises ``ConfigurationError``."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from auth_worker.core.execution import Execution
 from auth_worker.core.job_options import JobOptions, job_options
 from auth_worker.core.job_options_dict import JobOptionsDict
 from auth_worker.core.names import check_queue_name
-from auth_worker.core.worker_config import Backoff, Execution
+from auth_worker.core.worker_config import Backoff
 from auth_worker.errors import ConfigurationError
 
 BackoffFunction = Callable[[int, BaseException], "int | float | timedelta | None"]

@@ -8,9 +8,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
+from auth_worker.core.execution import Execution
 from auth_worker.core.job_options_dict import Keep
 from auth_worker.core.names import check_queue_name
-from auth_worker.core.worker_config import WORKER_CONFIG, Backoff, Execution, WorkerConfig
+from auth_worker.core.worker_config import WORKER_CONFIG, Backoff, WorkerConfig
 from auth_worker.errors import ConfigurationError
 from auth_worker.job import Job
 from auth_worker.queue import JobQueue

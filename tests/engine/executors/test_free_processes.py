@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from auth_worker.engine.executors import ProcessExecutor
+from auth_worker.engine.executors import ProcessExecutor, process_setup
+from auth_worker.engine.executors.process_setup import MainModule
 from auth_worker.engine.executors.worker_process import WorkerProcess
 from auth_worker.errors import ConfigurationError, WorkerCrashedError
 from support import process_consumers
@@ -121,3 +123,37 @@ async def test_a_job_that_waits_for_a_process_ends_with_its_executor(
         await ending
     assert [type(each) for each in await within_30_s(job)] == [WorkerCrashedError]
     await eventually(lambda: not executor._starting, "the end of the start")
+
+
+async def test_processes_start_before_the_first_job_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    starts = Starts(monkeypatch)
+    starts.go.set_result(None)
+    executor = ProcessExecutor(process_consumers.anything, 3)
+    executor.warm_up()
+    await executor.start()
+    await eventually(lambda: len(executor._idle) == 2, "a process for each core")
+    assert starts.begun == 2
+    executor.close()
+
+
+async def test_processes_that_are_not_needed_after_all_end() -> None:
+    executor = ProcessExecutor(process_consumers.anything, 1)
+    executor.warm_up()
+    await eventually(lambda: executor._idle, "the process")
+    [process] = executor._idle
+    executor.close()
+    await eventually(lambda: process.has_ended, "its end")
+
+
+async def test_why_a_process_cannot_start_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(process_setup, "_main_module", lambda: MainModule("module_that_is_not_there", ""))
+    executor = ProcessExecutor(process_consumers.anything, 3)
+    executor.warm_up()
+    with pytest.raises(ConfigurationError, match="cannot import anything: ModuleNotFoundError"):
+        await executor.start()
+    executor.close()
+    assert capsys.readouterr().err.count("Traceback") == 1

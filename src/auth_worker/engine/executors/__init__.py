@@ -4,9 +4,16 @@ A thread cannot be killed: when its run is cancelled, ``job.cancelled`` is set a
 returns. Code that may hang belongs in a process (``execution="process"``): that one is killed.
 """
 
-from auth_worker.core.worker_config import Execution
+from auth_worker.core.execution import Execution
 from auth_worker.engine.executors.choice import executor_for
-from auth_worker.engine.executors.local import Executor, LoopExecutor, ThreadExecutor, close_executor, started
+from auth_worker.engine.executors.local import (
+    Executor,
+    LoopExecutor,
+    StartsSlowly,
+    ThreadExecutor,
+    close_executor,
+    started,
+)
 from auth_worker.engine.executors.process import ProcessExecutor
 
 __all__ = [
@@ -14,6 +21,7 @@ __all__ = [
     "Executor",
     "LoopExecutor",
     "ProcessExecutor",
+    "StartsSlowly",
     "ThreadExecutor",
     "close_executor",
     "executor_for",

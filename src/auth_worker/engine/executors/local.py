@@ -24,6 +24,10 @@ class Executor(Protocol):
     Cancelling the call stops the consumer as far as possible.
     """
 
+    @property
+    def isolates(self) -> bool:
+        """Whether each job runs in a process of its own, where it harms no other."""
+
     async def start(self) -> None:
         """Prepare for the first job. Raises ``ConfigurationError`` if the consumer cannot run here."""
 
@@ -40,6 +44,14 @@ class HoldsResources(Protocol):
 
     async def release(self) -> str | None:
         """Close it again, within a few seconds. Returns what went wrong, if anything did. Never raises."""
+
+
+@runtime_checkable
+class StartsSlowly(Protocol):
+    """An executor that can begin to start before its service is connected."""
+
+    def warm_up(self) -> None:
+        """Begin, in the background. ``start`` waits for it, ``close`` undoes it."""
 
 
 async def close_executor(executor: Executor) -> str | None:
@@ -63,6 +75,8 @@ async def started(executor: Executor) -> AsyncIterator[None]:
 
 class LoopExecutor:
     """Awaits an ``async def`` consumer in the current event loop."""
+
+    isolates = False
 
     def __init__(self, consumer: Callable[[Job], Any]) -> None:
         self._consumer = consumer
@@ -109,6 +123,8 @@ call_around_fork(before=_note_loop, in_parent=_forget_loop, in_child=_end_with_s
 
 class ThreadExecutor:
     """Runs a plain ``def`` consumer in threads, as many as jobs may run at a time."""
+
+    isolates = False
 
     def __init__(self, consumer: Callable[[Job], Any], concurrency: int) -> None:
         self._consumer = consumer

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from auth_worker.core.error_text import error_text
 from auth_worker.core.run import Run, current_run
+from auth_worker.core.terminal_text import visible_lines
 from auth_worker.engine.executors.process_setup import check_importable, setup_for
 from auth_worker.engine.executors.worker_process import WorkerProcess
 from auth_worker.errors import WorkerCrashedError
 from auth_worker.job import Job
-from auth_worker.system.standard_streams import fill_standard_descriptors
+from auth_worker.system.standard_streams import fill_standard_descriptors, standard_error
 
 MAX_JOBS_A_PROCESS = 100_000
 """After this many jobs a worker process is replaced, whether or not it leaks."""
@@ -33,10 +35,13 @@ class ProcessExecutor:
     Raises ``ConfigurationError`` on Windows, and for a consumer that no process can import.
     """
 
+    isolates = True
+
     def __init__(self, consumer: Callable[[Job], Any], concurrency: int) -> None:
         check_importable(consumer)
         fill_standard_descriptors()
         self._consumer = consumer
+        self._concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
         self._idle: list[WorkerProcess] = []
         self._busy: set[WorkerProcess] = set()
@@ -46,12 +51,22 @@ class ProcessExecutor:
         self._setup: bytes | None = None
         self._closed = False
 
+    def warm_up(self) -> None:
+        """Begin to start one process for each core, in the background, or ``concurrency`` if that is less."""
+        for _ in range(min(self._concurrency, os.cpu_count() or 1)):
+            self._start_in_background()
+
     async def start(self) -> None:
-        """Start the first process, which shows whether the consumer can be imported.
+        """Wait for the first process, which shows whether the consumer can be imported.
 
         Raises ``ConfigurationError`` if it cannot.
         """
-        self._idle.append(await self._new_process())
+        try:
+            self._put_back(await self._free_process())
+        except WorkerCrashedError as error:
+            cause = error.__cause__ or error
+            standard_error().write(visible_lines(str(cause.__cause__ or "")))  # the traceback of the import
+            raise cause from None
 
     async def __call__(self, job: Job) -> Any:
         """Run the function in a process; a cancelled run kills it.
@@ -110,9 +125,12 @@ class ProcessExecutor:
     def _start_where_needed(self) -> None:
         """Start a process for each waiting job, unless one is starting already."""
         while len(self._starting) < len(self._waiting) and not self._closed:
-            starting = asyncio.create_task(self._start_another())
-            self._starting.add(starting)
-            starting.add_done_callback(self._starting.discard)
+            self._start_in_background()
+
+    def _start_in_background(self) -> None:
+        starting = asyncio.create_task(self._start_another())
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
 
     async def _start_another(self) -> None:
         try:

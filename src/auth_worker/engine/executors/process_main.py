@@ -22,7 +22,6 @@ from typing import Any, BinaryIO, NamedTuple
 
 from auth_worker.core.error_text import error_text, error_trace
 from auth_worker.core.run import current_run
-from auth_worker.core.terminal_text import visible_lines
 from auth_worker.core.validation_errors import is_about
 from auth_worker.engine.executors.leaks import LeakDetector
 from auth_worker.engine.executors.local import call
@@ -44,7 +43,7 @@ from auth_worker.errors import InvalidJobDataError
 from auth_worker.job import Job
 from auth_worker.system.handled_signals import remember_handlers, signals_to_handle
 from auth_worker.system.main_reimport import GUARD, loading_consumer
-from auth_worker.system.standard_streams import fill_standard_descriptors, standard_error
+from auth_worker.system.standard_streams import fill_standard_descriptors
 
 LOGS = "auth_worker.observability.logs"
 
@@ -168,10 +167,10 @@ def load(setup: Setup) -> Callable[[Job], Any] | SetupFailed:
                 _import_main(setup.main)
             consumer: Callable[[Job], Any] = pickle.loads(setup.consumer)  # noqa: S301 - from the service
         except BaseException as error:
-            standard_error().write(visible_lines(error_trace(error)))
             return SetupFailed(
                 f"the worker process cannot import {setup.name}: {type(error).__name__}: {error_text(error)}; "
-                f"define it above what runs the service, or {GUARD}"
+                f"define it above what runs the service, or {GUARD}",
+                error_trace(error),
             )
     return consumer
 

@@ -25,9 +25,10 @@ class Ready(NamedTuple):
 
 
 class SetupFailed(NamedTuple):
-    """The worker process cannot run the consumer, for ``reason``."""
+    """The worker process cannot run the consumer: why, and the traceback."""
 
     reason: str
+    trace: str
 
 
 class Returned(NamedTuple):

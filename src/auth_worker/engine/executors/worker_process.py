@@ -26,7 +26,7 @@ from auth_worker.engine.executors.frame_reader import FrameReader
 from auth_worker.engine.executors.process_setup import program
 from auth_worker.engine.executors.process_tree import MARK, end_programs, stop_group
 from auth_worker.engine.executors.remote_actions import perform_request
-from auth_worker.engine.executors.transport import ActionRequest, Ready, framed, value_of
+from auth_worker.engine.executors.transport import ActionRequest, ProcessTraceback, Ready, framed, value_of
 from auth_worker.errors import ConfigurationError, WorkerCrashedError
 from auth_worker.job import Job
 from auth_worker.system.forks import call_in_child
@@ -90,7 +90,7 @@ class WorkerProcess:
             raise
         if not isinstance(answer, Ready):
             worker.discard()
-            raise ConfigurationError(f"execution='process': {answer.reason}")
+            raise ConfigurationError(f"execution='process': {answer.reason}") from ProcessTraceback(answer.trace)
         return worker
 
     @property
