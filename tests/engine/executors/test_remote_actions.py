@@ -113,5 +113,5 @@ async def test_actions_that_wait_for_a_loop_are_no_blocking_ones() -> None:
 
     job = a_job()
     job.attach(Waiting())  # type: ignore[abstract]
-    with pytest.raises(RuntimeError, match="waits for a loop"):
+    with pytest.raises(RuntimeError, match="awaited an event loop"):
         job.sync.log("row")
