@@ -12,6 +12,7 @@ import pytest
 
 from auth_worker import WorkerService
 from auth_worker.admin.jobs import JobOperations
+from auth_worker.admin.queues import QueueOperations
 from auth_worker.errors import BrokerError, ShutdownError
 from auth_worker.events import Problem
 from auth_worker.messages import WORKER_ERRORS
@@ -77,7 +78,7 @@ async def test_an_error_goes_to_the_log_and_not_to_the_client(
     async def fail(self: Any, *_: Any, **__: Any) -> None:
         raise ValueError("invalid value 'a secret'")
 
-    monkeypatch.setattr(JobOperations, "check_queue", fail)
+    monkeypatch.setattr(QueueOperations, "check_exists", fail)
     answer = await api.get("/queues/secret-name")
     assert (answer.status, "secret" in answer.text) == (500, False)
     await eventually(lambda: problems)
