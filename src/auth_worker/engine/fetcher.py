@@ -1,6 +1,6 @@
 """Fetches the jobs of one queue while slots are free, and waits for the doorbell while the queue is empty.
 
-A slot is a token: it is free, fetches, or has a run. When the doorbell rings, one slot fetches a job; that fetch
+When the doorbell rings, one slot fetches a job; that fetch
 leaves a marker, which rings for the next. Two jobs in a row mean that there are more, so each further job makes
 two slots fetch, and a burst fills all slots in a few round trips. A run that ends fetches the next job in the same
 command; an empty answer frees its slot.
@@ -20,6 +20,7 @@ from auth_worker.core.ports.worker import Fetched, Nothing, Settled, Taken, Unre
 from auth_worker.engine.quarantine import Quarantine
 from auth_worker.engine.registry import Registry
 from auth_worker.engine.reply_recovery import ReplyRecovery
+from auth_worker.engine.slots import Slots
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError, BrokerUnpreparedError
 from auth_worker.events import EventBus, Problem, ProcessorChanged
 from auth_worker.messages import WORKER_ERRORS
@@ -32,7 +33,7 @@ Launch = Callable[[str, Taken, float], None]
 
 
 class Fetcher:
-    """The slots of one queue's worker. Its tokens start with ``worker_id``."""
+    """Fetches for one queue's worker. Its tokens start with ``worker_id``."""
 
     _launch: Launch
 
@@ -51,16 +52,13 @@ class Fetcher:
         self._quarantine = quarantine
         self._bus = bus
         self._queue = queue
-        self._worker_id = worker_id
         self._drain_delay = config.drain_delay / 1000
         self._draining: asyncio.TimerHandle | None = None
         self._lease_s = config.lock_duration / 1000
-        self._issued = 0
-        self._free = [self._new_token() for _ in range(config.concurrency)]
+        self._slots = Slots(broker, worker_id, config.concurrency)
         self._recovery = ReplyRecovery(
             broker, held=registry.held_ids, on_found=self._found, on_missing=partial(self.release, "", spent=True)
         )
-        self._surplus = 0  # slots in use beyond the concurrency: as many that become free are not used again
         self._busy = False  # whether a job has come since the queue was last reported as drained
         self._pending = 0  # replies to fetches and hand-backs that are awaited
         self._streak = 0  # jobs that have come since a fetch last found none
@@ -85,7 +83,7 @@ class Fetcher:
     @property
     def overdue_s(self) -> float:
         """How long (s) a slot has been free without a look at the queue. 0 while the broker is away."""
-        if not (self.wants_more and self._free and self._broker.is_up):
+        if not (self.wants_more and self._slots.free and self._broker.is_up):
             return 0.0
         return time.monotonic() - self._looked
 
@@ -121,7 +119,7 @@ class Fetcher:
     def look(self, due: float = 0.0) -> None:
         """Fetch a job now. If the next one is delayed until ``due`` (epoch ms), wait for that, or the doorbell."""
         self._looked = time.monotonic()
-        if not self.wants_more or not self._free:
+        if not self.wants_more or not self._slots.free:
             return
         if due and due > now_ms():
             self._wait(due)
@@ -164,24 +162,17 @@ class Fetcher:
 
     def release(self, token: str, *, spent: bool = False) -> None:
         """Free the slot of a run that ended without a fetch. Replaces a ``spent`` token."""
-        self._free_slot(self._successor(token) if spent else token)
+        self._free_slot(self._slots.renewed(token) if spent else token)
         self.look()
 
     def lend(self) -> None:
-        """Give the slot of a run that will wait for long to another job."""
-        self._free.append(self._new_token())
+        """Lend the slot of a run that will wait for long to another job."""
+        self._slots.lend()
         self.look()
 
     def reclaim(self, *, owed: bool = False) -> bool:
-        """Take back a free slot for a run that has lent its own. Returns whether it has one.
-
-        ``owed``: if none is free, the next one that becomes free is taken.
-        """
-        if self._free:
-            self._broker.forget(self._free.pop())
-            return True
-        self._surplus += owed
-        return owed
+        """As ``Slots.reclaim``."""
+        return self._slots.reclaim(owed=owed)
 
     def put_back(self, token: str, job_id: str) -> None:
         """Return a job to the front of the queue without running it, and free its slot."""
@@ -193,17 +184,8 @@ class Fetcher:
         self._recovery.recover()
         self.look()
 
-    def _new_token(self) -> str:
-        self._issued += 1
-        return f"{self._worker_id}:{self._issued}"
-
-    def _successor(self, token: str) -> str:
-        """Return a new token for the slot of ``token``, which may still lock a job or be in use by a settle."""
-        self._broker.forget(token)
-        return self._new_token()
-
     def _fetch(self) -> None:
-        token = self._free.pop()
+        token = self._slots.free.pop()
         self._pending += 1
         sent = time.monotonic()
         self._broker.fetch(token, lambda answer: self.received(token, answer, sent))
@@ -218,14 +200,14 @@ class Fetcher:
             self._draining.cancel()
             self._draining = None
         self._launch(token, taken, sent)
-        if not self._free or not self.wants_more:
+        if not self._slots.free or not self.wants_more:
             return
         self._streak += 1
         if self._streak == 1:
             self._broker.watch(self.look)
             return
         self._fetch()
-        if self._free:
+        if self._slots.free:
             self._fetch()
 
     def _park(self, limited_ms: int, next_due: float) -> None:
@@ -258,11 +240,11 @@ class Fetcher:
         self._looked = time.monotonic()
         self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, self._queue, error_text(error), error.code))
         if isinstance(error, BrokerUnpreparedError):
-            self._free.append(self._successor(token))
+            self._slots.free.append(self._slots.renewed(token))
             if self._preparing is None or self._preparing.done():
                 self._preparing = asyncio.create_task(self._prepare(), name=f"prepare {self._queue}")
         elif isinstance(error, BrokerBusyError):
-            self._free.append(self._successor(token))
+            self._slots.free.append(self._slots.renewed(token))
             self.pause(REFUSED_PAUSE)
         else:  # the script failed, perhaps after it had taken a job
             self._recovery.add_lost(token)
@@ -286,14 +268,10 @@ class Fetcher:
             self._quiet.set()
 
     def _found(self, token: str, taken: Taken, sent: float, given_away: bool) -> None:
-        self._surplus += given_away
+        if given_away:
+            self._slots.exceed()
         self._take(token, taken, sent)
 
     def _free_slot(self, token: str) -> None:
-        """Free a slot, unless it is owed to a job whose own was given away while it waited, or was found late."""
-        if self._surplus:
-            self._surplus -= 1
-            self._broker.forget(token)
-        else:
+        if self._slots.release(token):
             self._looked = time.monotonic()
-            self._free.append(token)
