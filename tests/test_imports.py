@@ -39,8 +39,9 @@ ENTRIES = [
         ("import auth_worker.flow", OF_A_WORKER | OF_A_PRODUCER),
         (
             "import auth_worker.engine.executors.process_main",
-            (OF_A_WORKER - {"auth_worker.engine"}) | OF_A_PRODUCER,
+            (OF_A_WORKER - {"auth_worker.engine"}) | OF_A_PRODUCER | {"pydantic"},
         ),
+        ("import auth_worker.service", {"redis", "bullmq", "hiredis", "opentelemetry"}),
         # redis-py itself imports parts of OpenTelemetry if it is installed.
         (
             "from auth_worker import JobQueue; JobQueue('work', 'redis://localhost')",

@@ -1,16 +1,21 @@
-"""The brokers that a process's workers use: one for all queues, or in a cluster one for each hash tag."""
+"""The brokers that a process's workers use: one for all queues, or in a cluster one for each hash tag.
+
+Their adapter is imported by ``open``: a worker process whose consumer's module makes the service does not need it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auth_worker.brokers.opening import BrokerSource
-from auth_worker.brokers.redis.connections import Connections
-from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.config import Settings
 from auth_worker.core.ports.connections import WorkerConnections
 from auth_worker.events import EventBus
+
+if TYPE_CHECKING:
+    from auth_worker.brokers.redis.connections import Connections
+    from auth_worker.brokers.redis.wire.address import Address
 
 
 class WorkerBrokers:
@@ -45,6 +50,8 @@ class WorkerBrokers:
 
         Raises ``ConfigurationError`` and ``BrokerUnavailableError``.
         """
+        from auth_worker.brokers.redis.connections import Connections
+
         await self._source.start()
         for address in [self._serving(*names) for names in self._queues.values()] or [self._serving()]:
             if address.tag not in self._connections:
