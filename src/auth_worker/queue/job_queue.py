@@ -91,14 +91,15 @@ class JobQueue(QueueCommands):
         Raises ``ConfigurationError`` naming a wrong option or data that is not JSON, and ``BrokerError`` if Redis
         refuses the job or cannot be reached.
         """
-        if not self._broker.is_connected:
+        broker = self._broker
+        if not broker.is_connected:
             await self._connect()
-        if self._telemetry is not None:
-            with self._telemetry.adding(self.name, [{"name": name}]) as adding:
-                job = await self._broker.add((name, data, options), adding.metadata)
-                adding.added([job])
-                return job
-        return await self._broker.add((name, data, options))
+        if self._telemetry is None:
+            return await broker.add((name, data, options))
+        with self._telemetry.adding(self.name, [{"name": name}]) as adding:
+            job = await broker.add((name, data, options), adding.metadata)
+            adding.added([job])
+            return job
 
     async def add_bulk(self, jobs: Iterable[BulkJob]) -> list[AddedJob]:
         """Add many jobs, each ``{"name", "data", "opts"}``, and return their ids in order.
