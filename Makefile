@@ -44,7 +44,7 @@ unit: .venv/dev.stamp ## the tests alone; ARGS="-k name" for some of them
 	$(PYTEST) $(ARGS)
 
 coverage: .venv/dev.stamp ## the tests with branch coverage, which takes more than half as long again; as CI does
-	$(PYTEST) --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+	$(PYTEST) --cov --cov-report=term --cov-fail-under=95 --durations=40 $(ARGS)
 
 REDIS ?= $(shell command -v redis-server)
 redis: .venv/dev.stamp interop ## the tests that meet a broker once more, on uvloop and REDIS= (the redis-server of the PATH)
