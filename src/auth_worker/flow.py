@@ -71,10 +71,15 @@ class Flow:
         self.queue = queue
         self.children = tuple(children)
         self.options = options
+        self.producer: FlowProducer | None = None
+        """What ``flow.add`` adds it with; None: what the settings say."""
 
     def after(self, *children: Flow) -> Flow:
         """Return the same flow with these children besides its own: its job runs after them."""
-        return Flow(self.name, self.data, queue=self.queue, children=(*self.children, *children), **self.options)
+        children = (*self.children, *children)
+        flow = Flow(self.name, self.data, queue=self.queue, children=children, **self.options)
+        flow.producer = self.producer
+        return flow
 
     def request(self) -> FlowRequest:
         """Return the flow as the broker takes it."""
@@ -197,13 +202,13 @@ def _default() -> FlowProducer:
 
 
 async def add(flow: Flow) -> AddedFlow:
-    """Add a flow on the broker of the settings, as ``FlowProducer.add``."""
-    return await _default().add(flow)
+    """Add a flow as ``FlowProducer.add``, on the broker of its task's queue, else on that of the settings."""
+    return await (flow.producer or _default()).add(flow)
 
 
 async def add_bulk(flows: Sequence[Flow]) -> list[AddedFlow]:
-    """Add several flows on the broker of the settings, as ``FlowProducer.add_bulk``."""
-    return await _default().add_bulk(flows)
+    """Add several flows as ``FlowProducer.add_bulk``, where the first of them is added."""
+    return await (flows[0].producer if flows and flows[0].producer else _default()).add_bulk(flows)
 
 
 async def get(queue: str, job_id: str, *, depth: int = DEPTH) -> FlowTree | None:

@@ -113,7 +113,8 @@ class WorkerService:
         return service
 
     def include(self, queue: TaskQueue) -> QueueProcessorService:
-        """Process the tasks of ``queue``. Raises as ``register_processor``, and for an invalid task."""
+        """Process the tasks of ``queue``, which enqueue here too. Raises as ``register_processor``."""
+        queue.place.move(*self.runtime.given)
         return self.register_processor(**queue.registration())
 
     def processor(
@@ -219,8 +220,7 @@ class WorkerService:
         refuse_reimported_main()
         self.runtime.check_loop("the service")
         self.setup_graceful_shutdown()
-        started = self.state is ServiceState.RUNNING
-        starting = asyncio.ensure_future(asyncio.sleep(0) if started else self.start())
+        starting = asyncio.ensure_future(asyncio.sleep(0) if self.state is ServiceState.RUNNING else self.start())
         signalled = asyncio.create_task(self._signals.first.wait())
         try:
             await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)

@@ -37,6 +37,8 @@ class Runtime:
     def __init__(self, connection: Any = None, settings: Settings | None = None) -> None:
         if settings is not None and not isinstance(settings, Settings):
             raise ConfigurationError(f"settings must be a Settings, not {type(settings).__name__}")
+        self.given = connection, settings
+        """The broker's connection and the settings it was made with; what is None is as the environment says."""
         self.settings = settings or Settings()
         self.bus = EventBus()
         self.brokers = WorkerBrokers(connection, self.settings, self.bus)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -31,7 +31,9 @@ class ProcessConsumer:
         The tasks' own modules need not import those.
         """
         modules = {resource.module for resource in needed_resources(self._tasks) if resource.module is not None}
-        return _open, (self._tasks, sorted(modules))
+        connection, settings = self._tasks[0].queue.place.given
+        place = connection if isinstance(connection, str | Mapping) else None, settings
+        return _open, (self._tasks, sorted(modules), place)
 
     def __call__(self, job: Job) -> Any:
         """Run the task that the job names. Raises ``UnknownJobTypeError``."""
@@ -54,7 +56,8 @@ class ProcessConsumer:
         self._handlers = {task.name: sync_handler(task, resources.values) for task in self._tasks}
 
 
-def _open(tasks: tuple[AnyTask, ...], modules: Sequence[str]) -> ProcessConsumer:
+def _open(tasks: tuple[AnyTask, ...], modules: Sequence[str], place: tuple[Any, Any]) -> ProcessConsumer:
+    tasks[0].queue.place.move(*place)
     for name in modules:
         if not all(map(has_resources, tasks)):
             import_module(name)

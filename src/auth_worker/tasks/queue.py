@@ -14,14 +14,16 @@ from auth_worker.core.names import check_queue_name
 from auth_worker.core.worker_config import WORKER_CONFIG, Backoff, WorkerConfig
 from auth_worker.errors import ConfigurationError
 from auth_worker.job import Job
-from auth_worker.queue import JobQueue
 from auth_worker.tasks.options import BackoffFunction, TaskPolicy, task_policy
+from auth_worker.tasks.place import EnqueuePlace
 from auth_worker.tasks.resources import Resource, resource_of
 from auth_worker.tasks.signature import TypeName
 from auth_worker.tasks.task import AnyTask, Task
 
 if TYPE_CHECKING:
     from auth_worker.config import Settings
+    from auth_worker.flow import FlowProducer
+    from auth_worker.queue import JobQueue
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,27 +85,20 @@ class TaskQueue:
         """The tasks by name."""
         self.resources: dict[Any, Resource] = {}
         """The resources by type, in the order in which they are opened."""
-        self._connection = connection
-        self._settings = settings
-        self._jobs: list[JobQueue] = []
+        self.place = EnqueuePlace(name, connection, settings, timeout)
 
     def __repr__(self) -> str:
         return f"<TaskQueue {self.name!r} with {len(self.tasks)} tasks>"
 
     @property
     def jobs(self) -> JobQueue:
-        """The untyped queue, made at first use: for job schedulers, and for jobs of other names."""
-        if not self._jobs:
-            self._jobs.append(
-                JobQueue(
-                    self.name,
-                    self._connection,
-                    settings=self._settings,
-                    timeout=self.timeout,
-                    sync_timeout=self.timeout,
-                )
-            )
-        return self._jobs[0]
+        """The untyped queue: for job schedulers, and for jobs of other names."""
+        return self.place.jobs
+
+    @property
+    def flows(self) -> FlowProducer:
+        """Adds flows to the broker of this queue."""
+        return self.place.flows
 
     @overload
     def task(
@@ -247,8 +242,7 @@ class TaskQueue:
 
     async def close(self) -> None:
         """Disconnect from the broker, in every event loop. The next job that is enqueued connects again."""
-        for jobs in self._jobs:
-            await jobs.close()
+        await self.place.close()
 
     def _add(
         self, function: Callable[..., Any], name: str, policy: TaskPolicy, scope: Mapping[str, Any]

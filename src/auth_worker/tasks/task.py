@@ -143,7 +143,9 @@ class Enqueuer(Generic[P, R]):
         """
         task = self._task
         data = task.definition.encode(args, kwargs)
-        return Flow(task.name, data, queue=task.queue.name, **self._options)
+        made = Flow(task.name, data, queue=task.queue.name, **self._options)
+        made.producer = task.queue.flows
+        return made
 
     def scheduler(self, scheduler_id: str, **repeat: Unpack[Repeat]) -> TaskScheduler[P]:
         """Return a job scheduler that enqueues calls of the task, once ``upsert`` is called.
