@@ -73,7 +73,7 @@ class QueueMetrics(Report):
 
 
 class ProcessorHealth(Report):
-    """The health of one processor. ``reasons`` says why it is not healthy, one sentence each.
+    """The health of one processor. ``reasons`` say why it is not healthy.
 
     ``suspects`` is the number of jobs recovered from dead workers that wait until they can run alone. That alone
     is not unhealthy.

@@ -37,7 +37,7 @@ class SingleFlight(Generic[P, T]):
         self._asked: asyncio.Task[T] | None = None
 
     async def get(self, *arguments: P.args, **named: P.kwargs) -> T:
-        """The value, asked for with the arguments of the first caller. Raises what ``ask`` raises."""
+        """Return the value, asked for with the arguments of the first caller. Raises what ``ask`` raises."""
         if self._asked is None or self._asked.done():
             self._asked = asyncio.create_task(self._ask(*arguments, **named))
         return await asyncio.shield(self._asked)  # a caller that is cancelled cancels no other

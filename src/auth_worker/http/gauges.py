@@ -104,9 +104,9 @@ class Gauges:
         return Reading(readings, dict(zip(dead, letters, strict=True)))
 
     def _readers(self) -> tuple[list[QueueReader], dict[str, DeadLetterStore]]:
-        """The readers of the queues, and of the dead-letter queues by name.
+        """Return the readers of the queues, and of the dead-letter queues by name.
 
-        Created once the processors are known.
+        They are created once the processors are known.
         """
         if self._made is None:
             queues: list[QueueReader] = []

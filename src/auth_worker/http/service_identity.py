@@ -24,7 +24,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, settings: Settings) -> Identity:
-        """The identity of this process."""
+        """Return the identity of this process."""
         name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
         return cls(name, os.getpid(), str(settings.state_dir.absolute()))
 

@@ -252,7 +252,7 @@ class DeadLetterSelection(Selection):
         )
 
     def kept(self) -> int | None:
-        """How many of the newest dead letters of each queue are left out."""
+        """Return how many of the newest dead letters of each queue are left out."""
         return None
 
 
@@ -269,7 +269,7 @@ class PurgeDeadLetters(DeadLetterSelection):
     keep: Whole | None = Field(default=None, ge=0, le=MAX_NUMBER)
 
     def kept(self) -> int | None:
-        """How many of the newest dead letters of each queue are left out."""
+        """Return how many of the newest dead letters of each queue are left out."""
         return self.keep
 
 

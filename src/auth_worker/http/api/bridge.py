@@ -70,7 +70,7 @@ class Bridge:
         await self._answer(_api, scope[CALLER].name, scope, receive, send)
 
     async def dashboard(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The dashboard as an ASGI application."""
+        """Part of ASGI: the dashboard, as ``__call__`` is the API."""
         await self._answer(_dashboard, "dashboard", scope, receive, send)
 
     async def _answer(
@@ -115,7 +115,11 @@ class Bridge:
         self, app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send, turn: Turn
     ) -> None:
         pipe = MessagePipe(body)
-        running = asyncio.create_task(self._loop.call(pipe.run(app, scope)))
+
+        async def run() -> None:  # a task that is cancelled before it starts leaves no coroutine behind
+            await self._loop.call(pipe.run(app, scope))
+
+        running = asyncio.create_task(run())
         watching = asyncio.create_task(_watch(receive, pipe))
         try:
             while (message := await pipe.get()) is not None:
