@@ -7,8 +7,9 @@ import re
 from typing import Any
 
 from auth_worker.brokers.redis.queues import QueueView
-from auth_worker.brokers.redis.schedulers import Schedulers, StoredScheduler
+from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.scripts.loader import builders, script
+from auth_worker.brokers.redis.stored_schedulers import StoredScheduler
 from auth_worker.brokers.redis.texts import shown_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.keys import key_prefix

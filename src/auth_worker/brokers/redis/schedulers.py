@@ -8,93 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 from bullmq.job_scheduler import JobScheduler
 
 from auth_worker.brokers.redis.scripts.loader import builders
+from auth_worker.brokers.redis.stored_schedulers import OLD_KEY, StoredScheduler, options_in
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.clock import now_ms
-from auth_worker.core.coercion import MAX_NUMBER, stored_number
+from auth_worker.core.coercion import MAX_NUMBER
 from auth_worker.core.cron import RepeatStrategy
 from auth_worker.core.keys import queue_key
 from auth_worker.core.repetition import REMEDY, new_repetition, read_repetition
 from auth_worker.core.run import Run
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 
-_OLD_KEY = re.compile(r"[^:]*:[^:]*:\d*:[^:]*:(?:\d+|.* .*)", re.ASCII | re.DOTALL)
-"""The key of a repeatable job of BullMQ up to version 5: name:id:end:tz: and a pattern or a number of ms.
-
-A job scheduler may have an id of the same form.
-"""
 _HASHED_KEY = re.compile(r"[0-9a-f]{32}")
 """The key of a repeatable job of BullMQ's late version 5, which continues as a job scheduler."""
-_NUMBER = re.compile(r"-?\d{1,6}(?:\.\d+)?", re.ASCII)
 PAGE = 500
-OLD = "it is a repeatable job of BullMQ 5 or older: remove it, and add a job scheduler in its place"
-"""The advice for such a repetition. Only its last job had the data, and Node does not continue it either."""
-
-
-class StoredScheduler(NamedTuple):
-    """A scheduler as Redis stores it: its fields, and when its current iteration is due (epoch ms).
-
-    ``fault`` says why it must be replaced, if it must; ``due`` is 0 if it is not a time.
-    """
-
-    scheduler_id: str
-    due: int
-    fields: Mapping[str, str]
-    fault: str = ""
-
-    @classmethod
-    def of(cls, scheduler_id: str, score: str, fields: Mapping[str, str]) -> Self:
-        """Read an entry of the key ``repeat``, with the fields of its hash."""
-        due = stored_number(score)
-        if due is None or due != float(score):
-            return cls(scheduler_id, 0, fields, f"it is due at {score:.40}, which is not a time: remove it first")
-        if "ic" in fields:
-            return cls(scheduler_id, due, fields)
-        is_old = fields or _OLD_KEY.fullmatch(scheduler_id)
-        return cls(scheduler_id, due, fields, OLD if is_old else "its options are not stored: remove it first")
-
-    def repetition(self, hash_seed: str | None = None) -> dict[str, Any]:
-        """Return its repeat options and its iterations so far. Raises ``ValueError`` naming the field."""
-        names = ("pattern", "every", "tz", "limit", "offset", "startDate", "endDate")
-        given: dict[str, Any] = {name: self.fields[name] for name in names if name in self.fields}
-        if _NUMBER.fullmatch(str(given.get("tz"))):  # the hash does not tell a number from a text
-            given["tz"] = float(given["tz"])
-        count = {"count": self.fields.get("ic"), "hashSeed": hash_seed}
-        return read_repetition({**given, **{name: value for name, value in count.items() if value is not None}})
-
-    def template(self) -> dict[str, Any]:
-        """Return the options of its jobs. Raises ``ValueError``."""
-        return _options_in(self.fields.get("opts"))
-
-    def ended(self) -> bool:
-        """Whether no iteration may follow: its limit or its end is reached. Raises ``ValueError``."""
-        repeat = self.repetition()
-        limit, end = repeat.get("limit"), repeat.get("endDate")
-        if end is not None and now_ms() > end:
-            return True
-        if limit is not None and repeat.get("count", 0) >= limit:
-            return True
-        return "pattern" in repeat and RepeatStrategy(self.scheduler_id)(self.due, repeat) is None
-
-    def check(self) -> None:
-        """Raise ``ValueError`` naming what cannot be read."""
-        if self.fault:
-            raise ValueError(self.fault)
-        self.template()
-        repeat = self.repetition()
-        if "pattern" in repeat:
-            RepeatStrategy(self.scheduler_id)(self.due, repeat)
-        elif not repeat.get("every"):
-            raise ValueError("it has neither a pattern nor every")
 
 
 class Schedulers:
@@ -117,7 +52,7 @@ class Schedulers:
         scheduler_id = run.scheduler_id
         while True:
             try:
-                if _OLD_KEY.fullmatch(scheduler_id):
+                if OLD_KEY.fullmatch(scheduler_id):
                     await self._refuse_old(scheduler_id)
                 elif _HASHED_KEY.fullmatch(scheduler_id):
                     await self._keep_data(scheduler_id, run)
@@ -268,27 +203,16 @@ class _Backend:
 
 def _options_of(run: Run) -> dict[str, Any]:
     """Return the job's stored options, with their short keys, and what Node's ``Job`` adds to them."""
-    options: dict[str, Any] = {"attempts": 0, **_options_in(run.stored.get(b"opts"))}
+    options: dict[str, Any] = {"attempts": 0, **options_in(run.stored.get(b"opts"))}
     if isinstance(options.get("backoff"), int | float):
         options["backoff"] = {"type": "fixed", "delay": options["backoff"]}
-    return options
-
-
-def _options_in(opts: bytes | str | None) -> dict[str, Any]:
-    """Decode a field ``opts``. Raises ``ValueError``."""
-    try:
-        options = json.loads(opts or "{}")
-    except (ValueError, RecursionError):
-        raise ValueError("opts is not JSON") from None
-    if not isinstance(options, dict):
-        raise ValueError(f"opts is a {type(options).__name__}, not an object")
     return options
 
 
 def _repeat_in(opts: bytes | None) -> dict[str, Any]:
     """Return the repeat options in a job's ``opts``, if they can be read, else {}."""
     try:
-        repeat = _options_in(opts).get("repeat")
+        repeat = options_in(opts).get("repeat")
     except ValueError:
         return {}
     return repeat if isinstance(repeat, dict) else {}
