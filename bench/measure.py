@@ -37,7 +37,7 @@ def measure(scenario: Scenario, contender: str, server: Server, logs: Path) -> M
     server.flush()
     log = logs / f"{scenario.name}-{contender}.log"
     with contextlib.ExitStack() as stack:
-        queues = stack.enter_context(Queues(server, scenario.queues))
+        queues = stack.enter_context(Queues(server, scenario.queues, scenario.data_kb))
         ours = server.clients()
         port = stack.enter_context(_link(server.port, scenario.link_ms)) if scenario.link_ms else server.port
         role = "producer" if scenario.kind is Kind.ENQUEUE else "worker"

@@ -15,6 +15,7 @@ from bench.process import ContenderError
 from bench.server import Server
 
 FILL_IN_BULK = 1000
+FILL_KILOBYTES = 4096
 UNFINISHED = ("wait", "active", "paused", "delayed", "prioritized")
 LISTS = ("wait", "active", "paused")
 POLL_S = 0.001
@@ -22,10 +23,14 @@ CALM_S = 60.0
 
 
 class Queues:
-    """So many queues on ``server``, through the official client on one connection; a context manager."""
+    """So many queues on ``server``, through the official client on one connection; a context manager.
 
-    def __init__(self, server: Server, count: int) -> None:
+    The data of their jobs has ``kilobytes`` more than that of a mail.
+    """
+
+    def __init__(self, server: Server, count: int, kilobytes: int = 0) -> None:
         self._server = server
+        self._kilobytes = kilobytes
         self.names = [f"bench{number or ''}" for number in range(count)]
 
     def __enter__(self) -> Self:
@@ -48,12 +53,13 @@ class Queues:
     def fill(self, count: int) -> None:
         """Add so many jobs, spread evenly."""
         every = len(self.names)
+        bulk = min(FILL_IN_BULK, FILL_KILOBYTES // max(self._kilobytes, 1))
 
         async def fill(queue: Any) -> None:
             share = range(self._queues.index(queue), count, every)
-            for start in range(0, len(share), FILL_IN_BULK):
-                indexes = share[start : start + FILL_IN_BULK]
-                await queue.addBulk([{"name": "noop", "data": payload(index)} for index in indexes])
+            for start in range(0, len(share), bulk):
+                data = [payload(index, self._kilobytes) for index in share[start : start + bulk]]
+                await queue.addBulk([{"name": "noop", "data": each} for each in data])
 
         self._each(fill)
 

@@ -27,8 +27,8 @@ class Scenario:
     ``jobs`` is how many the fast contenders get, ``official_jobs`` how many the official client gets, which would
     take minutes for as many. ``backlog`` more wait behind them all the time. ``sleep_ms`` is what a job awaits;
     where ``execution`` is thread or process, our consumer is a plain ``def`` that sleeps so long. ``link_ms`` is
-    the round trip of the link between worker and server. ``in_flight`` adds are under way at a time; 0 adds in
-    bulk.
+    the round trip of the link between worker and server. ``data_kb`` is how much data (KB) a job has beside that
+    of a mail. ``in_flight`` adds are under way at a time; 0 adds in bulk.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Scenario:
     execution: str = "auto"
     link_ms: int = 0
     backlog: int = 0
+    data_kb: int = 0
     in_flight: int = 1
     seconds: float = 0
     log_jobs: bool = True
@@ -83,6 +84,18 @@ def _plain(execution: str, concurrency: int, sleep_ms: int, jobs: int) -> Scenar
         sleep_ms=sleep_ms,
         execution=execution,
         contenders=(OURS,),
+    )
+
+
+def _data(kilobytes: int, jobs: int) -> Scenario:
+    return Scenario(
+        f"data-{kilobytes}kb",
+        f"no-op jobs with {kilobytes} KB of data, concurrency 50",
+        Kind.WORK,
+        jobs=jobs,
+        official_jobs=min(jobs, 2000),
+        concurrency=50,
+        data_kb=kilobytes,
     )
 
 
@@ -141,6 +154,9 @@ SCENARIOS = (
     _plain("thread", 100, 10, 20_000),
     _plain("process", 2, 0, 10_000),
     _plain("process", 2, 10, 1_000),
+    _data(1, 20_000),
+    _data(16, 5000),
+    _data(256, 400),
     Scenario(
         "link-20ms",
         "no-op jobs over a 20 ms link, concurrency 100",

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+ROW = {"id": 4711, "name": "Zoë Müller", "amount": 1234.5, "paid": True, "tags": ["new", "vip"], "note": None}
 MAIL = {"email": "somebody@example.com", "name": "Some Body", "token": "4f2c9a1e7b", "locale": "en"}
 ADD_IN_BULK = 1000
 KEPT_COMPLETED, KEPT_FAILED = 1000, 5000
@@ -49,9 +50,14 @@ class Contender(Protocol):
         """Disconnect."""
 
 
-def payload(index: int) -> dict[str, Any]:
-    """The data of a job: that of a verification mail, and its number."""
-    return {"i": index, "type": "sendVerificationEmail", "data": MAIL}
+def payload(index: int, kilobytes: int = 0) -> dict[str, Any]:
+    """The data of a job: that of a verification mail, and its number; with ``kilobytes`` so many of rows too."""
+    data = {"i": index, "type": "sendVerificationEmail", "data": MAIL}
+    if kilobytes:
+        data["rows"] = [ROW] * (
+            kilobytes * 1024 // len(json.dumps(ROW, separators=(",", ":"), ensure_ascii=False))
+        )
+    return data
 
 
 class _Tally:

@@ -12,7 +12,7 @@ from typing import Any
 
 from auth_worker.brokers.redis.texts import exact_text
 from auth_worker.core.coercion import MAX_NUMBER
-from auth_worker.core.json_codec import decode_json
+from auth_worker.core.json_codec import decode_json_bytes
 from auth_worker.core.policy import JobPolicy
 from auth_worker.errors import InvalidPayloadError
 from auth_worker.job import Job, JobActions
@@ -107,7 +107,7 @@ def _refuse_too_long(raw: RawJob, max_bytes: int) -> None:
 
 def _name_and_data(raw: RawJob) -> tuple[str, Any]:
     try:
-        return raw[b"name"].decode(), decode_json(raw.get(b"data", b"{}").decode())
+        return raw[b"name"].decode(), decode_json_bytes(raw.get(b"data", b"{}"))
     except KeyError as error:
         raise InvalidPayloadError("name is missing") from error
     except UnicodeDecodeError as error:
@@ -180,7 +180,7 @@ def _optional_json(raw: RawJob, field: bytes, default: Any) -> Any:
     if not text or text == b"0":
         return default
     try:
-        return decode_json(text.decode())
+        return decode_json_bytes(text)
     except (ValueError, RecursionError):
         return default
 
