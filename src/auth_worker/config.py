@@ -95,6 +95,9 @@ class Settings(BaseModel):
         None,
         "The broker: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://. None: the embedded one.",
     )
+    embedded: bool = setting(
+        True, "Whether the embedded broker stands in where there is no redis_url. false: that is an error."
+    )
     prefix: str = setting("bull", "BullMQ's key prefix; the same as the producers'.", pattern=f"^{PREFIX}$")
     state_dir: Path = setting(
         Path(".auth-worker"), "The directory of the embedded broker's data and of the outbox."

@@ -37,6 +37,7 @@ class WorkerMessage(StrEnum):
     JOB_HANDED_BACK = "Job handed back to the queue"
     SUSPECT_HELD = "Job recovered from a dead worker waits until it can run alone"
     SUSPECT_RUNS = "Job recovered from a dead worker runs"
+    BROKER_EMBEDDED = "Jobs are kept by the embedded broker"
     BROKER_RECOVERED = "Broker connection recovered"
     OPERATOR_CHANGE = "Changed by an operator"
     DEAD_LETTERS_RECONCILED = "Dead letters reconciled with failed jobs"

@@ -25,7 +25,7 @@ from auth_worker.process.forced_exit import ForcedExit
 from auth_worker.process.gc_tuning import tune_gc
 from auth_worker.process.runtime import Runtime
 from auth_worker.process.signals import StopSignals
-from auth_worker.process.startup import initialize, report_failure, report_waiting
+from auth_worker.process.startup import initialize, report_failure, report_starting, report_waiting
 from auth_worker.processor import QueueProcessorService
 from auth_worker.system.forks import reset_in_child
 from auth_worker.system.main_reimport import refuse_reimported_main
@@ -158,8 +158,7 @@ class WorkerService:
             raise ConfigurationError(f"the service is {self.state}: a service is started once")
         self.state = ServiceState.STARTING
         self._starting = asyncio.current_task()
-        queues = list(self._processors)
-        self._log.info(WORKER_MESSAGES.WORKER_STARTING, worker=self.runtime.worker_name, queues=queues)
+        report_starting(self.runtime, list(self._processors), self._log)
         waiting = asyncio.create_task(report_waiting(self.runtime, self._log))
         try:
             self.runtime.open()

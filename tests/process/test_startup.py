@@ -7,6 +7,8 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,8 @@ from auth_worker import JobQueue, Settings, WorkerService
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.redaction import redact
-from auth_worker.errors import BrokerUnavailableError, ShutdownError
+from auth_worker.errors import BrokerUnavailableError, ConfigurationError, ShutdownError
+from auth_worker.flow import FlowProducer
 from auth_worker.process import startup
 from support.processors import eventually
 from support.servers import Server, free_port
@@ -44,6 +47,36 @@ def said(lines: pytest.LogCaptureFixture) -> str:
 
 def problems(lines: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in lines.records if record.levelno >= logging.ERROR]
+
+
+async def test_the_first_line_names_the_broker_and_why_it_is_that_one(
+    lines: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTH_WORKER_REDIS_URL", f"redis://ann:{PASSWORD}@127.0.0.1:1/3")
+    settings = Settings(http_port=None, startup_timeout=0.1)
+    for service in (service_without_redis(1, 0.1), WorkerService(logger=LINES, settings=settings)):
+        with pytest.raises(BrokerUnavailableError):
+            await service.start()
+    starts = [vars(record) for record in lines.records if "service starting" in record.getMessage()]
+    assert [start["broker"] for start in starts] == [
+        "redis://127.0.0.1:1/0, as the program says",
+        "redis://127.0.0.1:1/3, as redis_url says",
+    ]
+    assert PASSWORD not in said(lines)
+    monkeypatch.delenv("AUTH_WORKER_REDIS_URL")
+    async with WorkerService(logger=LINES, settings=Settings(http_port=None, state_dir=tmp_path / "state")):
+        (warning,) = [vars(record) for record in lines.records if "embedded" in record.getMessage()]
+    assert warning["levelno"] == logging.WARNING
+    assert "AUTH_WORKER_REDIS_URL" in warning["remedy"]
+    assert f"embedded in {tmp_path / 'state'}, as redis_url is not set" in said(lines)
+
+
+@pytest.mark.parametrize("make", [WorkerService, partial(JobQueue, "q"), FlowProducer])
+def test_the_embedded_broker_can_be_forbidden(make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_WORKER_EMBEDDED", "false")
+    monkeypatch.delenv("AUTH_WORKER_REDIS_URL", raising=False)
+    with pytest.raises(ConfigurationError, match=r"redis_url \(AUTH_WORKER_REDIS_URL\) is not set"):
+        make()
 
 
 async def test_it_says_within_a_second_where_and_why_it_waits_and_for_how_long(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from auth_worker.errors import ConfigurationError
 from auth_worker.system.forks import reset_in_child
 
 if TYPE_CHECKING:
@@ -27,14 +28,21 @@ class BrokerSource:
 
     The embedded one is held from ``start`` until ``stop``, and has ``startup_timeout`` s (30) to load its data;
     its ``address`` is known after the first ``start``. Any thread and event loop may use it. Raises
-    ``ConfigurationError`` for an invalid connection.
+    ``ConfigurationError`` for an invalid connection, and where the settings forbid the embedded one.
     """
 
     def __init__(self, connection: Any, settings: Settings, *, startup_timeout: float | None = None) -> None:
         from auth_worker.brokers.redis.wire.address import Address
 
+        self._chosen_by = "the program"
         if connection is None and settings.redis_url is not None:
-            connection = settings.redis_url.get_secret_value()
+            connection, self._chosen_by = settings.redis_url.get_secret_value(), "redis_url"
+        if connection is None and not settings.embedded:
+            raise ConfigurationError(
+                "redis_url (AUTH_WORKER_REDIS_URL) is not set, and embedded=false (AUTH_WORKER_EMBEDDED) forbids "
+                "the embedded broker"
+            )
+        self._state_dir = settings.state_dir
         self.address = Address() if connection is None else Address.of(connection)
         self._embedded: EmbeddedBroker | None = None
         if connection is None:
@@ -44,6 +52,18 @@ class BrokerSource:
             self._embedded = EmbeddedBroker(settings.state_dir, startup_timeout=timeout)
         self._mutex = threading.Lock()
         reset_in_child(self)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded one."""
+        return self._embedded is not None
+
+    @property
+    def description(self) -> str:
+        """Which broker was chosen, and why, without secrets."""
+        if self.is_embedded:
+            return f"embedded in {self._state_dir.absolute()}, as redis_url is not set"
+        return f"{self.address}, as {self._chosen_by} says"
 
     async def start(self) -> Address:
         """Return the address once a server is running.

@@ -25,7 +25,7 @@ class WorkerBrokers:
     """
 
     def __init__(self, connection: Any, settings: Settings, bus: EventBus) -> None:
-        self._source = BrokerSource(connection, settings)
+        self.source = BrokerSource(connection, settings)
         self._settings = settings
         self._bus = bus
         self._queues: dict[str, list[str]] = {}
@@ -34,7 +34,7 @@ class WorkerBrokers:
     @property
     def address(self) -> Address:
         """Where the broker is. That of the embedded one is known once it was started."""
-        return self._source.address
+        return self.source.address
 
     def serve(self, queue: str, dead_letter_queues: Sequence[str]) -> None:
         """Provide connections for ``queue`` and its dead letters. Call it before ``open``.
@@ -52,7 +52,7 @@ class WorkerBrokers:
         """
         from auth_worker.brokers.redis.connections import Connections
 
-        await self._source.start()
+        await self.source.start()
         for address in [self._serving(*names) for names in self._queues.values()] or [self._serving()]:
             if address.tag not in self._connections:
                 self._connections[address.tag] = Connections(
@@ -70,7 +70,7 @@ class WorkerBrokers:
 
     async def close(self) -> None:
         """Release the embedded broker, once the connections are stopped."""
-        await self._source.stop()
+        await self.source.stop()
 
     def _serving(self, *queues: str) -> Address:
         return self.address.serving(self._settings.prefix, *queues)

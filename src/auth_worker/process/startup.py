@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from auth_worker.core.error_text import error_text
@@ -17,6 +18,9 @@ from auth_worker.process.runtime import Runtime
 
 FIRST_REPORT_S = 0.8
 """How long (s) a start waits for the broker before it reports that."""
+EMBEDDED_REMEDY = (
+    "for one machine that is fine; else set AUTH_WORKER_REDIS_URL. AUTH_WORKER_EMBEDDED=false makes it an error"
+)
 REPORT_INTERVAL_S = 10.0
 """How often (s) it reports that again."""
 
@@ -27,6 +31,14 @@ def broker_remedy(argument: str) -> str:
         f"Is Redis running there, and does it accept this host? {argument} or AUTH_WORKER_REDIS_URL names another "
         "one; auth-worker doctor checks it"
     )
+
+
+def report_starting(runtime: Runtime, queues: Sequence[str], log: Any) -> None:
+    """Log what starts, and which broker was chosen; the embedded one outside of a terminal as a warning."""
+    source = runtime.brokers.source
+    log.info(WORKER_MESSAGES.WORKER_STARTING, worker=runtime.worker_name, queues=queues, broker=source.description)
+    if source.is_embedded and not (sys.stderr is not None and sys.stderr.isatty()):
+        log.warning(WORKER_MESSAGES.BROKER_EMBEDDED, remedy=EMBEDDED_REMEDY)
 
 
 async def report_waiting(runtime: Runtime, log: Any) -> None:
