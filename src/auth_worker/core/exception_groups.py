@@ -27,7 +27,7 @@ from auth_worker.errors import ConfigurationError, Delay, RateLimited, Steering,
 def ends_for_good(error: BaseException, data: Any = None) -> bool:
     """Whether ``error``, which is not a group, fails the job for good, whatever attempts are left.
 
-    ``data`` is the job's: a validation error about it cannot be helped by another attempt.
+    ``data`` is the job's: another attempt would meet the same validation error about it.
     """
     return isinstance(error, UnrecoverableError | ConfigurationError) or is_about(error, data)
 

@@ -137,11 +137,11 @@ class Launcher:
     async def _process(self, run: Run) -> None:
         if run in self._marked:
             await self._mark_begun(run)
-        if not self._lease_holds(run):  # the process stood still: by now another worker may have the job
+        if not self._lease_holds(run):  # the process was frozen: by now another worker may have the job
             run.cancel(Cause.LEASE_LOST)
         execute = partial(self._iterate, run) if run.scheduler_id else self._executor
         outcome = await self._perform(run, execute, timeout=self._timeout, max_result_bytes=self._max_result_bytes)
-        run.task = None  # its context names the run: a circle, which only the cycle collector would free
+        run.task = None  # its context refers to the run: a cycle, which only the garbage collector would free
         if self._prefetch is not None and (following := self._prefetch.leave_place(run, outcome)) is not None:
             self._start_or_keep(following)
             await asyncio.sleep(0)  # its process gets it before this one is settled

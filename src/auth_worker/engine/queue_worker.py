@@ -147,7 +147,7 @@ class QueueWorker:
         self._cancellations.request(job_id, token, reason)
 
     def held(self) -> list[Run]:
-        """Return every run whose lease is ours or was until just now. Any thread may call it."""
+        """Return every run whose end has not been reported. Any thread may call it."""
         return self._registry.held()
 
     def attach(self) -> None:
@@ -194,7 +194,7 @@ class QueueWorker:
         return not self._registry and self._ledger.tally.unfinished == unfinished
 
     async def stop(self) -> None:
-        """Give up what is not written or found yet. The stalled check finds it once its lease has expired."""
+        """Stop writing outcomes and finding jobs. The stalled check finds the rest once its lease has expired."""
         await self._cancellations.stop()
         await self._settlement.stop()
         await self._fetcher.stop()

@@ -26,7 +26,7 @@ class Registry:
         return self._runs.get(run.token) is run
 
     def held(self) -> list[Run]:
-        """Return every run whose lease is ours or was until just now. Any thread may call it."""
+        """Return every run whose end has not been reported. Any thread may call it."""
         return list(self._runs.values())
 
     def find(self, job_id: str, token: str) -> Run | None:
@@ -55,7 +55,7 @@ class Registry:
 
     def leave(self, run: Run) -> None:
         """Remove ``run``, whose end has been reported."""
-        run.error = None  # its traceback names the run: a circle, and holds what the consumer had in hand
+        run.error = None  # its traceback refers to the run, a cycle, and holds the consumer's variables
         if self._runs.get(run.token) is run:
             del self._runs[run.token]
         if not self._runs:

@@ -1,6 +1,6 @@
 """Finds the jobs that a fetch has locked for us although its reply was lost.
 
-A job that is active and locked with a token whose reply never arrived is ours, and no other worker runs it before
+A job that is active, and locked with a token whose reply never arrived, is ours: no other worker runs it before
 its lock expires. So after a reconnect the active jobs are searched, at once and twice more, since the server may
 still execute what it had received. A job that is found runs as if its reply had arrived.
 """
