@@ -108,15 +108,12 @@ def _size(starts: Path) -> int:
     return starts.stat().st_size // TIME.size if starts.exists() else 0
 
 
-def _memory_mb(session: int) -> float:
-    """The proportional memory (MB) of the processes of a session."""
-    total = 0
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError):
-            if os.getsid(int(process.name)) == session:
-                lines = (process / "smaps_rollup").read_text().splitlines()
-                total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total / 1024
+def _memory_mb(pid: int) -> float:
+    """The proportional memory (MB) of a process and its descendants, which may have sessions of their own."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    own = next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    children = " ".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
+    return own + sum(_memory_mb(int(child)) for child in children.split())
 
 
 def _last_words(folder: Path) -> str:

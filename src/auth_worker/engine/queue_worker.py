@@ -119,7 +119,7 @@ class QueueWorker:
 
     @property
     def active(self) -> int:
-        """How many jobs run or are being settled."""
+        """How many jobs run, wait here to run, or are being settled."""
         return len(self._registry)
 
     @property

@@ -59,7 +59,9 @@ class Gauges:
         """Return the gauges."""
         runtime = self._service.runtime
         links = runtime.links
-        active = GaugeMetricFamily("auth_worker_jobs_active", "Jobs running in this process.", labels=("queue",))
+        active = GaugeMetricFamily(
+            "auth_worker_jobs_active", "Jobs that run or wait in this process.", labels=("queue",)
+        )
         for processor in self._service.get_processors():
             active.add_metric((processor.queue_name,), processor.active)
         yield active
