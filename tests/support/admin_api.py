@@ -53,19 +53,19 @@ def api(service: WorkerService) -> Api:
 
 
 @pytest.fixture
-async def resting(service: WorkerService, api: Api) -> Api:
+async def paused_api(service: WorkerService, api: Api) -> Api:
     """The API of the service while it takes no jobs."""
     assert (await api.post("/service/pause")).status == 200
     return api
 
 
 @pytest.fixture
-async def port(resting: Api, service: WorkerService) -> int:
+async def port(paused_api: Api, service: WorkerService) -> int:
     """The port of the paused service, with a waiting job ``kept`` in each of the two queues."""
     for queue in (QUEUE, DEAD):
         data = {"n": 1, "list": [1, {"a": 2.5}], "s": "x"}
         body = {"name": "kept", "data": data, "opts": {"jobId": "kept"}}
-        assert (await resting.post(f"/queues/{queue}/jobs", body)).status == 201
+        assert (await paused_api.post(f"/queues/{queue}/jobs", body)).status == 201
     assert service.http_port is not None
     return service.http_port
 

@@ -15,28 +15,28 @@ from support.http_requests import Api
 from support.processors import DEAD, QUEUE, Harness, collect
 
 
-async def test_jobs_are_counted_then_changed_in_bulk(resting: Api, harness: Harness) -> None:
+async def test_jobs_are_counted_then_changed_in_bulk(paused_api: Api, harness: Harness) -> None:
     for number in range(9):
-        await add(resting, f"kind{number % 3}", delay=60_000)
+        await add(paused_api, f"kind{number % 3}", delay=60_000)
     asked = {"action": "promote", "queue": QUEUE, "name": "kind1"}
-    tried = await resting.ended(await resting.post("/operations", {**asked, "dryRun": True}))
+    tried = await paused_api.ended(await paused_api.post("/operations", {**asked, "dryRun": True}))
     assert (tried["state"], tried["step"]["total"], tried["dryRun"]) == ("done", 3, True)
     assert (await harness.counts())["delayed"] == 9
-    begun = await resting.post("/operations", asked)
+    begun = await paused_api.post("/operations", asked)
     assert begun.headers["location"] == f"/api/v1/operations/{begun.json['id']}"
-    done = await resting.ended(begun)
+    done = await paused_api.ended(begun)
     assert (done["state"], done["step"]["done"], done["who"]) == ("done", 3, "admin")
     counts = await harness.counts()
     assert (counts["delayed"], counts["wait"]) == (6, 3)
     removal = {"action": "remove", "queue": QUEUE, "state": "delayed", "all": True}
-    assert (await resting.ended(await resting.post("/operations", removal)))["step"]["done"] == 6
+    assert (await paused_api.ended(await paused_api.post("/operations", removal)))["step"]["done"] == 6
     drain = {"action": "drain", "queue": QUEUE}
-    assert (await resting.ended(await resting.post("/operations", {**drain, "dryRun": True})))["step"][
+    assert (await paused_api.ended(await paused_api.post("/operations", {**drain, "dryRun": True})))["step"][
         "total"
     ] == 3
-    assert (await resting.ended(await resting.post("/operations", drain)))["step"]["done"] == 3
+    assert (await paused_api.ended(await paused_api.post("/operations", drain)))["step"]["done"] == 3
     assert sum((await harness.counts()).values()) == 0
-    assert [one["action"] for one in (await resting.get("/operations")).json][:2] == ["drain", "drain"]
+    assert [one["action"] for one in (await paused_api.get("/operations")).json][:2] == ["drain", "drain"]
 
 
 async def test_failed_jobs_are_retried_and_cleaned_in_bulk(api: Api, harness: Harness) -> None:

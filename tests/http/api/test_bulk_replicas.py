@@ -50,9 +50,9 @@ async def begun_slowly(api: Api, count: int = 5) -> dict[str, Any]:
 
 
 async def test_what_one_replica_runs_is_seen_and_stopped_on_another(
-    resting: Api, elsewhere: Api, other: WorkerService, harness: Harness
+    paused_api: Api, elsewhere: Api, other: WorkerService, harness: Harness
 ) -> None:
-    begun = await begun_slowly(resting)
+    begun = await begun_slowly(paused_api)
     seen = (await elsewhere.get(f"/operations/{begun['id']}")).json
     assert (seen["state"], seen["who"], seen["selection"]) == ("running", "admin", {"state": "wait"})
     assert [each["id"] for each in (await elsewhere.get("/operations")).json] == [begun["id"]]
@@ -67,7 +67,7 @@ async def test_what_one_replica_runs_is_seen_and_stopped_on_another(
     page = await visitor.get("operation", id=begun["id"])
     stopped = await visitor.follow(await visitor.send(page.form("stop")))
     assert "Stopped by admin." in stopped.text
-    for api in (resting, elsewhere):
+    for api in (paused_api, elsewhere):
         found = (await api.get(f"/operations/{begun['id']}")).json
         assert (found["state"], found["stopAskedBy"]) == ("stopped", "admin")
         assert found["step"]["done"] + (await harness.counts())["wait"] == 5
@@ -123,57 +123,57 @@ async def test_what_a_killed_process_ran_is_interrupted_once_it_has_been_silent(
     assert (await harness.counts())["wait"] < 5
 
 
-async def test_what_runs_or_is_done_is_not_begun_again(resting: Api) -> None:
-    begun = await begun_slowly(resting)
-    counted = await resting.ended(await resting.post("/operations", {**REMOVE, "dryRun": True}))
-    done = await resting.ended(await resting.post("/operations", REMOVE))
+async def test_what_runs_or_is_done_is_not_begun_again(paused_api: Api) -> None:
+    begun = await begun_slowly(paused_api)
+    counted = await paused_api.ended(await paused_api.post("/operations", {**REMOVE, "dryRun": True}))
+    done = await paused_api.ended(await paused_api.post("/operations", REMOVE))
     for each, why in ((begun, "runs still"), (counted, "is a dry run"), (done, "is done")):
-        refused = await resting.post(f"/operations/{each['id']}/again")
+        refused = await paused_api.post(f"/operations/{each['id']}/again")
         assert (refused.status, why in refused.reasons) == (409, True), refused.text
-    assert (await resting.post("/operations/nothing/again")).status == 404
+    assert (await paused_api.post("/operations/nothing/again")).status == 404
 
 
 async def test_a_selection_too_long_to_be_kept_is_to_be_selected_again(
-    resting: Api, monkeypatch: pytest.MonkeyPatch
+    paused_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_records, "LONGEST_REQUEST", 100)
-    ids = [await add(resting) for _ in range(30)]
-    begun = await resting.post("/operations", {"action": "remove", "queue": QUEUE, "ids": ids, "rate": 0.5})
+    ids = [await add(paused_api) for _ in range(30)]
+    begun = await paused_api.post("/operations", {"action": "remove", "queue": QUEUE, "ids": ids, "rate": 0.5})
     assert begun.json["selection"] == {"ids": "the 30 selected"}
-    await resting.delete(f"/operations/{begun.json['id']}")
-    refused = await resting.post(f"/operations/{begun.json['id']}/again")
+    await paused_api.delete(f"/operations/{begun.json['id']}")
+    refused = await paused_api.post(f"/operations/{begun.json['id']}/again")
     assert (refused.status, "too many ids to be kept" in refused.reasons) == (409, True)
 
 
 async def test_the_newest_are_kept_and_those_that_run(
-    resting: Api, harness: Harness, monkeypatch: pytest.MonkeyPatch
+    paused_api: Api, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_records, "MOST_KEPT", 3)
-    running = await begun_slowly(resting)
-    kept = [(await resting.post("/operations", {**REMOVE, "dryRun": True})).json["id"] for _ in range(5)]
-    assert [each["id"] for each in (await resting.get("/operations")).json] == kept[:1:-1]
-    assert (await resting.get(f"/operations/{running['id']}")).json["state"] == "running"
+    running = await begun_slowly(paused_api)
+    kept = [(await paused_api.post("/operations", {**REMOVE, "dryRun": True})).json["id"] for _ in range(5)]
+    assert [each["id"] for each in (await paused_api.get("/operations")).json] == kept[:1:-1]
+    assert (await paused_api.get(f"/operations/{running['id']}")).json["state"] == "running"
     stored = await harness.redis.zrange("bull:auth-worker-bulk", 0, -1)
     assert {each.decode() for each in stored} == {running["id"], *kept[2:]}
-    assert (await resting.delete(f"/operations/{running['id']}")).json["state"] == "stopped"
+    assert (await paused_api.delete(f"/operations/{running['id']}")).json["state"] == "stopped"
     for each in kept[2:]:
         assert 0 < await harness.redis.pttl(f"bull:auth-worker-bulk:{each}") <= bulk_records.COUNT_LIFETIME_MS
 
 
-async def test_a_record_that_another_program_left_is_not_shown(resting: Api, harness: Harness) -> None:
+async def test_a_record_that_another_program_left_is_not_shown(paused_api: Api, harness: Harness) -> None:
     strange = "a" * 32
     await harness.redis.zadd("bull:auth-worker-bulk", {strange: 1, "gone": 2})
     await harness.redis.hset(f"bull:auth-worker-bulk:{strange}", "record", json.dumps({"id": 1}))
-    assert (await resting.get("/operations")).json == []
-    assert (await resting.get(f"/operations/{strange}")).status == 404
+    assert (await paused_api.get("/operations")).json == []
+    assert (await paused_api.get(f"/operations/{strange}")).status == 404
     assert await harness.redis.zrange("bull:auth-worker-bulk", 0, -1) == [strange.encode()]
 
 
 async def test_the_end_is_written_once_the_broker_is_back(
-    resting: Api, elsewhere: Api, harness: Harness, monkeypatch: pytest.MonkeyPatch
+    paused_api: Api, elsewhere: Api, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_runs, "BEAT_S", 0.05)
-    begun = await begun_slowly(resting)
+    begun = await begun_slowly(paused_api)
     await harness.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     async def ended() -> dict[str, Any] | None:
@@ -181,12 +181,12 @@ async def test_the_end_is_written_once_the_broker_is_back(
         return found if found.get("state") in ("failed", "done") else None
 
     found = await eventually(ended, "the failure is written", within=20)
-    assert (await resting.get(f"/operations/{begun['id']}")).json == found
+    assert (await paused_api.get(f"/operations/{begun['id']}")).json == found
 
 
-async def test_a_reader_sees_them_and_may_not_begin_one_again(resting: Api, service: WorkerService) -> None:
-    begun = await begun_slowly(resting)
-    await resting.delete(f"/operations/{begun['id']}")
+async def test_a_reader_sees_them_and_may_not_begin_one_again(paused_api: Api, service: WorkerService) -> None:
+    begun = await begun_slowly(paused_api)
+    await paused_api.delete(f"/operations/{begun['id']}")
     reader = Visitor(service.http_port)
     await reader.log_in(READER)
     page = await reader.get("operation", id=begun["id"])

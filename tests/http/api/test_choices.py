@@ -53,9 +53,9 @@ async def test_what_is_no_word_is_refused(api: Api, wrong: Any) -> None:
     assert (refused.status, "body.clean.state" in refused.reasons) == (422, True), refused.text
 
 
-async def test_common_names_of_states_are_understood(resting: Api) -> None:
-    await add(resting)
-    assert [job["state"] for job in (await resting.get(JOBS, state="waiting")).json["jobs"]] == ["wait"]
+async def test_common_names_of_states_are_understood(paused_api: Api) -> None:
+    await add(paused_api)
+    assert [job["state"] for job in (await paused_api.get(JOBS, state="waiting")).json["jobs"]] == ["wait"]
 
 
 async def test_a_queue_without_letters_names_those_that_have_some(api: Api) -> None:

@@ -251,10 +251,10 @@ async def test_a_body_that_is_not_utf_8_is_refused(port: int, body: bytes) -> No
 @pytest.mark.parametrize(
     "text", ['"\\ud800"', '"\\u0000"', '"\\udfff\\ud800"', "[" * 400 + "]" * 400, "0." + "1" * 10_000]
 )
-async def test_odd_data_is_stored_and_shown(port: int, resting: Api, text: str) -> None:
+async def test_odd_data_is_stored_and_shown(port: int, paused_api: Api, text: str) -> None:
     answer = await asyncio.to_thread(asked, port, JOBS, "POST", f'{{"name": "odd", "data": {text}}}'.encode())
     assert answer.status == 201, answer.text
-    shown = await resting.get(f"{JOBS}/{quote(answer.json['id'])}", reveal="true")
+    shown = await paused_api.get(f"{JOBS}/{quote(answer.json['id'])}", reveal="true")
     assert shown.status == 200, shown.text
     assert shown.json["data"] == encodable(json.loads(text))
 

@@ -65,7 +65,7 @@ def path_of(job_id: str) -> str:
     return f"/api/v1/queues/{QUEUE}/jobs/{quote(job_id, safe='')}"
 
 
-async def test_every_id_names_its_own_job(resting: Api, service: WorkerService, harness: Harness) -> None:
+async def test_every_id_names_its_own_job(paused_api: Api, service: WorkerService, harness: Harness) -> None:
     port = service.http_port
     assert port is not None
     client: Any = redis.Redis.from_url(harness.url)
@@ -96,9 +96,9 @@ async def test_every_id_names_its_own_job(resting: Api, service: WorkerService, 
     client.close()
 
 
-async def test_an_id_without_a_job_is_nobodys_and_harms_nothing(resting: Api, harness: Harness) -> None:
+async def test_an_id_without_a_job_is_nobodys_and_harms_nothing(paused_api: Api, harness: Harness) -> None:
     for queue in (QUEUE, DEAD):
-        await resting.post(f"/queues/{queue}/jobs", {"name": "kept", "opts": {"jobId": "kept"}})
+        await paused_api.post(f"/queues/{queue}/jobs", {"name": "kept", "opts": {"jobId": "kept"}})
     before = await all_keys(harness)
     for odd in (*ODD, *RESERVED_IDS, "x" * 1001, ""):
         job, letter = (
@@ -106,34 +106,34 @@ async def test_an_id_without_a_job_is_nobodys_and_harms_nothing(resting: Api, ha
             f"/dead-letters/{DEAD}/{quote(odd, safe='')}",
         )
         answers = [
-            *[await resting.get(path) for path in (job, f"{job}/logs", letter)],
-            *[await resting.post(path) for path in (f"{job}/retry", f"{job}/promote", f"{letter}/redrive")],
-            *[await resting.delete(path) for path in (job, letter)],
-            await resting.patch(job, {"priority": 5}),
+            *[await paused_api.get(path) for path in (job, f"{job}/logs", letter)],
+            *[await paused_api.post(path) for path in (f"{job}/retry", f"{job}/promote", f"{letter}/redrive")],
+            *[await paused_api.delete(path) for path in (job, letter)],
+            await paused_api.patch(job, {"priority": 5}),
         ]
         assert {answer.status for answer in answers} <= {404, 405, 422}, odd
     assert await all_keys(harness) == before
 
 
-async def test_ids_without_a_job_are_left_alone_in_bulk(resting: Api, harness: Harness) -> None:
-    await resting.post(f"/queues/{QUEUE}/jobs", {"name": "kept", "opts": {"jobId": "kept"}})
+async def test_ids_without_a_job_are_left_alone_in_bulk(paused_api: Api, harness: Harness) -> None:
+    await paused_api.post(f"/queues/{QUEUE}/jobs", {"name": "kept", "opts": {"jobId": "kept"}})
     before = await all_keys(harness)
     odd = [*ODD, *sorted(RESERVED_IDS)]
     for action in ("remove", "promote", "retry", "redrive", "purge"):
         asked = {"action": action, "queue": QUEUE, "ids": odd}
-        ended = await resting.ended(await resting.post("/operations", asked))
+        ended = await paused_api.ended(await paused_api.post("/operations", asked))
         assert ended["state"] == "done", ended
         assert ended["step"]["done"] + ended["step"]["skipped"] == len(odd)
     assert await all_keys(harness) == before
 
 
 async def test_a_reserved_id_names_no_job_also_while_the_queue_has_no_such_key(
-    resting: Api, harness: Harness
+    paused_api: Api, harness: Harness
 ) -> None:
     for action in ("remove", "promote", "retry", "purge"):
         await harness.redis.delete(f"{KEY}:stalled-check")
         asked = {"action": action, "queue": QUEUE, "ids": ["stalled-check"]}
-        ended = await resting.ended(await resting.post("/operations", asked))
+        ended = await paused_api.ended(await paused_api.post("/operations", asked))
         assert ended["step"]["problems"] == ["stalled-check: there is no such job"], action
 
 
@@ -153,7 +153,7 @@ async def all_keys(harness: Harness) -> set[bytes]:
     ],
 )
 async def test_a_queue_of_no_name_is_refused_and_another_is_not_there(
-    resting: Api, queue: str, status: int
+    paused_api: Api, queue: str, status: int
 ) -> None:
     for path in ("/queues/", "/dead-letters/"):
-        assert (await resting.get(path + quote(queue, safe=""))).status == status, path
+        assert (await paused_api.get(path + quote(queue, safe=""))).status == status, path

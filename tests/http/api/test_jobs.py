@@ -30,11 +30,11 @@ async def test_a_job_is_added_worked_and_shown_masked_unless_revealed(api: Api) 
     assert SECRET in (await api.get(f"{JOBS}/{job_id}/logs", reveal="true")).text
 
 
-async def test_jobs_are_listed_by_state_searched_and_paged(resting: Api) -> None:
-    ids = [await add(resting, f"kind{number % 2}", {"user": {"id": number}}) for number in range(7)]
-    page = (await resting.get(JOBS, state="wait", limit=3)).json
+async def test_jobs_are_listed_by_state_searched_and_paged(paused_api: Api) -> None:
+    ids = [await add(paused_api, f"kind{number % 2}", {"user": {"id": number}}) for number in range(7)]
+    page = (await paused_api.get(JOBS, state="wait", limit=3)).json
     assert ([job["id"] for job in page["jobs"]], page["total"], page["nextOffset"]) == (ids[:3], 7, 3)
-    page = (await resting.get(JOBS, state="wait", offset=3)).json
+    page = (await paused_api.get(JOBS, state="wait", offset=3)).json
     assert ([job["id"] for job in page["jobs"]], page["nextOffset"]) == (ids[3:], None)
     for query, meant in (
         ({"where": "data.user.id=4"}, [4]),
@@ -43,38 +43,39 @@ async def test_jobs_are_listed_by_state_searched_and_paged(resting: Api) -> None
         ({"id": ids[2]}, [2]),
         ({"olderThan": 1000}, []),
     ):
-        found = (await resting.get(JOBS, state="wait", **query)).json["jobs"]
+        found = (await paused_api.get(JOBS, state="wait", **query)).json["jobs"]
         assert [job["id"] for job in found] == [ids[number] for number in meant], query
-    wrong = await resting.get(JOBS, state="wait", where="no condition")
+    wrong = await paused_api.get(JOBS, state="wait", where="no condition")
     assert (wrong.status, wrong.reasons.startswith("query.where.0: ")) == (422, True)
     assert "'no condition' is not a condition: write data.user.id=12" in wrong.reasons
-    unknown = await resting.get(JOBS, state="runing")
+    unknown = await paused_api.get(JOBS, state="runing")
     assert (unknown.status, "query.state" in unknown.reasons) == (422, True)
 
 
-async def test_a_delayed_job_gets_another_delay_a_priority_and_runs_now(resting: Api, harness: Harness) -> None:
-    job_id = await add(resting, delay=60_000)
-    changed = await resting.patch(f"{JOBS}/{job_id}", {"delay": 600_000, "priority": 7})
+async def test_a_delayed_job_gets_another_delay_a_priority_and_runs_now(paused_api: Api, harness: Harness) -> None:
+    job_id = await add(paused_api, delay=60_000)
+    changed = await paused_api.patch(f"{JOBS}/{job_id}", {"delay": 600_000, "priority": 7})
     assert (changed.status, changed.json["priority"], changed.json["state"]) == (200, 7, "delayed")
     assert changed.json["due"] - changed.json["timestamp"] >= 600_000
-    assert (await resting.post(f"{JOBS}/{job_id}/promote")).status == 204
-    assert await state_of(resting, job_id) == "prioritized"
-    again = await resting.post(f"{JOBS}/{job_id}/promote")
+    assert (await paused_api.post(f"{JOBS}/{job_id}/promote")).status == 204
+    assert await state_of(paused_api, job_id) == "prioritized"
+    again = await paused_api.post(f"{JOBS}/{job_id}/promote")
     assert (again.status, "in another state" in again.reasons) == (409, True)
-    assert (await resting.delete(f"{JOBS}/{job_id}")).status == 204
-    assert (await resting.get(f"{JOBS}/{job_id}")).status == 404
+    assert (await paused_api.delete(f"{JOBS}/{job_id}")).status == 204
+    assert (await paused_api.get(f"{JOBS}/{job_id}")).status == 404
+    assert (await paused_api.post(f"{JOBS}/{job_id}/promote")).status == 404
     assert sum((await harness.counts()).values()) == 0
 
 
-async def test_a_job_is_cancelled_once(resting: Api, harness: Harness) -> None:
-    job_id = await add(resting, delay=60_000)
-    assert (await resting.post(f"{JOBS}/{job_id}/cancel", {"reason": "wrong list"})).status == 204
+async def test_a_job_is_cancelled_once(paused_api: Api, harness: Harness) -> None:
+    job_id = await add(paused_api, delay=60_000)
+    assert (await paused_api.post(f"{JOBS}/{job_id}/cancel", {"reason": "wrong list"})).status == 204
     assert (await harness.job(job_id))["failedReason"] == "job was cancelled: wrong list"
-    again = await resting.post(f"{JOBS}/{job_id}/cancel")
+    again = await paused_api.post(f"{JOBS}/{job_id}/cancel")
     assert (again.status, "it has finished" in again.reasons) == (409, True)
-    other = await add(resting, delay=60_000)
+    other = await add(paused_api, delay=60_000)
     asked = {"action": "cancel", "queue": QUEUE, "state": "delayed", "all": True, "reason": "all"}
-    assert (await resting.ended(await resting.post("/operations", asked)))["step"]["done"] == 1
+    assert (await paused_api.ended(await paused_api.post("/operations", asked)))["step"]["done"] == 1
     assert (await harness.job(other))["failedReason"] == "job was cancelled: all"
 
 
@@ -122,17 +123,17 @@ async def test_a_job_that_a_worker_has_is_not_removed(api: Api) -> None:
     ],
 )
 async def test_an_invalid_job_is_refused_naming_the_field(
-    resting: Api, harness: Harness, body: Any, named: str
+    paused_api: Api, harness: Harness, body: Any, named: str
 ) -> None:
-    answer = await resting.post(JOBS, body)
+    answer = await paused_api.post(JOBS, body)
     assert answer.status in (400, 422)
     assert named in answer.reasons, answer.reasons[:300]
     assert sum((await harness.counts()).values()) == 0
 
 
-async def test_a_job_whose_parent_is_not_there_is_refused(resting: Api) -> None:
+async def test_a_job_whose_parent_is_not_there_is_refused(paused_api: Api) -> None:
     orphan = {"name": "n", "opts": {"parent": {"id": "nobody", "queue": f"bull:{QUEUE}"}}}
-    refused = await resting.post(JOBS, orphan)
+    refused = await paused_api.post(JOBS, orphan)
     assert (refused.status, "its parent job does not exist" in refused.reasons) == (409, True)
 
 

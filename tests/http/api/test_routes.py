@@ -15,8 +15,8 @@ from support.processors import DEAD, QUEUE, Harness, collect, eventually
 
 
 @pytest.mark.parametrize("path", [f"/queues/{QUEUE}/jobs?state=wait&wher=x", "/queues?limit=3", "/doctor?x="])
-async def test_an_unknown_parameter_is_refused_and_named(resting: Api, path: str) -> None:
-    answer = await resting.get(path)
+async def test_an_unknown_parameter_is_refused_and_named(paused_api: Api, path: str) -> None:
+    answer = await paused_api.get(path)
     unknown = path.rpartition("&")[2].rpartition("?")[2].partition("=")[0]
     assert (answer.status, f"query.{unknown}: unknown parameter" in answer.reasons) == (422, True), answer.text
 
@@ -24,17 +24,17 @@ async def test_an_unknown_parameter_is_refused_and_named(resting: Api, path: str
 @pytest.mark.parametrize("path", [JOBS, "/operations"])
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""])
 async def test_what_is_not_sent_as_json_is_refused_with_what_to_send(
-    resting: Api, harness: Harness, path: str, kind: str
+    paused_api: Api, harness: Harness, path: str, kind: str
 ) -> None:
-    refused = await resting.post(path, {"name": "n"}, kind)
+    refused = await paused_api.post(path, {"name": "n"}, kind)
     wanted = "send the body as JSON, with the header Content-Type: application/json"
     assert (refused.status, refused.reasons) == (415, f"{wanted}, not {kind}" if kind else wanted)
     assert sum((await harness.counts()).values()) == 0
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"])
-async def test_every_content_type_of_json_is_accepted(resting: Api, kind: str) -> None:
-    assert (await resting.post(JOBS, {"name": "n"}, kind)).status == 201
+async def test_every_content_type_of_json_is_accepted(paused_api: Api, kind: str) -> None:
+    assert (await paused_api.post(JOBS, {"name": "n"}, kind)).status == 201
 
 
 async def test_a_queue_is_paused_for_all_and_resumed(api: Api) -> None:

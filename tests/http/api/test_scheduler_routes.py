@@ -16,31 +16,31 @@ NIGHTLY = {
 }
 
 
-async def test_schedulers_are_listed(harness: Harness, resting: Api) -> None:
+async def test_schedulers_are_listed(harness: Harness, paused_api: Api) -> None:
     jobs: JobQueue = harness.jobs
     await jobs.upsert_job_scheduler("often", name="poll", every=60_000, offset=500)
-    answer = await resting.get(f"{AT}/schedulers")
+    answer = await paused_api.get(f"{AT}/schedulers")
     assert answer.status == 200
     (entry,) = answer.json
     assert (entry["id"], entry["name"], entry["every"], entry["offset"]) == ("often", "poll", 60_000, 500)
 
 
-async def test_a_scheduler_is_made_shown_run_and_removed(harness: Harness, resting: Api) -> None:
+async def test_a_scheduler_is_made_shown_run_and_removed(harness: Harness, paused_api: Api) -> None:
     at = f"{AT}/schedulers/a%2Fb"
-    made = await resting.put(at, NIGHTLY)
+    made = await paused_api.put(at, NIGHTLY)
     assert (made.status, made.json["id"], made.json["pattern"]) == (200, "a/b", "0 3 * * *")
     assert (made.json["data"], made.json["opts"]["attempts"]) == ({"card": "<text of 7>"}, 5)
-    assert (await resting.get(f"{at}?reveal=true")).json["data"] == {"card": "hunter2"}
-    ran = await resting.post(f"{at}/run")
+    assert (await paused_api.get(f"{at}?reveal=true")).json["data"] == {"card": "hunter2"}
+    ran = await paused_api.post(f"{at}/run")
     assert (ran.status, ran.json["name"], ran.json["created"]) == (201, "report", True)
     assert (await harness.job(ran.json["id"]))["data"] == '{"card":"hunter2"}'
-    assert (await resting.get(at)).json["next"] == made.json["next"]
-    assert (await resting.delete(at)).status == 204
-    for answer in (await resting.delete(at), await resting.get(at), await resting.post(f"{at}/run")):
+    assert (await paused_api.get(at)).json["next"] == made.json["next"]
+    assert (await paused_api.delete(at)).status == 204
+    for answer in (await paused_api.delete(at), await paused_api.get(at), await paused_api.post(f"{at}/run")):
         assert answer.status == 404
 
 
-async def test_an_invalid_scheduler_is_refused(resting: Api) -> None:
+async def test_an_invalid_scheduler_is_refused(paused_api: Api) -> None:
     at = f"{AT}/schedulers/nightly"
     for body in (
         {"name": "a"},
@@ -48,4 +48,4 @@ async def test_an_invalid_scheduler_is_refused(resting: Api) -> None:
         {**NIGHTLY, "opts": {"delay": 5}},
         {**NIGHTLY, "cron": ""},
     ):
-        assert (await resting.put(at, body)).status == 422
+        assert (await paused_api.put(at, body)).status == 422

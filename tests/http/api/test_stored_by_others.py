@@ -49,7 +49,7 @@ FIELDS_OF_JOBS = [
 
 @pytest.mark.parametrize("field", FIELDS_OF_JOBS)
 async def test_a_job_that_others_wrote_is_shown_and_searched(
-    port: int, resting: Api, harness: Harness, field: str
+    port: int, paused_api: Api, harness: Harness, field: str
 ) -> None:
     for stored in STORED:
         await harness.redis.hset(f"{KEY}:kept", field, stored)
@@ -61,14 +61,14 @@ async def test_a_job_that_others_wrote_is_shown_and_searched(
             (JOBS, {"state": "wait", "olderThan": "0", "error": "x", "name": "*"}),
             (f"/queues/{QUEUE}", {}),
         ):
-            answer = await resting.get(path, **wanted)
+            answer = await paused_api.get(path, **wanted)
             assert answer.status == 200, (path, stored[:30], answer.text)
             json.loads(answer.text, parse_constant=pytest.fail)
 
 
 @pytest.mark.parametrize("score", ["inf", "-inf", "1e300", "-5", "0.5"])
 async def test_a_score_that_others_wrote_is_no_server_error(
-    port: int, resting: Api, harness: Harness, score: str
+    port: int, paused_api: Api, harness: Harness, score: str
 ) -> None:
     states = ["delayed", "prioritized", "completed", "failed", "waiting-children"]
     for state in (*states, "repeat"):
@@ -82,13 +82,13 @@ async def test_a_score_that_others_wrote_is_no_server_error(
         *(f"{JOBS}?state={state}" for state in states),
     ]
     for path in paths:
-        answer = await resting.get(path)
+        answer = await paused_api.get(path)
         assert answer.status == 200, (path, answer.text)
 
 
 @pytest.mark.parametrize("value", ["x", "²", "1e400", "9" * 5000, ""])
 async def test_counters_that_others_wrote_are_no_server_error(
-    port: int, resting: Api, harness: Harness, value: str
+    port: int, paused_api: Api, harness: Harness, value: str
 ) -> None:
     for state in ("completed", "failed"):
         await harness.redis.hset(
@@ -97,7 +97,7 @@ async def test_counters_that_others_wrote_are_no_server_error(
         await harness.redis.lpush(f"{KEY}:metrics:{state}:data", value)
     await harness.redis.hset(f"{KEY}:meta", mapping={"concurrency": value, "max": value, "duration": value})
     for path in ("/queues", f"/queues/{QUEUE}", "/doctor"):
-        answer = await resting.get(path)
+        answer = await paused_api.get(path)
         assert answer.status == 200, (path, answer.text)
 
 
@@ -137,9 +137,11 @@ async def test_a_letter_that_others_wrote_is_shown_and_searched(api: Api, harnes
             json.loads(answer.text, parse_constant=pytest.fail)
 
 
-async def test_what_is_nested_too_deeply_to_be_shown_is_named(port: int, resting: Api, harness: Harness) -> None:
+async def test_what_is_nested_too_deeply_to_be_shown_is_named(
+    port: int, paused_api: Api, harness: Harness
+) -> None:
     await harness.redis.hset(f"{KEY}:kept", "data", "[" * 400 + "]" * 400)
-    shown = (await resting.get(f"{JOBS}/kept", reveal="true")).json["data"]
+    shown = (await paused_api.get(f"{JOBS}/kept", reveal="true")).json["data"]
     for _ in range(MOST_LEVELS):
         (shown,) = shown
     assert shown == "<list of 1>"

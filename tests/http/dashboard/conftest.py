@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from auth_worker import WorkerService
-from support.admin_api import ADMIN, READER, api, port, resting, service
+from support.admin_api import ADMIN, READER, api, paused_api, port, service
 from support.dashboard_visitor import Visitor
 
-__all__ = ["admin", "api", "port", "reader", "resting", "service"]
+__all__ = ["admin", "api", "paused_api", "port", "reader", "service"]
 
 
 @pytest.fixture

@@ -39,15 +39,15 @@ async def count(api: Api, state: str, queue: str = QUEUE) -> int:
     return int((await api.get(f"/queues/{queue}")).json["counts"][state])
 
 
-async def test_a_queue_is_paused_and_resumed(admin: Visitor, resting: Api, service: WorkerService) -> None:
-    await add(resting)
+async def test_a_queue_is_paused_and_resumed(admin: Visitor, paused_api: Api, service: WorkerService) -> None:
+    await add(paused_api)
     changes = collect(service.runtime.bus, OperatorChange)
     form = (await on_queue(admin, "wait")).form("change-queue", "pause")
     done = await admin.follow(await admin.send(form, ("action", "pause")))
     assert "The queue is paused." in done.text
-    assert (await resting.get(f"/queues/{QUEUE}")).json["paused"]
+    assert (await paused_api.get(f"/queues/{QUEUE}")).json["paused"]
     await admin.send(done.form("change-queue", "resume"), ("action", "resume"))
-    assert not (await resting.get(f"/queues/{QUEUE}")).json["paused"]
+    assert not (await paused_api.get(f"/queues/{QUEUE}")).json["paused"]
     assert [(each.who, each.action) for each in changes] == [("admin", "pause"), ("admin", "resume")]
     assert (await admin.send(form, ("action", "explode"))).status == 422
     assert (await admin.post("change-queue", [*form.fields[:1], ("queue", "nobody")])).status == 404
@@ -65,11 +65,11 @@ async def test_a_failed_job_is_retried(admin: Visitor, api: Api) -> None:
     assert (await admin.send(form, ("action", "explode"))).status == 422
 
 
-async def test_a_delayed_job_is_promoted(admin: Visitor, resting: Api) -> None:
-    job_id = await add(resting, delay=3_600_000)
+async def test_a_delayed_job_is_promoted(admin: Visitor, paused_api: Api) -> None:
+    job_id = await add(paused_api, delay=3_600_000)
     form = (await on_job(admin, job_id)).form("change-job", "promote")
     assert (await admin.send(form, ("action", "promote"))).status == 303
-    assert await state_of(resting, job_id) == "wait"
+    assert await state_of(paused_api, job_id) == "wait"
 
 
 async def test_a_running_job_is_cancelled(admin: Visitor, api: Api) -> None:
@@ -86,29 +86,29 @@ async def test_a_running_job_is_cancelled(admin: Visitor, api: Api) -> None:
     assert (await admin.send(form, ("action", "cancel"))).status == 409
 
 
-async def test_waiting_jobs_are_cancelled_selected_and_all(admin: Visitor, resting: Api) -> None:
-    ids = [await add(resting) for _ in range(3)]
+async def test_waiting_jobs_are_cancelled_selected_and_all(admin: Visitor, paused_api: Api) -> None:
+    ids = [await add(paused_api) for _ in range(3)]
     form = (await on_queue(admin, "wait")).form("bulk", "cancel")
     asked = await admin.send(form, ("scope", "ids"), ("action", "cancel"), ("ids", ids[0]))
     assert "Cancel 1 job?" in asked.text
-    assert await count(resting, "wait") == 3
+    assert await count(paused_api, "wait") == 3
     await confirmed(admin, asked)
-    assert [await state_of(resting, job_id) for job_id in ids] == ["failed", "wait", "wait"]
+    assert [await state_of(paused_api, job_id) for job_id in ids] == ["failed", "wait", "wait"]
     asked = await admin.send(form, ("scope", "all"), ("action", "cancel"))
     assert "Cancel 2 jobs?" in asked.text
     await confirmed(admin, asked)
-    assert [await state_of(resting, job_id) for job_id in ids] == ["failed"] * 3
+    assert [await state_of(paused_api, job_id) for job_id in ids] == ["failed"] * 3
 
 
-async def test_a_job_is_removed_only_after_a_second_question(admin: Visitor, resting: Api) -> None:
-    job_id = await add(resting)
+async def test_a_job_is_removed_only_after_a_second_question(admin: Visitor, paused_api: Api) -> None:
+    job_id = await add(paused_api)
     form = (await on_job(admin, job_id)).form("change-job", "remove")
     asked = await admin.send(form, ("action", "remove"))
     assert asked.status == 200
     assert "cannot be undone" in asked.text
-    assert await state_of(resting, job_id) == "wait"
+    assert await state_of(paused_api, job_id) == "wait"
     assert (await admin.send(asked.form("change-job"), ("action", "remove"))).status == 303
-    assert (await resting.get(f"{JOBS}/{job_id}")).status == 404
+    assert (await paused_api.get(f"{JOBS}/{job_id}")).status == 404
 
 
 async def test_revealing_shows_the_data_and_is_in_the_audit_log(
@@ -129,30 +129,30 @@ async def test_revealing_shows_the_data_and_is_in_the_audit_log(
     assert SECRET not in (await reader.get("job", queue=QUEUE, job=letter["jobId"], reveal=1)).text
 
 
-async def test_selected_rows_are_counted_before_anything_is_done(admin: Visitor, resting: Api) -> None:
-    ids = [await add(resting, jobId=f"j{number}") for number in range(3)]
+async def test_selected_rows_are_counted_before_anything_is_done(admin: Visitor, paused_api: Api) -> None:
+    ids = [await add(paused_api, jobId=f"j{number}") for number in range(3)]
     form = (await on_queue(admin, "wait")).form("bulk", "remove")
     chosen = [("ids", ids[0]), ("ids", ids[2])]
     asked = await admin.send(form, ("scope", "ids"), ("action", "remove"), *chosen)
     assert "Remove 2 jobs?" in asked.text
-    assert await count(resting, "wait") == 3
+    assert await count(paused_api, "wait") == 3
     done = await confirmed(admin, asked)
     assert "<strong>2</strong> of 2 done" in done.text
-    assert await count(resting, "wait") == 1
+    assert await count(paused_api, "wait") == 1
     none = await admin.send(form, ("scope", "ids"), ("action", "remove"))
     assert none.status == 422
     assert "No row is selected" in none.text
 
 
-async def test_all_that_match_are_meant_not_the_page(admin: Visitor, resting: Api) -> None:
+async def test_all_that_match_are_meant_not_the_page(admin: Visitor, paused_api: Api) -> None:
     for number in range(120):
-        await add(resting, "old" if number % 2 else "new")
+        await add(paused_api, "old" if number % 2 else "new")
     form = (await on_queue(admin, "wait", name="ol*")).form("bulk", "remove")
     asked = await admin.send(form, ("scope", "all"), ("action", "remove"))
     assert "Remove 60 jobs?" in asked.text
     done = await confirmed(admin, asked, ("rate", "10000"))
     assert "of 60 done" in done.text
-    assert await count(resting, "wait") == 60
+    assert await count(paused_api, "wait") == 60
 
 
 async def test_all_failed_jobs_are_retried_and_all_delayed_ones_promoted(admin: Visitor, api: Api) -> None:
@@ -171,14 +171,14 @@ async def test_all_failed_jobs_are_retried_and_all_delayed_ones_promoted(admin: 
 
 
 @pytest.mark.parametrize(("delayed", "left"), [(True, 0), (False, 1)])
-async def test_a_queue_is_drained(admin: Visitor, resting: Api, delayed: bool, left: int) -> None:
-    await add(resting)
-    await add(resting, delay=3_600_000)
+async def test_a_queue_is_drained(admin: Visitor, paused_api: Api, delayed: bool, left: int) -> None:
+    await add(paused_api)
+    await add(paused_api, delay=3_600_000)
     form = (await on_queue(admin, "wait")).form("bulk", "drain")
     asked = await admin.send(form, ("action", "drain"), *([("delayed", "true")] if delayed else []))
     assert f"Drain {2 - left} job" in asked.text
     await confirmed(admin, asked)
-    assert await count(resting, "wait") + await count(resting, "delayed") == left
+    assert await count(paused_api, "wait") + await count(paused_api, "delayed") == left
 
 
 async def test_letters_are_redriven_and_purged(admin: Visitor, api: Api) -> None:
@@ -209,23 +209,23 @@ async def test_letters_are_redriven_and_purged(admin: Visitor, api: Api) -> None
     assert await count(api, "wait") == 2
 
 
-async def test_a_bulk_operation_is_watched_and_stopped(admin: Visitor, resting: Api) -> None:
+async def test_a_bulk_operation_is_watched_and_stopped(admin: Visitor, paused_api: Api) -> None:
     for _ in range(5):
-        await add(resting)
+        await add(paused_api)
     form = (await on_queue(admin, "wait")).form("bulk", "remove")
     asked = await admin.send(form, ("scope", "all"), ("action", "remove"))
     running = await confirmed(admin, asked, ("rate", "0.5"), ends=False)
     assert "running" in running.text
     stopped = await admin.follow(await admin.send(running.form("stop")))
     assert "What it has changed stays changed." in stopped.text
-    assert await count(resting, "wait") > 0
+    assert await count(paused_api, "wait") > 0
     listed = await admin.get("operations")
     assert "remove" in listed.text
     assert "stopped" in listed.text
 
 
-async def test_an_invalid_bulk_operation_is_refused(admin: Visitor, resting: Api) -> None:
-    await add(resting)
+async def test_an_invalid_bulk_operation_is_refused(admin: Visitor, paused_api: Api) -> None:
+    await add(paused_api)
     form = (await on_queue(admin, "wait")).form("bulk", "remove")
     for wrong in ([("action", "explode")], [("action", "remove"), ("rate", "-1")], [("action", "clean")]):
         assert (await admin.send(form, *wrong)).status == 422, wrong

@@ -31,7 +31,7 @@ async def failed(harness: Harness, *ids: str) -> bool:
 
 
 async def test_failures_are_grouped_over_queues_by_text_and_place(
-    reader: Visitor, harness: Harness, resting: Api
+    reader: Visitor, harness: Harness, paused_api: Api
 ) -> None:
     for number in range(3):
         await fail(harness, QUEUE, f"a{number}", f"TimeoutError: no answer in {number} s")
@@ -54,8 +54,10 @@ async def test_failures_are_grouped_over_queues_by_text_and_place(
     assert listed.text.count(f"job?queue={QUEUE}") == 3
 
 
-async def test_a_whole_group_is_retried_and_no_other_job(admin: Visitor, harness: Harness, resting: Api) -> None:
-    await resting.post(f"/queues/{QUEUE}/pause")
+async def test_a_whole_group_is_retried_and_no_other_job(
+    admin: Visitor, harness: Harness, paused_api: Api
+) -> None:
+    await paused_api.post(f"/queues/{QUEUE}/pause")
     for number in range(120):
         await fail(harness, QUEUE, f"a{number}", f"KeyError: 'user{number}'")
     await fail(harness, QUEUE, "b", "KeyError: 'user1'", file="sms")

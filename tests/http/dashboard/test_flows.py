@@ -29,7 +29,7 @@ def tree_of(page: Page) -> str:
 
 
 async def test_every_job_of_a_flow_shows_the_whole_tree(
-    reader: Visitor, resting: Api, producer: FlowProducer
+    reader: Visitor, paused_api: Api, producer: FlowProducer
 ) -> None:
     leaves = [Flow(f"leaf{number}", queue=QUEUE, job_id=f"leaf{number}") for number in range(2)]
     branch = Flow("<b>branch</b>", queue="other", job_id="branch", children=leaves)
@@ -47,13 +47,13 @@ async def test_every_job_of_a_flow_shows_the_whole_tree(
             assert (await reader.get(link)).status == 200
 
 
-async def test_a_job_without_a_flow_shows_none(reader: Visitor, resting: Api) -> None:
-    page = await reader.get("job", queue=QUEUE, job=await add(resting))
+async def test_a_job_without_a_flow_shows_none(reader: Visitor, paused_api: Api) -> None:
+    page = await reader.get("job", queue=QUEUE, job=await add(paused_api))
     assert "<h2>Flow</h2>" not in page.text
 
 
 async def test_a_large_flow_is_shown_in_part_with_how_many_are_left_out(
-    reader: Visitor, resting: Api, producer: FlowProducer, monkeypatch: pytest.MonkeyPatch
+    reader: Visitor, paused_api: Api, producer: FlowProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await producer.add(
         Flow("root", queue=QUEUE, job_id="root", children=[Flow("leaf", queue=QUEUE) for _ in range(50)])
@@ -65,7 +65,7 @@ async def test_a_large_flow_is_shown_in_part_with_how_many_are_left_out(
 
 
 async def test_a_parent_that_is_gone_leaves_its_child_as_the_first(
-    reader: Visitor, resting: Api, producer: FlowProducer, harness: Harness
+    reader: Visitor, paused_api: Api, producer: FlowProducer, harness: Harness
 ) -> None:
     await producer.add(
         Flow("root", queue=QUEUE, job_id="root", children=[Flow("leaf", queue=QUEUE, job_id="leaf")])
@@ -75,7 +75,7 @@ async def test_a_parent_that_is_gone_leaves_its_child_as_the_first(
 
 
 async def test_a_flow_that_goes_in_a_circle_comes_to_an_end(
-    reader: Visitor, resting: Api, harness: Harness
+    reader: Visitor, paused_api: Api, harness: Harness
 ) -> None:
     for job_id in ("a", "b"):
         other = "b" if job_id == "a" else "a"

@@ -129,7 +129,7 @@ async def test_an_id_of_any_characters_is_acted_on_as_it_is(
         assert await harness.redis.zcard(f"bull:{QUEUE}:failed") == 0
 
 
-async def test_a_hostile_letter_stays_text(admin: Visitor, harness: Harness, resting: Api) -> None:
+async def test_a_hostile_letter_stays_text(admin: Visitor, harness: Harness, paused_api: Api) -> None:
     for number, text in enumerate(CORPUS):
         letter = f"{QUEUE}@{number}@1700000000000"
         await plant_letter(harness, letter, text)

@@ -43,7 +43,7 @@ class Stream:
 
 
 async def test_every_open_page_is_notified_which_queue_has_changed(
-    reader: Visitor, resting: Api, service: WorkerService
+    reader: Visitor, paused_api: Api, service: WorkerService
 ) -> None:
     streams = [await asyncio.to_thread(Stream, reader, service.http_port) for _ in range(3)]
     try:
@@ -51,7 +51,7 @@ async def test_every_open_page_is_notified_which_queue_has_changed(
             assert stream.response.headers["content-type"].startswith("text/event-stream")
             assert await asyncio.to_thread(stream.next) == {"changed": [], "trouble": ""}
             assert (await asyncio.to_thread(stream.next))["trouble"] == ""
-        await add(resting)
+        await add(paused_api)
         for stream in streams:
             await asyncio.to_thread(stream.until_changed, QUEUE)
     finally:

@@ -10,10 +10,10 @@ from support.http_requests import Api
 from support.processors import DEAD, QUEUE, Harness, eventually
 
 
-async def test_the_overview_shows_problems_first_with_their_remedies(reader: Visitor, resting: Api) -> None:
-    await resting.post(f"/queues/{QUEUE}/jobs", {"name": "good"})
-    await resting.post("/queues/forsaken/jobs", {"name": "good"})
-    await resting.post(f"/queues/{QUEUE}/pause")
+async def test_the_overview_shows_problems_first_with_their_remedies(reader: Visitor, paused_api: Api) -> None:
+    await paused_api.post(f"/queues/{QUEUE}/jobs", {"name": "good"})
+    await paused_api.post("/queues/forsaken/jobs", {"name": "good"})
+    await paused_api.post(f"/queues/{QUEUE}/pause")
     page = await reader.get()
     assert "No worker on forsaken with 1 waiting" in page.text
     assert "start one: auth-worker run" in page.text
@@ -51,10 +51,10 @@ async def test_queues_are_filtered_sorted_and_paged(
     assert (await reader.get(problems="all")).text.count("No worker on") == 250
 
 
-async def test_the_queue_has_a_tab_a_state_and_100_rows_a_page(reader: Visitor, resting: Api) -> None:
-    await resting.post("/operations", {"action": "drain", "queue": QUEUE})
+async def test_the_queue_has_a_tab_a_state_and_100_rows_a_page(reader: Visitor, paused_api: Api) -> None:
+    await paused_api.post("/operations", {"action": "drain", "queue": QUEUE})
     for number in range(105):
-        await add(resting, jobId=f"j{number}")
+        await add(paused_api, jobId=f"j{number}")
     page = await reader.get("queue", queue=QUEUE)
     assert all(f"state={state}" in page.text for state in STATES if state != "paused")
     assert page.text.count("job=j") == 100
@@ -68,8 +68,8 @@ async def test_the_queue_has_a_tab_a_state_and_100_rows_a_page(reader: Visitor, 
     )
 
 
-async def test_what_there_is_not_is_said_with_its_names(reader: Visitor, resting: Api) -> None:
-    await add(resting)
+async def test_what_there_is_not_is_said_with_its_names(reader: Visitor, paused_api: Api) -> None:
+    await add(paused_api)
     missing = await reader.get("queue", queue="wrok")
     assert missing.status == 404
     assert f"there are: {QUEUE}" in missing.text
@@ -131,7 +131,7 @@ async def _is_active(api: Api, job_id: str) -> bool:
     return bool((await api.get(f"{JOBS}/{job_id}")).json["state"] == "active")
 
 
-async def test_an_id_is_found_in_all_queues(reader: Visitor, resting: Api, port: int) -> None:
+async def test_an_id_is_found_in_all_queues(reader: Visitor, paused_api: Api, port: int) -> None:
     page = await reader.get("search", q="kept")
     assert page.text.count("job=kept") == 2
     by_name = await reader.get("search", q=QUEUE.upper())
@@ -147,8 +147,8 @@ async def test_workers_are_listed(reader: Visitor, service: WorkerService, api: 
     assert (await reader.get("workers", queue="nobody")).status == 404
 
 
-async def test_numbers_that_floats_cannot_hold_stay_as_they_are(admin: Visitor, resting: Api) -> None:
-    job_id = await add(resting, data={"n": 9007199254740993})
+async def test_numbers_that_floats_cannot_hold_stay_as_they_are(admin: Visitor, paused_api: Api) -> None:
+    job_id = await add(paused_api, data={"n": 9007199254740993})
     page = await admin.get("job", queue=QUEUE, job=job_id)
     revealed = await admin.send(page.form("change-job"), ("action", "reveal"))
     assert "9007199254740993" in revealed.text

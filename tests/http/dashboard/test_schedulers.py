@@ -68,7 +68,7 @@ async def test_each_shows_its_next_five_runs_and_how_the_last_one_ended(
 
 
 async def test_schedulers_that_need_attention_come_first_with_their_remedy(
-    reader: Visitor, harness: Harness, resting: Api
+    reader: Visitor, harness: Harness, paused_api: Api
 ) -> None:
     await put(harness, await late(harness, "waits"), "wait")
     await put(harness, await late(harness, "runs", by_ms=1000), "wait")
@@ -83,7 +83,7 @@ async def test_schedulers_that_need_attention_come_first_with_their_remedy(
 
 
 async def test_one_without_a_next_run_is_stopped_where_no_worker_revives_it(
-    reader: Visitor, harness: Harness, resting: Api
+    reader: Visitor, harness: Harness, paused_api: Api
 ) -> None:
     other = "elsewhere"
     due = round(time.time() * 1000) - 10 * 60_000
@@ -96,7 +96,7 @@ async def test_one_without_a_next_run_is_stopped_where_no_worker_revives_it(
 
 
 async def test_a_run_by_hand_is_one_more_job_and_leaves_the_schedule(
-    admin: Visitor, harness: Harness, resting: Api, service: WorkerService
+    admin: Visitor, harness: Harness, paused_api: Api, service: WorkerService
 ) -> None:
     data = {"to": "all", "big": 2**60 + 1}
     await harness.jobs.upsert_job_scheduler("nightly", name="report", pattern="0 3 * * *", data=data, attempts=7)
@@ -114,7 +114,7 @@ async def test_a_run_by_hand_is_one_more_job_and_leaves_the_schedule(
 
 
 async def test_a_scheduler_is_removed_only_after_a_second_question(
-    admin: Visitor, harness: Harness, resting: Api
+    admin: Visitor, harness: Harness, paused_api: Api
 ) -> None:
     await harness.jobs.upsert_job_scheduler("night: <b>", name="report", every=HOUR)
     form = (await admin.get("schedulers")).form("change-scheduler", "remove")
@@ -124,7 +124,7 @@ async def test_a_scheduler_is_removed_only_after_a_second_question(
     done = await admin.follow(await admin.send(asked.form("change-scheduler"), ("action", "remove")))
     assert "The job scheduler is removed" in done.text
     assert await harness.redis.zcard(f"bull:{QUEUE}:repeat") == 0
-    assert (await resting.get(JOBS, state="delayed")).json["total"] == 0
+    assert (await paused_api.get(JOBS, state="delayed")).json["total"] == 0
     again = await admin.send(asked.form("change-scheduler"), ("action", "remove"))
     assert again.status == 404
     assert (await admin.send(form, ("action", "run"))).status == 404
@@ -132,7 +132,7 @@ async def test_a_scheduler_is_removed_only_after_a_second_question(
 
 
 async def test_a_scheduler_whose_data_is_no_json_is_not_run_by_hand(
-    admin: Visitor, harness: Harness, resting: Api
+    admin: Visitor, harness: Harness, paused_api: Api
 ) -> None:
     await late(harness, "odd", data="{")
     form = (await admin.get("schedulers")).form("change-scheduler", "run")

@@ -105,8 +105,10 @@ class JobChanges:
     async def promote(self, job_id: str) -> ChangeResult:
         """Let a delayed job run now. Source: promote-9.lua. Raises ``BrokerError``."""
         keys, args = self._prepared.promoteArgs(job_id)
-        reply = int(await self._link.call(script("promote"), keys, args))
-        return ChangeResult.DONE if reply == 0 else ChangeResult.WRONG_STATE
+        if int(await self._link.call(script("promote"), keys, args)) == 0:
+            return ChangeResult.DONE
+        is_there = await self._link.execute("EXISTS", self._key_prefix + job_id)
+        return ChangeResult.WRONG_STATE if is_there else ChangeResult.NO_JOB
 
     async def remove(self, job_id: str, children: bool = False) -> ChangeResult:
         """Remove a job, and with ``children`` its children. Source: removeJob-2.lua.
