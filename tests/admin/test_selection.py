@@ -10,7 +10,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_worker.admin.conditions import Condition, glob_matches
+from auth_worker.admin.conditions import Condition, glob_matches, literal_of, literal_pattern
 from auth_worker.admin.selection import DeadLetterFilter, JobFilter
 from auth_worker.brokers.redis.jobs import stored_job
 from auth_worker.cli.parsers import age_s, backoff, deduplication, duration_ms, json_value, rate_per_s, retention
@@ -33,6 +33,12 @@ def test_a_path_that_is_no_index_of_a_list_finds_nothing(index: str) -> None:
 def test_a_condition_is_refused_or_has_an_answer(path: list[str], value: str) -> None:
     with contextlib.suppress(ConfigurationError):
         Condition.of(f"list.{'.'.join(path)}={value}").holds(FIELDS)
+
+
+@given(TEXTS | st.text(st.sampled_from("\\\\*a")))
+def test_a_literal_pattern_matches_its_text_alone(text: str) -> None:
+    assert literal_of(literal_pattern(text)) == text
+    assert glob_matches(literal_pattern(text), text)
 
 
 @given(TEXTS)

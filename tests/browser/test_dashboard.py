@@ -61,6 +61,8 @@ def look_at_all(base: str, folder: Path, letter: dict[str, Any], axe: str) -> No
             "history",
             "workers",
             "search?q=first",
+            "search?q=state:waiting+name:*",
+            "search?q=quue:mail",
             "alerts",
             "operations",
         ),
@@ -105,7 +107,7 @@ async def test_all_is_done_by_keyboard(harness: Harness, tmp_path: Path) -> None
         assert [job["id"] for job in listed] == ["first"]
 
 
-TAB, ENTER, SPACE = "\ue004", "\ue007", " "
+TAB, ENTER, SPACE, BACKSPACE = "\ue004", "\ue007", " ", "\ue003"
 
 
 def work_by_keyboard(base: str, folder: Path) -> None:
@@ -120,6 +122,10 @@ def work_by_keyboard(base: str, folder: Path) -> None:
             assert browser.run("return document.activeElement.name") == "q"
             browser.press("first" + ENTER)
             browser.until(lambda: "Jobs with this id" in browser.text, "the job is found")
+            browser.press("/" + BACKSPACE * 5 + "quue:x" + ENTER)
+            browser.until(lambda: "did you mean queue:?" in browser.text, "it says what is wrong with it")
+            browser.press("/" + BACKSPACE * 6 + f"queue:{QUEUE} state:waiting name:*" + ENTER)
+            browser.until(lambda: "Looked at 2 of 2 jobs" in browser.text, "both jobs are found")
             for key, title in (("e", "Errors"), ("d", "Dead letters"), ("s", "Schedulers"), ("w", "Workers")):
                 browser.press(key)
                 browser.until(partial(shows_title, browser, title), title)

@@ -79,6 +79,17 @@ def glob_matches(pattern: str, text: str) -> bool:
     return text.endswith(last) and len(text) - len(last) >= position
 
 
+def literal_pattern(text: str) -> str:
+    """Return the pattern that matches ``text`` alone."""
+    return re.sub(r"(\\*)\*", r"\1\1\\*", text)
+
+
+def literal_of(pattern: str) -> str | None:
+    """Return the one text that matches ``pattern``; None if it has a ``*`` that matches anything."""
+    first, *others = _literals(pattern)
+    return None if others else first
+
+
 @lru_cache(maxsize=256)
 def _literals(pattern: str) -> tuple[str, ...]:
     """Return the texts between the stars of ``pattern``."""

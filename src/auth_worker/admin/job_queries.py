@@ -69,6 +69,16 @@ class JobQueries:
             jobs=rows,
         )
 
+    async def find(self, queue: str, job_id: str, wanted: JobFilter = ALL) -> JobRow | None:
+        """Return the job with this id as a list shows it; None if there is none, or if it does not match."""
+        jobs = self._broker.jobs(queue)
+        if await jobs.kind(job_id) != "job":
+            return None
+        state, (job,) = await asyncio.gather(jobs.state(job_id), jobs.rows([job_id], wanted.large))
+        if job is None or not wanted.matches(job, now_ms()):
+            return None
+        return await _row(jobs, job, state, reveal=False)
+
     async def show(self, queue: str, job_id: str, *, reveal: bool = False, logs: int = 20) -> JobDetail:
         """Return all that is known about a job, with its last ``logs`` log lines. Raises ``NotFoundError``."""
         jobs = self._broker.jobs(queue)

@@ -64,10 +64,11 @@ def _checked(given: str, what: str, known: Iterable[str]) -> str:
 
 
 class JobFilter(Report):
-    """A filter of jobs; None matches anything. ``id`` and ``name`` may contain ``*``.
+    """A filter of jobs; None matches anything. ``id``, ``name`` and ``worker`` may contain ``*``.
 
     ``text`` is a part of the reason of a failure, ``error_group`` that reason ``normalized``, ``frame`` its
-    ``top_frame``. ``older_than`` is s since the job finished, or else was added.
+    ``top_frame``. ``worker`` is the one that took the job last. ``older_than`` is s since the job finished, or
+    else was added.
     """
 
     id: str | None = None
@@ -75,6 +76,7 @@ class JobFilter(Report):
     text: str | None = None
     error_group: str | None = None
     frame: str | None = None
+    worker: str | None = None
     where: tuple[Condition, ...] = ()
     older_than: float | None = None
 
@@ -86,7 +88,7 @@ class JobFilter(Report):
     @property
     def needs_job(self) -> bool:
         """Whether more than a job's id must be read to decide."""
-        asked = (self.name, self.text, self.error_group, self.frame, self.older_than)
+        asked = (self.name, self.text, self.error_group, self.frame, self.worker, self.older_than)
         return bool(self.where) or any(value is not None for value in asked)
 
     @property
@@ -109,6 +111,8 @@ class JobFilter(Report):
         if self.error_group is not None and normalized(job.failed_reason or "") != self.error_group:
             return False
         if self.frame is not None and top_frame(job.stacktrace) != self.frame:
+            return False
+        if self.worker is not None and not glob_matches(self.worker, job.worker or ""):
             return False
         if self.older_than is not None:
             stamp = job.timestamp if job.finished_on is None else job.finished_on

@@ -58,6 +58,9 @@ State = Annotated[
 Id = Annotated[str | None, _which("--id", metavar="TEXT", text="The id; * matches anything.")]
 Name = Annotated[str | None, _which("--name", metavar="TEXT", text="The name; * matches anything.")]
 Error = Annotated[str | None, _which("--error", metavar="TEXT", text="A text in the reason of the failure.")]
+Worker = Annotated[
+    str | None, _which("--worker", metavar="TEXT", text="The worker that took it last; * matches anything.")
+]
 Where = Annotated[
     list[Any] | None,
     _which("--where", metavar="PATH=VALUE", text=WHERE, parser=condition_of),
@@ -77,6 +80,7 @@ def filter_of(parameters: Mapping[str, Any]) -> JobFilter:
         text=parameters.get("error"),
         where=tuple(parameters.get("where") or ()),
         older_than=parameters.get("older"),
+        worker=parameters.get("worker"),
     )
 
 
@@ -90,6 +94,7 @@ class JobFilterFlags:
     where: Where = None
     error: Error = None
     older: Older = None
+    worker: Worker = None
 
     @property
     def filter(self) -> JobFilter:

@@ -10,11 +10,10 @@ from typing import Any
 
 import typer
 
-from auth_worker.core.coercion import MAX_NUMBER, plain_number
+from auth_worker.core.coercion import plain_number
+from auth_worker.core.durations import duration_of
 from auth_worker.core.json_codec import decode_json
 
-UNITS_MS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d|)")
 _RATE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(?:/([smh]))?")
 
 
@@ -58,13 +57,10 @@ def _in_range(parse: Callable[[str], Any], least: float, most: float | None) -> 
 
 def duration_ms(text: str) -> int:
     """Parse ``250ms``, ``10s``, ``5m``, ``1.5h``, ``2d`` or a number of ms into ms."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is not a duration such as 250ms, 10s, 5m, 2h or 1d")
-    found_ms = round(float(found[1]) * UNITS_MS[found[2]])
-    if found_ms > MAX_NUMBER:
-        raise typer.BadParameter(f"{text!r} is too long")
-    return found_ms
+    try:
+        return duration_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def age_s(text: str) -> float:

@@ -140,6 +140,31 @@ async def test_an_id_is_found_in_all_queues(reader: Visitor, paused_api: Api, po
     assert "Enter the whole id" in (await reader.get("search")).text
 
 
+async def test_jobs_of_all_queues_are_searched_by_what_they_have_in_common(
+    reader: Visitor, resting: Api, harness: Harness
+) -> None:
+    await resting.post("/operations", {"action": "drain", "queue": QUEUE})
+    big = 2**53 + 1
+    for number in range(103):
+        await add(resting, jobId=f"j{number}", data={"user": {"id": big - number % 2}})
+
+    async def all_are_seen() -> bool:
+        return "of 103:" in (await reader.get("search", q="state:waiting name:good")).text
+
+    await eventually(all_are_seen, "the counts are no older ones")
+    first = await reader.get("search", q="state:waiting name:good")
+    assert "Looked at 100 of 103:" in first.text
+    assert first.text.count("job=j") == 100
+    onward = next(link for link in first.links if link.startswith("search?") and "from=" in link)
+    second = await reader.get(onward)
+    assert second.text.count("job=j") == 3
+    assert "Looked at 103 of 103 jobs, which are all" in second.text
+    exact = await reader.get("search", q=f"queue:{QUEUE} data.user.id={big}")
+    assert exact.text.count("job=j") == 52
+    assert "did you mean queue:?" in (await reader.get("search", q="quue:mail")).text
+    assert "did you mean" in (await reader.get("search", q=f"queue:{QUEUE[:-1]} state:failed")).text
+
+
 async def test_workers_are_listed(reader: Visitor, service: WorkerService, api: Api) -> None:
     await add(api)
     assert f"queue?queue={QUEUE}" in (await reader.get("workers")).links

@@ -99,7 +99,7 @@ class Selection(Bulk):
 
 
 class JobSelection(Selection):
-    """Jobs of a queue. ``id`` and ``name`` may contain ``*``; ``older_than`` is in s.
+    """Jobs of a queue. ``id``, ``name`` and ``worker`` may contain ``*``; ``older_than`` is in s.
 
     ``error_group`` and ``frame`` are those of a group of failures.
     """
@@ -111,6 +111,7 @@ class JobSelection(Selection):
     error: Text | None = None
     error_group: Text | None = None
     frame: Text | None = None
+    worker: Text | None = None
     where: list[Where] = Field(default_factory=list, max_length=20)
     older_than: Age | None = None
 
@@ -131,6 +132,7 @@ class JobSelection(Selection):
                 text=self.error,
                 error_group=self.error_group,
                 frame=self.frame,
+                worker=self.worker,
                 where=conditions_of(self.where),
                 older_than=self.older_than,
             ),

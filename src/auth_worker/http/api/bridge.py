@@ -28,7 +28,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FILTERS = frozenset(
-    ("where", "name", "error", "id", "olderThan", "from", "jobId", "reason", "groupBy", "errorGroup", "frame")
+    (
+        *(
+            "where",
+            "name",
+            "error",
+            "id",
+            "olderThan",
+            "from",
+            "jobId",
+            "reason",
+            "groupBy",
+            "errorGroup",
+            "frame",
+        ),
+        *("worker", "q"),
+    )
 )
 """Parameters that turn a list into a search, which reads thousands of jobs."""
 BUSY = "too many requests or searches are running: try again when one of them has been answered"

@@ -106,6 +106,7 @@ async def _job_filter(
         Text | None, Query(alias="errorGroup", description="The group of the failure, as groupBy shows it.")
     ] = None,
     frame: Annotated[Text | None, Query(description="Where the failure was raised.")] = None,
+    worker: Annotated[Text | None, Query(description="The worker that took it last; * matches anything.")] = None,
     where: Conditions = None,
     older_than: Annotated[
         Age | None,
@@ -118,6 +119,7 @@ async def _job_filter(
         text=error,
         error_group=error_group,
         frame=frame,
+        worker=worker,
         where=conditions_of(where or []),
         older_than=older_than,
     )

@@ -30,6 +30,7 @@ from auth_worker.http.dashboard import (
     overview,
     paths,
     schedulers,
+    search,
     static,
 )
 from auth_worker.http.dashboard.host import Host
@@ -65,7 +66,7 @@ PAGES = (
     Page("GET", "/errors", errors.show_errors, "reader"),
     Page("GET", "/schedulers", schedulers.show_schedulers, "reader"),
     Page("GET", "/workers", overview.show_workers, "reader"),
-    Page("GET", "/search", jobs.search, "reader"),
+    Page("GET", "/search", search.show_search, "reader"),
     Page("GET", "/alerts", alerts.show_alerts, "reader"),
     Page("GET", "/changes", changes.show_changes, "reader"),
     Page("GET", "/operations", actions.show_operations, "reader"),

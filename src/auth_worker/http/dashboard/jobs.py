@@ -1,15 +1,13 @@
-"""Pages of jobs: a list for each queue, one job, and the search for an id in all queues."""
+"""Pages of jobs: a list for each queue, and one job."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
-from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.flows import flow_of
-from auth_worker.admin.models import JobDetail, JobPage, QueueOverview
+from auth_worker.admin.models import JobDetail, QueueOverview
 from auth_worker.admin.selection import STATES_BY_INTEREST, JobFilter, checked_state
 from auth_worker.core.durations import duration_text
 from auth_worker.core.keys import place_of
@@ -82,31 +80,6 @@ async def job_page(visit: Visit, queue: str, job_id: str, *, reveal: bool = Fals
         raw=_raw(job),
         steps=life_of(job),
     )
-
-
-async def search(visit: Visit) -> Response:
-    """Show the jobs with the searched id in all queues, and the queues whose name contains the text."""
-    operations = await visit.operations()
-    wanted = visit.asked("q").strip()[:LONGEST]
-    found: list[JobPage | JobDetail] = []
-    queues: list[str] = []
-    looked_at = 0
-    if wanted:
-        names, _ = await operations.broker.find_queues()
-        looked_at = len(names)
-        queues = [name for name in names if wanted.casefold() in name.casefold()][:PAGE]
-        found = [job for job in await asyncio.gather(*(_find(visit, name, wanted) for name in names)) if job]
-    return visit.page("search.html", found=found, looked_at=looked_at, queues=queues, wanted=wanted)
-
-
-async def _find(visit: Visit, queue: str, job_id: str) -> JobDetail | None:
-    operations = await visit.operations()
-    if await operations.broker.jobs(queue).kind(job_id) != "job":
-        return None
-    try:
-        return await operations.jobs.show(queue, job_id, logs=0)
-    except NotFoundError:  # removed meanwhile
-        return None
 
 
 def life_of(job: JobDetail) -> list[Step]:
