@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -201,6 +202,21 @@ async def test_without_its_parent_nothing_is_added(flows: FlowProducer, redis: A
         )
     assert await redis.llen("bull:kids:wait") == 0
     assert not await redis.exists("bull:work:p")
+
+
+async def test_a_job_that_would_wait_for_itself_is_not_added(flows: FlowProducer, redis: Any) -> None:
+    again = Flow("c", queue="work", job_id="again")
+    for below, place in (
+        (again, "flows[0].children[0]"),
+        (flow("kids", again), "flows[0].children[0].children[0]"),
+    ):
+        with pytest.raises(ConfigurationError, match=re.escape(f"{place}: its job_id is that of a job above it")):
+            await flows.add(flow("work", below, job_id="again"))
+    turned = flow("kids", Flow("c", queue="work", job_id="a"), job_id="b")
+    with pytest.raises(ConfigurationError, match="above it"):
+        await flows.add_bulk([flow("work", Flow("c", queue="kids", job_id="b"), job_id="a"), turned])
+    assert not await redis.keys()
+    await flows.add(flow("work", Flow("c", queue="kids", job_id="again"), job_id="again"))
 
 
 async def test_with_a_child_of_another_parent_nothing_is_added(flows: FlowProducer, redis: Any) -> None:

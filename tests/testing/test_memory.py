@@ -246,3 +246,13 @@ async def test_the_port_is_kept_to_the_last_question(jobs: MemoryBroker, work: T
     await flows.close()
     async with work.jobs:
         assert await broker.changes().obliterate(False)
+
+
+@pytest.mark.parametrize("between", [False, True])
+async def test_a_flow_with_a_job_below_itself_is_refused(jobs: MemoryBroker, between: bool) -> None:
+    again = Flow("double", queue="work", job_id="again")
+    below = Flow("double", queue="work", children=[again]) if between else again
+    place = r"flows\[0\]\.children\[0\]" + r"\.children\[0\]" * between
+    with pytest.raises(ConfigurationError, match=f"{place}: its job_id is that of a job above it"):
+        await flows.add(Flow("collect", queue="work", job_id="again", children=[below]))
+    assert jobs.enqueued() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from auth_worker.config import Settings
+from auth_worker.core.flow_parents import FlowParents
 from auth_worker.core.job_info import FlowTree
 from auth_worker.core.keys import queue_key
 from auth_worker.core.names import check_queue_name
@@ -25,8 +26,9 @@ class MemoryFlows:
     async def add(self, flows: Sequence[FlowRequest], trace: str | None = None) -> list[AddedFlow]:
         """As in ``FlowBroker``."""
         new: list[NewJob] = []
+        parents = FlowParents()
         for number, flow in enumerate(flows):
-            self._prepare(flow, f"flows[{number}]", None, new)
+            self._prepare(flow, f"flows[{number}]", None, parents, new)
         with self._store.lock:
             jobs = iter([self._store.add(each) for each in new])
         added = [_added(flow, jobs) for flow in flows]
@@ -41,7 +43,14 @@ class MemoryFlows:
     async def close(self) -> None:
         """Nothing to disconnect."""
 
-    def _prepare(self, flow: FlowRequest, place: str, parent: dict[str, str] | None, new: list[NewJob]) -> None:
+    def _prepare(
+        self,
+        flow: FlowRequest,
+        place: str,
+        parent: dict[str, str] | None,
+        parents: FlowParents,
+        new: list[NewJob],
+    ) -> None:
         """Check a flow, and append its jobs to ``new``, each parent before its children."""
         check_queue_name("queue", flow.queue)
         name, data, _ = flow.job
@@ -52,8 +61,10 @@ class MemoryFlows:
             raise ConfigurationError(f"{place}: {error}") from error
         new.append(job)
         own = {"id": job.id, "queue": queue_key(self._store.prefix, flow.queue)}
+        if parent is not None:
+            parents.record(place, f"{own['queue']}:{own['id']}", f"{parent['queue']}:{parent['id']}")
         for number, child in enumerate(flow.children):
-            self._prepare(child, f"{place}.children[{number}]", own, new)
+            self._prepare(child, f"{place}.children[{number}]", own, parents, new)
 
 
 def _added(flow: FlowRequest, jobs: Iterator[AddedJob]) -> AddedFlow:

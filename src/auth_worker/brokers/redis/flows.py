@@ -16,6 +16,7 @@ from auth_worker.brokers.redis.producer_links import ProducerLinks
 from auth_worker.brokers.redis.scripts.loader import ScriptCall, short_call, whole_call
 from auth_worker.config import Settings
 from auth_worker.core.clock import now_ms
+from auth_worker.core.flow_parents import FlowParents
 from auth_worker.core.job_info import FlowTree, JobInfo
 from auth_worker.core.keys import place_of, queue_key
 from auth_worker.core.names import check_queue_name
@@ -118,6 +119,7 @@ class _Plan:
         self.calls: list[ScriptCall] = []
         self.given: dict[str, _GivenChild] = {}
         self._flows = flows
+        self._parents = FlowParents()
         self._new_id = sender.new_id
         self._trace = trace
         self._now = now_ms()
@@ -130,11 +132,8 @@ class _Plan:
             options.setdefault("telemetry_metadata", self._trace)
         given = options.get("job_id") or options.get("jobId")
         job_id = given or self._new_id()
-        if given and parent is not None:
-            child = _GivenChild(place, f"{parent['queue']}:{parent['id']}")
-            first = self.given.setdefault(f"{self._flows.key_prefix(flow.queue)}:{job_id}", child)
-            if first.parent != child.parent:
-                raise ConfigurationError(f"{place}: the job has another parent already, at {first.place}")
+        if parent is not None and (given or flow.children):
+            self._check_parent(place, flow.queue, job_id, f"{parent['queue']}:{parent['id']}", bool(given))
         try:
             self.calls.append(
                 self._flows.encoder(flow.queue).encode_node(
@@ -146,6 +145,15 @@ class _Plan:
         own = {"id": job_id, "queue": self._flows.key_prefix(flow.queue)}
         for number, below in enumerate(flow.children):
             self.include(below, f"{place}.children[{number}]", own)
+
+    def _check_parent(self, place: str, queue: str, job_id: str, parent: str, is_given: bool) -> None:
+        """Raise ``ConfigurationError`` if the job cannot be a child of ``parent``."""
+        key = f"{self._flows.key_prefix(queue)}:{job_id}"
+        self._parents.record(place, key, parent)
+        if is_given:
+            first = self.given.setdefault(key, _GivenChild(place, parent))
+            if first.parent != parent:
+                raise ConfigurationError(f"{place}: the job has another parent already, at {first.place}")
 
 
 def _packed(calls: Sequence[ScriptCall]) -> list[bytes]:
