@@ -86,6 +86,8 @@ async def test_a_filter_leaves_the_others_out(harness: Harness, operations: Oper
         (DeadLetterFilter(reason_class="unrecoverable"), 3),
         (DeadLetterFilter(reason_class="stalled"), 0),
         (DeadLetterFilter(older_than=3600), 0),
+        (DeadLetterFilter(newer_than=3600), 3),
+        (DeadLetterFilter(newer_than=3600, older_than=1800), 0),
         (DeadLetterFilter(), 3),
     ):
         assert len(await operations.dead.select(DEAD, wanted)) == count, wanted

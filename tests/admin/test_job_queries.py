@@ -71,6 +71,8 @@ async def test_jobs_are_found_by_id_name_and_data(harness: Harness, operations: 
         (JobFilter(name="text", where=(Condition.of("user.id=5"),)), []),
         (JobFilter(where=(Condition.of("user.id.deeper=5"), Condition.of("nobody=1"))), []),
         (JobFilter(older_than=60), []),
+        (JobFilter(newer_than=60, id="job-3"), ["job-3"]),
+        (JobFilter(newer_than=60, older_than=30), []),
     ):
         page = await operations.jobs.page(QUEUE, "wait", wanted)
         assert [job.id for job in page.jobs] == found, wanted

@@ -30,6 +30,7 @@ def quoted(text: str) -> str:
     given=st.fixed_dictionaries({}, optional=dict.fromkeys(("queue", "id", "name", "error", "worker"), VALUES)),
     state=st.none() | st.sampled_from(STATES),
     older=st.none() | st.integers(0, 10**6),
+    newer=st.none() | st.integers(0, 10**6),
     where=st.lists(st.tuples(PATHS, VALUES), max_size=3),
     order=st.randoms(use_true_random=False),
 )
@@ -37,11 +38,13 @@ def test_every_qualifier_says_what_was_written_in_any_order(
     given: dict[str, str],
     state: str | None,
     older: int | None,
+    newer: int | None,
     where: list[tuple[list[str], str]],
     order: object,
 ) -> None:
     words = [f"{key}:{quoted(value)}" for key, value in given.items()]
     words += [f"state:{state}"] * (state is not None) + [f"older:{older}s"] * (older is not None)
+    words += [f"newer:{newer}s"] * (newer is not None)
     order.shuffle(words)  # type: ignore[attr-defined]
     words += [f"data.{'.'.join(path)}={quoted(value)}" for path, value in where]
     assert parse_query("  ".join(words)) == SearchQuery(
@@ -53,6 +56,7 @@ def test_every_qualifier_says_what_was_written_in_any_order(
             text=given.get("error"),
             worker=given.get("worker"),
             older_than=older,
+            newer_than=newer,
             where=tuple(Condition(path=("data", *path), text=value) for path, value in where),
         ),
     )
@@ -86,6 +90,7 @@ def test_a_number_stays_exact(number: int) -> None:
         ("queue: state:failed", "queue: has no value"),
         ('name:"welcome', "a quotation mark is not closed"),
         ("older:soon", "is not a duration such as"),
+        ("newer:soon", "newer: 'soon' is not a duration"),
         ("a id:b", "id: is given too"),
         ("data..id=1", "is not a condition"),
         ("x" * 1001, "at most 1000 characters"),

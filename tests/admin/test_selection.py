@@ -45,6 +45,7 @@ def test_a_literal_pattern_matches_its_text_alone(text: str) -> None:
 def test_an_age_is_compared_with_whatever_a_job_has_for_its_time(stamp: str) -> None:
     job = stored_job("1", {b"timestamp": stamp.encode(errors="surrogatepass")})
     JobFilter(older_than=1).matches(job, 10**12)
+    JobFilter(newer_than=1).matches(job, 10**12)
 
 
 @pytest.mark.parametrize(

@@ -64,12 +64,14 @@ def test_a_rate_for_letters_goes_with_conditions(
         (("--reason", "exhausted"), 0),
         (("--older", "0s"), 5),
         (("--older", "1h"), 0),
+        (("--newer", "1h"), 5),
         (("--from", QUEUE), 5),
         (("--error", "TEXT refused"), 2),
         (("--name", "text"), 2),
         (("--where", "data.n=2"), 1),
         (("--where", "data.n=0", "--name", "mail"), 1),
         (("--reason", "unrecoverable", "--older", "1h"), 0),
+        (("--newer", "1h", "--older", "30m"), 0),
     ],
 )
 @pytest.mark.parametrize("command", [("redrive",), ("purge", "-y")])

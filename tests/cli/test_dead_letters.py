@@ -52,6 +52,7 @@ def test_filters_select_dead_letters(run: Run, redis_url: str) -> None:
         (["--from", QUEUE], 3),
         (["--from", DEAD], 0),
         (["--older", "1h"], 0),
+        (["--newer", "1h"], 3),
         (["--queue", DEAD], 3),
     ):
         assert len(letters(run, *flags)) == count, flags

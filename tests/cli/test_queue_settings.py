@@ -19,6 +19,7 @@ def test_limits_are_set_and_removed(run: Run, redis_url: str, client: redis.Redi
     code, out, _ = run("limit", QUEUE, "--concurrency", "20", "--jobs", "100", "--every", "1m")
     assert (code, out) == (0, f"{QUEUE}: concurrency 20, rate limit 100 jobs every 60000 ms\n")
     assert client.hmget(META, "concurrency", "max", "duration") == ["20", "100", "60000"]
+    assert run("limit", QUEUE)[:2] == (code, out)
     (queue,) = map(json.loads, run("queues", QUEUE, "--json")[1].splitlines())
     assert (queue["concurrency"], queue["rateLimit"]) == (20, {"max": 100, "duration": 60_000})
     assert run("limit", QUEUE, "--remove")[:2] == (0, f"{QUEUE}: concurrency without limit, rate limit none\n")
@@ -29,7 +30,6 @@ def test_limits_are_set_and_removed(run: Run, redis_url: str, client: redis.Redi
 @pytest.mark.parametrize(
     "flags",
     [
-        [],
         ["--jobs", "1"],
         ["--every", "1m"],
         ["--remove", "--concurrency", "1"],

@@ -19,7 +19,7 @@ from auth_worker.errors import ConfigurationError
 LONGEST_QUERY = 1000
 """How many characters a query may have."""
 MOST_CONDITIONS = 20
-QUALIFIERS = ("queue", "state", "id", "name", "error", "older", "worker")
+QUALIFIERS = ("queue", "state", "id", "name", "error", "older", "newer", "worker")
 _QUALIFIER = re.compile(r'([^\s":=]+)([:=])')
 _VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"(?=\s|$)|(?!")\S+', re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\])')
@@ -94,9 +94,7 @@ def parse_query(text: str) -> SearchQuery:
 def _query(given: Mapping[str, str], where: tuple[Condition, ...], text: str) -> SearchQuery:
     if text and "id" in given:
         raise ConfigurationError(f"{text!r:.80} has no qualifier, so it is an id, but id: is given too")
-    older = None
-    if "older" in given:
-        older = _seconds(given["older"])
+    ages = {name: _seconds(name, given[name]) for name in ("older", "newer") if name in given}
     return SearchQuery(
         queue=given.get("queue"),
         state=checked_state(given["state"]) if "state" in given else None,
@@ -106,17 +104,18 @@ def _query(given: Mapping[str, str], where: tuple[Condition, ...], text: str) ->
             text=given.get("error"),
             worker=given.get("worker"),
             where=where,
-            older_than=older,
+            older_than=ages.get("older"),
+            newer_than=ages.get("newer"),
         ),
         text=text,
     )
 
 
-def _seconds(age: str) -> float:
+def _seconds(name: str, age: str) -> float:
     try:
         return duration_of(age if age[-1:].isalpha() else f"{age}s") / 1000
     except ValueError as error:
-        raise ConfigurationError(f"older: {error}") from None
+        raise ConfigurationError(f"{name}: {error}") from None
 
 
 def _words(text: str) -> list[Word]:

@@ -67,8 +67,8 @@ class JobFilter(Report):
     """A filter of jobs; None matches anything. ``id``, ``name`` and ``worker`` may contain ``*``.
 
     ``text`` is a part of the reason of a failure, ``error_group`` that reason ``normalized``, ``frame`` its
-    ``top_frame``. ``worker`` is the one that took the job last. ``older_than`` is s since the job finished, or
-    else was added.
+    ``top_frame``. ``worker`` is the one that took the job last. ``older_than`` and ``newer_than`` are s since the
+    job finished, or else was added.
     """
 
     id: str | None = None
@@ -79,6 +79,7 @@ class JobFilter(Report):
     worker: str | None = None
     where: tuple[Condition, ...] = ()
     older_than: float | None = None
+    newer_than: float | None = None
 
     @property
     def restricts(self) -> bool:
@@ -88,7 +89,7 @@ class JobFilter(Report):
     @property
     def needs_job(self) -> bool:
         """Whether more than a job's id must be read to decide."""
-        asked = (self.name, self.text, self.error_group, self.frame, self.worker, self.older_than)
+        asked = (self.name, self.text, self.error_group, self.frame, self.worker, self.older_than, self.newer_than)
         return bool(self.where) or any(value is not None for value in asked)
 
     @property
@@ -114,10 +115,9 @@ class JobFilter(Report):
             return False
         if self.worker is not None and not glob_matches(self.worker, job.worker or ""):
             return False
-        if self.older_than is not None:
-            stamp = job.timestamp if job.finished_on is None else job.finished_on
-            if stamp is None or stamp >= now_ms - self.older_than * 1000:
-                return False
+        stamp = job.timestamp if job.finished_on is None else job.finished_on
+        if not _in_time(stamp, now_ms, self.older_than, self.newer_than):
+            return False
         if not self.where:
             return True
         stored = {"data": job.data, "opts": job.opts, "returnvalue": job.return_value}
@@ -129,7 +129,7 @@ class DeadLetterFilter(Report):
     """A filter of dead letters; None matches anything.
 
     ``queue``, ``job_id`` and ``name`` are those of the job, ``text`` is a part of the reason. ``where`` are
-    conditions on the job's data and options, ``older_than`` is in s.
+    conditions on the job's data and options, ``older_than`` and ``newer_than`` are in s.
     """
 
     queue: str | None = None
@@ -139,6 +139,7 @@ class DeadLetterFilter(Report):
     name: str | None = None
     where: tuple[Condition, ...] = ()
     older_than: float | None = None
+    newer_than: float | None = None
 
     @property
     def restricts(self) -> bool:
@@ -154,7 +155,7 @@ class DeadLetterFilter(Report):
             and self.reason_class in (None, data.get("reasonClass"))
             and (self.text is None or self.text.casefold() in encodable_text(data.get("failedReason")).casefold())
             and (self.name is None or glob_matches(self.name, letter.name))
-            and (self.older_than is None or letter.timestamp < now_ms - self.older_than * 1000)
+            and _in_time(letter.timestamp, now_ms, self.older_than, self.newer_than)
             and all(condition.holds(data) for condition in self.where)
         )
 
@@ -209,6 +210,16 @@ class DeadLetterSelection(Selection):
     def restricts(self) -> bool:
         """Whether the filter, or ``keep``, excludes anything."""
         return self.filter.restricts or self.keep is not None
+
+
+def _in_time(stamp: float | None, now_ms: int, older_than: float | None, newer_than: float | None) -> bool:
+    """Whether a time (epoch ms) is longer ago than ``older_than`` and not longer than ``newer_than`` (s)."""
+    if older_than is None and newer_than is None:
+        return True
+    if stamp is None:
+        return False
+    age_s = (now_ms - stamp) / 1000
+    return (older_than is None or age_s > older_than) and (newer_than is None or age_s <= newer_than)
 
 
 def _json(text: str | None) -> Any:

@@ -74,6 +74,9 @@ class DeadLetterFilterFlags:
     older: Annotated[
         float | None, option("--older", metavar="AGE", text="Older than 2h, 7d, ...", panel=WHICH, parser=age_s)
     ] = None
+    newer: Annotated[
+        float | None, option("--newer", metavar="AGE", text="At most 10m, 2h, ... old.", panel=WHICH, parser=age_s)
+    ] = None
 
     @property
     def filter(self) -> DeadLetterFilter:
@@ -86,6 +89,7 @@ class DeadLetterFilterFlags:
             name=self.job_name,
             where=tuple(self.where or ()),
             older_than=self.older,
+            newer_than=self.newer,
         )
 
 
@@ -258,5 +262,5 @@ def _selection(
     if selection.fault == "named twice":
         fail("name dead letters, or select them by --all and the like: not both", USAGE)
     if selection.fault == "not named":
-        fail("say which dead letters: their ids, --from, --reason, --error, --older, or --all", USAGE)
+        fail("say which dead letters: their ids, --from, --reason, --error, --newer, --older, or --all", USAGE)
     return selection

@@ -69,6 +69,12 @@ Older = Annotated[
     float | None,
     _which("--older", metavar="AGE", text="Finished (or else added) longer ago than this: 2h, 7d.", parser=age_s),
 ]
+Newer = Annotated[
+    float | None,
+    _which(
+        "--newer", metavar="AGE", text="Finished (or else added) at most this long ago: 10m, 2h.", parser=age_s
+    ),
+]
 Every = Annotated[bool, typer.Option("--all", help="All jobs of the state.", rich_help_panel=WHICH)]
 
 
@@ -81,6 +87,7 @@ def filter_of(parameters: Mapping[str, Any]) -> JobFilter:
         where=tuple(parameters.get("where") or ()),
         older_than=parameters.get("older"),
         worker=parameters.get("worker"),
+        newer_than=parameters.get("newer"),
     )
 
 
@@ -95,6 +102,7 @@ class JobFilterFlags:
     error: Error = None
     older: Older = None
     worker: Worker = None
+    newer: Newer = None
 
     @property
     def filter(self) -> JobFilter:
@@ -110,6 +118,7 @@ class DelayedJobFilterFlags:
     job_id: Id = None
     where: Where = None
     older: Older = None
+    newer: Newer = None
 
     @property
     def filter(self) -> JobFilter:

@@ -40,12 +40,14 @@ def limit(
 ) -> None:
     """Limit how many jobs of a queue run at a time, or start in a period, in all workers together.
 
+    Without a flag it shows both limits.
+
     Example: [bold]auth-worker limit emailQueue --concurrency 20 --jobs 100 --every 1m[/]
     """
     if (jobs is None) != (every is None):
         fail("give --jobs and --every together", USAGE)
-    if remove == (concurrency is not None or jobs is not None):
-        fail("give --concurrency, --jobs with --every, or --remove alone", USAGE)
+    if remove and (concurrency is not None or jobs is not None):
+        fail("give --remove alone", USAGE)
 
     async def work(operations: Operations) -> None:
         await operations.queues.check_exists(queue)

@@ -107,6 +107,7 @@ async def test_letters_are_changed_as_their_conditions_say(api: Api, harness: Ha
         ({"reason": "exhausted"}, 0),
         ({"olderThan": 0}, 4),
         ({"olderThan": 3600}, 0),
+        ({"newerThan": 3600}, 4),
         ({"from": QUEUE}, 4),
         ({"jobId": chosen}, 1),
         ({"error": "BROKEN"}, 4),

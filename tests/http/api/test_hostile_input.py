@@ -38,8 +38,20 @@ RAW_NUMBERS = [
     *("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9" * 10_000, "-" + "9" * 10_000, "0." + "1" * 10_000),
 ]
 QUERIES = {
-    JOBS: ["id", "name", "error", "where", "olderThan", "offset", "limit", "scan", "groupBy", "state"],
-    LETTERS: ["from", "jobId", "reason", "error", "name", "where", "olderThan", "offset", "limit"],
+    JOBS: [
+        "id",
+        "name",
+        "error",
+        "where",
+        "olderThan",
+        "newerThan",
+        "offset",
+        "limit",
+        "scan",
+        "groupBy",
+        "state",
+    ],
+    LETTERS: ["from", "jobId", "reason", "error", "name", "where", "olderThan", "newerThan", "offset", "limit"],
     f"{JOBS}/kept": ["reveal"],
     f"{JOBS}/kept/logs": ["limit", "reveal"],
     "/workers": ["queue"],
@@ -88,7 +100,7 @@ async def test_no_query_is_a_server_error(port: int, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [JOBS, LETTERS])
-@pytest.mark.parametrize("name", ["olderThan", "offset", "limit", "scan", "reveal"])
+@pytest.mark.parametrize("name", ["olderThan", "newerThan", "offset", "limit", "scan", "reveal"])
 async def test_a_number_of_a_query_is_a_plain_number_or_is_refused_by_its_name(
     port: int, path: str, name: str
 ) -> None:
@@ -151,6 +163,7 @@ FIELDS = [
     "error",
     "where",
     "olderThan",
+    "newerThan",
     "dryRun",
     "state",
     "delayed",

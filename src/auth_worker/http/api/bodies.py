@@ -99,7 +99,7 @@ class Selection(Bulk):
 
 
 class JobSelection(Selection):
-    """Jobs of a queue. ``id``, ``name`` and ``worker`` may contain ``*``; ``older_than`` is in s.
+    """Jobs of a queue. ``id``, ``name`` and ``worker`` may contain ``*``; ages are in s.
 
     ``error_group`` and ``frame`` are those of a group of failures.
     """
@@ -114,6 +114,7 @@ class JobSelection(Selection):
     worker: Text | None = None
     where: list[Where] = Field(default_factory=list, max_length=20)
     older_than: Age | None = None
+    newer_than: Age | None = None
 
     def asked(self) -> plan.Bulk:
         """Return the operation as ``admin`` takes it."""
@@ -135,6 +136,7 @@ class JobSelection(Selection):
                 worker=self.worker,
                 where=conditions_of(self.where),
                 older_than=self.older_than,
+                newer_than=self.newer_than,
             ),
         )
 
@@ -230,6 +232,7 @@ class DeadLetterSelection(Selection):
     name: Text | None = None
     where: list[Where] = Field(default_factory=list, max_length=20)
     older_than: Age | None = None
+    newer_than: Age | None = None
 
     def asked(self) -> plan.Bulk:
         """Return the operation as ``admin`` takes it."""
@@ -250,6 +253,7 @@ class DeadLetterSelection(Selection):
                 name=self.name,
                 where=conditions_of(self.where),
                 older_than=self.older_than,
+                newer_than=self.newer_than,
             ),
         )
 

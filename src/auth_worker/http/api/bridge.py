@@ -29,20 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FILTERS = frozenset(
     (
-        *(
-            "where",
-            "name",
-            "error",
-            "id",
-            "olderThan",
-            "from",
-            "jobId",
-            "reason",
-            "groupBy",
-            "errorGroup",
-            "frame",
-        ),
-        *("worker", "q"),
+        *("where", "name", "error", "id", "olderThan", "newerThan", "from", "jobId", "reason"),
+        *("groupBy", "errorGroup", "frame", "worker", "q"),
     )
 )
 """Parameters that turn a list into a search, which reads thousands of jobs."""

@@ -112,6 +112,10 @@ async def _job_filter(
         Age | None,
         Query(alias="olderThan", description="Seconds since it finished, or else was added, at least."),
     ] = None,
+    newer_than: Annotated[
+        Age | None,
+        Query(alias="newerThan", description="Seconds since it finished, or else was added, at most."),
+    ] = None,
 ) -> JobFilter:
     return JobFilter(
         id=id,
@@ -122,6 +126,7 @@ async def _job_filter(
         worker=worker,
         where=conditions_of(where or []),
         older_than=older_than,
+        newer_than=newer_than,
     )
 
 
@@ -135,6 +140,9 @@ async def _letter_filter(
     older_than: Annotated[
         Age | None, Query(alias="olderThan", description="Seconds since it was added, at least.")
     ] = None,
+    newer_than: Annotated[
+        Age | None, Query(alias="newerThan", description="Seconds since it was added, at most.")
+    ] = None,
 ) -> DeadLetterFilter:
     return DeadLetterFilter(
         queue=origin,
@@ -144,6 +152,7 @@ async def _letter_filter(
         name=name,
         where=conditions_of(where or []),
         older_than=older_than,
+        newer_than=newer_than,
     )
 
 
