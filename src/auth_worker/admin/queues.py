@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from auth_worker.admin.dead_letter_queries import DeadLetterQueries
 from auth_worker.admin.existence import check_prefix, check_queue
 from auth_worker.admin.models import Change, QueueList, QueueOverview, RateLimit, WorkerEntry
 from auth_worker.core.clock import now_ms
 from auth_worker.core.ports.operator import OperatorBroker
-from auth_worker.core.ports.values import WAITING, WorkerConnection
+from auth_worker.core.ports.values import WAITING, QueueSummary, WorkerConnection
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 AT_ONCE = 50
@@ -47,20 +47,19 @@ class QueueOperations:
     async def describe(self, names: Sequence[str], among: Sequence[str] | None = None) -> list[QueueOverview]:
         """Return these queues. Their dead letters are searched for in the queues ``among`` (None: in all)."""
         workers = await self._worker_counts()
-        origins, letters = await self._letters(among)
-        described: list[QueueOverview] = []
+        summaries: dict[str, QueueSummary] = {}
+        now = now_ms()
         for start in range(0, len(names), AT_ONCE):
-            described += await asyncio.gather(
-                *(self._describe(name, workers) for name in names[start : start + AT_ONCE])
-            )
+            some = names[start : start + AT_ONCE]
+            found = await asyncio.gather(*(self._broker.queue(name).summary(now) for name in some))
+            summaries.update(zip(some, found, strict=True))
+        letter_counts = {name: summary.dead_letters for name, summary in summaries.items() if summary.dead_letters}
+        origins, letters = await self._letters(letter_counts if among == names else await self._dead.queues(among))
         return [
-            queue.model_copy(
-                update={
-                    "dead_letters": letters.get(queue.name, 0),
-                    "dead_letters_of": sorted(origins.get(queue.name, ())),
-                }
+            _overview(name, summaries[name], now, workers).model_copy(
+                update={"dead_letters": letters.get(name, 0), "dead_letters_of": sorted(origins.get(name, ()))}
             )
-            for queue in described
+            for name in names
         ]
 
     async def workers(self, queue: str | None = None) -> list[WorkerEntry]:
@@ -87,32 +86,14 @@ class QueueOperations:
         await self._broker.queue(queue).set_paused(False)
         self._record(Change(action="resume", queue=queue, target=queue))
 
-    async def _describe(self, name: str, workers: dict[str, int] | None) -> QueueOverview:
-        view = self._broker.queue(name)
-        now = now_ms()
-        counts, settings, oldest, (done, failed) = await asyncio.gather(
-            view.counts(), view.settings(), view.oldest_waiting(), view.finish_rates(now)
-        )
-        return QueueOverview(
-            name=name,
-            paused=settings.paused,
-            counts=counts,
-            waiting=sum(counts[state] for state in WAITING),
-            oldest_waiting_ms=None if oldest is None else max(now - oldest, 0),
-            concurrency=settings.concurrency,
-            rate_limit=settings.rate_limit
-            and RateLimit(max=settings.rate_limit[0], duration=settings.rate_limit[1]),
-            rate_limited_ms=settings.limited_ms,
-            workers=None if workers is None else workers.get(name, 0),
-            done_per_minute=done,
-            failed_per_minute=failed,
-        )
+    async def _letters(self, counts: Mapping[str, int]) -> tuple[dict[str, list[str]], dict[str, int | None]]:
+        """Return where the dead letters of each dead-letter queue come from, and how many each queue has.
 
-    async def _letters(self, among: Sequence[str] | None) -> tuple[dict[str, list[str]], dict[str, int | None]]:
-        """Return where the dead letters of each dead-letter queue come from, and how many each queue has."""
+        ``counts`` is the number of dead letters in each dead-letter queue.
+        """
         origins: dict[str, list[str]] = {}
         letters: dict[str, int | None] = {}
-        for name, count in (await self._dead.queues(among)).items():
+        for name, count in counts.items():
             found = await self._dead.origins(name, MOST_LETTERS)
             origins[name] = list(found)
             for origin, seen in found.items():
@@ -128,6 +109,25 @@ class QueueOperations:
             raise
         except BrokerError:  # the user may not list connections; the rest is worth showing
             return None
+
+
+def _overview(name: str, summary: QueueSummary, now: int, workers: Mapping[str, int] | None) -> QueueOverview:
+    """Return the overview of a queue, without its dead letters."""
+    counts, settings, oldest = summary.counts, summary.settings, summary.oldest_waiting
+    rate = settings.rate_limit
+    return QueueOverview(
+        name=name,
+        paused=settings.paused,
+        counts=counts,
+        waiting=sum(counts[state] for state in WAITING),
+        oldest_waiting_ms=None if oldest is None else max(now - oldest, 0),
+        concurrency=settings.concurrency,
+        rate_limit=None if rate is None else RateLimit(max=rate[0], duration=rate[1]),
+        rate_limited_ms=settings.limited_ms,
+        workers=None if workers is None else workers.get(name, 0),
+        done_per_minute=summary.done_per_minute,
+        failed_per_minute=summary.failed_per_minute,
+    )
 
 
 def _counted(workers: Iterable[WorkerConnection]) -> dict[str, int]:

@@ -117,11 +117,13 @@ class DeadLetters:
 
         Raises ``BrokerError``.
         """
-        first, last, count = await asyncio.gather(
-            self._link.execute("LINDEX", self._wait, 0), self._link.execute("LINDEX", self._wait, -1), self.count()
-        )
-        ends = [(end or b"").decode(errors="replace") for end in (first, last)]
-        return count if any(map(is_dead_letter_id, ends)) else 0
+        for end in (0, -1):
+            job_id = await self._link.execute("LINDEX", self._wait, end)
+            if job_id is None:
+                return 0
+            if is_dead_letter_id(job_id.decode(errors="replace")):
+                return await self.count()
+        return 0
 
     async def ids(self, offset: int, limit: int) -> list[str]:
         """Return ``limit`` ids from ``offset`` on, the newest first. Raises ``BrokerError``."""

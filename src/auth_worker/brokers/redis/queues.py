@@ -6,23 +6,17 @@ import asyncio
 from typing import Any
 
 from auth_worker.brokers.redis.decode import MARK
+from auth_worker.brokers.redis.queue_summary import LISTS, next_of_priorities, read_summary, settings_of
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.scripts.loader import builders
 from auth_worker.brokers.redis.texts import exact_text
+from auth_worker.brokers.redis.wire.batch import execute_all
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.coercion import stored_number
 from auth_worker.core.keys import key_prefix
-from auth_worker.core.ports.values import STATES, QueueSettings, SchedulerReading
+from auth_worker.core.ports.values import STATES, QueueSettings, QueueSummary, SchedulerReading
 
-_LISTS = ("wait", "paused", "active")
 _NEWEST_FIRST = ("completed", "failed", "waiting-children")
-_PRIORITY = 2**32
-"""A priority's share of the scores of ``prioritized``."""
-_MOST_PRIORITIES = 10
-_FINISHED = ("completed", "failed")
-_MINUTE = 60_000
-_MANY = 100
-"""How many jobs retention must keep of less than a minute to compute a rate."""
 
 
 class QueueView:
@@ -45,22 +39,18 @@ class QueueView:
 
     async def settings(self) -> QueueSettings:
         """Return whether the queue is paused, its global concurrency and rate limit. Raises ``BrokerError``."""
-        (paused, concurrency, most, duration), limited = await asyncio.gather(
-            self._link.execute("HMGET", f"{self._key_prefix}meta", "paused", "concurrency", "max", "duration"),
-            self._link.execute("PTTL", f"{self._key_prefix}limiter"),
+        meta, limited = await execute_all(
+            self._link,
+            [
+                ("HMGET", f"{self._key_prefix}meta", "paused", "concurrency", "max", "duration"),
+                ("PTTL", f"{self._key_prefix}limiter"),
+            ],
         )
-        rate = stored_number(most), stored_number(duration)
-        rate_limit = None if rate[0] is None or rate[1] is None else (rate[0], rate[1])
-        return QueueSettings(paused is not None, stored_number(concurrency), max(int(limited), 0), rate_limit)
+        return settings_of(meta, limited)
 
-    async def finish_rates(self, now: int) -> tuple[int, int]:
-        """Return how many jobs a minute completed and failed lately. ``now`` in epoch ms.
-
-        Each is the higher of two numbers: BullMQ's metrics, if the workers write them, and the retained jobs.
-        Raises ``BrokerError``.
-        """
-        done, failed = await asyncio.gather(*(self._finish_rate(state, now) for state in _FINISHED))
-        return done, failed
+    async def summary(self, now: int) -> QueueSummary:
+        """Return what an overview shows of the queue at ``now`` (epoch ms). Raises ``BrokerError``."""
+        return await read_summary(self._link, self._key_prefix, now)
 
     async def oldest_waiting(self) -> int | None:
         """Return when the oldest of the jobs next in line was added (epoch ms); None if none waits.
@@ -68,7 +58,7 @@ class QueueView:
         These are the next job of each list, and the next one of each of the first ten priorities. Raises
         ``BrokerError``.
         """
-        ids = [*await self._next_in_lists(), *await self._next_of_priorities()]
+        ids = [*await self._next_in_lists(), *await next_of_priorities(self._link, self._key_prefix)]
         stamps = await asyncio.gather(*(self._number_of(job_id, "timestamp") for job_id in ids))
         return min((stamp for stamp in stamps if stamp is not None), default=None)
 
@@ -146,26 +136,12 @@ class QueueView:
 
     async def _ids(self, state: str, offset: int, limit: int) -> list[bytes]:
         key, last = self._key_prefix + state, offset + limit - 1
-        if state in _LISTS:
+        if state in LISTS:
             tail: list[bytes] = await self._link.execute("LRANGE", key, -last - 1, -offset - 1)
             return tail[::-1]
         command = "ZREVRANGE" if state in _NEWEST_FIRST else "ZRANGE"
         found: list[bytes] = await self._link.execute(command, key, offset, last)
         return found
-
-    async def _finish_rate(self, state: str, now: int) -> int:
-        key, metrics = self._key_prefix + state, f"{self._key_prefix}metrics:{state}"
-        recent, oldest, counter, before = await asyncio.gather(
-            self._link.execute("ZCOUNT", key, now - _MINUTE, "+inf"),
-            self._link.execute("ZRANGE", key, 0, 0, "WITHSCORES"),
-            self._link.execute("HMGET", metrics, "count", "prevTS", "prevCount"),
-            self._link.execute("LINDEX", f"{metrics}:data", 0),
-        )
-        kept = _rate_of_kept(int(recent), float(oldest[1]) if oldest else 0.0, now)
-        return max(
-            kept,
-            _rate_of_metrics([stored_number(value) or 0 for value in counter], stored_number(before) or 0, now),
-        )
 
     async def _next_in_lists(self) -> list[bytes]:
         found = await asyncio.gather(
@@ -173,40 +149,5 @@ class QueueView:
         )
         return [job_id for job_id in found if job_id is not None]
 
-    async def _next_of_priorities(self) -> list[bytes]:
-        found: list[bytes] = []
-        lowest = "-inf"
-        for _ in range(_MOST_PRIORITIES):
-            page = await self._link.execute(
-                "ZRANGEBYSCORE", f"{self._key_prefix}prioritized", lowest, "+inf", "WITHSCORES", "LIMIT", 0, 1
-            )
-            if not page:
-                break
-            found.append(page[0])
-            score = stored_number(page[1])
-            if score is None:
-                break
-            lowest = str((score // _PRIORITY + 1) * _PRIORITY)
-        return found
-
     async def _number_of(self, job_id: bytes, field: str) -> int | None:
         return stored_number(await self._link.execute("HGET", self._key_prefix.encode() + job_id, field))
-
-
-def _rate_of_kept(recent: int, oldest: float, now: int) -> int:
-    """Return the rate a minute of the retained jobs, if they are many and span less than a minute."""
-    since = max(oldest, now - _MINUTE) if recent >= _MANY else now - _MINUTE
-    return round(recent * _MINUTE / max(now - since, 1000))
-
-
-def _rate_of_metrics(counter: list[int], before: int, now: int) -> int:
-    """Return the rate of this minute so far and the one before. Source: collectMetrics in moveToFinished-14.lua.
-
-    ``prevTS`` is the first job of a minute, ``prevCount`` the count before it, ``before`` the minute before that.
-    """
-    count, begun, count_before = counter
-    ago, elapsed = now // _MINUTE - begun // _MINUTE, now % _MINUTE
-    if not begun or ago > 1:
-        return 0
-    jobs = count - count_before + (before if ago < 1 else 0)
-    return round(jobs * _MINUTE / (_MINUTE + elapsed))

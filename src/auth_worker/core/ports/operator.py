@@ -20,6 +20,7 @@ from auth_worker.core.ports.values import (
     Kind,
     LargeField,
     QueueSettings,
+    QueueSummary,
     SchedulerReading,
     StoredChildren,
     StoredJob,
@@ -44,8 +45,8 @@ class QueueReader(Protocol):
     async def settings(self) -> QueueSettings:
         """Return the settings that apply to all of its workers."""
 
-    async def finish_rates(self, now: int) -> tuple[int, int]:
-        """Return how many jobs a minute completed and failed lately."""
+    async def summary(self, now: int) -> QueueSummary:
+        """Return what an overview shows of the queue."""
 
     async def oldest_waiting(self) -> int | None:
         """Return when the oldest of the jobs next in line was added; None if none waits."""

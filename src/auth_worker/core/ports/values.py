@@ -83,6 +83,22 @@ class QueueSettings(NamedTuple):
     rate_limit: tuple[int, int] | None = None
 
 
+class QueueSummary(NamedTuple):
+    """What an overview shows of a queue: the number of jobs in each of ``STATES``, its settings, and more.
+
+    ``oldest_waiting`` is when the oldest of the jobs next in line was added (epoch ms); None if none waits. Each
+    rate is the higher of two numbers: BullMQ's metrics, if the workers write them, and the retained jobs.
+    ``dead_letters`` is the number of waiting jobs, but 0 if neither the newest nor the oldest is a dead letter.
+    """
+
+    counts: dict[str, int]
+    settings: QueueSettings
+    oldest_waiting: int | None
+    done_per_minute: int
+    failed_per_minute: int
+    dead_letters: int
+
+
 class SchedulerReading(NamedTuple):
     """The state of the job schedulers: the number ``seen``, problems by id, and the ids of stopped ones."""
 
