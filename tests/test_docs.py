@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,3 +73,9 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pages = (tmp_path / "site" / "llms.txt").read_text()
     assert "[Settings](reference/settings/)" in pages
     assert "AUTH_WORKER_SHUTDOWN_TIMEOUT" in (tmp_path / "site" / "llms-full.txt").read_text()
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_the_links_of_a_page_beside_the_site_lead_somewhere(page: Path) -> None:
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))]
+    assert [link for link in links if not link.startswith("https://") and not (page.parent / link).exists()] == []
