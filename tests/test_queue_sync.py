@@ -6,6 +6,8 @@ import ast
 import asyncio
 import inspect
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +28,24 @@ from auth_worker.queue.commands import QueueCommands
 from auth_worker.queue.sync_queue import SyncJobQueue
 from support.producer_clients import waiting
 from support.servers import free_port
+
+EXITING = """
+import atexit
+from auth_worker.config import Settings
+from auth_worker.queue import JobQueue
+
+class Late:
+    def __del__(self):
+        try:
+            queue.sync.add("n", 2)
+        except RuntimeError as error:
+            print("RuntimeError:", str(error).partition(":")[0])
+
+queue = JobQueue("work", {url!r}, settings=Settings(http_port=None))
+late = Late()
+atexit.register(lambda: print(queue.sync.add("n", 1).created, "in atexit"))
+"""
+"""A program that adds a job when its exit handlers run, and another when its modules are taken down."""
 
 
 @pytest.fixture
@@ -123,6 +143,16 @@ def test_the_background_loop_itself_is_told_to_await(queue: JobQueue) -> None:
         return threading.current_thread().name
 
     assert queue.sync.run(inside()) == "auth-worker-background"
+
+
+def test_a_call_while_python_exits_is_told_so(redis_url: str, tmp_path: Path) -> None:
+    script = tmp_path / "exiting.py"
+    script.write_text(EXITING.format(url=redis_url))
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", script], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == ["True in atexit", "RuntimeError: Python is exiting"]
 
 
 def test_a_call_that_hangs_ends_with_an_error_that_names_the_queue(queue: JobQueue) -> None:

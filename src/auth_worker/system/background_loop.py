@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -63,8 +64,12 @@ def run_in_background(coroutine: Coroutine[Any, Any, T], timeout: float | None) 
     """Run ``coroutine`` in this process's background loop, and wait for it, for at most ``timeout`` s.
 
     None: forever. Any thread may call this, also one that runs an event loop, which then waits. Raises what the
-    coroutine raises, ``TimeoutError`` when the time is over, and ``RuntimeError`` in the background loop itself.
+    coroutine raises, ``TimeoutError`` when the time is over, and ``RuntimeError`` in the background loop itself,
+    and after Python's exit handlers, when no thread starts any more.
     """
+    if sys.is_finalizing():
+        coroutine.close()
+        raise RuntimeError("Python is exiting: call this before, at the latest from a function of atexit")
     background = _started()
     if threading.current_thread() is background.thread:
         coroutine.close()
