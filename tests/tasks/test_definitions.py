@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import typing
 from datetime import datetime
@@ -55,9 +56,45 @@ def test_two_tasks_of_one_name_are_refused(queue: TaskQueue) -> None:
         queue.task(name="greet")(lambda: None)
 
 
-def test_what_is_no_function_is_no_task(queue: TaskQueue) -> None:
-    with pytest.raises(ConfigurationError, match="a task is a function, not int"):
-        queue.task(5)  # type: ignore[call-overload]
+class Greeting:
+    def __call__(self, name: str) -> str:
+        return name
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (5, "int"),
+        (Greeting, "type"),
+        (Greeting(), "Greeting"),
+        (functools.partial(len, "s3cret"), "partial"),
+        (classmethod(lambda cls: None), "classmethod"),
+    ],
+)
+def test_what_is_no_function_is_no_task(queue: TaskQueue, given: Any, kind: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"a task is a function, not {kind}$"):
+        queue.task(given)
+
+
+def test_a_method_is_no_task_unless_it_needs_no_instance(harness: Harness, queue: TaskQueue) -> None:
+    class Shop:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        @queue.task
+        @staticmethod
+        def sell(item: str) -> str:
+            return item
+
+        def close(self, day: int) -> tuple[str, int]:
+            return self.name, day
+
+    assert Shop.sell.definition.encode(("pen",), {}) == {"item": "pen"}
+    bound = queue.task(name="of an instance")(Shop("corner").close)
+    assert (bound.definition.encode((1,), {}), bound(1)) == ({"day": 1}, ("corner", 1))
+    queue.task(Shop.close)
+    with pytest.raises(ConfigurationError, match="task close: parameter self: a job calls a function without an"):
+        include(harness, queue)
 
 
 def test_a_generator_is_no_task(queue: TaskQueue) -> None:

@@ -247,7 +247,7 @@ class TaskQueue:
     def _add(
         self, function: Callable[..., Any], name: str, policy: TaskPolicy, scope: Mapping[str, Any]
     ) -> AnyTask:
-        if not callable(function):
+        if not (callable(function) and inspect.isroutine(inspect.unwrap(function))):
             raise ConfigurationError(f"queue {self.name}: a task is a function, not {type(function).__name__}")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ConfigurationError(

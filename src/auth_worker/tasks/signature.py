@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -93,6 +93,7 @@ def read_signature(
     optional, positional, jobs = [], [], []
     resources: dict[str, Any] = {}
     by_position = True
+    _check_no_method(owner, function, parameters)
     for index, parameter in enumerate(parameters):
         name, hint = parameter.name, hints.get(parameter.name, Any)
         _check(owner, parameter)
@@ -149,6 +150,16 @@ def _unknown_name(owner: str, error: NameError) -> ConfigurationError:
         f"{owner}: its annotations name {error.name!r}, which cannot be found when it runs: import it outside of "
         "`if TYPE_CHECKING:`, or if the worker provides it, give the parameter the default INJECTED"
     )
+
+
+def _check_no_method(owner: str, function: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -> None:
+    place = getattr(function, "__qualname__", "").rpartition(".")[0]
+    first = parameters[0] if parameters else None
+    if first and first.name in ("self", "cls") and first.annotation is first.empty and place[-1:] not in ("", ">"):
+        raise ConfigurationError(
+            f"{owner}: parameter {first.name}: a job calls a function without an instance: make it a function of "
+            "the module, or a staticmethod under @queue.task"
+        )
 
 
 def _check(owner: str, parameter: inspect.Parameter) -> None:
