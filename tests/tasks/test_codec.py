@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, Json, computed_field
 
+from auth_worker.core.json_codec import decode_json, encode_json
+from auth_worker.errors import ConfigurationError
 from auth_worker.tasks.codec import Fields, UnfitValuesError
 
 
@@ -59,3 +63,58 @@ def test_a_key_that_the_data_brought_is_masked_and_long_lists_are_cut() -> None:
     assert caught.value.fields[0] == {"field": "ages.***", "message": "Input should be a valid integer"}
     assert caught.value.fields[-1] == {"field": "data", "message": "10 more problems"}
     assert "hunter" not in str(caught.value.fields)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        str | bytes,
+        bytes | str | None,
+        list[bytes | UUID],
+        dict[str, Annotated[bytes, Field(max_length=4)] | Decimal],
+        bytes | int | date,
+    ],
+)
+def test_bytes_that_another_text_may_look_like_are_refused(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match="task: a union of bytes and another text"):
+        Fields("task", {"value": kind})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(bytes | None, b"\xff"), (list[int] | bytes, b"\xff"), (dict[str, str] | bytes, {"a": "b"})],
+)
+def test_bytes_beside_what_is_no_text_are_read_back(kind: Any, value: Any) -> None:
+    fields = Fields("task", {"value": kind})
+    assert fields.read(fields.write({"value": value})) == {"value": value}
+
+
+def test_what_is_computed_is_not_data_but_belongs_to_a_result() -> None:
+    class Square(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        side: int
+
+        @computed_field
+        def area(self) -> int:
+            return self.side**2
+
+    fields = Fields("task", {"square": Square, "listed": Json[list[int]]})
+    values = {"square": Square(side=2), "listed": "[1]"}
+    data = fields.write(values)
+    assert data == {"square": {"side": 2}, "listed": "[1]"}
+    assert fields.read(data) == {"square": Square(side=2), "listed": [1]}
+    assert fields.convert(values)["square"] == {"side": 2, "area": 4}
+
+
+@pytest.mark.parametrize("keys", [int, UUID, date, bool, int | str])
+def test_keys_are_checked_as_json_has_them(keys: Any) -> None:
+    key = {int: 1, UUID: UUID(int=1), date: date(2026, 1, 2), bool: True}.get(keys, "a")
+    fields = Fields("task", {"by": dict[keys, int]})
+    data = fields.write({"by": {key: 1}})
+    assert fields.read(decode_json(encode_json(data).decode())) == {"by": {key: 1}}
+
+
+def test_a_key_that_json_cannot_have_is_refused() -> None:
+    fields = Fields("task", {"by": dict[int | None, int]})
+    with pytest.raises(UnfitValuesError):
+        fields.write({"by": {None: 1}})

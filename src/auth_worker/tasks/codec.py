@@ -17,7 +17,7 @@ from pydantic_core import (
 from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
 
 from auth_worker.core.json_codec import encode_json
-from auth_worker.core.pydantic_schema import nodes, writes_stars
+from auth_worker.core.pydantic_schema import confuses_bytes, nodes, writes_stars
 from auth_worker.core.validation_errors import field_names
 from auth_worker.errors import ConfigurationError
 from auth_worker.tasks.field_problems import field_problems
@@ -91,6 +91,11 @@ class Fields:
                 f"{owner}: SecretStr and its like are written as stars, and a worker would get no more: take a "
                 "str, or annotate with a PlainSerializer that gives the value"
             )
+        if confuses_bytes(schema):
+            raise ConfigurationError(
+                f"{owner}: a union of bytes and another text is read as either, since bytes are base64 text in "
+                "JSON: take one of them, or two parameters"
+            )
         self.names = frozenset(hints)
         self._known = field_names(schema) | self.names
         self._is_plain = _is_plain(schema)
@@ -115,7 +120,7 @@ class Fields:
 
     def write(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Check values and convert them to a JSON object that ``read`` accepts. Raises ``UnfitValuesError``."""
-        data = self.convert(values)
+        data = self._converted(values, round_trip=True)
         try:
             encode_json(data)
         except (TypeError, ValueError, RecursionError):  # NaN, for example, where the type is Any
@@ -124,11 +129,17 @@ class Fields:
         return data
 
     def convert(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Check values and convert them to a JSON object. Raises ``UnfitValuesError``."""
+        """Check values and convert them to a JSON object, computed fields too. Raises ``UnfitValuesError``."""
+        return self._converted(values, round_trip=False)
+
+    def _converted(self, values: Mapping[str, Any], *, round_trip: bool) -> dict[str, Any]:
+        """``round_trip``: leave out what models cannot read, such as computed fields."""
         try:
             checked = self._validate(values)
             data: dict[str, Any] = (
-                checked if self._is_plain else self._dump(checked, mode="json", by_alias=True, warnings=False)
+                checked
+                if self._is_plain
+                else self._dump(checked, mode="json", by_alias=True, warnings=False, round_trip=round_trip)
             )
             return data
         except ValidationError as error:
@@ -173,7 +184,9 @@ def _needs_text(schema: Any) -> bool:
 def _is_plain(schema: Any) -> bool:
     """Whether values that fit ``schema`` need no conversion to become JSON."""
     return all(
-        "serialization" not in each and (not isinstance(each.get("type"), str) or each["type"] in _PLAIN)
+        "serialization" not in each
+        and (not isinstance(each.get("type"), str) or each["type"] in _PLAIN)
+        and ("keys_schema" not in each or each["keys_schema"]["type"] == "str")
         for each in nodes(schema)
     )
 
