@@ -141,12 +141,12 @@ async def test_an_id_is_found_in_all_queues(reader: Visitor, paused_api: Api, po
 
 
 async def test_jobs_of_all_queues_are_searched_by_what_they_have_in_common(
-    reader: Visitor, resting: Api, harness: Harness
+    reader: Visitor, paused_api: Api, harness: Harness
 ) -> None:
-    await resting.post("/operations", {"action": "drain", "queue": QUEUE})
+    await paused_api.post("/operations", {"action": "drain", "queue": QUEUE})
     big = 2**53 + 1
     for number in range(103):
-        await add(resting, jobId=f"j{number}", data={"user": {"id": big - number % 2}})
+        await add(paused_api, jobId=f"j{number}", data={"user": {"id": big - number % 2}})
 
     async def all_are_seen() -> bool:
         return "of 103:" in (await reader.get("search", q="state:waiting name:good")).text

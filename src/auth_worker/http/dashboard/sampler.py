@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from auth_worker.admin.error_groups import SharedErrorGroups, shared_groups
 from auth_worker.admin.models import Diagnosis, QueueList, QueueOverview
+from auth_worker.admin.operations import Operations
 from auth_worker.admin.selection import ALL
 from auth_worker.core.error_text import error_text
 from auth_worker.core.history import SPANS
@@ -24,6 +25,9 @@ DIAGNOSIS_S = 60.0
 DIAGNOSIS_WAIT_S = 0.5
 """How long (s) a page waits for a diagnosis before it is shown without one."""
 LIFETIME_S = 1.0
+LONG_SEARCH_S = 0.1
+NAMES_S = 10.0
+"""How long (s) the names of the queues are kept if finding them, which reads all keys, took ``LONG_SEARCH_S``."""
 ERRORS_S = 10.0
 HOUR_S = 20.0
 MOST_FAILED, LEAST_FAILED = 2000, 20
@@ -44,6 +48,7 @@ class Sampler:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._names: tuple[float, list[str]] | None = None
         self._overview = TimedCache(self._look, LIFETIME_S)
         self._diagnosis = TimedCache(self._examine, DIAGNOSIS_S)
         self._hours: dict[str, tuple[float, list[int]]] = {}
@@ -108,7 +113,18 @@ class Sampler:
                     await task
 
     async def _look(self) -> QueueList:
-        return await (await self._host.operations()).queues.overview()
+        operations = await self._host.operations()
+        names, complete = await self._find_queues(operations)
+        return QueueList(queues=await operations.queues.describe(names, names), complete=complete)
+
+    async def _find_queues(self, operations: Operations) -> tuple[list[str], bool]:
+        began = time.monotonic()
+        if self._names is not None and began < self._names[0]:
+            return self._names[1], True
+        names, complete = await operations.broker.find_queues()
+        ended = time.monotonic()
+        self._names = (ended + NAMES_S, names) if complete and ended - began >= LONG_SEARCH_S else None
+        return names, complete
 
     async def _examine(self) -> Diagnosis:
         return await (await self._host.operations()).doctor.examine()
