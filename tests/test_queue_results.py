@@ -12,7 +12,9 @@ import pytest
 from auth_worker import Job
 from auth_worker.errors import JobCancelledError, JobFailedError, JobNotFoundError
 from auth_worker.events import JobFailed
+from auth_worker.queue import JobOptionsDict
 from auth_worker.queue.results import error_type_of
+from support.operators import operations_on
 from support.processors import QUEUE, Harness, collect, eventually
 from support.servers import Server
 
@@ -74,6 +76,20 @@ async def test_failures_say_why(harness: Harness) -> None:
         await waiting
     with pytest.raises(JobNotFoundError):
         await harness.jobs.result("nobody", 10)
+
+
+async def test_who_awaits_a_job_learns_that_it_was_removed(harness: Harness) -> None:
+    replaced: JobOptionsDict = {"delay": 60_000, "deduplication": {"id": "d", "replace": True}}
+    first = await harness.jobs.add("n", {"n": 1}, **replaced)
+    removed = await harness.jobs.add("n", {"n": 2}, delay=60_000)
+    waiting = [asyncio.create_task(harness.jobs.result(each, 20)) for each in (first, removed)]
+    await eventually(partial(is_read, harness), "a reader of the events")
+    await harness.jobs.add("n", {"n": 3}, **replaced)
+    async with operations_on(harness.url) as work:
+        await work.jobs.remove(QUEUE, removed)
+    for each in waiting:
+        with pytest.raises(JobNotFoundError):
+            await each
 
 
 async def test_a_job_that_awaits_a_cancelled_one_has_failed_and_was_not_cancelled(harness: Harness) -> None:

@@ -115,8 +115,13 @@ class ResultReader:
                     "XREAD", "COUNT", PAGE, "BLOCK", block, "STREAMS", self._events, self._last
                 )
                 entries = read[0][1] if read else ()
+                removed = []
                 for self._last, flat in entries:
-                    self._report(dict(zip(flat[::2], flat[1::2], strict=True)))
+                    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+                    if not self._report(fields) and fields.get(b"event") == b"removed":
+                        removed.append(exact_text(fields.get(b"jobId", b"")))
+                if awaited := [job_id for job_id in removed if self._is_awaited(job_id)]:
+                    await self._look(asking, awaited)
                 was_behind, is_behind = is_behind, len(entries) == PAGE
                 if (was_behind and not is_behind) or time.monotonic() - self._looked > LOOK_AGAIN_S:
                     await self._look_at_all(asking)  # once it has caught up: to look at each page costs the square
@@ -137,9 +142,13 @@ class ResultReader:
             self._resolve(job_id, _ended(fields, is_completed=event == b"completed"))
         return True
 
+    def _is_awaited(self, job_id: str) -> bool:
+        future = self._waiting.get(job_id)
+        return future is not None and not future.done()
+
     async def _look_at_all(self, asking: Link) -> None:
         self._looked = time.monotonic()
-        await self._look(asking, [job_id for job_id, future in self._waiting.items() if not future.done()])
+        await self._look(asking, list(filter(self._is_awaited, self._waiting)))
 
     async def _look(self, link: Link, job_ids: Sequence[str]) -> None:
         gone = await asyncio.gather(*(self._is_gone(link, job_id) for job_id in job_ids))
@@ -172,9 +181,8 @@ class ResultReader:
             self._resolve(each, None)
 
     def _resolve(self, job_id: str, ended: Ended | None) -> None:
-        future = self._waiting.get(job_id)
-        if future is not None and not future.done():
-            future.set_result(ended)
+        if self._is_awaited(job_id):
+            self._waiting[job_id].set_result(ended)
 
 
 def _ended(fields: Fields, *, is_completed: bool) -> Ended:
