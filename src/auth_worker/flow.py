@@ -24,7 +24,7 @@ from auth_worker.brokers.opening import flow_broker, redirections
 from auth_worker.core.job_info import FlowTree, JobInfo
 from auth_worker.core.job_options_dict import JobOptionsDict
 from auth_worker.core.ports.producer import AddedFlow, FlowBroker, FlowRequest
-from auth_worker.errors import BrokerUnavailableError
+from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 from auth_worker.observability.telemetry import open_telemetry
 from auth_worker.queue import ADD_TIMEOUT, SYNC_TIMEOUT
 from auth_worker.queue.sync_calls import SyncCalls
@@ -128,7 +128,12 @@ class FlowProducer:
     async def add_bulk(self, flows: Iterable[Flow]) -> list[AddedFlow]:
         """Add several flows in one step: all jobs of all of them, or none. Raises as ``add``."""
         stop_reimported_main()
-        requests = [flow.request() for flow in flows]
+        try:
+            requests = [flow.request() for flow in flows]
+        except RecursionError:
+            raise ConfigurationError(
+                "flows: one has more levels of children than Python's recursion limit allows"
+            ) from None
         telemetry = open_telemetry(self.settings, self.settings.name or "")
         if telemetry is None or not requests:
             return await self._broker.add(requests)

@@ -256,3 +256,12 @@ async def test_a_flow_with_a_job_below_itself_is_refused(jobs: MemoryBroker, bet
     with pytest.raises(ConfigurationError, match=f"{place}: its job_id is that of a job above it"):
         await flows.add(Flow("collect", queue="work", job_id="again", children=[below]))
     assert jobs.enqueued() == []
+
+
+async def test_a_flow_that_is_too_deep_is_refused(jobs: MemoryBroker) -> None:
+    deep = Flow("double", queue="work")
+    for _ in range(5000):
+        deep = Flow("double", queue="work", children=[deep])
+    with pytest.raises(ConfigurationError, match="more levels of children"):
+        await flows.add(deep)
+    assert jobs.enqueued() == []
