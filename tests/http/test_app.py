@@ -223,6 +223,7 @@ async def test_the_open_port_is_logged_and_uvicorn_logs_nothing(
         await asyncio.to_thread(raw, service.http_port, b"\x16\x03\x01 this is no HTTP\r\n\r\n")
         (told,) = [record for record in caplog.records if record.message == WORKER_MESSAGES.HTTP_PORT_OPEN]
         assert told.__dict__["port"] == service.http_port
+        assert told.__dict__["url"] == f"http://127.0.0.1:{service.http_port}"
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
     logging.getLogger("uvicorn.error").info("a server of the application's")
     assert "a server of the application's" in caplog.messages

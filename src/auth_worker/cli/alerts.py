@@ -60,7 +60,10 @@ def send_test(as_json: AsJson = False, *, connection: Connection) -> None:
 
 def _show(state: AlertState, *, wide: bool) -> None:
     if not state.evaluated_at:
-        notes().print("There are no alerts: no service with rules in \\[alerts] has been running within a week.")
+        notes().print(
+            "There are no alerts: no service with rules in \\[alerts] has been running within a week. "
+            "A new one evaluates them within its first minute."
+        )
         return
     listing = Listing(*COLUMNS)
     for alert in state.alerts:

@@ -14,7 +14,7 @@ from auth_worker.cli.console import fail, notes, text
 from auth_worker.cli.exit_codes import CLEAN, FAILED, USAGE
 from auth_worker.config import Settings
 from auth_worker.core.extras import needs_extra
-from auth_worker.http.listening_socket import listen
+from auth_worker.http.listening_socket import listen, url_of
 from auth_worker.messages import WORKER_MESSAGES
 from auth_worker.observability.logs import open_log
 
@@ -86,7 +86,6 @@ def _introduce(log: Any, address: Any, base_path: str) -> None:
     if not isinstance(address, tuple):
         return
     host, port = address[:2]
-    log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=host, port=port)
+    log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=host, port=port, url=url_of(host, port))
     if notes().is_terminal:
-        shown = f"[{host}]" if ":" in host else host
-        notes().print(f"[bold]Dashboard:[/] {text(f'http://{shown}:{port}{base_path}/')}", soft_wrap=True)
+        notes().print(f"[bold]Dashboard:[/] {text(f'{url_of(host, port)}{base_path}/')}", soft_wrap=True)

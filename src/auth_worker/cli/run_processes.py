@@ -17,7 +17,7 @@ from auth_worker.cli.exit_codes import USAGE
 from auth_worker.cli.parsers import whole_numbers
 from auth_worker.config import Settings
 from auth_worker.core.extras import needs_extra
-from auth_worker.http.listening_socket import listen
+from auth_worker.http.listening_socket import listen, url_of
 from auth_worker.messages import WORKER_MESSAGES
 from auth_worker.observability.logs import logger_of
 
@@ -80,7 +80,7 @@ async def _supervise(
         serving = asyncio.create_task(serve(supervisor, settings, listener, log))
         if listener.family != socket.AF_UNIX:
             host, port, *_ = listener.getsockname()
-            log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=host, port=port)
+            log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=host, port=port, url=url_of(host, port))
     try:
         return int(await supervisor.run())
     finally:

@@ -21,6 +21,11 @@ NEIGHBOURS = 10
 """How many workers with the default port a machine has room for: each takes the next free port."""
 
 
+def url_of(host: str, port: int) -> str:
+    """Return the URL of an HTTP port: ``http://127.0.0.1:9464``, ``http://[::1]:9464``."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def listen(settings: Settings, log: Any) -> tuple[socket.socket, Settings] | None:
     """Return a listening socket, and the settings with its host; None if the settings ask for no port.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from auth_worker.core.extras import install_command, needs_extra
 from auth_worker.errors import MissingExtraError
-from auth_worker.http.listening_socket import listen
+from auth_worker.http.listening_socket import listen, url_of
 from auth_worker.messages import WORKER_ERRORS, WORKER_MESSAGES
 
 if TYPE_CHECKING:
@@ -38,5 +38,6 @@ def open_http_port(service: ServiceView, log: Any) -> int | None:
     if listener.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     number = int(listener.getsockname()[1])
-    log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=settings.http_host, port=number)
+    host = settings.http_host
+    log.info(WORKER_MESSAGES.HTTP_PORT_OPEN, host=host, port=number, url=url_of(host, number))
     return number
