@@ -16,7 +16,7 @@ from redis import Redis
 
 URL = os.environ.get("AUTH_WORKER_REDIS_URL", "redis://localhost:6379/0")
 SUBSCRIBERS = ["ada@example.org", "bob@example.org"]
-redis = Redis.from_url(URL)
+redis = Redis.from_url(URL, decode_responses=True)
 app = Celery("shop", broker=URL, backend=URL)
 app.conf.update(
     task_acks_late=True,
@@ -96,7 +96,7 @@ def redrive_all() -> None:
     while (letter := redis.lmove("shopDead", "shopRedriven", "RIGHT", "LEFT")) is not None:
         call = loads(letter)
         app.send_task(call["task"], call["args"], call["kwargs"], task_id=call["id"])
-        redis.lrem("shopRedriven", 1, letter)
+        redis.lrem("shopRedriven", 1, str(letter))
 
 
 def checked(kind: Any, value: Any) -> Any:

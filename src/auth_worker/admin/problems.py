@@ -111,7 +111,7 @@ def _of_queue(queue: QueueOverview) -> Iterable[tuple[Problem, int]]:
         yield Problem(level="warn", kind="behind", text=text, remedy=remedy, about=name), waiting
     if queue.dead_letters:
         text = f"{name} has {_count(queue.dead_letters, 'dead letter')}"
-        remedy = "see why they failed, fix it, then redrive them"
+        remedy = "see why they failed, fix it, then redrive"
         yield Problem(level="warn", kind="dead", text=text, remedy=remedy, about=name), queue.dead_letters
 
 
