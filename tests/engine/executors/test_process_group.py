@@ -6,13 +6,14 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from auth_worker.engine.executors import ProcessExecutor, process
+from auth_worker.engine.executors import ProcessExecutor, process, worker_process
 from auth_worker.engine.executors.worker_process import WorkerProcess
 from auth_worker.errors import WorkerCrashedError
 from auth_worker.job import Job
@@ -102,12 +103,24 @@ async def test_a_process_that_is_replaced_ends_in_order_and_leaves_no_program(
 
 
 async def test_an_idle_process_that_dies_is_replaced_and_fails_no_job(
-    executor: ProcessExecutor, tmp_path: Path
+    executor: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also while the thread that waits for its end has not noticed it."""
+    noticed = threading.Event()
+    wait = worker_process._wait_for_exit
+
+    def wait_longer(process: subprocess.Popen[bytes]) -> bool:
+        is_ours = wait(process)
+        noticed.wait(30)
+        return is_ours
+
+    monkeypatch.setattr(worker_process, "_wait_for_exit", wait_longer)
     for _ in range(2):
         assert await executor(a_job({"folder": str(tmp_path), "then": "return"})) == "done"
-        os.kill(pids(tmp_path)[0], 9)
-        await all_gone(tmp_path)
+        process = pids(tmp_path)[0]
+        os.kill(process, 9)
+        await eventually(lambda process=process: not is_running(process), "the end of the process")  # type: ignore[misc]
+    noticed.set()
 
 
 @pytest.mark.parametrize("way", ["wait", "hold the interpreter"])

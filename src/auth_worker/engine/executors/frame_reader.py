@@ -25,6 +25,11 @@ class FrameReader:
         self._waiter: asyncio.Future[None] | None = None
         self._end: Exception | None = None
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the other side has closed the socket, as far as the event loop has noticed."""
+        return self._end is not None
+
     async def next(self) -> bytes:
         """Return the body of the next frame. Raises ``EOFError`` or ``OSError`` once there are no more."""
         loop = asyncio.get_running_loop()

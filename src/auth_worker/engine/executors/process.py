@@ -104,7 +104,7 @@ class ProcessExecutor:
     async def _free_process(self) -> WorkerProcess:
         while self._idle:
             worker = self._idle.pop()
-            if not worker.has_ended:
+            if worker.is_alive:
                 return worker
             worker.discard()
         waiter: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
@@ -163,7 +163,7 @@ class ProcessExecutor:
     def _put_back(self, worker: WorkerProcess) -> None:
         if worker.is_discarded:
             pass
-        elif self._closed or worker.has_ended:
+        elif self._closed or not worker.is_alive:
             worker.discard()
         elif worker.is_spent or worker.jobs >= MAX_JOBS_A_PROCESS:
             worker.retire()

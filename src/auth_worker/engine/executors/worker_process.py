@@ -99,6 +99,11 @@ class WorkerProcess:
         return self._ended.done()
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the process has not closed its socket, which it does at its end, as far as the loop noticed."""
+        return not (self._reader.is_at_end or self.has_ended)
+
+    @property
     def is_discarded(self) -> bool:
         """Whether it accepts no more jobs."""
         return self._socket.fileno() < 0
