@@ -11,5 +11,5 @@ async def no_link() -> Link:
 
 
 async def test_ids_differ_between_connections_and_jobs() -> None:
-    ids = [sender.new_id() for sender in (JobSender(no_link), JobSender(no_link)) for _ in range(3)]
+    ids = [sender.new_id() for sender in (JobSender(no_link, 1), JobSender(no_link, 1)) for _ in range(3)]
     assert len(set(ids)) == 6

@@ -47,7 +47,7 @@ class RedisFlows:
         for number, flow in enumerate(flows):
             plan.include(flow, f"flows[{number}]")
         await asyncio.gather(*(_check_parent(sender, *child) for child in plan.given.items()))
-        added = iter(await sender.add_together(_packed(plan.calls), self._timeout))
+        added = iter(await sender.add_together(_packed(plan.calls)))
         return [_added(flow, added) for flow in flows]
 
     async def read(self, queue: str, job_id: str, depth: int, most_children: int) -> FlowTree | None:
@@ -90,7 +90,7 @@ class RedisFlows:
             links = ProducerLinks(
                 self._source, prefix=self._settings.prefix, queue=queues[0], timeout=self._timeout
             )
-            senders = self._senders.setdefault(tag, PerLoop(partial(JobSender, links.open)))
+            senders = self._senders.setdefault(tag, PerLoop(partial(JobSender, links.open, self._timeout)))
         sender = senders.get()
         if not sender.is_connected:
             await sender.connect()

@@ -13,6 +13,7 @@ from auth_worker.brokers.redis.wire.calls import Call
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.ports.producer import NOT_ADDED, AddedJob, ExistingJob
 from auth_worker.errors import BrokerError, BrokerUnavailableError
+from auth_worker.system.deadlines import Deadlines
 from auth_worker.system.loops import discard_task
 
 WINDOW = 1000
@@ -28,17 +29,22 @@ REFUSALS = {-5: "its parent job does not exist", -7: "its parent job cannot be r
 
 
 class JobSender:
-    """Adds jobs over a connection of its own, in the event loop in which it was created."""
+    """Adds jobs over a connection of its own, in the event loop in which it was created.
 
-    def __init__(self, open_link: Callable[[], Coroutine[Any, Any, Link]]) -> None:
+    ``timeout`` (s) bounds each add.
+    """
+
+    def __init__(self, open_link: Callable[[], Coroutine[Any, Any, Link]], timeout: float) -> None:
         self.is_connected = False
         self.users = 0
         """The number of open ``async with`` blocks of the queue in this loop."""
         self._open_link = open_link
+        self._timeout = timeout
         self._opening: asyncio.Task[None] | None = None
         self._link: Link
         self._loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._deadlines = Deadlines(self._loop, timeout)
         self._discarded = False
         self._id, self._added = uuid.uuid4().hex, 0
 
@@ -94,31 +100,29 @@ class JobSender:
         finally:
             self._opening = None
 
-    async def add_one(self, call: Call, timeout: float) -> AddedJob:
+    async def add_one(self, call: Call) -> AddedJob:
         """Add a single job, at less cost than ``add``."""
-        loop = self._loop
-        replied: asyncio.Future[Any] = loop.create_future()
-        started = loop.time()
-        timer = loop.call_later(timeout, _resolve, replied, None)
+        replied: asyncio.Future[Any] = self._loop.create_future()
+        deadline = self._deadlines.watch(replied)
         self._link.send_call(call, partial(_resolve, replied))
-        try:
-            reply = await replied
-        finally:
-            timer.cancel()
+        reply = await replied
+        if isinstance(reply, bytes):
+            return AddedJob(reply.decode())
         if reply is None:
-            raise self._late(timeout)
+            raise self._late()
         if _is_retryable(reply):
-            (reply,) = await self._replies([call], started + timeout - loop.time())
+            (reply,) = await self._replies([call], deadline)
         return _id_of(reply)
 
-    async def add(self, calls: Sequence[Call], timeout: float) -> list[AddedJob]:
+    async def add(self, calls: Sequence[Call]) -> list[AddedJob]:
         """Send ``calls`` and return the ids of their jobs. Resends those without a reply: an id adds one job.
 
-        Raises ``BrokerError``, and ``BrokerUnavailableError`` if Redis does not respond for ``timeout`` s.
+        Raises ``BrokerError``, and ``BrokerUnavailableError`` if Redis does not respond in time.
         """
         ids: list[AddedJob] = []
         for start in range(0, len(calls), WINDOW):
-            replies = await self._replies(calls[start : start + WINDOW], timeout)
+            deadline = self._loop.time() + self._timeout
+            replies = await self._replies(calls[start : start + WINDOW], deadline)
             try:
                 for reply in replies:
                     ids.append(_id_of(reply))  # noqa: PERF401 - counts the jobs
@@ -126,13 +130,13 @@ class JobSender:
                 raise type(error)(f"jobs[{len(ids)}]: {error}", error.code) from error
         return ids
 
-    async def add_together(self, commands: Sequence[bytes], timeout: float) -> list[AddedJob]:
+    async def add_together(self, commands: Sequence[bytes]) -> list[AddedJob]:
         """Send packed ``commands``, which add jobs, as one transaction, and return the ids of the jobs.
 
         Sent again until there is a reply: an id adds one job. Raises as ``add``.
         """
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(self._timeout):
                 while True:
                     done: asyncio.Future[Any] = self._loop.create_future()
                     self._link.send_transaction(list(commands), partial(_resolve, done))
@@ -142,16 +146,16 @@ class JobSender:
                     await asyncio.sleep(REPEAT_PAUSE)
                     await self._wait_up()
         except TimeoutError:
-            raise self._late(timeout) from None
+            raise self._late() from None
         if isinstance(replies, BrokerError):
             raise replies
         return [_id_of(reply) for reply in replies]
 
-    async def _replies(self, calls: Sequence[Call], timeout: float) -> list[Any]:
+    async def _replies(self, calls: Sequence[Call], deadline: float) -> list[Any]:
         replies: list[Any] = []
         missing: Sequence[int] = range(len(calls))
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout_at(deadline):
                 replies = await self._send(calls)
                 while missing := [index for index in missing if _is_retryable(replies[index])]:
                     await asyncio.sleep(REPEAT_PAUSE)
@@ -162,7 +166,7 @@ class JobSender:
                     for index, reply in zip(missing, again, strict=True):
                         replies[index] = reply
         except TimeoutError:
-            raise self._late(timeout) from None
+            raise self._late() from None
         return replies
 
     async def _send(self, calls: Sequence[Call]) -> list[Any]:
@@ -188,9 +192,9 @@ class JobSender:
         if self._closed.done():
             raise BrokerUnavailableError(CLOSED)
 
-    def _late(self, timeout: float) -> BrokerUnavailableError:
+    def _late(self) -> BrokerUnavailableError:
         return BrokerUnavailableError(
-            f"Redis did not answer within {timeout:g} s: {self._link.last_error or 'no reply'}; whether the "
+            f"Redis did not answer within {self._timeout:g} s: {self._link.last_error or 'no reply'}; whether the "
             "jobs were added is unknown, adding them again with the same job_id is safe"
         )
 

@@ -39,7 +39,7 @@ class RedisProducer:
         self._prefix = settings.prefix
         self._timeout = timeout
         self._links = ProducerLinks(source, prefix=settings.prefix, queue=queue, timeout=timeout)
-        self._senders = PerLoop(partial(JobSender, self._links.open))
+        self._senders = PerLoop(partial(JobSender, self._links.open, timeout))
         open_events = partial(self._links.open, silence_limit=BLOCK_S + 3)
         self._results = PerLoop(partial(ResultReader, open_events, key_prefix(settings.prefix, queue)))
         self._encoder = JobEncoder(queue, settings, defaults)
@@ -61,7 +61,7 @@ class RedisProducer:
         sender = self._senders.get()
         now = now_ms()
         call = self._encoder.encode(*job, new_id=sender.new_id, now=now, trace=trace)
-        return sender.add_one(call, self._timeout)
+        return sender.add_one(call)
 
     async def add_many(self, jobs: Iterable[JobRequest], trace: str | None = None) -> list[AddedJob]:
         """As in ``ProducerBroker``."""
@@ -74,7 +74,7 @@ class RedisProducer:
                 calls.append(encode(*job, new_id=new_id, now=now, trace=trace))  # noqa: PERF401 - counts the jobs
         except ConfigurationError as error:
             raise ConfigurationError(f"jobs[{len(calls)}]: {error}") from error
-        return await sender.add(calls, self._timeout)
+        return await sender.add(calls)
 
     async def upsert_scheduler(
         self, scheduler_id: str, repeat: Mapping[str, Any], template: JobRequest
