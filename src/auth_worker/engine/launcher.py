@@ -70,7 +70,7 @@ class Launcher:
             self._end_unstarted(run, decide_unreadable(taken.reason, is_orphan=taken.is_orphan))
         elif (deferred_failure := taken.deferred_failure) is not None:
             self._end_unstarted(run, decide_deferred_failure(deferred_failure))
-        elif self._waiting.is_suspect(run):
+        elif run.job.stalled_count and self._waiting.is_suspect(run):
             self._waiting.hold(run, self._start)
             self._mark_waiting(run)
         else:
@@ -128,7 +128,8 @@ class Launcher:
 
     def _start(self, run: Run) -> None:
         self._quarantine.entered(run)
-        self._waiting.mark_isolated(run)
+        if run.job.stalled_count:
+            self._waiting.mark_recovered(run)
         if self._bus.wants(JobStarted):
             job = run.job
             self._bus.emit(JobStarted(job.queue_name, job.id, job.name, job.attempt, run.wait_ms))

@@ -68,17 +68,14 @@ class Settlement:
 
     def _write(self, run: Run, outcome: Outcome, *, readable: bool = True) -> None:
         now, sent = now_ms(), self._clock()
-        dead_letter = self._dead_letter_of(run, outcome, now, readable=readable)
+        dead_letter: DeadLetter | None = None
+        if isinstance(outcome, Fail):
+            dead_letter = self._broker.dead_letter_of(run, outcome, now, readable=readable)
         fetch_next = self._fetcher.wants_more and self._broker.can_fetch_after(outcome)
         replied = partial(self._replied, run, outcome, now, dead_letter, fetch_next, sent)
         self._broker.settle(run, outcome, now, dead_letter, fetch_next, replied)
         if fetch_next:
             self._fetcher.count_fetch()
-
-    def _dead_letter_of(self, run: Run, outcome: Outcome, now: int, *, readable: bool = True) -> DeadLetter | None:
-        if not isinstance(outcome, Fail):
-            return None
-        return self._broker.dead_letter_of(run, outcome, now, readable=readable)
 
     async def stop(self) -> None:
         """Stop retrying. The stalled check finds what is not written once its lease has expired."""
@@ -156,7 +153,9 @@ class Settlement:
                 self._ledger.lost(run)
                 return
             outcome, now, unprepared = instead, now_ms(), False
-            dead_letter = self._dead_letter_of(run, outcome, now)
+            dead_letter = None
+            if isinstance(outcome, Fail):
+                dead_letter = self._broker.dead_letter_of(run, outcome, now, readable=True)
         self._bus.emit(Problem(WORKER_ERRORS.RESULT_DISCARDED, run.job.queue_name, f"job {run.job.id}"))
         self._ledger.lost(run)
 

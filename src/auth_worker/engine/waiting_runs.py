@@ -77,9 +77,9 @@ class WaitingRuns:
         """Return whether the run still waits. It is no longer kept."""
         return self._waiting.pop(run, None) is not None
 
-    def mark_isolated(self, run: Run) -> None:
-        """Mark a run that starts: if its job was recovered, suspects of other queues must not run beside it."""
-        if run.job.stalled_count and self._isolated:
+    def mark_recovered(self, run: Run) -> None:
+        """Mark a run that starts, of a recovered job: suspects of other queues must not run beside it."""
+        if self._isolated:
             self._quarantine.mark_recovered(run, fails_next=self._fails_next(run))
 
     def withdraw(self, run: Run, cause: Cause) -> None:

@@ -128,10 +128,13 @@ def waited_ms(raw: RawJob, job: Job) -> float:
 
     For a retry the time at which it became ready is not stored; then 0.
     """
-    if job.attempt != 1:
+    ready = job.timestamp
+    if job.attempt != 1 or not ready:
         return 0.0
-    ready = job.timestamp + max(0, _number(raw, b"delay"))
-    return float(max(0, _number(raw, b"processedOn") - ready)) if ready else 0.0
+    if (delay := _number(raw, b"delay")) > 0:
+        ready += delay
+    waited = _number(raw, b"processedOn") - ready
+    return float(waited) if waited > 0 else 0.0
 
 
 def scheduler_of(raw: RawJob) -> str:
