@@ -120,7 +120,7 @@ class Fields:
 
     def write(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Check values and convert them to a JSON object that ``read`` accepts. Raises ``UnfitValuesError``."""
-        data = self._converted(values, round_trip=True)
+        data = self.convert(values, round_trip=True)
         try:
             encode_json(data)
         except (TypeError, ValueError, RecursionError):  # NaN, for example, where the type is Any
@@ -128,12 +128,11 @@ class Fields:
         self.read(data)
         return data
 
-    def convert(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Check values and convert them to a JSON object, computed fields too. Raises ``UnfitValuesError``."""
-        return self._converted(values, round_trip=False)
+    def convert(self, values: Mapping[str, Any], *, round_trip: bool = False) -> dict[str, Any]:
+        """Check values and convert them to a JSON object. Raises ``UnfitValuesError``.
 
-    def _converted(self, values: Mapping[str, Any], *, round_trip: bool) -> dict[str, Any]:
-        """``round_trip``: leave out what models cannot read, such as computed fields."""
+        ``round_trip``: leave out what models cannot read, such as computed fields.
+        """
         try:
             checked = self._validate(values)
             data: dict[str, Any] = (

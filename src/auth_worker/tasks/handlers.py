@@ -40,22 +40,28 @@ def has_resources(task: AnyTask) -> bool:
 
 def async_handler(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job], Awaitable[Any]]:
     """Return a consumer that calls ``task``, an ``async def``. ``resources`` are the open ones by type."""
-    function, encode_result = task.function, task.definition.encode_result
-    arguments_of = _argument_reader(task, resources)
+    function, decode, encode_result = task.function, task.definition.decode, task.definition.encode_result
+    provide = _provider(task, resources)
 
     async def handle(job: Job) -> Any:
-        return encode_result(await function(**arguments_of(job)))
+        arguments = decode(job.data)
+        if provide is not None:
+            provide(arguments, job)
+        return encode_result(await function(**arguments))
 
     return handle
 
 
 def sync_handler(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job], Any]:
     """As ``async_handler``, for a plain ``def``. If that returns an awaitable, so does the consumer."""
-    function, encode_result = task.function, task.definition.encode_result
-    arguments_of = _argument_reader(task, resources)
+    function, decode, encode_result = task.function, task.definition.decode, task.definition.encode_result
+    provide = _provider(task, resources)
 
     def handle(job: Job) -> Any:
-        value = function(**arguments_of(job))
+        arguments = decode(job.data)
+        if provide is not None:
+            provide(arguments, job)
+        value = function(**arguments)
         return finish(value) if inspect.isawaitable(value) else encode_result(value)
 
     async def finish(value: Awaitable[Any]) -> Any:
@@ -64,22 +70,19 @@ def sync_handler(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job],
     return handle
 
 
-def _argument_reader(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[Job], dict[str, Any]]:
-    """Return a function from a job to the arguments of the call: its data, the job itself, and ``resources``."""
-    signature, decode = task.definition.signature, task.definition.decode
-    jobs = signature.jobs
+def _provider(task: AnyTask, resources: Mapping[Any, Any]) -> Callable[[dict[str, Any], Job], None] | None:
+    """Return what adds the job and ``resources`` to the arguments of a call; None if the task takes neither."""
+    signature = task.definition.signature
     type_of = task.queue.resource_type
     provided = {
         name: resources[kind if kind in resources else type_of(kind)] for name, kind in signature.resources.items()
     }
-    if not jobs and not provided:
-        return lambda job: decode(job.data)
+    if not signature.jobs and not provided:
+        return None
 
-    def arguments_of(job: Job) -> dict[str, Any]:
-        arguments = decode(job.data)
+    def provide(arguments: dict[str, Any], job: Job) -> None:
         arguments.update(provided)
-        for name in jobs:
+        for name in signature.jobs:
             arguments[name] = job
-        return arguments
 
-    return arguments_of
+    return provide
