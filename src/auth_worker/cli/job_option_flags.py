@@ -38,8 +38,15 @@ def read_data(argument: str | None) -> Any:
         fail(f"{where} is not JSON: {error}", USAGE)
 
 
-def _flag(flag: str, metavar: str | None, text: str, panel: str, **options: Any) -> Any:
-    return typer.Option(flag, metavar=metavar, help=text, rich_help_panel=panel, show_default=False, **options)
+def flag(name: str, metavar: str | None, text: str, panel: str | None = None, **options: Any) -> Any:
+    """Return a flag whose default its help does not show, in the ``panel`` of the help."""
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel, show_default=False, **options)
+
+
+def retention_flag(event: str, jobs: str, panel: str | None = None) -> Any:
+    """Return the flag that says which of the ``jobs`` to keep after ``event``."""
+    text = f"Which {jobs} jobs to keep: true (none), a count or an age."
+    return flag(f"--remove-on-{event}", "BOOL|N|TIME", text, panel, parser=retention)
 
 
 Name = Annotated[
@@ -68,18 +75,18 @@ class JobOptionFlags:
     """A flag for each field of ``JobOptions``; None: not given."""
 
     job_id: Annotated[
-        str | None, _flag("--job-id", "ID", "Its id; no second job is added with an id that exists.", TIMES)
+        str | None, flag("--job-id", "ID", "Its id; no second job is added with an id that exists.", TIMES)
     ] = None
     delay: Annotated[
         int | None,
-        _flag("--delay", "TIME", "How long it waits first: 250ms, 10s, 5m, 2h.", TIMES, parser=duration_ms),
+        flag("--delay", "TIME", "How long it waits first: 250ms, 10s, 5m, 2h.", TIMES, parser=duration_ms),
     ] = None
     attempts: Annotated[
-        int | None, _flag("--attempts", "N", "How often it may run in all.", TIMES, parser=whole_number)
+        int | None, flag("--attempts", "N", "How often it may run in all.", TIMES, parser=whole_number)
     ] = None
     backoff: Annotated[
         Any | None,
-        _flag(
+        flag(
             "--backoff",
             "TIME|KIND:TIME",
             "The delay between attempts: 10s, exponential:1s or JSON.",
@@ -89,7 +96,7 @@ class JobOptionFlags:
     ] = None
     priority: Annotated[
         int | None,
-        _flag(
+        flag(
             "--priority",
             "N",
             "1 runs first, 2097151 last; without one, before all of them.",
@@ -98,11 +105,11 @@ class JobOptionFlags:
         ),
     ] = None
     lifo: Annotated[
-        bool | None, _flag("--lifo", None, "Run it before the jobs that wait, not after them.", TIMES)
+        bool | None, flag("--lifo", None, "Run it before the jobs that wait, not after them.", TIMES)
     ] = None
     deduplication: Annotated[
         Any | None,
-        _flag(
+        flag(
             "--deduplication",
             "ID|JSON",
             "Do not add it while a job with this deduplication id exists.",
@@ -111,58 +118,40 @@ class JobOptionFlags:
         ),
     ] = None
     timestamp: Annotated[
-        int | None, _flag("--timestamp", "MS", "When it was created (epoch ms).", TIMES, parser=whole_number)
+        int | None, flag("--timestamp", "MS", "When it was created (epoch ms).", TIMES, parser=whole_number)
     ] = None
-    remove_on_complete: Annotated[
-        Any | None,
-        _flag(
-            "--remove-on-complete",
-            "BOOL|N|TIME",
-            "Which completed jobs to keep: true (none), a count or an age.",
-            TRACES,
-            parser=retention,
-        ),
-    ] = None
-    remove_on_fail: Annotated[
-        Any | None,
-        _flag(
-            "--remove-on-fail",
-            "BOOL|N|TIME",
-            "Which failed jobs to keep: true (none), a count or an age.",
-            TRACES,
-            parser=retention,
-        ),
-    ] = None
+    remove_on_complete: Annotated[Any | None, retention_flag("complete", "completed", TRACES)] = None
+    remove_on_fail: Annotated[Any | None, retention_flag("fail", "failed", TRACES)] = None
     keep_logs: Annotated[
-        int | None, _flag("--keep-logs", "N", "Log lines to keep.", TRACES, parser=whole_number)
+        int | None, flag("--keep-logs", "N", "Log lines to keep.", TRACES, parser=whole_number)
     ] = None
     stack_trace_limit: Annotated[
-        int | None, _flag("--stack-trace-limit", "N", "Stack traces to keep.", TRACES, parser=whole_number)
+        int | None, flag("--stack-trace-limit", "N", "Stack traces to keep.", TRACES, parser=whole_number)
     ] = None
     size_limit: Annotated[
-        int | None, _flag("--size-limit", "BYTES", "Refuse more data than this.", TRACES, parser=whole_number)
+        int | None, flag("--size-limit", "BYTES", "Refuse more data than this.", TRACES, parser=whole_number)
     ] = None
     parent: Annotated[
-        Any | None, _flag("--parent", "JSON", '{"id": ..., "queue": "bull:..."}', FLOWS, parser=json_value)
+        Any | None, flag("--parent", "JSON", '{"id": ..., "queue": "bull:..."}', FLOWS, parser=json_value)
     ] = None
     fail_parent_on_failure: Annotated[
-        bool | None, _flag("--fail-parent-on-failure", None, "If it fails, its parent fails.", FLOWS)
+        bool | None, flag("--fail-parent-on-failure", None, "If it fails, its parent fails.", FLOWS)
     ] = None
     continue_parent_on_failure: Annotated[
-        bool | None, _flag("--continue-parent-on-failure", None, "If it fails, its parent runs at once.", FLOWS)
+        bool | None, flag("--continue-parent-on-failure", None, "If it fails, its parent runs at once.", FLOWS)
     ] = None
     ignore_dependency_on_failure: Annotated[
         bool | None,
-        _flag("--ignore-dependency-on-failure", None, "If it fails, its parent does not wait for it.", FLOWS),
+        flag("--ignore-dependency-on-failure", None, "If it fails, its parent does not wait for it.", FLOWS),
     ] = None
     remove_dependency_on_failure: Annotated[
         bool | None,
-        _flag("--remove-dependency-on-failure", None, "If it fails, it is removed from its parent.", FLOWS),
+        flag("--remove-dependency-on-failure", None, "If it fails, it is removed from its parent.", FLOWS),
     ] = None
     telemetry_metadata: Annotated[
-        str | None, _flag("--telemetry-metadata", "TEXT", "The trace it belongs to.", FLOWS)
+        str | None, flag("--telemetry-metadata", "TEXT", "The trace it belongs to.", FLOWS)
     ] = None
-    omit_context: Annotated[bool | None, _flag("--omit-context", None, "It starts a trace of its own.", FLOWS)] = (
+    omit_context: Annotated[bool | None, flag("--omit-context", None, "It starts a trace of its own.", FLOWS)] = (
         None
     )
 

@@ -14,9 +14,9 @@ from auth_worker.cli.common_flags import AsJson, Queue, Reveal, Wide, Yes
 from auth_worker.cli.connection import Connection, print_json, run_connected
 from auth_worker.cli.console import echo, notes, results, text, text_lines
 from auth_worker.cli.formatting import moment, pairs, pretty
-from auth_worker.cli.job_option_flags import Data, read_data
+from auth_worker.cli.job_option_flags import Data, flag, read_data, retention_flag
 from auth_worker.cli.listing import Column, Listing
-from auth_worker.cli.parsers import backoff, duration_ms, retention, whole_number
+from auth_worker.cli.parsers import backoff, duration_ms, whole_number
 from auth_worker.cli.screens.job import SHAPE_ONLY
 
 COLUMNS = (
@@ -30,56 +30,36 @@ COLUMNS = (
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the job scheduler.", show_default=False)]
 
 
-def _flag(flag: str, metavar: str | None, text: str, **options: Any) -> Any:
-    return typer.Option(flag, metavar=metavar, help=text, show_default=False, **options)
-
-
 @dataclass(frozen=True)
 class RepeatFlags:
     """When a scheduler adds jobs, and which options they get; None: not given."""
 
     every: Annotated[
-        int | None, _flag("--every", "TIME", "The interval between jobs: 10s, 5m.", parser=duration_ms)
+        int | None, flag("--every", "TIME", "The interval between jobs: 10s, 5m.", parser=duration_ms)
     ] = None
-    pattern: Annotated[str | None, _flag("--pattern", "CRON", "Or a cron pattern, such as '0 3 * * *'.")] = None
-    tz: Annotated[str | None, _flag("--tz", "ZONE", "The time zone of the pattern.")] = None
-    limit: Annotated[int | None, _flag("--limit", "N", "How many jobs to add in all.", parser=whole_number)] = None
+    pattern: Annotated[str | None, flag("--pattern", "CRON", "Or a cron pattern, such as '0 3 * * *'.")] = None
+    tz: Annotated[str | None, flag("--tz", "ZONE", "The time zone of the pattern.")] = None
+    limit: Annotated[int | None, flag("--limit", "N", "How many jobs to add in all.", parser=whole_number)] = None
     offset: Annotated[
-        int | None, _flag("--offset", "TIME", "When within --every a job is due.", parser=duration_ms)
+        int | None, flag("--offset", "TIME", "When within --every a job is due.", parser=duration_ms)
     ] = None
-    immediately: Annotated[
-        bool | None, _flag("--immediately", None, "Add the first job of a pattern at once.")
-    ] = None
-    start_date: Annotated[str | None, _flag("--start", "WHEN", "Not before: ISO 8601 or epoch ms.")] = None
-    end_date: Annotated[str | None, _flag("--end", "WHEN", "Not after.")] = None
+    immediately: Annotated[bool | None, flag("--immediately", None, "Add the first job of a pattern at once.")] = (
+        None
+    )
+    start_date: Annotated[str | None, flag("--start", "WHEN", "Not before: ISO 8601 or epoch ms.")] = None
+    end_date: Annotated[str | None, flag("--end", "WHEN", "Not after.")] = None
     attempts: Annotated[
-        int | None, _flag("--attempts", "N", "How often each job may run in all.", parser=whole_number)
+        int | None, flag("--attempts", "N", "How often each job may run in all.", parser=whole_number)
     ] = None
     backoff: Annotated[
         Any | None,
-        _flag("--backoff", "TIME|KIND:TIME", "The delay between attempts: 10s, exponential:1s.", parser=backoff),
+        flag("--backoff", "TIME|KIND:TIME", "The delay between attempts: 10s, exponential:1s.", parser=backoff),
     ] = None
     priority: Annotated[
-        int | None, _flag("--priority", "N", "1 runs first, 2097151 last.", parser=whole_number)
+        int | None, flag("--priority", "N", "1 runs first, 2097151 last.", parser=whole_number)
     ] = None
-    remove_on_complete: Annotated[
-        Any | None,
-        _flag(
-            "--remove-on-complete",
-            "BOOL|N|TIME",
-            "Which completed jobs to keep: true (none), a count or an age.",
-            parser=retention,
-        ),
-    ] = None
-    remove_on_fail: Annotated[
-        Any | None,
-        _flag(
-            "--remove-on-fail",
-            "BOOL|N|TIME",
-            "Which failed jobs to keep: true (none), a count or an age.",
-            parser=retention,
-        ),
-    ] = None
+    remove_on_complete: Annotated[Any | None, retention_flag("complete", "completed")] = None
+    remove_on_fail: Annotated[Any | None, retention_flag("fail", "failed")] = None
 
     def given(self) -> dict[str, Any]:
         """Return the flags that were given."""
