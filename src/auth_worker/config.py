@@ -128,7 +128,7 @@ class Settings(BaseModel):
         None, "The application's version: the page of metrics marks where it changed.", max_length=100
     )
     alerts: AlertSettings = setting(
-        AlertSettings(), "When operators are told of trouble, and how: a table, see the how-to of alerts."
+        AlertSettings(), "When operators are notified of trouble, and how: a table, see the how-to of alerts."
     )
 
     shutdown_timeout: Seconds = setting(

@@ -1,4 +1,4 @@
-"""Alerts on a real server: found by the rules, told once, by whichever process is elected."""
+"""Alerts on a real server: found by the rules, notified once, by whichever process is elected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from auth_worker.admin import alert_targets
 from auth_worker.admin.alert_targets import DeliveryError, Target, targets_of
 from auth_worker.admin.alerts import Delivery
 from auth_worker.admin.operations import Operations
-from auth_worker.core.alert_news import Message
+from auth_worker.core.alert_messages import Message
 from support.mail_servers import Mailbox, make_certificate, real_server, server_context
 from support.operators import operations_on
 from support.processors import DEAD, QUEUE, Harness
@@ -119,7 +119,7 @@ async def test_a_webhook_that_fails_is_told_later_and_the_others_now(
         ]
         assert len(slack.requests) == 3
         trouble = (await operations.alerts.state()).targets["slack"]
-        assert (trouble.told_at, trouble.error) == (None, "it has answered 503, 3 times")
+        assert (trouble.notified_at, trouble.error) == (None, "it has answered 503, 3 times")
         slack.answer_with(200)
         await evaluate(operations, settings)
         assert slack.requests[-1].body["text"].startswith("*[bull on ")

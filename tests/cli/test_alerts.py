@@ -1,4 +1,4 @@
-"""``auth-worker alerts``: what fires, and a test of who is told."""
+"""``auth-worker alerts``: what fires, and a test of who is notified."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_a_test_goes_to_whom_the_settings_name(harness: Harness, tmp_path:
         return ended.returncode, ended.stdout, ended.stderr
 
     code, _, said = await asyncio.to_thread(tested)
-    assert (code, "name nobody to tell" in said) == (1, True)
+    assert (code, "name nobody to notify" in said) == (1, True)
     with receiving(Receiver(200, 404)) as receiver:
         (tmp_path / "auth-worker.toml").write_text(f'[alerts]\nwebhook_url = "{receiver.url}"\n')
         assert (await asyncio.to_thread(tested))[:2] == (0, "webhook: taken\n")

@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_worker.core.alert_news import MOST_LINES, Message, rule_text
+from auth_worker.core.alert_messages import MOST_LINES, Message, rule_text
 from auth_worker.core.alert_settings import RULES, AlertSettings
 from auth_worker.core.alerts import (
     MOST_ALERTS,
     RESOLVED_MS,
     Alert,
-    News,
+    Notification,
     QueueReading,
     StuckScheduler,
     Violation,
     advance,
-    news_for,
+    notifications_for,
     violations,
-    with_told,
+    with_notified,
 )
 
 NOW = 1_800_000_000_000
@@ -35,12 +35,12 @@ def of(queue: str, hold_ms: int = 0) -> Violation:
     return Violation("no_worker", queue, "", f"No worker on {queue}", hold_ms)
 
 
-def told_by(
+def notifications_of(
     alerts: Sequence[Alert], target: str, now: int, repeat_s: float | None = None
 ) -> tuple[Any, list[Alert]]:
     """What the target is told, and the alerts once it has been."""
-    news = news_for(alerts, target, now, repeat_s)
-    return [(each.kind, each.alert.queue) for each in news], with_told(alerts, target, news, now)
+    news = notifications_for(alerts, target, now, repeat_s)
+    return [(each.kind, each.alert.queue) for each in news], with_notified(alerts, target, news, now)
 
 
 @pytest.mark.parametrize(
@@ -98,22 +98,22 @@ def test_ignored_queues_have_no_alerts() -> None:
 
 def test_an_alert_begins_once_its_violation_has_lasted() -> None:
     alerts = advance([], [of("mail", MINUTE)], NOW)
-    assert told_by(alerts, "webhook", NOW)[0] == []
+    assert notifications_of(alerts, "webhook", NOW)[0] == []
     alerts = advance(alerts, [of("mail", MINUTE)], NOW + MINUTE - 1)
     assert not alerts[0].is_firing
     alerts = advance(alerts, [of("mail", MINUTE)], NOW + MINUTE)
-    assert told_by(alerts, "webhook", NOW + MINUTE)[0] == [("began", "mail")]
+    assert notifications_of(alerts, "webhook", NOW + MINUTE)[0] == [("began", "mail")]
     assert advance(advance([], [of("mail", MINUTE)], NOW), [], NOW + 1) == [], "it never was one"
 
 
 def test_one_that_goes_on_is_told_again_only_as_often_as_wanted() -> None:
-    said, alerts = told_by(advance([], [of("mail")], NOW), "webhook", NOW, repeat_s=3600)
+    said, alerts = notifications_of(advance([], [of("mail")], NOW), "webhook", NOW, repeat_s=3600)
     assert said == [("began", "mail")]
     for minutes, expected in ((59, []), (60, [("goes on", "mail")]), (61, [])):
         at = NOW + minutes * MINUTE
-        said, alerts = told_by(advance(alerts, [of("mail")], at), "webhook", at, repeat_s=3600)
+        said, alerts = notifications_of(advance(alerts, [of("mail")], at), "webhook", at, repeat_s=3600)
         assert said == expected, minutes
-    assert news_for(alerts, "webhook", NOW + 10**9, None) == []
+    assert notifications_for(alerts, "webhook", NOW + 10**9, None) == []
 
 
 def test_the_alerts_of_a_queue_that_was_not_looked_at_stay() -> None:
@@ -158,9 +158,9 @@ def test_each_target_hears_of_the_begin_and_the_end_of_an_alert_in_turn_and_neve
         kept = [each.model_dump_json(by_alias=True) for each in alerts]
         alerts = [Alert.model_validate_json(each) for each in kept]
         for target, takes_it in zip(("webhook", "slack"), takes, strict=True):
-            news = news_for(alerts, target, now, None)
+            news = notifications_for(alerts, target, now, None)
             if takes_it:
-                alerts = with_told(alerts, target, news, now)
+                alerts = with_notified(alerts, target, news, now)
                 for each in news:
                     heard.setdefault((target, each.alert.queue), []).append(each.kind)
 
@@ -180,7 +180,9 @@ def test_each_target_hears_of_the_begin_and_the_end_of_an_alert_in_turn_and_neve
 def test_a_message_says_what_is_new_first_and_how_long_it_has_lasted() -> None:
     firing = Alert(rule="no_worker", queue="mail", scheduler="", text="No worker on mail", since=NOW, fired_at=NOW)
     over = firing.model_copy(update={"queue": "sms", "text": "sms has <3> & waits", "resolved_at": NOW + MINUTE})
-    message = Message([News("resolved", over), News("began", firing)], "bull on redis", NOW + 2 * MINUTE)
+    message = Message(
+        [Notification("resolved", over), Notification("began", firing)], "bull on redis", NOW + 2 * MINUTE
+    )
     assert message.subject == "[bull on redis] Alert: No worker on mail and 1 more"
     assert message.text.splitlines() == [
         "Alert: No worker on mail (for 2 min)",
@@ -191,7 +193,7 @@ def test_a_message_says_what_is_new_first_and_how_long_it_has_lasted() -> None:
         ("resolved", "sms"),
     ]
     assert "sms has &lt;3&gt; &amp; waits" in message.slack_payload["text"]
-    many = Message([News("goes on", firing)] * (MOST_LINES + 7), "bull", NOW)
+    many = Message([Notification("goes on", firing)] * (MOST_LINES + 7), "bull", NOW)
     assert many.text.endswith("\nand 7 more")
     test = Message([], "bull", NOW)
     assert (test.payload["test"], test.payload["alerts"]) == (True, [])
@@ -200,7 +202,7 @@ def test_a_message_says_what_is_new_first_and_how_long_it_has_lasted() -> None:
 
 def test_a_line_of_a_message_has_no_control_characters() -> None:
     alert = Alert(rule="paused", queue="q", scheduler="", text="q\r\nBcc: \x1b[2J", since=NOW, fired_at=NOW)
-    message = Message([News("began", alert)], "bull", NOW)
+    message = Message([Notification("began", alert)], "bull", NOW)
     assert message.subject.isprintable()
     assert message.text.isprintable()
 

@@ -43,7 +43,7 @@ class Receiver:
 
     @property
     def alerts(self) -> list[tuple[str, str]]:
-        """What it has been told: the status and the queue of each alert."""
+        """What it has been notified of: the status and the queue of each alert."""
         return [(each["status"], each["queue"]) for one in self.requests for each in one.body["alerts"]]
 
     def take(self, request: Received) -> int:

@@ -16,7 +16,7 @@ from urllib.error import URLError
 from pydantic import SecretStr
 
 from auth_worker.config import Settings
-from auth_worker.core.alert_news import Message
+from auth_worker.core.alert_messages import Message
 from auth_worker.core.error_text import error_text
 from auth_worker.core.redaction import redact
 from auth_worker.errors import AuthWorkerError
@@ -37,7 +37,7 @@ class DeliveryError(AuthWorkerError):
 
 
 class Target(Protocol):
-    """Somebody who is told of alerts."""
+    """Somebody who is notified of alerts."""
 
     @property
     def name(self) -> str:

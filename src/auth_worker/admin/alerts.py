@@ -1,4 +1,4 @@
-"""The alerts: what one elected process finds by the rules of the settings, and who has been told of it."""
+"""The alerts: what one elected process finds by the rules of the settings, and who has been notified."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from auth_worker.admin.alert_targets import DeliveryError, Target
 from auth_worker.admin.models import Change, QueueList, QueueOverview
 from auth_worker.admin.queues import QueueOperations
 from auth_worker.admin.schedulers import SchedulerOperations
-from auth_worker.core.alert_news import Message
+from auth_worker.core.alert_messages import Message
 from auth_worker.core.alert_settings import AlertSettings
 from auth_worker.core.alerts import (
     Alert,
-    News,
+    Notification,
     QueueReading,
     StuckScheduler,
     advance,
-    news_for,
+    notifications_for,
     violations,
-    with_told,
+    with_notified,
 )
 from auth_worker.core.clock import now_ms
 from auth_worker.core.error_text import error_text
@@ -30,7 +30,7 @@ from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.report import Report
 from auth_worker.errors import ConfigurationError
 
-NOBODY = "the settings name nobody to tell: set webhook_url, slack_url or email_to of [alerts]"
+NOBODY = "the settings name nobody to notify: set webhook_url, slack_url or email_to of [alerts]"
 LEASE_MS = 90_000
 """How long whoever evaluates the rules is the only one; another goes on where it has not come back by then."""
 LIFETIME_MS = 7 * 86_400_000
@@ -42,9 +42,9 @@ _TROUBLES = {
 
 
 class TargetState(Report):
-    """When a target was told something last, and since when and why it takes nothing, if it does not."""
+    """When a target was notified last, and since when and why it takes nothing, if it does not."""
 
-    told_at: int | None = None
+    notified_at: int | None = None
     failed_since: int | None = None
     error: str = ""
 
@@ -77,7 +77,7 @@ class Delivery(Report):
 
 class _Sent(NamedTuple):
     target: Target
-    news: list[News]
+    notifications: list[Notification]
     delivery: Delivery
 
 
@@ -113,10 +113,10 @@ class AlertOperations:
             return AlertState()
 
     async def evaluate(self, settings: AlertSettings, targets: Sequence[Target], by: str) -> list[Delivery]:
-        """Find out what is wrong by the rules, keep that, and tell the targets what is new to them.
+        """Find out what is wrong by the rules, keep that, and notify the targets of what is new to them.
 
-        It is kept before anybody is told, and what somebody was told afterwards: after a crash in between they are
-        told twice, rather than not at all. Returns what became of the messages.
+        It is kept before anybody is notified, and who was notified afterwards: after a crash in between they are
+        notified twice, rather than not at all. Returns what became of the messages.
         """
         before, overview = await self.state(), await self._queues.overview()
         found = violations(settings, map(_reading_of, overview.queues), await self._stuck(settings))
@@ -129,8 +129,8 @@ class AlertOperations:
             targets={each.name: before.targets.get(each.name, TargetState()) for each in targets},
         )
         await self._write(state)
-        pending = [(each, news_for(state.alerts, each.name, now, settings.repeat)) for each in targets]
-        sent = await asyncio.gather(*(self._send(each, news, now) for each, news in pending if news))
+        pending = [(each, notifications_for(state.alerts, each.name, now, settings.repeat)) for each in targets]
+        sent = await asyncio.gather(*(self._send(each, found, now) for each, found in pending if found))
         if sent:
             await self._write(_after(state, sent, now))
         return [each.delivery for each in sent]
@@ -155,15 +155,15 @@ class AlertOperations:
         rows = (await self._schedulers.find()).schedulers
         return [StuckScheduler(row.queue, row.id, _TROUBLES[row.state]) for row in rows if row.state in _TROUBLES]
 
-    async def _send(self, target: Target, news: list[News], now: int) -> _Sent:
+    async def _send(self, target: Target, notifications: list[Notification], now: int) -> _Sent:
         error = ""
         try:
-            await target.send(Message(news, f"{self._broker.prefix} on {self._broker.address}", now))
+            await target.send(Message(notifications, f"{self._broker.prefix} on {self._broker.address}", now))
         except DeliveryError as failure:
             error = str(failure)
-        except Exception as failure:  # whatever it was, the others are told all the same
+        except Exception as failure:  # whatever it was, the others are notified all the same
             error = f"{type(failure).__name__}: {error_text(failure)}"
-        return _Sent(target, news, Delivery(target=target.name, error=error))
+        return _Sent(target, notifications, Delivery(target=target.name, error=error))
 
     async def _write(self, state: AlertState) -> None:
         await self._store.write(state.model_dump_json(by_alias=True), LIFETIME_MS)
@@ -171,14 +171,14 @@ class AlertOperations:
 
 def _after(state: AlertState, sent: Sequence[_Sent], now: int) -> AlertState:
     alerts, targets = state.alerts, dict(state.targets)
-    for target, news, delivery in sent:
+    for target, notifications, delivery in sent:
         before = targets[target.name]
         if delivery.error:
             since = before.failed_since or now
             targets[target.name] = before.model_copy(update={"failed_since": since, "error": delivery.error})
         else:
-            alerts = with_told(alerts, target.name, news, now)
-            targets[target.name] = TargetState(told_at=now)
+            alerts = with_notified(alerts, target.name, notifications, now)
+            targets[target.name] = TargetState(notified_at=now)
     return state.model_copy(update={"alerts": alerts, "targets": targets})
 
 

@@ -121,9 +121,9 @@ def _known(stored: StoredBulkOperation) -> BulkOperation | None:
         operation = BulkOperation.model_validate_json(stored.record)
     except ValidationError:
         return None
-    news: dict[str, object] = {"begun_again_as": stored.begun_again_as or None}
+    update: dict[str, object] = {"begun_again_as": stored.begun_again_as or None}
     if stored.stop_asked_by:
-        news["stop_asked_by"] = stored.stop_asked_by
+        update["stop_asked_by"] = stored.stop_asked_by
     if operation.state == "running" and not stored.alive:
-        news |= {"state": "interrupted", "ended_at": operation.updated_at}
-    return operation.model_copy(update=news)
+        update |= {"state": "interrupted", "ended_at": operation.updated_at}
+    return operation.model_copy(update=update)

@@ -1,4 +1,4 @@
-"""``auth-worker alerts``: the state of the alerts, and a test of who is told."""
+"""``auth-worker alerts``: the state of the alerts, and a test of who is notified."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from auth_worker.cli.console import notes, text
 from auth_worker.cli.exit_codes import CLEAN, FAILED, UNHEALTHY
 from auth_worker.cli.formatting import moment
 from auth_worker.cli.listing import Column, Listing
-from auth_worker.core.alert_news import rule_text
+from auth_worker.core.alert_messages import rule_text
 
-COLUMNS = (Column("STATE"), Column("ALERT", least=24), Column("SINCE", 1), Column("TOLD", 2, least=12))
+COLUMNS = (Column("STATE"), Column("ALERT", least=24), Column("SINCE", 1), Column("NOTIFIED", 2, least=12))
 
 
 def list_alerts(wide: Wide = False, as_json: AsJson = False, *, connection: Connection) -> None:
-    """Show the alerts that fire, may fire soon, or have ended within a day, and who was told.
+    """Show the alerts that fire, may fire soon, or have ended within a day, and who was notified.
 
     Exit codes: 0 none fires, 1 error, 2 usage, 3 at least one fires, 4 broker unreachable.
 
@@ -68,7 +68,7 @@ def _show(state: AlertState, *, wide: bool) -> None:
     listing = Listing(*COLUMNS)
     for alert in state.alerts:
         kind = "firing" if alert.is_firing else "over" if alert.resolved_at is not None else "pending"
-        listing.add(kind, text(alert.text), moment(alert.since), text(", ".join(alert.told) or "-"))
+        listing.add(kind, text(alert.text), moment(alert.since), text(", ".join(alert.notified) or "-"))
     listing.show(wide=wide)
     rules = "; ".join(rule_text(rule, threshold) for rule, threshold in state.thresholds.items())
     notes().print(f"[dim]{text(rules)}[/]", soft_wrap=True)

@@ -148,7 +148,7 @@ ALERT_COMMANDS = {
     "Commands": {
         "list": Entry(
             "alerts:list_alerts",
-            "Show the alerts that fire, may fire soon, or have ended within a day, and who was told.",
+            "Show the alerts that fire, may fire soon, or have ended within a day, and who was notified.",
         ),
         "test": Entry("alerts:send_test", "Send a test to everybody whom the settings name, and say who took it."),
     }

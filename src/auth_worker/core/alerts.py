@@ -19,7 +19,7 @@ MOST_ALERTS = 200
 """How many violations are looked at, and how many alerts that have ended are kept, at most."""
 RESOLVED_MS = 86_400_000
 """How long an alert that has ended is kept, to be shown."""
-NewsKind = Literal["began", "goes on", "resolved"]
+NotificationKind = Literal["began", "goes on", "resolved"]
 
 
 class QueueReading(NamedTuple):
@@ -60,8 +60,8 @@ class Violation(NamedTuple):
         return "\0".join(self[:3])
 
 
-class Told(Report):
-    """What a target was told last of an alert, and when (epoch ms)."""
+class Notified(Report):
+    """When (epoch ms) a target was notified of an alert last, and whether of its end."""
 
     at: int
     resolved: bool = False
@@ -70,7 +70,7 @@ class Told(Report):
 class Alert(Report):
     """A violation that lasts: seen from ``since`` on, an alert from ``fired_at`` on, over at ``resolved_at``.
 
-    Times are epoch ms. ``told`` says by the target's name what it knows.
+    Times are epoch ms. ``notified`` says so by the target's name.
     """
 
     rule: str
@@ -80,7 +80,7 @@ class Alert(Report):
     since: int
     fired_at: int | None = None
     resolved_at: int | None = None
-    told: dict[str, Told] = Field(default_factory=dict)
+    notified: dict[str, Notified] = Field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -92,9 +92,9 @@ class Alert(Report):
         """Whether it has begun and is not over."""
         return self.fired_at is not None and self.resolved_at is None
 
-    def news_for(self, target: str, now: int, repeat_ms: float | None) -> NewsKind | None:
-        """Return what this target is to be told of it now; None for nothing."""
-        known = self.told.get(target)
+    def notification_for(self, target: str, now: int, repeat_ms: float | None) -> NotificationKind | None:
+        """Return of what this target is to be notified now; None for nothing."""
+        known = self.notified.get(target)
         if self.is_firing:
             if known is None or known.resolved:
                 return "began"
@@ -102,10 +102,10 @@ class Alert(Report):
         return "resolved" if self.resolved_at is not None and known is not None and not known.resolved else None
 
 
-class News(NamedTuple):
-    """What a target is to be told of an alert."""
+class Notification(NamedTuple):
+    """What a target is to be notified of."""
 
-    kind: NewsKind
+    kind: NotificationKind
     alert: Alert
 
 
@@ -156,25 +156,35 @@ def advance(
     return after[: 2 * MOST_ALERTS]
 
 
-def news_for(alerts: Iterable[Alert], target: str, now: int, repeat_s: float | None) -> list[News]:
-    """Return what a target is to be told now."""
+def notifications_for(
+    alerts: Iterable[Alert], target: str, now: int, repeat_s: float | None
+) -> list[Notification]:
+    """Return what a target is to be notified of now."""
     repeat_ms = None if repeat_s is None else repeat_s * 1000
-    return [News(kind, alert) for alert in alerts if (kind := alert.news_for(target, now, repeat_ms)) is not None]
-
-
-def with_told(alerts: Iterable[Alert], target: str, news: Iterable[News], now: int) -> list[Alert]:
-    """Return the alerts once the target has been told ``news``."""
-    told = {each.alert.key: Told(at=now, resolved=each.kind == "resolved") for each in news}
     return [
-        alert.model_copy(update={"told": {**alert.told, target: told[alert.key]}}) if alert.key in told else alert
+        Notification(kind, alert)
+        for alert in alerts
+        if (kind := alert.notification_for(target, now, repeat_ms)) is not None
+    ]
+
+
+def with_notified(
+    alerts: Iterable[Alert], target: str, notifications: Iterable[Notification], now: int
+) -> list[Alert]:
+    """Return the alerts once the target has been notified."""
+    notified = {each.alert.key: Notified(at=now, resolved=each.kind == "resolved") for each in notifications}
+    return [
+        alert.model_copy(update={"notified": {**alert.notified, target: notified[alert.key]}})
+        if alert.key in notified
+        else alert
         for alert in alerts
     ]
 
 
 def _going_on(known: Alert | None, violation: Violation, now: int) -> Alert:
-    if known is None or (known.resolved_at is not None and all(told.resolved for told in known.told.values())):
+    if known is None or (known.resolved_at is not None and all(each.resolved for each in known.notified.values())):
         new = Alert(rule=violation.rule, queue=violation.queue, scheduler=violation.scheduler, text="", since=now)
-        known = new if known is None else new.model_copy(update={"told": known.told})
+        known = new if known is None else new.model_copy(update={"notified": known.notified})
     fired_at = known.fired_at
     if fired_at is None and now - known.since >= violation.hold_ms:
         fired_at = now

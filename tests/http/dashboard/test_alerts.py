@@ -39,7 +39,7 @@ def hook() -> Iterator[Receiver]:
 
 @pytest.fixture
 async def service(harness: Harness, hook: Receiver) -> AsyncIterator[WorkerService]:
-    """A service with a rule, which tells the webhook."""
+    """A service with a rule, which notifies the webhook."""
     async with service_at(harness.url, alerts={"no_worker": 0, "webhook_url": hook.url}) as service:
         yield service
 
@@ -74,7 +74,7 @@ async def test_the_page_says_what_fires_since_when_and_who_was_told(
     await evaluate(harness, service)
     page = await reader.get("alerts")
     assert f"No worker on {FORSAKEN} with 1 waiting" in page.text
-    assert "; told webhook" in page.text
+    assert "; notified webhook" in page.text
     assert f"queue?queue={FORSAKEN}" in page.links
     assert "badge failed" in page.text
     assert (await api.get("/alerts")).json["alerts"][0]["queue"] == FORSAKEN
@@ -119,7 +119,7 @@ async def test_a_dashboard_of_its_own_without_targets_says_so(harness: Harness) 
             await visitor.log_in(ADMIN)
             refused = await visitor.send((await visitor.get("alerts")).form("test-alerts"))
             assert refused.status == 422
-            assert "name nobody to tell" in refused.text
+            assert "name nobody to notify" in refused.text
     finally:
         await pages.stop()
 
@@ -131,7 +131,7 @@ async def test_of_two_replicas_one_tells_and_the_other_goes_on_where_it_was(
     rules = {"no_worker": 0, "webhook_url": hook.url}
     async with service_at(harness.url, alerts=rules) as one, service_at(harness.url, alerts=rules) as other:
         await forsake(Api(one.http_port, ADMIN))
-        await eventually(lambda: hook.alerts, "it is told")
+        await eventually(lambda: hook.alerts, "the notification")
         await harness.redis.set("bull:auth-worker-alerts:elected", "nobody", px=300)
 
         async def evaluated_again() -> bool:

@@ -14,7 +14,7 @@ act = APIRouter(prefix="/v1", dependencies=[ChangeHeader])
 
 @look.get("/alerts", tags=["alerts"])
 async def show_alerts(operations: TheOperations) -> AlertState:
-    """Show the alerts that fire, may fire soon, or have ended within a day, and who was told."""
+    """Show the alerts that fire, may fire soon, or have ended within a day, and who was notified."""
     return await operations.alerts.state()
 
 

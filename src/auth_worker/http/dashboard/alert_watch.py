@@ -38,7 +38,7 @@ class AlertWatch(ElectedDuty):
         self._on_failure = on_failure
 
     async def run(self) -> None:
-        """Evaluate until cancelled. While the broker is away nothing is known, and nobody is told anything."""
+        """Evaluate until cancelled. While the broker is away nothing is known, and nobody is notified."""
         try:
             while True:
                 began, pause_s = time.monotonic(), CANDIDACY_S
@@ -54,7 +54,7 @@ class AlertWatch(ElectedDuty):
         return operations.alerts
 
     async def perform(self, operations: Operations) -> None:
-        """Evaluate the rules, and tell what is new. May raise ``BrokerError``."""
+        """Evaluate the rules, and notify of what is new. May raise ``BrokerError``."""
         for delivery in await operations.alerts.evaluate(self._rules, self._targets, self._owner):
             if delivery.error:
                 self._on_failure(delivery)

@@ -1,4 +1,4 @@
-"""The page of alerts: what fires, by which rules, and who is told."""
+"""The page of alerts: what fires, by which rules, and who is notified."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from auth_worker.admin.alert_targets import targets_of
 from auth_worker.admin.alerts import Delivery
-from auth_worker.core.alert_news import rule_text
+from auth_worker.core.alert_messages import rule_text
 from auth_worker.core.clock import now_ms
 from auth_worker.http.dashboard.visit import Visit
 
@@ -17,7 +17,7 @@ STALE_MS = 180_000
 
 
 async def show_alerts(visit: Visit) -> Response:
-    """Show what fires, the rules, and who is told."""
+    """Show what fires, the rules, and who is notified."""
     return await _page(visit)
 
 

@@ -1,11 +1,11 @@
-"""Words alerts: one message for all the news of an evaluation, as text and as JSON."""
+"""Writes alerts as messages: one for all notifications of an evaluation, as text and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from auth_worker.core.alerts import Alert, News
+from auth_worker.core.alerts import Alert, Notification
 from auth_worker.core.durations import duration_text
 from auth_worker.core.terminal_text import visible
 
@@ -30,29 +30,29 @@ def rule_text(rule: str, threshold: float) -> str:
 
 
 class Message:
-    """The news for one target, or with none of them a test. ``place`` says which installation it is about."""
+    """The notifications for one target; a test if there are none. ``place`` says which installation it is."""
 
-    def __init__(self, news: Sequence[News], place: str, now: int) -> None:
-        self.news = sorted(news, key=lambda each: _ORDER.index(each.kind))
+    def __init__(self, notifications: Sequence[Notification], place: str, now: int) -> None:
+        self.notifications = sorted(notifications, key=lambda each: _ORDER.index(each.kind))
         self.place = place
         self.now = now
 
     @property
     def subject(self) -> str:
         """One line."""
-        if not self.news:
+        if not self.notifications:
             return f"[{self.place}] Test of the alerts"
-        first, more = self.news[0], len(self.news) - 1
+        first, more = self.notifications[0], len(self.notifications) - 1
         rest = f" and {more} more" if more else ""
         return visible(f"[{self.place}] {_TITLES[first.kind]}: {first.alert.text}{rest}")[:200]
 
     @property
     def text(self) -> str:
         """One line for each alert."""
-        if not self.news:
+        if not self.notifications:
             return f"This is a test of the alerts of {self.place}: nothing is wrong."
-        lines = [self._line(each) for each in self.news[:MOST_LINES]]
-        rest = len(self.news) - len(lines)
+        lines = [self._line(each) for each in self.notifications[:MOST_LINES]]
+        rest = len(self.notifications) - len(lines)
         return "\n".join([*lines, *([f"and {rest:,} more"] if rest else [])])
 
     @property
@@ -62,24 +62,26 @@ class Message:
             "version": 1,
             "source": "auth-worker",
             "place": self.place,
-            "test": not self.news,
+            "test": not self.notifications,
             "sentAt": self.now,
             "text": self.text,
-            "alerts": [{"status": each.kind.replace(" ", "-"), **_fields(each.alert)} for each in self.news],
+            "alerts": [
+                {"status": each.kind.replace(" ", "-"), **_fields(each.alert)} for each in self.notifications
+            ],
         }
 
     @property
     def slack_payload(self) -> dict[str, str]:
         """What an incoming webhook of Slack gets. Source: Slack, formatting text for app surfaces."""
-        text = f"*{self.subject}*\n{self.text}" if self.news else self.text
+        text = f"*{self.subject}*\n{self.text}" if self.notifications else self.text
         return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
 
-    def _line(self, news: News) -> str:
-        alert = news.alert
+    def _line(self, notification: Notification) -> str:
+        alert = notification.alert
         lasted = duration_text((alert.resolved_at or self.now) - alert.since, 2)
-        if news.kind == "resolved":
+        if notification.kind == "resolved":
             return visible(f"Resolved after {lasted}: {alert.text}")
-        return visible(f"{_TITLES[news.kind]}: {alert.text} (for {lasted})")
+        return visible(f"{_TITLES[notification.kind]}: {alert.text} (for {lasted})")
 
 
 def _fields(alert: Alert) -> dict[str, Any]:
