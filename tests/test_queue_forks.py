@@ -34,6 +34,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
         "by_multiprocessing",
         "between_two_loops",
         "while_a_thread_adds",
+        "while_a_result_is_awaited",
         "grandchildren",
         "with_every_lock_held",
     ],

@@ -101,7 +101,9 @@ def test_a_loop_closed_without_a_shutdown_is_cleaned_up_after(redis_url: str, re
     before = open_descriptors()
     for number in range(20):
         loop = asyncio.new_event_loop()
-        loop.run_until_complete(queue.add("send", number))
+        job_id = loop.run_until_complete(queue.add("send", number))
+        with pytest.raises(TimeoutError):
+            loop.run_until_complete(queue.result(job_id, 0.02))
         loop.close()
         del loop
     assert len(producers(redis)) <= 2

@@ -6,6 +6,7 @@ Each prints, as JSON, the ids that were added.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import multiprocessing
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from auth_worker.config import Settings
+from auth_worker.errors import JobCancelledError
 from auth_worker.queue import JobQueue
 from support.forking import Child, run
 
@@ -98,6 +100,26 @@ def while_a_thread_adds(queue: JobQueue) -> list[str]:
     stop.set()
     thread.join(10)
     return ids + added
+
+
+async def await_cancellation(queue: JobQueue, between: Callable[[], list[str]]) -> list[str]:
+    """Await the end of a job, which it cancels after ``between``."""
+    job_id = await queue.add("send", 0)
+    waiting = asyncio.create_task(queue.result(job_id, 20))
+    with contextlib.suppress(TimeoutError):
+        await queue.result(job_id, 0.1)  # when this is over the reader of the events is connected
+    ids = between()
+    await queue.cancel(job_id)
+    with contextlib.suppress(JobCancelledError):
+        await waiting
+    return ids + await add(queue)
+
+
+def while_a_result_is_awaited(queue: JobQueue) -> list[str]:
+    def child() -> list[str]:
+        return run(await_cancellation(queue, list), LOOP)
+
+    return run(await_cancellation(queue, lambda: Child(child).result()), LOOP)
 
 
 def grandchildren(queue: JobQueue) -> list[str]:

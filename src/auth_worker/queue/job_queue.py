@@ -195,9 +195,10 @@ class JobQueue(QueueCommands):
     async def result(self, job_id: str, timeout: float | None = None) -> Any:
         """Wait ``timeout`` s (None: without limit) for the end of a job, and return its result.
 
-        One connection serves all callers that wait on this queue in one event loop. Raises ``JobFailedError`` if
-        the job failed for good, ``JobCancelledError`` if it was cancelled, ``TimeoutError``, ``BrokerError``, and
-        ``JobNotFoundError`` for a job that does not exist, unless an event still says how it ended.
+        One connection serves all callers that wait in one event loop, on any queues of one Redis. Raises
+        ``JobFailedError`` if the job failed for good, ``JobCancelledError`` if it was cancelled, ``TimeoutError``,
+        ``BrokerError``, and ``JobNotFoundError`` for a job that does not exist, unless an event still says how
+        it ended.
         """
         limit = asyncio.timeout(timeout)
         try:

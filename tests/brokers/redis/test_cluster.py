@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -71,6 +72,28 @@ async def test_a_queue_with_a_hash_tag_of_its_own_is_looked_at_where_it_lives(cl
             await queue.add("n", {})
         async with operations_on(cluster.url, "bull", queues=[name]) as operations:
             assert [one.name for one in (await operations.queues.overview()).queues] == [name]
+
+
+async def test_results_come_from_each_node_and_from_where_a_slot_moves_to(cluster: Cluster) -> None:
+    tags = [cluster.tag_at(0), cluster.tag_at(1)]
+
+    async def consumer(job: Job) -> int:
+        return int(job.data)
+
+    async with AsyncExitStack() as stack:
+        queues = [
+            await stack.enter_async_context(JobQueue(f"{{{tag}}}work", cluster.url, settings=_settings("bull")))
+            for tag in tags
+        ]
+        ids = [await queue.add("n", number) for number, queue in enumerate(queues)]
+        waiting = [asyncio.create_task(each.result(job_id, 20)) for each, job_id in zip(queues, ids, strict=True)]
+        await asyncio.wait(waiting, timeout=0.1)
+        await cluster.move(tags[0], *cluster.primaries)
+        for queue in queues:
+            service = WorkerService(cluster.url, settings=_settings("bull"))
+            service.register_processor(queue_name=queue.name, processor=consumer)
+            await stack.enter_async_context(service)
+        assert await asyncio.gather(*waiting) == [0, 1]
 
 
 async def test_prefixes_are_found_on_every_primary(cluster: Cluster) -> None:

@@ -13,7 +13,7 @@ from auth_worker.brokers.redis.job_sender import JobSender
 from auth_worker.brokers.redis.jobs import JobView
 from auth_worker.brokers.redis.producer_links import ProducerLinks
 from auth_worker.brokers.redis.queue_changes import QueueChanges
-from auth_worker.brokers.redis.results import BLOCK_S, ResultReader
+from auth_worker.brokers.redis.results import ResultWaits
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.wire.calls import Call
 from auth_worker.config import Settings
@@ -40,8 +40,9 @@ class RedisProducer:
         self._timeout = timeout
         self._links = ProducerLinks(source, prefix=settings.prefix, queue=queue, timeout=timeout)
         self._senders = PerLoop(partial(JobSender, self._links.open, timeout))
-        open_events = partial(self._links.open, silence_limit=BLOCK_S + 3)
-        self._results = PerLoop(partial(ResultReader, open_events, key_prefix(settings.prefix, queue)))
+        self._results = PerLoop(
+            partial(ResultWaits, self._links.address, key_prefix(settings.prefix, queue), timeout)
+        )
         self._encoder = JobEncoder(queue, settings, defaults)
 
     @property

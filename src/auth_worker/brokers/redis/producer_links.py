@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from auth_worker.brokers.opening import BrokerSource
 from auth_worker.brokers.redis.additions import add_scripts
-from auth_worker.brokers.redis.wire.link import SILENCE_LIMIT, Link
+from auth_worker.brokers.redis.wire.address import Address
+from auth_worker.brokers.redis.wire.link import Link
 
 
 class ProducerLinks:
@@ -22,15 +23,17 @@ class ProducerLinks:
         self._queue = queue
         self._timeout = timeout
 
-    async def open(self, silence_limit: float = SILENCE_LIMIT) -> Link:
+    async def address(self) -> Address:
+        """Return the queue's address once a server is running. Raises as ``BrokerSource.start``."""
+        return (await self._source.start()).serving(self._prefix, self._queue)
+
+    async def open(self) -> Link:
         """Connect. Raises ``BrokerError`` after ``timeout`` s, and ``ConfigurationError``."""
-        address = await self._source.start()
         link = Link(
-            address.serving(self._prefix, self._queue),
+            await self.address(),
             name=f"producer {self._queue}",
             client_name=f"auth-worker:producer:{self._queue}",
             scripts=add_scripts(),
-            silence_limit=silence_limit,
         )
         await link.start(self._timeout)
         return link

@@ -1,61 +1,74 @@
-"""Waits for the ends of jobs, with one reader of the queue's events for all callers.
+"""Waits for the ends of the jobs of one queue. ``event_reader.py`` reads the events of all queues.
 
-An event is a hint, the job's hash is the truth: it is read when a caller starts to wait, after the reader has
-taken its place in the stream, and again whenever an event may have been missed. A job that is already gone is
-searched for among the events that are left.
+An event is a hint, the job's hash is the truth: it is read when a caller starts to wait, after the queue's events
+are followed, and again whenever one may have been missed. A job that is already gone is searched for among the
+events that are left.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Callable, Coroutine, Sequence, Set
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 
 from auth_worker.brokers.redis.decode import earlier_traces
+from auth_worker.brokers.redis.event_reader import (
+    CLOSED,
+    PAGE,
+    PAUSE_S,
+    EventReader,
+    EventReaders,
+    Fields,
+    event_of,
+    event_readers,
+)
 from auth_worker.brokers.redis.texts import exact_text, stored_bytes
+from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.ports.producer import Ended
-from auth_worker.errors import BrokerError
+from auth_worker.errors import BrokerError, BrokerUnavailableError
 from auth_worker.system.loops import discard_task
 
-BLOCK_S = 5.0
-PAGE = 1000
-LOOK_AGAIN_S = 30.0
-PAUSE_S = 0.2
 _FIELDS = ("finishedOn", "returnvalue", "failedReason")
-Fields = dict[bytes, bytes]
 
 
-class ResultReader:
-    """The callers that wait for jobs of one queue in one event loop. ``open_link`` connects; the link blocks."""
+class ResultWaits:
+    """The callers that wait for jobs of one queue in one event loop: a ``Follower``.
 
-    def __init__(self, open_link: Callable[[], Coroutine[Any, Any, Link]], key_prefix: str) -> None:
-        self._open_link = open_link
-        self._key_prefix = key_prefix
-        self._events = f"{key_prefix}events"
+    ``find_address`` says where the queue is. ``timeout`` (s) bounds connecting.
+    """
+
+    def __init__(self, find_address: Callable[[], Awaitable[Address]], key_prefix: str, timeout: float) -> None:
+        self._find_address = find_address
+        self._key_prefix = key_prefix.encode()
+        self._events = self._key_prefix + b"events"
+        self._timeout = timeout
         self._waiting: dict[str, asyncio.Future[Ended | None]] = {}
         self._users: dict[str, int] = {}
-        self._opening: asyncio.Task[None] | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._link: Link | None = None
-        self._last: bytes | str = "0-0"
-        self._looked = 0.0
+        self._readers: EventReaders | None = None
+        self._reader: EventReader | None = None
+        self._asking: Link
+        self._doubtful: set[str] = set()
+        """The jobs to look at, since they may have ended."""
+        self._looking: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """As in ``Follower``."""
+        return bool(self._waiting)
 
     async def wait(self, link: Link, job_id: str) -> Ended | None:
         """Wait for the end of a job; None if there is no such job. ``link`` is used for reading it.
 
-        Raises ``BrokerError`` if there is no connection at first.
+        Raises ``BrokerError`` if there is no connection at first, or when the queue is closed.
         """
-        if self._opening is None or (self._opening.done() and self._link is None):
-            self._opening = asyncio.get_running_loop().create_task(self._open(link))
-        await asyncio.shield(self._opening)
+        self._asking = link
         future = self._waiting.get(job_id)
         if future is None:
             future = self._waiting[job_id] = asyncio.get_running_loop().create_future()
         self._users[job_id] = self._users.get(job_id, 0) + 1
         try:
+            await (await self._attached()).follow(self._events, self, link, self._timeout)
             if not future.done():
                 await self._look(link, [job_id])
             ended = await asyncio.shield(future)
@@ -65,72 +78,60 @@ class ResultReader:
             if not self._users[job_id]:
                 del self._users[job_id], self._waiting[job_id]
 
+    def read(self, events: Sequence[Fields]) -> None:
+        """As in ``Follower``."""
+        for fields in events:
+            event = fields.get(b"event")
+            if event == b"removed":
+                self._look_soon([exact_text(fields.get(b"jobId", b""))])
+            elif event == b"cleaned":  # it does not say which jobs
+                self.missed()
+            else:
+                self._report(fields)
+
+    def missed(self) -> None:
+        """As in ``Follower``."""
+        self._look_soon(self._waiting)
+
+    async def close(self) -> None:
+        """End the waits: their callers get an error that the queue was closed."""
+        self._is_closed = True
+        try:
+            if self._looking is not None:
+                self._looking.cancel()
+                await asyncio.wait({self._looking})
+        finally:
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(BrokerUnavailableError(CLOSED))
+                    future.exception()  # whoever waited may be gone
+            reader, self._reader = self._reader, None
+            if reader is not None and self._readers is not None:
+                await self._readers.detach(reader, self)
+
+    def discard(self) -> None:
+        """Release everything without the event loop."""
+        discard_task(self._looking)
+        if self._reader is not None and self._readers is not None:
+            self._readers.abandon(self._reader, self)
+
+    async def _attached(self) -> EventReader:
+        if self._reader is None:
+            address = await self._find_address()
+            if self._is_closed:
+                raise BrokerUnavailableError(CLOSED)
+            if self._reader is None:
+                self._readers = event_readers.get()
+                self._reader = self._readers.attach(address, self)
+        return self._reader
+
     async def _with_trace(self, link: Link, job_id: str, ended: Ended) -> Ended:
         try:
-            traces = await link.execute("HGET", self._key_prefix.encode() + stored_bytes(job_id), "stacktrace")
+            traces = await link.execute("HGET", self._key_prefix + stored_bytes(job_id), "stacktrace")
         except BrokerError:
             return ended
         found = earlier_traces({b"stacktrace": traces} if traces else {})
         return ended._replace(trace=found[-1] if found else None)
-
-    async def close(self) -> None:
-        """Disconnect. Callers that still wait get an error that the connection ended."""
-        try:
-            for task in (self._opening, self._reading):
-                if task is not None:
-                    task.cancel()
-                    await asyncio.wait({task})
-        finally:
-            if self._link is not None:
-                await self._link.stop()
-            for future in self._waiting.values():
-                if not future.done():
-                    future.cancel()
-
-    def discard(self) -> None:
-        """Release the connection without the event loop."""
-        discard_task(self._opening)
-        discard_task(self._reading)
-        if self._link is not None:
-            self._link.discard()
-
-    async def _open(self, asking: Link) -> None:
-        link = await self._open_link()
-        self._link = link
-        self._last = await self._newest(link)
-        self._looked = time.monotonic()
-        self._reading = asyncio.get_running_loop().create_task(self._read(link, asking), name="results")
-
-    async def _newest(self, link: Link) -> bytes | str:
-        newest = await link.execute("XREVRANGE", self._events, "+", "-", "COUNT", 1)
-        return newest[0][0] if newest else "0-0"
-
-    async def _read(self, link: Link, asking: Link) -> None:
-        is_behind = False
-        while True:
-            await link.wait_up()
-            try:
-                block = round(BLOCK_S * 1000)
-                read = await link.execute(
-                    "XREAD", "COUNT", PAGE, "BLOCK", block, "STREAMS", self._events, self._last
-                )
-                entries = read[0][1] if read else ()
-                removed = []
-                for self._last, flat in entries:
-                    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-                    if not self._report(fields) and fields.get(b"event") == b"removed":
-                        removed.append(exact_text(fields.get(b"jobId", b"")))
-                if awaited := [job_id for job_id in removed if self._is_awaited(job_id)]:
-                    await self._look(asking, awaited)
-                was_behind, is_behind = is_behind, len(entries) == PAGE
-                if (was_behind and not is_behind) or time.monotonic() - self._looked > LOOK_AGAIN_S:
-                    await self._look_at_all(asking)  # once it has caught up: to look at each page costs the square
-            except BrokerError:
-                await asyncio.sleep(PAUSE_S)
-                with contextlib.suppress(BrokerError):
-                    await asyncio.gather(link.wait_up(), asking.wait_up())
-                    self._last = await self._newest(link)  # after a restart its ids may be lower
-                    await self._look_at_all(asking)
 
     def _report(self, fields: Fields) -> bool:
         """Report the event to the callers that wait for the job. Returns whether it is the job's end."""
@@ -146,9 +147,20 @@ class ResultReader:
         future = self._waiting.get(job_id)
         return future is not None and not future.done()
 
-    async def _look_at_all(self, asking: Link) -> None:
-        self._looked = time.monotonic()
-        await self._look(asking, list(filter(self._is_awaited, self._waiting)))
+    def _look_soon(self, job_ids: Iterable[str]) -> None:
+        self._doubtful.update(filter(self._is_awaited, job_ids))
+        if self._doubtful and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.get_running_loop().create_task(self._look_at_doubtful(), name="results look")
+
+    async def _look_at_doubtful(self) -> None:
+        while job_ids := [job_id for job_id in self._doubtful if self._is_awaited(job_id)]:
+            self._doubtful.clear()
+            try:
+                await self._asking.wait_up()
+                await self._look(self._asking, job_ids)
+            except BrokerError:
+                self._doubtful.update(job_ids)
+                await asyncio.sleep(PAUSE_S)
 
     async def _look(self, link: Link, job_ids: Sequence[str]) -> None:
         gone = await asyncio.gather(*(self._is_gone(link, job_id) for job_id in job_ids))
@@ -157,7 +169,7 @@ class ResultReader:
 
     async def _is_gone(self, link: Link, job_id: str) -> bool:
         """Report how a job has ended, if it has. Returns whether it is gone."""
-        key = self._key_prefix.encode() + stored_bytes(job_id)
+        key = self._key_prefix + stored_bytes(job_id)
         finished, value, reason = await link.execute("HMGET", key, *_FIELDS)
         if finished is None:
             return not await link.execute("EXISTS", key)
@@ -171,7 +183,7 @@ class ResultReader:
         before: bytes | str = "+"
         while wanted and (entries := await link.execute("XREVRANGE", self._events, before, "-", "COUNT", PAGE)):
             for _, flat in entries:
-                fields = dict(zip(flat[::2], flat[1::2], strict=True))
+                fields = event_of(flat)
                 if (job_id := fields.get(b"jobId")) in wanted and self._report(fields):
                     wanted.discard(job_id)
             if len(entries) < PAGE:

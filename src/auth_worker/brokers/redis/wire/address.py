@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -44,7 +44,9 @@ class Address:
     db: int = 0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
+    tls_options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """The options that ``tls`` is made of, by which addresses are compared."""
     sentinels: tuple[tuple[str, int], ...] = ()
     sentinel_service: str = ""
     sentinel_username: str | None = None
@@ -64,6 +66,11 @@ class Address:
         if self.cluster:
             return f"redis+cluster://{_hosts(self.cluster)}"
         return f"{'rediss' if self.tls else 'redis'}://{host_and_port(self.host, self.port)}/{self.db}"
+
+    @property
+    def identity(self) -> Hashable:
+        """What two addresses have in common if a connection to one serves for the other."""
+        return self, None if self.credentials is None else self.credentials.identity
 
     @classmethod
     def of(cls, connection: Any) -> Address:
@@ -181,7 +188,7 @@ def _from_host_list(url: str) -> Address:
     address = Address(
         username=unquote(username) or None,
         password=unquote(password) or None,
-        tls=tls_of({**options, "ssl": scheme.startswith("rediss")}),
+        **_tls_of({**options, "ssl": scheme.startswith("rediss")}),
     )
     if scheme.endswith("cluster"):
         return replace(address, cluster=places)
@@ -227,12 +234,21 @@ def _from_options(options: Mapping[str, Any]) -> Address:
             db=int(options.get("db") or 0),
             username=_text(options.get("username")),
             password=_text(options.get("password")),
-            tls=tls_of(options),
+            **_tls_of(options),
             credentials=None if provider is None else CredentialSource(provider),
             socket_options=_keepalive(options.get("socket_keepalive_options")),
         )
     except (TypeError, ValueError, OSError) as error:
         raise ConfigurationError(f"redis_connection: {error}") from error
+
+
+def _tls_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an address that are about TLS. Raises as ``tls_of``."""
+    context = tls_of(options)
+    if context is None:
+        return {}
+    given = ((name, str(value)) for name, value in options.items() if name.startswith("ssl_"))
+    return {"tls": context, "tls_options": (("ssl", "True"), *sorted(given))}
 
 
 def _port(value: Any) -> int:

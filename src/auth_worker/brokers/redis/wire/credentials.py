@@ -49,6 +49,11 @@ class CredentialSource:
         self.after_fork()
         reset_in_child(self)
 
+    @property
+    def identity(self) -> int:
+        """The identity of the provider, as long as this lives."""
+        return id(self._provider)
+
     def after_fork(self) -> None:
         """Forget the loop and the thread in a forked child, where they do not exist."""
         self._lock = threading.Lock()
