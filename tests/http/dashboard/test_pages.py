@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlencode
+
 from auth_worker import WorkerService
 from auth_worker.core.ports.values import STATES
 from support.admin_api import JOBS, SECRET, add, dead
-from support.dashboard_visitor import Visitor
+from support.dashboard_visitor import Page, Visitor
 from support.http_requests import Api
 from support.processors import DEAD, QUEUE, Harness, eventually
 
@@ -66,6 +69,32 @@ async def test_the_queue_has_a_tab_a_state_and_100_rows_a_page(reader: Visitor, 
         "None of the 105 jobs looked at matches."
         in (await reader.get("queue", queue=QUEUE, state="wait", name="nobody")).text
     )
+
+
+async def test_the_chosen_columns_stay_in_every_link_and_form_of_the_queue(
+    admin: Visitor, paused_api: Api
+) -> None:
+    for number in range(101):
+        await add(paused_api, jobId=f"j{number}")
+    assert headings(await admin.get("queue", queue=QUEUE)) == ["Id", "Name", "Added", "Attempts", "Data", "Error"]
+    asked = [("queue", QUEUE), ("state", "wait"), ("column", "priority"), ("column", "waited")]
+    page = await admin.get(f"queue?{urlencode(asked)}")
+    assert headings(page) == ["Id", "Waited", "Priority"]
+    same_view = [link for link in page.links if link.startswith("queue?")]
+    assert len(same_view) >= len(STATES)
+    without = [link for link in same_view if "column=waited&column=priority" not in link]
+    assert without == [f"queue?queue={QUEUE}&state=wait"]  # back to the columns of each state
+    assert headings(await admin.get(next(link for link in same_view if "offset=100" in link))) == headings(page)
+    chosen = [("column", "waited"), ("column", "priority")]
+    assert [field for field in page.form("queue").fields if field[0] == "column"] == chosen
+    paused = await admin.send(page.form("change-queue"), ("action", "pause"))
+    assert headings(await admin.follow(paused)) == ["Id", "Waited", "Priority"]
+    assert len(headings(await admin.get("queue", queue=QUEUE, column="none such"))) == 6
+
+
+def headings(page: Page) -> list[str]:
+    """The headings of the columns with values."""
+    return re.findall(r'<th scope="col"(?: class="n")?>(\w+)</th>', page.text)
 
 
 async def test_what_there_is_not_is_said_with_its_names(reader: Visitor, paused_api: Api) -> None:

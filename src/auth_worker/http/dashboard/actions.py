@@ -51,7 +51,8 @@ async def change_queue(visit: Visit) -> Response:
         await operations.queues.resume(queue)
     else:
         raise unknown_action(action)
-    return visit.go("queue", queue=queue, done=action)
+    shown = {"state": visit.field("state"), "column": visit.fields.get("column")}
+    return visit.go("queue", queue=queue, **shown, done=action)
 
 
 async def change_job(visit: Visit) -> Response:

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 
 from auth_worker.admin.flows import flow_of
-from auth_worker.admin.models import JobDetail, QueueOverview
+from auth_worker.admin.models import JobDetail, JobRow, QueueOverview
 from auth_worker.admin.selection import STATES_BY_INTEREST, JobFilter, checked_state
 from auth_worker.core.durations import duration_text
 from auth_worker.core.keys import place_of
 from auth_worker.core.ports.values import WAITING
+from auth_worker.http.dashboard.columns import COLUMNS, columns_of
 from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit
 
 MOST_LOGS = 200
@@ -46,10 +47,14 @@ async def show_queue(visit: Visit) -> Response:
     overview = await operations.queues.describe_one(queue)
     state = checked_state(visit.asked("state", _first_state(overview)))
     wanted = _filter(visit)
+    columns = columns_of(state, visit.asked_all("column"))
     page = await operations.jobs.page(queue, state, wanted, offset=visit.offset(), limit=PAGE)
     return visit.page(
         "queue.html",
         actions=ACTIONS[state],
+        all_columns=COLUMNS,
+        chosen=[column.name for column in columns] if visit.asked("column") else [],
+        columns=columns,
         offset=visit.offset(),
         overview=overview,
         page=page,
@@ -57,8 +62,14 @@ async def show_queue(visit: Visit) -> Response:
         queue=queue,
         state=state,
         tabs=[(tab, overview.counts[tab]) for tab in TABS if tab != "paused" or overview.counts[tab]],
+        waited=waited_ms,
         wanted=wanted,
     )
+
+
+def waited_ms(job: JobRow) -> int | None:
+    """Return how long (ms) a job had existed when its last attempt began; None if none has."""
+    return max(job.processed_on - job.timestamp, 0) if job.processed_on and job.timestamp else None
 
 
 async def show_job(visit: Visit) -> Response:
@@ -92,8 +103,8 @@ def life_of(job: JobDetail) -> list[Step]:
     if job.stalled:
         steps.append(Step("stalled", f"Recovered from a dead worker (count: {job.stalled})"))
     if job.processed_on and (job.state == "active" or job.finished_on):
-        waited = job.processed_on - job.timestamp if job.timestamp else None
-        took = "" if waited is None else f"{duration_text(max(waited, 0))} after it was added"
+        waited = waited_ms(job)
+        took = "" if waited is None else f"{duration_text(waited)} after it was added"
         worker = f"by {job.worker}" if job.worker else ""
         steps.append(Step("active", "The last attempt started", job.processed_on, took, worker))
     if job.state == "active":

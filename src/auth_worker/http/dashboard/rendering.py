@@ -89,9 +89,9 @@ def brief(value: object) -> Markup:
 
 
 def link(page: str, **query: object) -> Markup:
-    """Return the relative address of a page. What is None or empty is left out."""
+    """Return the relative address of a page. What is None or empty is left out; a list is given value by value."""
     asked = urlencode(
-        {key: str(value) for key, value in query.items() if value not in (None, "")}, errors="replace"
+        {key: value for key, value in query.items() if value not in (None, "")}, doseq=True, errors="replace"
     )
     return escape(f"{page}?{asked}" if asked else page)
 

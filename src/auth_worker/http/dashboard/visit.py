@@ -93,6 +93,10 @@ class Visit:
         """Return a parameter of the URL's query."""
         return self.request.query_params.get(name) or default
 
+    def asked_all(self, name: str) -> list[str]:
+        """Return all values of a parameter of the URL's query."""
+        return self.request.query_params.getlist(name)
+
     def offset(self) -> int:
         """Return where the requested page of a list starts."""
         text = self.asked("offset")
