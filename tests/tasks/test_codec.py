@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, Json, computed_field
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Json,
+    TypeAdapter,
+    computed_field,
+    model_serializer,
+    model_validator,
+)
+from typing_extensions import TypedDict
 
 from auth_worker.core.json_codec import decode_json, encode_json
 from auth_worker.errors import ConfigurationError
@@ -91,19 +104,125 @@ def test_bytes_beside_what_is_no_text_are_read_back(kind: Any, value: Any) -> No
 
 def test_what_is_computed_is_not_data_but_belongs_to_a_result() -> None:
     class Square(BaseModel):
-        model_config = ConfigDict(extra="forbid")
         side: int
 
         @computed_field
         def area(self) -> int:
             return self.side**2
 
-    fields = Fields("task", {"square": Square, "listed": Json[list[int]]})
-    values = {"square": Square(side=2), "listed": "[1]"}
+    class Closed(Square):
+        model_config = ConfigDict(extra="forbid")
+
+    fields = Fields("task", {"square": Closed, "listed": Json[list[int]]})
+    values = {"square": Closed(side=2), "listed": "[1]"}
     data = fields.write(values)
     assert data == {"square": {"side": 2}, "listed": "[1]"}
-    assert fields.read(data) == {"square": Square(side=2), "listed": [1]}
-    assert fields.convert(values)["square"] == {"side": 2, "area": 4}
+    assert fields.read(data) == {"square": Closed(side=2), "listed": [1]}
+    result = Fields("task", {"square": Square}, is_result=True)
+    written = result.convert({"square": Square(side=2)})
+    assert written == {"square": {"side": 2, "area": 4}}
+    assert result.read(written) == {"square": Square(side=2)}
+    for kind, problem in ((Closed, "Closed.area is a computed field"), (Json[list[int]], "Json.* as text")):
+        with pytest.raises(ConfigurationError, match=problem):
+            Fields("task", {"it": kind}, is_result=True)
+
+
+class Written(BaseModel):
+    a: int = Field(1, serialization_alias="A")
+
+
+class Read(BaseModel):
+    a: int = Field(1, validation_alias="A")
+
+
+class ReadDeep(BaseModel):
+    a: int = Field(validation_alias=AliasPath("A", 0))
+
+
+class ReadByName(BaseModel):
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=False)
+    a: int = Field(alias="A")
+
+
+class Hidden(BaseModel):
+    a: int = Field(exclude=True)
+
+
+class SometimesHidden(BaseModel):
+    a: int = Field(exclude_if=lambda a: a == 0)
+
+
+@dataclass
+class WrittenDataclass:
+    a: Annotated[int, Field(serialization_alias="A")]
+
+
+class HiddenDict(TypedDict):
+    a: Annotated[int, Field(exclude=True)]
+
+
+class Around(BaseModel):
+    within: dict[str, list[Written | None]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        (Written, "Written.a is written as 'A'"),
+        (Read, "Read.a is written as 'a'"),
+        (ReadDeep, "ReadDeep.a is written as 'a'"),
+        (ReadByName, "ReadByName.a is written as 'A'"),
+        (WrittenDataclass, "WrittenDataclass.a is written as 'A'"),
+        (Around, "Written.a is written as 'A'"),
+        (Hidden, "Hidden.a is left out"),
+        (SometimesHidden, "SometimesHidden.a is left out"),
+        (HiddenDict, "HiddenDict.a is left out"),
+    ],
+)
+@pytest.mark.parametrize("is_result", [False, True])
+def test_a_field_that_cannot_be_read_as_it_is_written_is_refused(kind: Any, problem: str, is_result: bool) -> None:
+    with pytest.raises(ConfigurationError, match=f"task: {problem}"):
+        Fields("task", {"value": kind}, is_result=is_result)
+
+
+class Aliased(BaseModel):
+    model_config = ConfigDict(serialize_by_alias=False, extra="forbid")
+    a: int = Field(alias="A")
+    b: int = Field(2, validation_alias=AliasChoices("x", AliasPath("y", 0), "b"))
+    c: int = Field(3, exclude=True)
+
+
+class AliasedDict(TypedDict):
+    a: Annotated[int, Field(alias="A")]
+
+
+class OwnForm(BaseModel):
+    a: int = Field(1, serialization_alias="A")
+
+    @model_serializer
+    def write(self) -> int:
+        return self.a
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        return {"a": value} if isinstance(value, int) else value
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "wire"),
+    [
+        (Aliased, Aliased(A=1), {"A": 1, "b": 2}),
+        (AliasedDict, {"A": 1}, {"A": 1}),
+        (OwnForm, OwnForm(a=7), 7),
+    ],
+)
+@pytest.mark.parametrize("is_result", [False, True])
+def test_what_is_written_by_an_alias_is_read_by_it(kind: Any, value: Any, wire: Any, is_result: bool) -> None:
+    fields = Fields("task", {"value": kind}, is_result=is_result)
+    written = fields.convert({"value": value})
+    assert written == {"value": wire}
+    assert fields.read(written) == {"value": TypeAdapter(kind).validate_python(value)}
 
 
 @pytest.mark.parametrize("keys", [int, UUID, date, bool, int | str])

@@ -17,7 +17,7 @@ from pydantic_core import (
 from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
 
 from auth_worker.core.json_codec import encode_json
-from auth_worker.core.pydantic_schema import confuses_bytes, nodes, writes_stars
+from auth_worker.core.pydantic_schema import confuses_bytes, nodes, one_way_field, writes_stars
 from auth_worker.core.validation_errors import field_names
 from auth_worker.errors import ConfigurationError
 from auth_worker.tasks.field_problems import field_problems
@@ -77,11 +77,19 @@ class UnfitValuesError(Exception):
 class Fields:
     """Named values of declared types, and their form as a JSON object.
 
-    ``hints`` are the types by name; those in ``optional`` may be missing. ``owner`` is named in errors. Raises
-    ``ConfigurationError`` for a type that pydantic cannot handle.
+    ``hints`` are the types by name; those in ``optional`` may be missing. ``is_result``: computed fields are
+    written too. ``owner`` is named in errors. Raises ``ConfigurationError`` for a type that pydantic cannot handle
+    and for a field that could not be read as it is written.
     """
 
-    def __init__(self, owner: str, hints: Mapping[str, Any], optional: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        owner: str,
+        hints: Mapping[str, Any],
+        optional: frozenset[str] = frozenset(),
+        *,
+        is_result: bool = False,
+    ) -> None:
         try:
             schema = object_adapter(hints, optional).core_schema
         except (PydanticUserError, SchemaError, NameError, TypeError) as error:
@@ -96,7 +104,10 @@ class Fields:
                 f"{owner}: a union of bytes and another text is read as either, since bytes are base64 text in "
                 "JSON: take one of them, or two parameters"
             )
+        if (one_way := one_way_field(schema, is_result=is_result)) is not None:
+            raise ConfigurationError(f"{owner}: {one_way.field} {one_way.reason}")
         self.names = frozenset(hints)
+        self._is_result = is_result
         self._known = field_names(schema) | self.names
         self._is_plain = _is_plain(schema)
         validator, serializer = SchemaValidator(schema, CONFIG), SchemaSerializer(schema, CONFIG)
@@ -120,7 +131,7 @@ class Fields:
 
     def write(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Check values and convert them to a JSON object that ``read`` accepts. Raises ``UnfitValuesError``."""
-        data = self.convert(values, round_trip=True)
+        data = self.convert(values)
         try:
             encode_json(data)
         except (TypeError, ValueError, RecursionError):  # NaN, for example, where the type is Any
@@ -128,17 +139,16 @@ class Fields:
         self.read(data)
         return data
 
-    def convert(self, values: Mapping[str, Any], *, round_trip: bool = False) -> dict[str, Any]:
-        """Check values and convert them to a JSON object. Raises ``UnfitValuesError``.
-
-        ``round_trip``: leave out what models cannot read, such as computed fields.
-        """
+    def convert(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Check values and convert them to a JSON object. Raises ``UnfitValuesError``."""
         try:
             checked = self._validate(values)
             data: dict[str, Any] = (
                 checked
                 if self._is_plain
-                else self._dump(checked, mode="json", by_alias=True, warnings=False, round_trip=round_trip)
+                else self._dump(
+                    checked, mode="json", by_alias=True, warnings=False, round_trip=not self._is_result
+                )
             )
             return data
         except ValidationError as error:
@@ -183,7 +193,7 @@ def _needs_text(schema: Any) -> bool:
 def _is_plain(schema: Any) -> bool:
     """Whether values that fit ``schema`` need no conversion to become JSON."""
     return all(
-        "serialization" not in each
+        not each.keys() & {"serialization", "serialization_alias", "validation_alias", "serialization_exclude"}
         and (not isinstance(each.get("type"), str) or each["type"] in _PLAIN)
         and ("keys_schema" not in each or each["keys_schema"]["type"] == "str")
         for each in nodes(schema)

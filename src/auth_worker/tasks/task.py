@@ -39,7 +39,7 @@ class Definition:
         self.signature = signature
         self._owner = owner
         self._arguments = Fields(owner, signature.data, signature.optional)
-        self._result = Fields(f"{owner}: its result", {"result": signature.result})
+        self._result = Fields(f"{owner}: its result", {"result": signature.result}, is_result=True)
         self._scalar = signature.result if signature.result in _SCALARS else None
         if signature.result is None:
             self._scalar = type(None)
