@@ -8,8 +8,10 @@ import time
 import pytest
 
 from auth_worker import Job, UnrecoverableError
-from auth_worker.events import JobsRecovered, LeaseLost, LoopBlocked
+from auth_worker.engine.leases import RENEW_AT, LeaseRenewer
+from auth_worker.events import EventBus, JobsRecovered, LeaseLost, LoopBlocked
 from support.processors import DEAD, QUEUE, Harness, collect, eventually
+from support.scripted_broker import ScriptedUpkeep
 
 
 async def test_no_second_run_while_the_lease_holds(harness: Harness) -> None:
@@ -32,6 +34,33 @@ async def test_no_second_run_while_the_lease_holds(harness: Harness) -> None:
     recovered = await recovering
     assert recovered == []
     assert (len(runs), lost) == (1, [])
+
+
+@pytest.mark.parametrize("lease_s", [0.1, 30.0, 3600.0])
+async def test_a_job_that_starts_after_an_idle_look_is_seen_before_its_renewal_is_due(
+    lease_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise asyncio.CancelledError
+
+    told: list[object] = []
+    leases = LeaseRenewer(
+        ScriptedUpkeep(),
+        EventBus(),
+        queue=QUEUE,
+        lease_s=lease_s,
+        held=tuple,
+        on_lost=told.append,
+        on_cancelled=told.append,
+    )
+    monkeypatch.setattr("auth_worker.engine.leases.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await leases.run()
+    assert max(pauses) <= lease_s * RENEW_AT / 2
 
 
 def _other_worker_looks(url: str) -> list[object]:

@@ -22,6 +22,8 @@ RENEW_AT = 0.5
 """The fraction of the lock duration after which a lease is renewed."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 """How long (s) to wait between two looks at the leases: a tenth of the lock duration, within these bounds."""
+IDLE_PAUSE = 0.25
+"""The fraction of the lock duration to wait while no job runs: before any that starts next needs renewal."""
 
 
 class LeaseRenewer:
@@ -53,13 +55,14 @@ class LeaseRenewer:
     async def run(self) -> None:
         """Renew leases and report lost ones until cancelled."""
         pause = min(max(self._lease_s / 10, SHORTEST_PAUSE), LONGEST_PAUSE)
+        idle_pause = max(self._lease_s * IDLE_PAUSE, pause)
         while True:
-            await self._renew()
-            await asyncio.sleep(pause)
+            held = list(self._held())
+            await self._renew(held)
+            await asyncio.sleep(pause if held else idle_pause)
 
-    async def _renew(self) -> None:
+    async def _renew(self, held: list[Run]) -> None:
         now = time.monotonic()
-        held = list(self._held())
         lost = [run for run in held if now - run.renewed >= self._lease_s]
         due = [run for run in held if self._lease_s * RENEW_AT <= now - run.renewed < self._lease_s]
         if due and self._upkeep.is_up:
