@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from auth_worker import Job
+from auth_worker import Job, JobQueue
+from auth_worker.brokers.redis.scripts.loader import script
 from auth_worker.errors import JobCancelledError, JobFailedError, JobNotFoundError
 from auth_worker.events import JobFailed
+from auth_worker.flow import Flow, FlowProducer
 from auth_worker.queue import JobOptionsDict
 from auth_worker.queue.results import error_type_of
 from support.operators import operations_on
@@ -90,6 +92,44 @@ async def test_who_awaits_a_job_learns_that_it_was_removed(harness: Harness) -> 
     for each in waiting:
         with pytest.raises(JobNotFoundError):
             await each
+
+
+@pytest.mark.parametrize("change", ["remove", "drain", "drain delayed", "clean by node", "obliterate"])
+async def test_who_awaits_a_job_learns_that_its_queue_was_emptied(harness: Harness, change: str) -> None:
+    """Long before it would look by itself."""
+    parent = Flow("parent", queue=QUEUE).after(Flow("child", queue=f"{QUEUE}2"))
+    options: JobOptionsDict = {"delay": 60_000} if change == "drain delayed" else {}
+    job_id = await harness.jobs.add("n", {}, **options)
+    async with (
+        JobQueue(f"{QUEUE}2", harness.url) as second,
+        FlowProducer(harness.url) as flows,
+        operations_on(harness.url) as work,
+    ):
+        waiting = [asyncio.create_task(harness.jobs.result(job_id, 20))]
+        if change == "remove":
+            added = await flows.add(parent)
+            waiting.append(asyncio.create_task(harness.jobs.result(added.job.id, 20)))
+            waiting.append(asyncio.create_task(second.result(added.children[0].job.id, 20)))
+        await eventually(partial(is_read, harness), "a reader of the events")
+        match change:
+            case "remove":
+                await work.jobs.remove(QUEUE, added.job.id, children=True)
+                await work.jobs.remove(QUEUE, job_id)
+            case "clean by node":
+                keys = [f"bull:{QUEUE}:{name}" for name in ("wait", "events", "repeat")]
+                await harness.redis.eval(
+                    script("cleanJobsInSet").text, 3, *keys, f"bull:{QUEUE}:", 2**53, 0, "wait"
+                )
+            case "obliterate":
+                await harness.jobs.obliterate()
+            case _:
+                async for _ in work.jobs.drain(QUEUE, delayed=change == "drain delayed"):
+                    pass
+        for each in waiting:
+            with pytest.raises(JobNotFoundError):
+                await each
+    if change == "obliterate":
+        assert await harness.redis.keys(f"bull:{QUEUE}:*") == []
 
 
 async def test_a_job_that_awaits_a_cancelled_one_has_failed_and_was_not_cancelled(harness: Harness) -> None:

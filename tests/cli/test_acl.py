@@ -12,6 +12,8 @@ import pytest
 from redis import Redis
 
 from auth_worker import JobQueue, Settings
+from auth_worker.errors import JobCancelledError
+from auth_worker.flow import Flow, FlowProducer
 from support.command_line import Worker, run_here
 from support.http_requests import samples_of, value
 from support.polling import wait_until
@@ -108,6 +110,38 @@ def test_a_service_and_its_operators_do_all_with_what_is_printed(
         assert second.end() == 0
     assert nothing_was_refused(guarded.port)
     assert PASSWORD not in first.output + second.output
+
+
+def test_producers_do_all_with_what_is_printed(guarded: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    (rule,) = allowed(capsys)
+    apply(rule, guarded.port)
+    url = f"redis://auth-worker:{PASSWORD}@127.0.0.1:{guarded.port}/0"
+
+    async def produce_all() -> None:
+        async with JobQueue(QUEUE, url) as jobs, FlowProducer(url) as flows:
+            added = await flows.add(Flow("parent", queue=QUEUE).after(Flow("child", queue=DEAD)))
+            assert await flows.get(QUEUE, added.job.id)
+            awaited = await jobs.add("n", {}, delay=60_000, deduplication={"id": "d"})
+            waiting = asyncio.create_task(jobs.result(awaited, 10))
+            assert await jobs.update_data(awaited, {"a": 1})
+            assert await jobs.get(awaited)
+            assert await jobs.deduplication_job_id("d") == awaited
+            await jobs.remove_deduplication_key("d")
+            await jobs.cancel(awaited)
+            with pytest.raises(JobCancelledError):
+                await waiting
+            await jobs.upsert_job_scheduler("s", name="n", every=60_000)
+            assert await jobs.job_schedulers()
+            assert await jobs.run_job_scheduler("s")
+            await jobs.remove_job_scheduler("s")
+            await jobs.set_global_concurrency(3)
+            await jobs.remove_global_concurrency()
+            await jobs.set_global_rate_limit(3, 1000)
+            await jobs.remove_global_rate_limit()
+            await jobs.obliterate()
+
+    asyncio.run(produce_all())
+    assert nothing_was_refused(guarded.port)
 
 
 async def die_without_a_letter(harness: Harness) -> None:

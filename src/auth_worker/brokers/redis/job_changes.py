@@ -64,6 +64,7 @@ end
 redis.call("LTRIM", KEYS[1], 0, -1 - auth_worker_count)
 if #auth_worker_kept > 0 then redis.call("LPUSH", KEYS[1], unpack(auth_worker_kept)) end
 if #auth_worker_taken == 0 then return 0 end
+redis.call("XADD", ARGV[1] .. "events", "*", "event", "cleaned", "count", #auth_worker_taken)
 KEYS[1] = KEYS[2]
 redis.call("RPUSH", KEYS[1], unpack(auth_worker_taken))
 """
@@ -72,6 +73,7 @@ and its deferred failure, and the mark of its dead letter. ``_WHILE_FAILED``: do
 is in the failed set (last KEYS). ``_UNLESS_FINISHED``: do not do it once the job is in the completed or failed set
 (the last two KEYS). ``_STEP``: drain not the whole list, which could take Redis seconds, but the last so many
 (last ARGV), through an empty list (KEYS[2]); what a job scheduler waits for stays, at the end of the queue.
+Whoever awaits a result learns of it by BullMQ's event of jobs that were cleaned, since drain emits none.
 """
 _PRIORITY_KEYS = ("wait", "paused", "meta", "prioritized", "active", "pc", "marker", "completed", "failed")
 _OF_A_RETRY = ("timestamp", "delay", "atm", "opts", MARK)

@@ -8,7 +8,7 @@ from typing import Any
 
 from auth_worker.brokers.redis.queues import QueueView
 from auth_worker.brokers.redis.schedulers import Schedulers
-from auth_worker.brokers.redis.scripts.loader import builders, script
+from auth_worker.brokers.redis.scripts.loader import builders, own_script, script
 from auth_worker.brokers.redis.stored_schedulers import StoredScheduler
 from auth_worker.brokers.redis.texts import shown_text
 from auth_worker.brokers.redis.wire.link import Link
@@ -17,6 +17,15 @@ from auth_worker.core.ports.queue_changes import StoredRepetition
 
 _ITERATION = re.compile(r"repeat:(.+):([0-9]{1,15})", re.DOTALL)
 """The id of a job that a job scheduler has made: the scheduler's id, and when it was due."""
+_DELETE_UNUSED = own_script(
+    "deleteUnused",
+    """
+local entries = redis.call("XREVRANGE", KEYS[1], "+", "-", "COUNT", 2)
+if #entries == 1 and entries[1][1] == ARGV[1] then redis.call("DEL", KEYS[1]) end
+""",
+)
+"""Deletes a stream (KEYS[1]) unless it has other entries than one (ARGV[1])."""
+NOTICE_S = 0.1
 STEP = 1000
 """How many jobs a step of ``obliterate`` removes."""
 
@@ -98,7 +107,18 @@ class QueueChanges:
                 if not was_paused:
                     await self._view.set_paused(False)
                 return False
+        await self._tell_waiting()
         return True
+
+    async def _tell_waiting(self) -> None:
+        """Emit BullMQ's event of jobs that were cleaned, for whoever awaits a result, and leave no key behind.
+
+        Redis passes it on at once to all that wait for it; ``NOTICE_S`` is for those that do not at this moment.
+        """
+        events = f"{self._key_prefix}events"
+        entry = await self._link.execute("XADD", events, "*", "event", "cleaned", "count", 0)
+        await asyncio.sleep(NOTICE_S)
+        await self._link.call(_DELETE_UNUSED, [events], [entry])
 
     async def _set_meta(self, fields: dict[str, int | None]) -> None:
         key = f"{self._key_prefix}meta"

@@ -27,7 +27,7 @@ _ON_KEY: dict[str, str] = {
     **dict.fromkeys(("hscan", "sscan", "lindex"), "0"),
     **dict.fromkeys(("lrem", "lset"), "0 x"),
     **{"mget": "", "pexpire": "9999", "zadd": "1 m", "rename": "KEY", "rpoplpush": "KEY"},
-    **{"xadd": "* f v", "xtrim": "MAXLEN 1", "del": ""},
+    **{"xadd": "* f v", "xrevrange": "+ - COUNT 1", "xtrim": "MAXLEN 1", "del": ""},
 }
 """The commands that scripts and this package use, with arguments that do no harm to a key of the probe's own."""
 _OTHERS = (
