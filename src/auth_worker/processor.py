@@ -10,6 +10,7 @@ from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.core.names import check_queue_name
 from auth_worker.core.ports.connections import WorkerConnections
 from auth_worker.core.report import Metrics, ProcessorHealth
+from auth_worker.core.run import Run
 from auth_worker.engine.executors import Execution, StartsSlowly, close_executor, executor_for, started
 from auth_worker.engine.queue_worker import QueueWorker
 from auth_worker.errors import ConfigurationError
@@ -99,6 +100,16 @@ class QueueProcessorService:
         return 0 if self._worker is None else self._worker.active
 
     @property
+    def slots(self) -> int:
+        """How many jobs it runs at a time."""
+        return self.config.concurrency
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it is being closed."""
+        return self._running and self._closing is not None
+
+    @property
     def suspects(self) -> int:
         """How many jobs recovered from dead workers wait here until they may run."""
         return 0 if self._worker is None else self._worker.suspects
@@ -117,6 +128,10 @@ class QueueProcessorService:
     def connections(self) -> WorkerConnections:
         """The connections it uses, once its service has them."""
         return self.runtime.brokers.connections_of(self.queue_name)
+
+    def held(self) -> list[Run]:
+        """Return every run whose end has not been reported. Any thread may call it."""
+        return [] if self._worker is None else self._worker.held()
 
     async def hand_back_now(self) -> None:
         """Hand back what runs, from the watch loop, because the work loop is blocked. Raises ``BrokerError``."""
@@ -148,6 +163,7 @@ class QueueProcessorService:
             await self.connections.announce(self.queue_name, self.worker_name, worker.request_cancellation)
             worker.attach()
             runtime.add_runs(worker.held)
+            runtime.heartbeats.add(self)
             self._stop_watching = [
                 runtime.watch_loop.keep_going(part, runtime.report) for part in worker.watch_parts
             ]
@@ -211,6 +227,7 @@ class QueueProcessorService:
         await self._worker.stop()
         if (problem := await close_executor(self._executor)) is not None:
             self.runtime.bus.emit(Problem(WORKER_ERRORS.SHUTDOWN_FAILED, self.queue_name, problem))
+        self.runtime.heartbeats.remove(self)
         await self.connections.withdraw(self.queue_name)
         self.runtime.bus.emit(ProcessorChanged(self.queue_name, "closed"))
         if self._owns_runtime:

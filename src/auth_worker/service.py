@@ -73,6 +73,7 @@ class WorkerService:
         self._stopping: asyncio.Task[bool] | None = None
         forced_exit = ForcedExit(self._processors.values(), self.runtime.watch_loop, self._opened_log, HANDED_BACK)
         self._signals = StopSignals(forced_exit, self._log, self.settings.shutdown_timeout, self._stop_if_running)
+        self.runtime.heartbeats.shut_down_with(self._signals.request)
         self._observer.attach(self.runtime.bus)
         reset_in_child(self)
 

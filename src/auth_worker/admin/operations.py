@@ -20,6 +20,7 @@ from auth_worker.admin.models import Change, WorkerEntry
 from auth_worker.admin.queue_settings import QueueSettingsOperations
 from auth_worker.admin.queues import QueueOperations
 from auth_worker.admin.schedulers import SchedulerOperations
+from auth_worker.admin.workers import WorkerOperations
 from auth_worker.brokers.opening import BrokerSource, operator_broker
 from auth_worker.config import Settings
 from auth_worker.core.ports.operator import OperatorBroker
@@ -49,6 +50,7 @@ class Operations:
         self.dead = DeadLetterOperations(broker, record, who)
         self.jobs = JobOperations(broker, self.dead, record, settings)
         self.queues = QueueOperations(broker, self.dead, record)
+        self.workers = WorkerOperations(broker, self.queues, record)
         self.settings = QueueSettingsOperations(broker, record)
         self.schedulers = SchedulerOperations(broker, record, settings)
         self.bulk = BulkRecords(broker)
@@ -68,9 +70,10 @@ class Operations:
         await self.audit_log.flush()
         await self.broker.stop()
 
-    async def workers(self, queue: str | None = None) -> list[WorkerEntry]:
-        """Return the workers of a queue, or of all. They may exist before the first job creates their queue.
+    async def worker_connections(self, queue: str | None = None) -> list[WorkerEntry]:
+        """Return the connections of the workers of a queue, or of all.
 
+        Workers may exist before the first job creates their queue.
         Raises ``NotFoundError`` if neither a worker nor the queue exists, and ``BrokerError``.
         """
         found = await self.queues.workers(queue)

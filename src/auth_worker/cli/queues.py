@@ -108,7 +108,7 @@ def workers(
     """
 
     async def work(operations: Operations) -> None:
-        found = await operations.workers(queue)
+        found = await operations.worker_connections(queue)
         if not found:
             await operations.queues.check_prefix()
         if as_json:

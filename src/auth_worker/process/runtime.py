@@ -22,10 +22,12 @@ from auth_worker.messages import WORKER_ERRORS
 from auth_worker.observability.failure_hooks import FailureHooks
 from auth_worker.observability.sentry import open_sentry
 from auth_worker.observability.telemetry import open_telemetry
+from auth_worker.process.heartbeats import Heartbeats
 from auth_worker.process.lag import LagMonitor
 from auth_worker.system.forks import reset_in_child
 from auth_worker.system.loop_thread import LoopThread
 from auth_worker.system.loops import check_loop
+from auth_worker.version import __version__
 
 
 class Runtime:
@@ -46,6 +48,11 @@ class Runtime:
         self.failures = FailureHooks(self.bus)
         self.watch_loop = LoopThread("auth-worker-watch")
         self.perform: Perform = perform
+        self.heartbeats = Heartbeats(
+            lambda: [connections.heartbeats for connections in self.brokers.connections],
+            lambda: self.lag.lag_s,
+            self.settings.app_version or __version__,
+        )
         self.started = False
         self._runs: list[Callable[[], Iterable[Run]]] = []
         self.lag: LagMonitor
@@ -98,12 +105,15 @@ class Runtime:
         except BaseException:
             await self.stop()
             raise
+        self.watch_loop.keep_going(self.heartbeats.run, self.report)
         self.started = True
 
     async def stop(self) -> None:
         """Close every connection, release the embedded broker, and finally stop the watch loop."""
-        self.started = False
+        was_started, self.started = self.started, False
         self._loop = None
+        if was_started:
+            await self.watch_loop.call(self.heartbeats.withdraw())
         await asyncio.gather(*(self._disconnect(connections) for connections in self.brokers.connections))
         await self.brokers.close()
         await self.failures.stop()

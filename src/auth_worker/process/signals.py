@@ -52,13 +52,21 @@ class StopSignals:
             restore_handlers()
         self._forced_exit.disarm()
 
+    def request(self) -> None:
+        """Stop as at the first signal, because an operator requests it."""
+        if not self.first.is_set():
+            self._begin("operator")
+
+    def _begin(self, signal_name: str) -> None:
+        self._forced_exit.noticed(self._timeout)
+        self._log.info(WORKER_MESSAGES.SHUTDOWN_SIGNAL, signal=signal_name)
+        self.first.set()
+        self._on_first()
+
     def _on_signal(self, number: signal.Signals) -> None:
         if self.first.is_set():
             self._log.warning(WORKER_MESSAGES.SECOND_SIGNAL, signal=number.name)
             self._forced_exit.noticed(0)
             self.second.set()
             return
-        self._forced_exit.noticed(self._timeout)
-        self._log.info(WORKER_MESSAGES.SHUTDOWN_SIGNAL, signal=number.name)
-        self.first.set()
-        self._on_first()
+        self._begin(number.name)

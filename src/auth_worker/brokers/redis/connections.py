@@ -5,7 +5,7 @@
     commands   work loop    every command of every slot, pipelined
     doorbell   work loop    one blocking wait for all queues
     presence   work loop    one for each queue, for BullMQ's worker lists
-    watch      watch loop   leases, stalled checks, dead letters
+    watch      watch loop   leases, stalled checks, dead letters, heartbeats
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from auth_worker.brokers.redis.doorbell import BLOCK_S, Doorbell
+from auth_worker.brokers.redis.heartbeats import RedisHeartbeats, shared_key_prefix
 from auth_worker.brokers.redis.operator import RedisBrokerView
 from auth_worker.brokers.redis.presence import Presence
 from auth_worker.brokers.redis.server import OLDEST_VERSION, SAFE_POLICY, server_facts
@@ -51,6 +52,7 @@ class Connections:
         self._presence = Presence(address, settings.prefix, settings.startup_timeout)
         self.watch_link = self._link("watch", scripted=False)
         self.view = RedisBrokerView(self.watch_link, settings.prefix)
+        self.heartbeats = RedisHeartbeats(self.watch_link, shared_key_prefix(settings.prefix, address))
 
     @property
     def links(self) -> list[Link]:

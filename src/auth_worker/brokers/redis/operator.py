@@ -11,6 +11,7 @@ from auth_worker.brokers.redis.alerts import RedisAlerts
 from auth_worker.brokers.redis.audit_log import AuditLogStore
 from auth_worker.brokers.redis.bulk_operations import RedisBulkOperations
 from auth_worker.brokers.redis.dead_letters import DeadLetters
+from auth_worker.brokers.redis.heartbeats import RedisHeartbeats, shared_key_prefix
 from auth_worker.brokers.redis.history import RedisHistory
 from auth_worker.brokers.redis.job_changes import JobChanges
 from auth_worker.brokers.redis.jobs import JobView
@@ -111,6 +112,10 @@ class RedisOperatorBroker(RedisBrokerView):
         """Return the records of bulk operations."""
         return RedisBulkOperations(self._link, self._shared_key_prefix)
 
+    def heartbeats(self) -> RedisHeartbeats:
+        """Return the heartbeats of the worker processes."""
+        return RedisHeartbeats(self._link, self._shared_key_prefix)
+
     def history(self, queue: str | None) -> RedisHistory:
         """Its history; None: that of all queues together."""
         key_prefix = self._shared_key_prefix if queue is None else queue_key(self.prefix, queue)
@@ -170,9 +175,7 @@ class RedisOperatorBroker(RedisBrokerView):
 
     @property
     def _shared_key_prefix(self) -> str:
-        """What begins the keys of no single queue; in a cluster it has the hash tag that the queues share."""
-        tag = f"{{{self.connection.tag}}}"
-        return self.prefix if tag == "{}" or tag in self.prefix else f"{self.prefix}:{tag}"
+        return shared_key_prefix(self.prefix, self.connection)
 
     def _new_link(self, name: str) -> Link:
         return Link(self.connection, name=name, client_name=f"auth-worker:{name}", writes=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from auth_worker.core.ports.heartbeats import HeartbeatWriter
 from auth_worker.core.ports.operator import BrokerView, ConnectionState
 from auth_worker.core.ports.worker import WorkerBroker
 from auth_worker.core.worker_config import WorkerConfig
@@ -26,6 +27,10 @@ class WorkerConnections(Protocol):
     @property
     def view(self) -> BrokerView:
         """The broker as seen from the watch loop."""
+
+    @property
+    def heartbeats(self) -> HeartbeatWriter:
+        """Writes heartbeats, from the watch loop."""
 
     async def start(self, timeout: float) -> None:
         """Connect what the work loop needs.

@@ -13,6 +13,7 @@ from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.ports.alerts import AlertStore
 from auth_worker.core.ports.audit_log import AuditLogKeeper
 from auth_worker.core.ports.bulk_operations import BulkOperationStore
+from auth_worker.core.ports.heartbeats import HeartbeatReader
 from auth_worker.core.ports.history import HistoryStore
 from auth_worker.core.ports.queue_changes import QueueChanger
 from auth_worker.core.ports.values import (
@@ -247,6 +248,9 @@ class OperatorBroker(BrokerView, Protocol):
 
     def bulk_operations(self) -> BulkOperationStore:
         """Return the records of bulk operations."""
+
+    def heartbeats(self) -> HeartbeatReader:
+        """Return the heartbeats of the worker processes."""
 
     def history(self, queue: str | None) -> HistoryStore:
         """Its history; None: that of all queues together."""

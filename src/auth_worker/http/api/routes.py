@@ -78,7 +78,7 @@ async def list_workers(
     queue: Annotated[Name | None, Query(description="Only workers of this queue.")] = None,
 ) -> list[WorkerEntry]:
     """List the workers that are connected to the queues, including those of Node."""
-    return await operations.workers(queue)
+    return await operations.worker_connections(queue)
 
 
 # Dead letters

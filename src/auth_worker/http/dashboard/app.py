@@ -32,6 +32,7 @@ from auth_worker.http.dashboard import (
     schedulers,
     search,
     static,
+    workers,
 )
 from auth_worker.http.dashboard.host import Host
 from auth_worker.http.dashboard.rendering import Templates
@@ -65,7 +66,7 @@ PAGES = (
     Page("GET", "/history", history.show_history, "reader"),
     Page("GET", "/errors", errors.show_errors, "reader"),
     Page("GET", "/schedulers", schedulers.show_schedulers, "reader"),
-    Page("GET", "/workers", overview.show_workers, "reader"),
+    Page("GET", "/workers", workers.show_workers, "reader"),
     Page("GET", "/search", search.show_search, "reader"),
     Page("GET", "/alerts", alerts.show_alerts, "reader"),
     Page("GET", "/changes", changes.show_changes, "reader"),
@@ -79,6 +80,7 @@ PAGES = (
     Page("POST", "/change-job", actions.change_job, "admin"),
     Page("POST", "/change-letter", actions.change_letter, "admin"),
     Page("POST", "/change-scheduler", schedulers.change_scheduler, "admin"),
+    Page("POST", "/change-worker", workers.change_worker, "admin"),
     Page("POST", "/stop", actions.stop, "admin"),
     Page("GET", paths.LOG_IN, login.show_login, "anybody"),
     Page("POST", paths.LOG_OUT, login.log_out, "reader"),

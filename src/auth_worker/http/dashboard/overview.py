@@ -90,22 +90,6 @@ async def show_overview(visit: Visit) -> Response:
     )
 
 
-async def show_workers(visit: Visit) -> Response:
-    """Show every connection of a worker, including those of Node."""
-    queue = visit.asked("queue") or None
-    workers = await (await visit.operations()).workers(queue)
-    workers.sort(key=lambda worker: (worker.queue.casefold(), worker.name, worker.address))
-    offset = visit.offset()
-    return visit.page(
-        "workers.html",
-        next_offset=next_offset(offset, len(workers)),
-        offset=offset,
-        queue=queue,
-        total=len(workers),
-        workers=workers[offset : offset + PAGE],
-    )
-
-
 async def _problems(visit: Visit, queues: Sequence[QueueOverview]) -> list[Problem]:
     problems = queue_problems(queues)
     diagnosis = await visit.sampler.diagnosis()

@@ -18,6 +18,7 @@ ACT = (
     "/change-job",
     "/change-letter",
     "/change-scheduler",
+    "/change-worker",
     "/stop",
     "/test-alerts",
 )

@@ -12,6 +12,7 @@ from auth_worker.admin.error_groups import SharedErrorGroups, shared_groups
 from auth_worker.admin.models import Diagnosis, QueueList, QueueOverview
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.selection import ALL
+from auth_worker.admin.workers import WorkerList
 from auth_worker.core.error_text import error_text
 from auth_worker.core.history import SPANS
 from auth_worker.errors import BrokerError
@@ -50,6 +51,7 @@ class Sampler:
         self._host = host
         self._names: tuple[float, list[str]] | None = None
         self._overview = TimedCache(self._look, LIFETIME_S)
+        self._workers = TimedCache(self._find_workers, LIFETIME_S)
         self._diagnosis = TimedCache(self._examine, DIAGNOSIS_S)
         self._hours: dict[str, tuple[float, list[int]]] = {}
         self._errors = TimedCache(self._group_errors, ERRORS_S)
@@ -60,6 +62,10 @@ class Sampler:
     async def overview(self) -> QueueList:
         """Return every queue, at most ``LIFETIME_S`` old. Raises ``BrokerError``."""
         return await self._overview.get()
+
+    async def workers(self) -> WorkerList:
+        """Return all workers, as they were at most ``LIFETIME_S`` ago. Raises ``BrokerError``."""
+        return await self._workers.get()
 
     async def errors(self) -> SharedErrorGroups:
         """Return the failures of all queues by group, at most ``ERRORS_S`` old. Raises ``BrokerError``."""
@@ -137,6 +143,9 @@ class Sampler:
         scan = MOST_FAILED // max(len(looked_at), 1)
         groups = shared_groups([await operations.jobs.error_groups(name, ALL, scan) for name in looked_at])
         return groups.model_copy(update={"total": sum(found.values())})
+
+    async def _find_workers(self) -> WorkerList:
+        return await (await self._host.operations()).workers.find()
 
     async def _watch(self) -> None:
         before: dict[str, QueueOverview] | None = None

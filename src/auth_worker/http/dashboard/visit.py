@@ -40,14 +40,17 @@ DONE = {
     "logout": "You are logged out.",
     "note": "The note is added.",
     "pause": "The queue is paused. Running jobs go on.",
+    "pause-worker": "The process will pause within 2 s. Its running jobs go on, and so do other processes.",
     "promote": "The job is promoted: it runs as soon as a worker is free.",
     "purge": "The dead letter is purged.",
     "redrive": "The dead letter is redriven: its job waits again, with fresh attempts.",
     "remove": "The job is removed.",
     "remove-scheduler": "The job scheduler is removed, with the job that it had waiting.",
     "resume": "The queue is resumed.",
+    "resume-worker": "The process will resume within 2 s.",
     "retry": "The job waits again, with fresh attempts.",
     "run": "This job is added besides those of the job scheduler. Its schedule stays as it is.",
+    "shut-down-worker": "The process will begin to shut down within 2 s.",
     "stop": "The bulk operation is stopped. What it has changed stays changed.",
 }
 """The messages after a change, by the code in the query, so that no link can put a text of its own on the page."""

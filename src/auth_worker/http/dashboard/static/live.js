@@ -74,10 +74,11 @@ function concerns(changed) {
 
 function poll(enhance) {
   clearInterval(timer);
+  const polled = document.querySelector('[data-live="poll"]');
   timer = setInterval(() => {
     const wanted = source === null || document.querySelector('[data-live="poll"]');
     if (!paused && !document.hidden && wanted) refresh(enhance);
-  }, document.querySelector('[data-live="poll"]') ? 1000 : POLL_MS);
+  }, polled ? Number(polled.dataset.every ?? 1000) : POLL_MS);
 }
 
 function listen(enhance) {
