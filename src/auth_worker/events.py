@@ -195,6 +195,14 @@ class SchedulersRevived(NamedTuple):
     scheduler_ids: tuple[str, ...]
 
 
+class ResourceEnded(NamedTuple):
+    """A resource of the queue's tasks ended before its worker did, since what runs in it failed."""
+
+    queue: str
+    resource: str
+    reason: str
+
+
 class OperatorChange(NamedTuple):
     """An operator, ``who`` (the name of a token), applied ``action`` to a number of ``jobs``.
 

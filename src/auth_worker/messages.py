@@ -61,6 +61,7 @@ class WorkerError(StrEnum):
     OUTCOME_UNWRITABLE = "Job outcome could not be written as it is, job fails for good"
     RESULT_DISCARDED = "Job result could not be written before its lease ended"
     EXIT_CONTAINED = "A task would have ended the process, the service goes on"
+    RESOURCE_ENDED = "A resource of the tasks ended by itself, and cannot be relied on"
     CONSUMER_BLOCKS_LOOP = "A consumer blocks the event loop"
     BROKER_AWAITED = "Broker not reachable yet, still trying"
     BROKER_LOST = "Broker connection lost"

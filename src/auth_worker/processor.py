@@ -11,10 +11,17 @@ from auth_worker.core.names import check_queue_name
 from auth_worker.core.ports.connections import WorkerConnections
 from auth_worker.core.report import Metrics, ProcessorHealth
 from auth_worker.core.run import Run
-from auth_worker.engine.executors import Execution, StartsSlowly, close_executor, executor_for, started
+from auth_worker.engine.executors import (
+    Execution,
+    HoldsResources,
+    StartsSlowly,
+    close_executor,
+    executor_for,
+    started,
+)
 from auth_worker.engine.queue_worker import QueueWorker
 from auth_worker.errors import ConfigurationError
-from auth_worker.events import Problem, ProcessorChanged
+from auth_worker.events import Problem, ProcessorChanged, ResourceEnded
 from auth_worker.job import Job
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.observability.log_lines import LogObserver
@@ -156,6 +163,8 @@ class QueueProcessorService:
             raise ConfigurationError(f"the processor of {self.queue_name} is started by its service")
         refuse_reimported_main()
         self._initialized = True
+        if isinstance(self._executor, HoldsResources):
+            self._executor.report_to(lambda name, why: runtime.bus.emit(ResourceEnded(self.queue_name, name, why)))
         async with started(self._executor):
             if self._owns_runtime:
                 await runtime.start()

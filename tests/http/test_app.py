@@ -32,6 +32,7 @@ NAMES = {
     "auth_worker_queue_oldest_job_seconds",
     "auth_worker_dead_letter_jobs",
     "auth_worker_lease_lost_total",
+    "auth_worker_resources_ended_total",
     "auth_worker_event_loop_lag_seconds",
     "auth_worker_broker_up",
     "auth_worker_build_info",

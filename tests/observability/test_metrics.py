@@ -120,6 +120,7 @@ def test_the_metrics_are_valid_openmetrics_too() -> None:
     assert {family.name for family in parse(text)} == {
         "auth_worker_jobs",
         "auth_worker_lease_lost",
+        "auth_worker_resources_ended",
         "auth_worker_job_duration_seconds",
         "auth_worker_job_wait_seconds",
     }

@@ -32,6 +32,7 @@ from auth_worker.events import (
     OutcomeName,
     Problem,
     ProcessorChanged,
+    ResourceEnded,
     SchedulersRevived,
     SuspectChanged,
 )
@@ -89,6 +90,7 @@ class LogObserver:
         bus.subscribe(DeadLettersReconciled, self._reconciled)
         bus.subscribe(SchedulersRevived, self._revived)
         bus.subscribe(OperatorChange, self._operator_change)
+        bus.subscribe(ResourceEnded, self._resource_ended)
         bus.subscribe(Problem, self._problem)
 
     def configure_queue(self, queue: str, config: WorkerConfig) -> None:
@@ -221,6 +223,14 @@ class LogObserver:
             queue=event.queue,
             count=len(event.scheduler_ids),
             scheduler_ids=event.scheduler_ids[:20],
+        )
+
+    def _resource_ended(self, event: ResourceEnded) -> None:
+        self._of(event.queue).error(
+            WORKER_ERRORS.RESOURCE_ENDED,
+            queue=event.queue,
+            resource=redact(event.resource),
+            error=redact(event.reason),
         )
 
     def _operator_change(self, event: OperatorChange) -> None:

@@ -25,6 +25,7 @@ from auth_worker.events import (
     LeaseLost,
     OutcomeName,
     ProcessorChanged,
+    ResourceEnded,
 )
 from auth_worker.observability.duration_buckets import BOUNDS_S
 
@@ -54,11 +55,12 @@ class Histogram:
 class QueueCounts:
     """Counts the outcomes of one queue's runs. Common ones start at 0, so that their rate exists at once."""
 
-    __slots__ = ("completed", "durations", "others", "waits")
+    __slots__ = ("completed", "durations", "ended_resources", "others", "waits")
 
     def __init__(self) -> None:
         self.completed = 0
         self.others = dict.fromkeys((OutcomeName.RETRIED, OutcomeName.FAILED, OutcomeName.LOST), 0)
+        self.ended_resources = 0
         self.durations = Histogram()
         self.waits = Histogram()
 
@@ -81,11 +83,15 @@ class MetricsObserver:
         bus.subscribe(JobMoved, self._moved)
         bus.subscribe(LeaseLost, self._lease_lost)
         bus.subscribe(ProcessorChanged, self._processor_changed)
+        bus.subscribe(ResourceEnded, self._resource_ended)
 
     def collect(self) -> Iterator[Metric]:
         """Return the metrics."""
         jobs = CounterMetricFamily("auth_worker_jobs", "Runs that ended, by outcome.", labels=("queue", "outcome"))
         lost = CounterMetricFamily("auth_worker_lease_lost", "Leases lost while a job ran.", labels=("queue",))
+        ended = CounterMetricFamily(
+            "auth_worker_resources_ended", "Resources of tasks that ended by themselves.", labels=("queue",)
+        )
         durations = HistogramMetricFamily(
             "auth_worker_job_duration_seconds", "How long the consumer took.", labels=("queue",)
         )
@@ -98,9 +104,10 @@ class MetricsObserver:
             for outcome, count in counts.outcomes():
                 jobs.add_metric((queue, outcome), count)
             lost.add_metric((queue,), counts.others[OutcomeName.LOST])
+            ended.add_metric((queue,), counts.ended_resources)
             durations.add_metric((queue,), counts.durations.buckets(), counts.durations.total_ms / 1000)
             waits.add_metric((queue,), counts.waits.buckets(), counts.waits.total_ms / 1000)
-        return iter((jobs, lost, durations, waits))
+        return iter((jobs, lost, ended, durations, waits))
 
     def _processor_changed(self, event: ProcessorChanged) -> None:
         self._of(event.queue)
@@ -137,6 +144,9 @@ class MetricsObserver:
     def _moved(self, event: JobMoved) -> None:
         others = self._of(event.queue).others
         others[event.to] = others.get(event.to, 0) + 1
+
+    def _resource_ended(self, event: ResourceEnded) -> None:
+        self._of(event.queue).ended_resources += 1
 
     def _lease_lost(self, event: LeaseLost) -> None:
         self._of(event.queue).others[OutcomeName.LOST] += 1

@@ -98,6 +98,12 @@ class TaskExecutor:
             raise unknown_task(job.name)
         return handler(job)
 
+    def report_to(self, report: Callable[[str, str], None]) -> None:
+        """As in ``HoldsResources``. Of a worker process it is known after a job, and the process is replaced."""
+        self._resources.report = report
+        if self._processes is not None:
+            self._processes.report = report
+
     async def release(self) -> str | None:
         """Close the resources, those of worker processes too. Returns what went wrong, if anything did."""
         if self._processes is not None:

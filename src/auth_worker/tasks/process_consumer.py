@@ -24,6 +24,8 @@ class ProcessConsumer:
         self.__qualname__ = ", ".join(task.name for task in tasks)
         self.__module__ = str(getattr(tasks[0], "__module__", None))
         self._handlers: dict[str, Callable[[Job], Any]] = {}
+        self.ended_resources: list[tuple[str, str]] = []
+        """The names of resources that have ended by themselves, and why: this process should be replaced."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the tasks by their names, and the modules that register their resources.
@@ -50,6 +52,7 @@ class ProcessConsumer:
         for task in self._tasks:
             check_resources(task)
         resources = OpenResources(needed_resources(self._tasks))
+        resources.report = lambda name, why: self.ended_resources.append((name, why))
         if resources:
             run_in_background(resources.open(), OPEN_S)
             call_at_exit(resources.close)

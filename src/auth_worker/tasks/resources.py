@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from auth_worker.core.error_text import error_text
+from auth_worker.core.exception_groups import deciding_error
 from auth_worker.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 CLOSE_S = 5.0
 """How long (s) closing all resources of a queue may take."""
+Report = Callable[[str, str], None]
 _YIELDING = (AsyncIterator, AsyncGenerator, contextlib.AbstractAsyncContextManager)
 
 
@@ -76,6 +78,8 @@ class OpenResources:
         self.values: dict[Any, Any] = dict(given or {})
         self._resources = [each for each in resources if each.type not in self.values]
         self._used: list[_OpenResource] = []
+        self.report: Report = _ignore
+        """Called for a resource that ends before ``close``, with its name and why."""
 
     def __bool__(self) -> bool:
         return bool(self._resources)
@@ -84,7 +88,7 @@ class OpenResources:
         """Open them. Raises ``ConfigurationError`` naming the one that failed; those before it are closed."""
         try:
             for resource in self._resources:
-                used = _use(resource)
+                used = _use(resource, self.report)
                 self._used.append(used)
                 self.values[resource.type] = await used.value()
         except BaseException:
@@ -96,7 +100,7 @@ class OpenResources:
         deadline = time.monotonic() + CLOSE_S
         problems = []
         while self._used:
-            problems.append(await self._used.pop().release(deadline - time.monotonic()))
+            problems.append(await self._used.pop().release(self.report, deadline - time.monotonic()))
         return next(filter(None, problems), None)
 
 
@@ -107,13 +111,15 @@ class _OpenResource:
     """
 
     def __init__(self, resource: Resource, place: dict[Any, _OpenResource]) -> None:
-        self.users = 0
+        self.users: list[Report] = []
+        """How each user learns that it has ended."""
         self._resource = resource
         self._place = place
         self._leave = asyncio.Event()
+        self._was_reported = False
         self._opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._hold(), name=f"resource {resource.name}")
-        self._task.add_done_callback(lambda task: self._forget())
+        self._task.add_done_callback(self._ended)
 
     async def value(self) -> Any:
         """Wait until it is open, and return what it gave. Raises ``ConfigurationError`` if it does not open."""
@@ -122,10 +128,10 @@ class _OpenResource:
             self._task.result()
         return self._opened.result()
 
-    async def release(self, timeout: float) -> str | None:
+    async def release(self, user: Report, timeout: float) -> str | None:
         """Close it within ``timeout`` s if nobody else uses it. Returns what went wrong, if anything did."""
-        self.users -= 1
-        if self.users:
+        self.users.remove(user)
+        if self.users or self._was_reported:
             return None
         self._forget()
         self._leave.set()
@@ -151,6 +157,21 @@ class _OpenResource:
         if failure is not None:
             raise failure
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Report it to its users if it has ended by itself, as where a task fails that it has started.
+
+        A task that somebody cancels, as a loop that shuts down does, has not.
+        """
+        self._forget()
+        is_open = self._opened.done() and not self._leave.is_set()
+        if not is_open or task.cancelling():
+            return
+        error = asyncio.CancelledError() if task.cancelled() else task.exception() or RuntimeError("it returned")
+        cause = deciding_error(error)
+        self._was_reported = True
+        for report in list(self.users):
+            report(self._resource.name, f"{type(cause).__name__}: {error_text(cause)}")
+
     def _forget(self) -> None:
         if self._place.get(self._resource.key) is self:
             del self._place[self._resource.key]
@@ -159,13 +180,13 @@ class _OpenResource:
 _open_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, _OpenResource]] = WeakKeyDictionary()
 
 
-def _use(resource: Resource) -> _OpenResource:
+def _use(resource: Resource, user: Report) -> _OpenResource:
     """Return the resource as it is open, or is being opened, in the running loop. Whoever gets it releases it."""
     place = _open_by_loop.setdefault(asyncio.get_running_loop(), {})
     used = place.get(resource.key)
     if used is None:
         used = place[resource.key] = _OpenResource(resource, place)
-    used.users += 1
+    used.users.append(user)
     return used
 
 
@@ -211,6 +232,10 @@ def _provided(factory: Callable[..., Any], name: str) -> Any:
         f"resource {name}: annotate what it gives, as in `async def {name}() -> AsyncIterator[Client]`, or name "
         "the type: @queue.resource(provides=Client)"
     )
+
+
+def _ignore(name: str, why: str) -> None:
+    """Leave it to whoever uses the resource."""
 
 
 def _type_name(kind: Any) -> str:

@@ -8,6 +8,7 @@ from auth_worker.core.execution import Execution
 from auth_worker.engine.executors.choice import executor_for
 from auth_worker.engine.executors.local import (
     Executor,
+    HoldsResources,
     LoopExecutor,
     StartsSlowly,
     ThreadExecutor,
@@ -19,6 +20,7 @@ from auth_worker.engine.executors.process import ProcessExecutor
 __all__ = [
     "Execution",
     "Executor",
+    "HoldsResources",
     "LoopExecutor",
     "ProcessExecutor",
     "StartsSlowly",

@@ -42,6 +42,9 @@ class Executor(Protocol):
 class HoldsResources(Protocol):
     """An executor that opens something in ``start``."""
 
+    def report_to(self, report: Callable[[str, str], None]) -> None:
+        """Call ``report`` with the name of what ended before ``release``, and why, as soon as that is known."""
+
     async def release(self) -> str | None:
         """Close it again, within a few seconds. Returns what went wrong, if anything did. Never raises."""
 

@@ -27,8 +27,8 @@ class ProcessExecutor:
 
     What a job requests of its queue (``job.sync.log``, ``update_progress`` and so on) is done by the service. The
     processes log as ``configure_logging`` has set it up in this one. A process is killed together with the
-    programs it has started. It is replaced after a job that has closed or redirected its standard streams, and
-    when it leaks memory, files or threads.
+    programs it has started. It is replaced after a job that has closed or redirected its standard streams, when
+    it leaks memory, files or threads, and when a resource of it has ended.
 
     A job's timeout counts from when its process is ready, so that importing the consumer may take longer.
 
@@ -49,6 +49,8 @@ class ProcessExecutor:
         """The jobs without a process, in order. A process that starts or becomes free takes the first of them."""
         self._starting: set[asyncio.Task[None]] = set()
         self._setup: bytes | None = None
+        self.report: Callable[[str, str], None] = lambda name, why: None
+        """Called for a resource of a process that has ended by itself, with its name and why, after a job."""
         self._closed = False
 
     def warm_up(self) -> None:
@@ -84,6 +86,8 @@ class ProcessExecutor:
             finally:
                 self._busy.discard(worker)
                 self._put_back(worker)
+                for name, why in worker.ended_resources:
+                    self.report(name, why)
 
     async def retire(self) -> None:
         """Let the idle processes end by themselves, within a few seconds, and start no other."""

@@ -78,8 +78,9 @@ def main(connection: int, lifeline: int) -> None:
             job.attach(actions)
             answer = run_job(consumer, job, trace_id)
             actions.end()
-            is_last = leaks.finds_leak() or standard_streams() != streams
-            service.sendall(framed(answer._replace(is_last=is_last)))
+            ended = tuple(getattr(consumer, "ended_resources", ()))
+            is_last = leaks.finds_leak() or standard_streams() != streams or bool(ended)
+            service.sendall(framed(answer._replace(is_last=is_last, ended=ended)))
 
 
 def standard_streams() -> list[tuple[int, int] | None]:

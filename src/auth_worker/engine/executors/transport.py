@@ -24,6 +24,9 @@ class Ready(NamedTuple):
     """The worker process accepts jobs."""
 
 
+Ended = tuple[tuple[str, str], ...]
+
+
 class SetupFailed(NamedTuple):
     """The worker process cannot run the consumer: why, and the traceback."""
 
@@ -32,22 +35,25 @@ class SetupFailed(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """The consumer returned: a pickle of its value. ``is_last`` is as in ``Raised``."""
+    """The consumer returned: a pickle of its value. The rest is as in ``Raised``."""
 
     value: bytes
     is_last: bool = False
+    ended: Ended = ()
 
 
 class Raised(NamedTuple):
     """The consumer raised: the exact exception if it can be pickled, a portable one in any case, the traceback.
 
-    ``is_last`` says that the process must run no other job.
+    ``is_last`` says that the process must run no other job. ``ended`` are the names of resources that have ended
+    by themselves, and why.
     """
 
     exact: bytes | None
     portable: bytes
     trace: str
     is_last: bool = False
+    ended: Ended = ()
 
 
 class ActionRequest(NamedTuple):

@@ -26,7 +26,7 @@ from auth_worker.engine.executors.frame_reader import FrameReader
 from auth_worker.engine.executors.process_setup import program
 from auth_worker.engine.executors.process_tree import MARK, end_programs, stop_group
 from auth_worker.engine.executors.remote_actions import perform_request
-from auth_worker.engine.executors.transport import ActionRequest, ProcessTraceback, Ready, framed, value_of
+from auth_worker.engine.executors.transport import ActionRequest, Ended, ProcessTraceback, Ready, framed, value_of
 from auth_worker.errors import ConfigurationError, WorkerCrashedError
 from auth_worker.job import Job
 from auth_worker.system.forks import call_in_child
@@ -44,11 +44,13 @@ class WorkerProcess:
     """A worker process, created by ``start``.
 
     It runs one job at a time; ``jobs`` counts them. ``is_spent``: it must run no further job.
+    ``ended_resources`` are those that have ended by themselves, and why.
     """
 
     def __init__(self) -> None:
         self.jobs = 0
         self.is_spent = False
+        self.ended_resources: Ended = ()
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         self._reader = FrameReader(self._socket)
@@ -118,7 +120,7 @@ class WorkerProcess:
         answer = await self._ask(framed((job.detached(), run.trace_id if run is not None else "")))
         while isinstance(answer, ActionRequest):
             answer = await self._ask(framed(await perform_request(answer, job)))
-        self.is_spent = answer.is_last
+        self.is_spent, self.ended_resources = answer.is_last, answer.ended
         return value_of(answer)
 
     def retire(self) -> None:
