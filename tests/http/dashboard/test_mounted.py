@@ -22,6 +22,8 @@ from auth_worker.observability.logs import open_log
 from support.admin_api import ADMIN, READER
 from support.asgi_server import serving, stripping_proxy
 from support.dashboard_visitor import Page, Visitor
+from support.django_sites import set_up
+from support.event_pages import EventPage
 from support.http_requests import asked
 from support.log_capture import lines_of
 from support.processors import QUEUE, Harness, eventually
@@ -75,12 +77,33 @@ async def pause(visitor: Visitor, harness: Harness) -> None:
     assert await harness.redis.hget(f"bull:{QUEUE}:meta", "paused") is not None
 
 
-@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+def in_starlette(pages: MountedDashboard) -> Any:
+    """An application of Starlette."""
+    return Starlette(routes=[Mount("/ops/jobs", pages)])
+
+
+def in_fastapi(pages: MountedDashboard) -> Any:
+    """An application of FastAPI."""
+    app = FastAPI()
+    app.mount("/ops/jobs", pages)
+    return app
+
+
+def in_django(pages: MountedDashboard) -> Any:
+    """A project of Django behind ASGI."""
+    set_up()
+    from django.core.asgi import get_asgi_application
+
+    return Starlette(routes=[Mount("/ops/jobs", pages), Mount("/", get_asgi_application())])
+
+
+FRAMEWORKS = pytest.mark.parametrize("framework", [in_starlette, in_fastapi, in_django])
+
+
+@FRAMEWORKS
 async def test_mounted_in_an_application_every_link_and_form_works(jobs: Harness, framework: Any) -> None:
     pages = mounted(jobs)
-    app = framework()
-    app.mount("/ops/jobs", pages)
-    async with serving(app) as port:
+    async with serving(framework(pages)) as port:
         visitor = Visitor(port, "/ops/jobs/")
         login = await visitor.log_in(ADMIN)
         assert login.location == "/ops/jobs/"
@@ -94,6 +117,26 @@ async def test_mounted_in_an_application_every_link_and_form_works(jobs: Harness
         gone = await visitor.send(asked_again.form("change-job"), ("action", "remove"))
         assert gone.location.startswith("/ops/jobs/queue?")
         assert await jobs.redis.exists(f"bull:{QUEUE}:first") == 0
+    await pages.stop()
+
+
+@FRAMEWORKS
+async def test_mounted_behind_a_proxy_pages_stay_live_and_links_and_forms_work(
+    jobs: Harness, framework: Any
+) -> None:
+    pages = mounted(jobs)
+    async with serving(framework(pages)) as port, serving(stripping_proxy("/tools", port)) as outside:
+        visitor = Visitor(outside, "/tools/ops/jobs/")
+        assert (await visitor.log_in(ADMIN)).location == "/tools/ops/jobs/"
+        await crawl(visitor)
+        direct = Visitor(port, "/ops/jobs/")
+        await direct.log_in(ADMIN)
+        events = await asyncio.to_thread(EventPage, direct, port)
+        assert events.response.headers["content-type"].startswith("text/event-stream")
+        await asyncio.to_thread(events.next)
+        await pause(visitor, jobs)
+        await asyncio.to_thread(events.until_changed, QUEUE)
+        events.close()
     await pages.stop()
 
 
