@@ -62,6 +62,7 @@ def look_at_all(base: str, folder: Path, letter: dict[str, Any], axe: str) -> No
             "workers",
             "search?q=first",
             "search?q=state:waiting+name:*",
+            f"search?q=queue:{QUEUE}+state:waiting",
             "search?q=quue:mail",
             "alerts",
             "operations",

@@ -36,6 +36,9 @@ class Condition(Report):
             raise ConfigurationError(f"{condition!r} is not a condition: write data.user.id=12")
         return cls(path=parts if parts[0] in ROOTS else ("data", *parts), text=text.strip())
 
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}={self.text}"
+
     def holds(self, fields: Mapping[str, Any]) -> bool:
         """Whether it holds for a job with these fields."""
         value: Any = fields

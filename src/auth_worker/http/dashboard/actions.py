@@ -18,7 +18,7 @@ from auth_worker.http.dashboard.visit import Visit, unknown_action
 
 COUNTING_S = 10.0
 """How long (s) a page waits for a dry run to count. Then it says that the count is not complete."""
-_JOBS = ("id", "name", "error", "errorGroup", "frame")
+_JOBS = ("id", "name", "error", "errorGroup", "frame", "worker", "olderThan", "newerThan")
 _LETTERS = ("from", "reason", "error", "name")
 FILTERS = {
     "retry": _JOBS,
@@ -163,7 +163,9 @@ def _bulk_of(visit: Visit) -> dict[str, Any]:
         if not visit.fields.get("ids"):
             raise ConfigurationError("no row is selected: select some, or choose all that match")
         return {**asked, "ids": visit.fields["ids"]}
-    matching = {name: visit.field(name) for name in FILTERS.get(action, ()) if visit.field(name)}
+    matching: dict[str, Any] = {name: visit.field(name) for name in FILTERS.get(action, ()) if visit.field(name)}
+    if action in FILTERS and visit.fields.get("where"):
+        matching["where"] = visit.fields["where"]
     if action in FILTERS and not matching:
         asked["all"] = True
     return {
