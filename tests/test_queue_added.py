@@ -153,6 +153,8 @@ async def test_the_error_of_a_bulk_names_the_place_of_the_job(harness: Harness) 
     with pytest.raises(ConfigurationError, match=r"^jobs\[2\]: data of job 'n' is not JSON"):
         await harness.jobs.add_bulk({"name": "n", "data": {1, 2} if number == 2 else 1} for number in range(4))
     wrong: Any = {"name": "n", "date": 1}
+    with pytest.raises(ConfigurationError, match=r"^jobs\[1\]: a job is a dict of name, data and opts, not int"):
+        await harness.jobs.add_bulk([{"name": "n"}, 3])  # type: ignore[list-item]
     with pytest.raises(ConfigurationError, match=r"^jobs\[1\]: a job has only name, data and opts, not date"):
         await harness.jobs.add_bulk([{"name": "n"}, wrong])
     orphan: Any = {"parent": {"id": "nobody", "queue": f"bull:{QUEUE}"}}

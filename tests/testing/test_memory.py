@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from auth_worker import BrokerError, ConfigurationError, Job
+from auth_worker import BrokerError, ConfigurationError, Job, JobQueue
 from auth_worker.core.ports.producer import ProducerBroker
+from auth_worker.errors import JobNotFoundError
 from auth_worker.flow import Flow
 from auth_worker.tasks import TaskQueue
 from auth_worker.testing import MemoryBroker
@@ -265,3 +267,15 @@ async def test_a_flow_that_is_too_deep_is_refused(jobs: MemoryBroker) -> None:
     with pytest.raises(ConfigurationError, match="more levels of children"):
         await flows.add(deep)
     assert jobs.enqueued() == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_who_awaits_a_job_learns_that_its_queue_was_obliterated(jobs: MemoryBroker, before: bool) -> None:
+    async with JobQueue("mails", NOWHERE) as queue:
+        job_id = await queue.add("n", {}, delay=60_000)
+        waiting = asyncio.create_task(queue.result(job_id, 20))
+        if before:
+            await asyncio.wait({waiting}, timeout=0.01)
+        await queue.obliterate()
+        with pytest.raises(JobNotFoundError):
+            await waiting

@@ -86,7 +86,7 @@ class JobQueue(QueueCommands):
         """Add a job and return its id, a text whose ``created`` says whether the job is new.
 
         A ``job_id`` that exists already adds nothing and is returned. ``data`` is JSON, a pydantic model or a
-        dataclass, or contains such. ``options`` are in the README under "Options of a job".
+        dataclass, or contains such. ``options`` are those of ``JobOptionsDict``.
 
         Raises ``ConfigurationError`` naming a wrong option or data that is not JSON, and ``BrokerError`` if Redis
         refuses the job or cannot be reached.
@@ -247,6 +247,8 @@ class JobQueue(QueueCommands):
 
 def _request(job: BulkJob) -> JobRequest:
     """Turn a job of ``add_bulk`` into a request. Raises ``ConfigurationError`` for unknown fields."""
+    if not isinstance(job, Mapping):
+        raise ConfigurationError(f"a job is a dict of name, data and opts, not {type(job).__name__}")
     if not JOB_FIELDS.issuperset(job):
         unknown = ", ".join(sorted(map(str, set(job) - JOB_FIELDS)))
         raise ConfigurationError(f"a job has only name, data and opts, not {unknown}")

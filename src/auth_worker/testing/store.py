@@ -140,7 +140,7 @@ class JobStore:
 
     def remove(self, job: MemoryJob) -> None:
         """Forget a job, as a broker does; ``added`` still has it."""
-        job.removed = True
+        job.mark_removed()
         self._live.pop((job.queue, job.id), None)
 
     def take(self, queues: Collection[str]) -> MemoryJob | None:

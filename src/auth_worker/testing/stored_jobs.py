@@ -68,7 +68,7 @@ class MemoryJob:
         self.cancel: Callable[[str], None] | None = None
         """Cancels its run, as long as it has one."""
         self.on_end: list[Callable[[], Any]] = []
-        self._waiters: list[concurrent.futures.Future[Ended]] = []
+        self._waiters: list[concurrent.futures.Future[Ended | None]] = []
 
     @property
     def is_finished(self) -> bool:
@@ -114,19 +114,25 @@ class MemoryJob:
         """Its data, decoded."""
         return decode_json(self.data)
 
-    def when_ended(self) -> concurrent.futures.Future[Ended]:
-        """Return a future of how the job ends."""
-        future: concurrent.futures.Future[Ended] = concurrent.futures.Future()
+    def when_ended(self) -> concurrent.futures.Future[Ended | None]:
+        """Return a future of how the job ends; None if it is removed before."""
+        future: concurrent.futures.Future[Ended | None] = concurrent.futures.Future()
         self._waiters.append(future)
-        if self.is_finished:
+        if self.is_finished or self.removed:
             self.report_end()
         return future
+
+    def mark_removed(self) -> None:
+        """Let it be removed. Whoever waits for its end learns of it."""
+        self.removed = True
+        if not self.is_finished:
+            self.report_end()
 
     def report_end(self) -> None:
         """Set the futures of ``when_ended``."""
         is_failed = self.state == "failed"
         trace = self.traces[-1] if is_failed and self.traces else None
-        ended = Ended(self.result, self.failed_reason if is_failed else None, trace)
+        ended = Ended(self.result, self.failed_reason if is_failed else None, trace) if self.is_finished else None
         waiters, self._waiters = self._waiters, []
         for future in waiters:
             with contextlib.suppress(concurrent.futures.InvalidStateError):  # its waiter has given up
