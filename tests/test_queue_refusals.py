@@ -119,7 +119,7 @@ async def test_a_job_that_cannot_be_encoded_is_refused_and_the_others_are_added(
 async def test_a_bulk_refuses_what_is_not_a_job(harness: Harness) -> None:
     for stray in ("a", {"name": "n", "a": 1}):
         with pytest.raises(
-            ConfigurationError, match="a job (has only|is a dict of) name, data and opts, not (a|str)$"
+            ConfigurationError, match=r"a job (has only|is a dict of) name, data and opts, not (a|str)$"
         ):
             await harness.jobs.add_bulk([{"name": "n"}, stray])  # type: ignore[list-item]
     assert (await harness.counts())["wait"] == 0
