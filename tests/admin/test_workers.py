@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from auth_worker import ConfigurationError, Job
 from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.operations import Operations
-from auth_worker.admin.workers import WorkerProcess
+from auth_worker.admin.problems import worker_problems
+from auth_worker.admin.workers import WorkerList, WorkerProcess
 from auth_worker.core import heartbeat
 from support.admin_api import service_at
 from support.operators import operations_on
@@ -198,3 +199,26 @@ async def test_a_process_that_has_died_is_silent_for_a_while_and_then_forgotten(
 
     await eventually(forgotten, "the dead one is forgotten")
     assert 0 < await harness.redis.pttl("bull:auth-worker-heartbeats") <= heartbeat.LIFETIME_MS
+
+
+def test_what_is_wrong_with_a_process_is_said_with_its_remedy() -> None:
+    beat = heartbeat.QueueBeat(queue=QUEUE, worker="w", slots=5, active=0, paused=False)
+    process = WorkerProcess(
+        id="1", host="web", pid=7, version="1", state="running", up_ms=1, lag_ms=0, queues=[beat], silent_ms=0
+    )
+    assert worker_problems([process]) == []
+    strained = beat.model_copy(update={"leases_lost": 2, "suspects": 1})
+    wrong = [
+        process.model_copy(update={"silent_ms": 20_000}),
+        process.model_copy(update={"lag_ms": 3000}),
+        process.model_copy(update={"queues": [strained]}),
+    ]
+    found = worker_problems(wrong)
+    assert [problem.text.replace("worker process 7 on web", "it") for problem in found] == [
+        "it has been silent for 20 s",
+        "it is 3 s late: a consumer blocks its event loop",
+        f"{QUEUE}: 2 leases lost by it since it started; those jobs may have run twice",
+        f"{QUEUE}: 1 job recovered from dead workers wait to run alone in it",
+    ]
+    assert all(problem.remedy for problem in found)
+    assert WorkerList(processes=[process, wrong[0]]).slots() == {QUEUE: 5}

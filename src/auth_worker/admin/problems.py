@@ -7,10 +7,13 @@ from typing import Literal
 
 from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.schedulers import SchedulerRow
+from auth_worker.admin.workers import WorkerProcess
 from auth_worker.core.durations import duration_text
 from auth_worker.core.report import Finding, Report, ServiceHealth
 
 LONG_WAIT_MS = 60_000
+LONG_LAG_MS = 1000
+"""From this lag (ms) on, the event loop of a process counts as blocked."""
 _REPORTED_BY_QUEUE = frozenset(("workers", "paused"))
 """Findings of the doctor that ``queue_problems`` reports for each queue."""
 
@@ -60,23 +63,37 @@ def finding_problems(findings: Iterable[Finding]) -> list[Problem]:
 
 
 def health_problems(health: ServiceHealth) -> list[Problem]:
-    """Return the problems in the service's own health report: its reasons, lost leases, and suspects."""
-    found = [
+    """Return the reasons for which the service itself is not healthy."""
+    return [
         Problem(level="fail", kind="service", text=f"this service: {reason}", remedy="see /health and the log")
         for reason in health.reasons
     ]
-    for processor in health.processors:
-        lost, name = processor.metrics.leases_lost, processor.queue_name
-        if lost:
-            text = (
-                f"{name}: {_count(lost, 'lease')} lost since this service started; those jobs may have run twice"
-            )
-            remedy = "look for a consumer that blocks the event loop, or a slow or unreachable Redis"
-            found.append(Problem(level="warn", kind="leases", text=text, remedy=remedy, about=name))
-        if processor.suspects:
-            text = f"{name}: {_count(processor.suspects, 'job')} recovered from dead workers wait to run alone"
-            remedy = "nothing, unless the same job crashes its worker again: then look at that job"
-            found.append(Problem(level="warn", kind="suspects", text=text, remedy=remedy, about=name))
+
+
+def worker_problems(processes: Iterable[WorkerProcess]) -> list[Problem]:
+    """Return what is wrong with worker processes: silent ones, late event loops, lost leases, and suspects."""
+    found: list[Problem] = []
+    for process in processes:
+        name = f"worker process {process.pid} on {process.host}"
+        if process.is_silent:
+            text = f"{name} has been silent for {duration_text(process.silent_ms, 1)}"
+            remedy = "see whether it still runs; its jobs are recovered once their leases have ended"
+            found.append(Problem(level="fail", kind="silent", text=text, remedy=remedy))
+        elif process.lag_ms >= LONG_LAG_MS:
+            text = f"{name} is {duration_text(process.lag_ms, 1)} late: a consumer blocks its event loop"
+            remedy = "let that consumer await, or be a plain def, or run with execution='process'"
+            found.append(Problem(level="warn", kind="lag", text=text, remedy=remedy))
+        for beat in process.queues:
+            if beat.leases_lost:
+                lost = _count(beat.leases_lost, "lease")
+                text = f"{beat.queue}: {lost} lost by {name} since it started; those jobs may have run twice"
+                remedy = "look for a consumer that blocks the event loop, or a slow or unreachable Redis"
+                found.append(Problem(level="warn", kind="leases", text=text, remedy=remedy, about=beat.queue))
+            if beat.suspects:
+                suspects = _count(beat.suspects, "job")
+                text = f"{beat.queue}: {suspects} recovered from dead workers wait to run alone in {name}"
+                remedy = "nothing, unless the same job crashes its worker again: then look at that job"
+                found.append(Problem(level="warn", kind="suspects", text=text, remedy=remedy, about=beat.queue))
     return found
 
 

@@ -47,6 +47,15 @@ class WorkerList(Report):
     others: list[WorkerEntry] = Field(default_factory=list)
     others_known: bool = True
 
+    def slots(self) -> dict[str, int]:
+        """Return how many jobs each queue's workers run at a time, of the queues whose workers all say it."""
+        found: dict[str, int] = {}
+        for process in self.processes:
+            for beat in process.queues if not process.is_silent else ():
+                found[beat.queue] = found.get(beat.queue, 0) + beat.slots
+        unknown = {entry.queue for entry in self.others}
+        return {queue: slots for queue, slots in found.items() if queue not in unknown}
+
     def of_queue(self, queue: str) -> WorkerList:
         """Return those that work this queue."""
         return WorkerList(

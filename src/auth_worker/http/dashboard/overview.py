@@ -10,7 +10,8 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from auth_worker.admin.models import QueueOverview
-from auth_worker.admin.problems import Problem, finding_problems, health_problems, queue_problems
+from auth_worker.admin.problems import Problem, finding_problems, health_problems, queue_problems, worker_problems
+from auth_worker.admin.workers import WorkerList
 from auth_worker.http.dashboard.visit import PAGE, Visit, next_offset
 
 MOST_PROBLEMS = 8
@@ -64,7 +65,8 @@ class Totals(NamedTuple):
 async def show_overview(visit: Visit) -> Response:
     """Show the problems, then every queue."""
     found = await visit.sampler.overview()
-    problems = await _problems(visit, found.queues)
+    workers = await visit.sampler.workers()
+    problems = await _problems(visit, found.queues, workers)
     wanted = visit.asked("match").casefold()
     matching = [queue for queue in found.queues if wanted in queue.name.casefold()]
     order = visit.asked("sort", "name")
@@ -86,12 +88,13 @@ async def show_overview(visit: Visit) -> Response:
         hours=await visit.sampler.last_hour([queue.name for queue in shown]),
         queues=shown,
         shown=len(matching),
+        slots=workers.slots(),
         total=Totals.of(found.queues),
     )
 
 
-async def _problems(visit: Visit, queues: Sequence[QueueOverview]) -> list[Problem]:
-    problems = queue_problems(queues)
+async def _problems(visit: Visit, queues: Sequence[QueueOverview], workers: WorkerList) -> list[Problem]:
+    problems = queue_problems(queues) + worker_problems(workers.processes)
     diagnosis = await visit.sampler.diagnosis()
     if diagnosis is not None:
         problems += finding_problems(diagnosis.findings)

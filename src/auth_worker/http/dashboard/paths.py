@@ -19,6 +19,8 @@ ACT = (
     "/change-letter",
     "/change-scheduler",
     "/change-worker",
+    "/change-limits",
+    "/obliterate",
     "/stop",
     "/test-alerts",
 )

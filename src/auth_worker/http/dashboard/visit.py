@@ -37,8 +37,10 @@ HEADERS = {
 }
 DONE = {
     "cancel": "The job is cancelled: it has failed, or its worker has been asked to stop it.",
+    "limit": "The limits are set, for all workers of the queue.",
     "logout": "You are logged out.",
     "note": "The note is added.",
+    "obliterate": "The queue is removed with all its jobs.",
     "pause": "The queue is paused. Running jobs go on.",
     "pause-worker": "The process will pause within 2 s. Its running jobs go on, and so do other processes.",
     "promote": "The job is promoted: it runs as soon as a worker is free.",
