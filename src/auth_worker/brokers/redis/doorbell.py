@@ -21,6 +21,7 @@ from auth_worker.errors import BrokerError
 BLOCK_S = 5.0
 BLIND_BLOCK_S = 0.5
 """The blocking time if Redis does not let us end a wait early (no CLIENT UNBLOCK)."""
+UNBLOCK_PAUSE_S = 0.01
 OnRing = Callable[[float], None]
 """Called when the queue should be looked at: with 0, or with the time (epoch ms) a delayed job is due."""
 
@@ -33,6 +34,8 @@ class Doorbell:
         self._commands = commands
         self._watched: dict[bytes, OnRing] = {}
         self._listening: frozenset[bytes] = frozenset()
+        self._waits = 0
+        """How many waits have ended."""
         self._anyone = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -67,7 +70,17 @@ class Doorbell:
         """End the blocking wait early, since the watched keys have changed."""
         if self._link.client_id:
             self._listening = frozenset()
-            self._commands.send(pack("CLIENT", "UNBLOCK", self._link.client_id), _ignore)
+            self._unblock(self._waits)
+
+    def _unblock(self, wait: int) -> None:
+        if wait == self._waits:
+            unblock = pack("CLIENT", "UNBLOCK", self._link.client_id)
+            self._commands.send(unblock, partial(self._unblocked, wait))
+
+    def _unblocked(self, wait: int, reply: Any) -> None:
+        """Try again if nothing was unblocked: the wait, on the other connection, may not have begun yet."""
+        if reply == 0 and wait == self._waits:
+            asyncio.get_running_loop().call_later(UNBLOCK_PAUSE_S, self._unblock, wait)
 
     async def _listen(self) -> None:
         while True:
@@ -87,6 +100,7 @@ class Doorbell:
 
     def _heard(self, heard: asyncio.Future[bool], popped: list[Any] | BrokerError | None) -> None:
         """Ring the queue whose marker the wait ``popped``. Sets ``heard`` to whether it ended well."""
+        self._waits += 1
         unblocked = not self._listening
         self._listening = frozenset()
         if isinstance(popped, list):
@@ -112,4 +126,4 @@ class Doorbell:
 
 
 def _ignore(reply: Any) -> None:
-    """Ignore the reply of an UNBLOCK. One that came too late unblocked nothing, which does no harm."""
+    """Ignore the reply to a marker that was given back."""
