@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 
 from auth_worker import Job, JobQueue, Settings
 from auth_worker.admin.errors import NotFoundError
+from auth_worker.admin.operations import Operations
+from auth_worker.brokers.redis import queue_finder
 from support.operators import operations_on
 from support.processors import QUEUE, Harness, eventually
 from support.servers import Server
@@ -89,3 +91,48 @@ async def test_a_user_who_may_not_read_other_keys_still_sees_their_prefixes(redi
             assert await operations.broker.find_prefixes() == ["other:app"]
     finally:
         await client.acl_deluser("confined")
+
+
+async def test_where_there_are_many_keys_they_are_read_again_in_the_background_alone(
+    redis_url: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_finder, "MANY_PAGES", 0)
+    await add(redis_url, "app", "first")
+    async with operations_on(redis_url, "app") as operations:
+        assert await operations.broker.find_queues() == (["first"], True)
+        await add(redis_url, "app", "second")
+        await client.config_resetstat()
+        assert await operations.broker.find_queues() == (["first"], True)
+        assert "cmdstat_scan" not in await client.info("commandstats")
+        monkeypatch.setattr(queue_finder, "KEPT_S", 0.0)
+        found = await eventually(lambda: _of_two(operations))
+        assert found == (["first", "second"], True)
+
+
+async def test_where_there_are_many_keys_a_removed_queue_is_gone_at_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_finder, "MANY_PAGES", 0)
+    await add(redis_url, "app", "first")
+    await add(redis_url, "app", "second")
+    async with operations_on(redis_url, "app") as operations:
+        assert await operations.broker.find_queues() == (["first", "second"], True)
+        await operations.settings.obliterate("first")
+        assert await operations.broker.find_queues() == (["second"], True)
+
+
+async def test_names_that_nobody_has_asked_for_lately_are_read_anew(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_finder, "MANY_PAGES", 0)
+    monkeypatch.setattr(queue_finder, "LONGEST_KEPT_S", 0.0)
+    async with operations_on(redis_url, "app") as operations:
+        await add(redis_url, "app", "first")
+        assert await operations.broker.find_queues() == (["first"], True)
+        await add(redis_url, "app", "second")
+        assert await operations.broker.find_queues() == (["first", "second"], True)
+
+
+async def _of_two(operations: Operations) -> tuple[list[str], bool] | None:
+    found = await operations.broker.find_queues()
+    return found if len(found[0]) == 2 else None

@@ -6,15 +6,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
-
 from auth_worker.admin.models import Diagnosis
-from auth_worker.admin.operations import Operations
 from auth_worker.http.dashboard import sampler
 from auth_worker.http.dashboard.host import Host
 from auth_worker.http.dashboard.sampler import Sampler
-from support.operators import operations_on
-from support.processors import Harness
 
 
 async def test_each_of_many_requests_gets_the_diagnosis_or_none(monkeypatch: Any) -> None:
@@ -38,27 +33,3 @@ async def test_each_of_many_requests_gets_the_diagnosis_or_none(monkeypatch: Any
         await asyncio.sleep(0)
     assert all(each is diagnosis for each in await asyncio.gather(*requests))
     await found.stop()
-
-
-async def test_where_finding_the_queues_takes_long_their_names_are_kept_for_a_while(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sampler, "LIFETIME_S", -1.0)
-    await harness.jobs.add("first", {})
-    async with operations_on(harness.url) as operations:
-
-        async def opened() -> Operations:
-            return operations
-
-        async def searches(long_s: float) -> int:
-            monkeypatch.setattr(sampler, "LONG_SEARCH_S", long_s)
-            found = Sampler(cast("Host", SimpleNamespace(operations=opened)))
-            await harness.redis.config_resetstat()
-            for _ in range(3):
-                (queue,) = (await found.overview()).queues
-                assert queue.counts["wait"] == 1
-            stats = await harness.redis.info("commandstats")
-            return int(stats["cmdstat_scan"]["calls"])
-
-        assert await searches(0.0) == 1
-        assert await searches(1000.0) == 3

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from auth_worker.brokers.redis.decode import MARK, RawJob
 from auth_worker.brokers.redis.scripts.loader import builders, script
 from auth_worker.brokers.redis.texts import shown_text, stored_bytes
+from auth_worker.brokers.redis.wire.batch import execute_all
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.coercion import stored_number
 from auth_worker.core.keys import key_prefix
@@ -46,20 +47,28 @@ class JobView:
         A stack trace of more than ``LONGEST_TRACE`` bytes is left out. Raises ``BrokerError``.
         """
         fields = (*ROW_FIELDS, *(_FIELD_OF[field] for field in large if field in _FIELD_OF))
-        with_trace = "stacktrace" in large
         names = [field.encode() for field in fields]
+        keys = [self._key_prefix + stored_bytes(job_id) for job_id in ids]
+        found = await execute_all(self._link, [("HMGET", key, *fields) for key in keys])
+        lengths = await execute_all(self._link, [("HSTRLEN", key, "data") for key in keys])
+        raws = [
+            {name: value for name, value in zip(names, values, strict=True) if value is not None}
+            for values in found
+        ]
+        if "stacktrace" in large:
+            await self._add_traces({key: raw for key, raw in zip(keys, raws, strict=True) if raw})
+        return [
+            stored_job(job_id, raw, length) if raw else None
+            for job_id, raw, length in zip(ids, raws, lengths, strict=True)
+        ]
 
-        async def one(job_id: str) -> StoredJob | None:
-            key = self._key_prefix + stored_bytes(job_id)
-            values, length = await asyncio.gather(
-                self._link.execute("HMGET", key, *fields), self._link.execute("HSTRLEN", key, "data")
-            )
-            raw = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-            if with_trace and raw and await self._link.execute("HSTRLEN", key, "stacktrace") <= LONGEST_TRACE:
-                raw[b"stacktrace"] = await self._link.execute("HGET", key, "stacktrace") or b""
-            return stored_job(job_id, raw, length) if raw else None
-
-        return list(await asyncio.gather(*(one(job_id) for job_id in ids)))
+    async def _add_traces(self, raws: Mapping[bytes, dict[bytes, bytes]]) -> None:
+        """Add the stack trace to each of these jobs, by key, unless it is too long."""
+        lengths = await execute_all(self._link, [("HSTRLEN", key, "stacktrace") for key in raws])
+        short = [key for key, length in zip(raws, lengths, strict=True) if length <= LONGEST_TRACE]
+        traces = await execute_all(self._link, [("HGET", key, "stacktrace") for key in short])
+        for key, trace in zip(short, traces, strict=True):
+            raws[key][b"stacktrace"] = trace or b""
 
     async def due(self, job_id: str) -> int | None:
         """Return when a delayed job becomes ready (epoch ms). Raises ``BrokerError``."""

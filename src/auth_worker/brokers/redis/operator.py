@@ -16,12 +16,13 @@ from auth_worker.brokers.redis.history import RedisHistory
 from auth_worker.brokers.redis.job_changes import JobChanges
 from auth_worker.brokers.redis.jobs import JobView
 from auth_worker.brokers.redis.queue_changes import QueueChanges
-from auth_worker.brokers.redis.queue_finder import BUDGET_S, find_prefixes, find_queues, find_workers
+from auth_worker.brokers.redis.queue_finder import BUDGET_S, QueueFinder, find_prefixes, find_workers
 from auth_worker.brokers.redis.queues import QueueView
 from auth_worker.brokers.redis.server import acl_rule, clock_skew, server_facts
 from auth_worker.brokers.redis.server_findings import permission_findings, script_findings, server_findings
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.pipeline import MANY_AT_ONCE
 from auth_worker.core.keys import queue_key
 from auth_worker.core.ports.operator import Examination
 from auth_worker.core.ports.values import WorkerConnection
@@ -68,6 +69,7 @@ class RedisOperatorBroker(RedisBrokerView):
         super().__init__(self._new_link("operations"), prefix)
         self._watching = self._new_link("redrives")
         self._redriving = asyncio.Lock()
+        self._finder = QueueFinder(self._link, prefix)
 
     @property
     def address(self) -> str:
@@ -86,6 +88,7 @@ class RedisOperatorBroker(RedisBrokerView):
 
     async def stop(self) -> None:
         """Disconnect."""
+        self._finder.forget()
         await asyncio.gather(self._link.stop(), self._watching.stop())
 
     def jobs(self, queue: str) -> JobView:
@@ -94,7 +97,7 @@ class RedisOperatorBroker(RedisBrokerView):
 
     def queue_changes(self, queue: str) -> QueueChanges:
         """Return what changes a queue as a whole."""
-        return QueueChanges(self._link, self.prefix, queue)
+        return QueueChanges(self._link, self.prefix, queue, on_removed=self._finder.forget)
 
     def changes(self, queue: str) -> JobChanges:
         """Return what changes its jobs."""
@@ -126,11 +129,8 @@ class RedisOperatorBroker(RedisBrokerView):
         return DeadLetters(self._link, self.prefix, queue, watching=self._watching, turn=self._redriving)
 
     async def find_queues(self, budget_s: float = BUDGET_S) -> tuple[list[str], bool]:
-        """Return the queues by name, and whether all keys were read within ``budget_s``.
-
-        Raises ``BrokerError``.
-        """
-        return await find_queues(self._link, self.prefix, budget_s)
+        """As in ``OperatorBroker``. Raises ``BrokerError``."""
+        return await self._finder.find(budget_s)
 
     async def find_prefixes(self) -> list[str]:
         """Return the prefixes with queues that are found within a second. Raises ``BrokerError``."""
@@ -178,4 +178,5 @@ class RedisOperatorBroker(RedisBrokerView):
         return shared_key_prefix(self.prefix, self.connection)
 
     def _new_link(self, name: str) -> Link:
-        return Link(self.connection, name=name, client_name=f"auth-worker:{name}", writes=False)
+        client_name = f"auth-worker:{name}"
+        return Link(self.connection, name=name, client_name=client_name, writes=False, at_once=MANY_AT_ONCE)

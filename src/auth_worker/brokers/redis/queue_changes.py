@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any
 
 from auth_worker.brokers.redis.queues import QueueView
@@ -31,10 +32,14 @@ STEP = 1000
 
 
 class QueueChanges:
-    """The queue ``queue``, to change. Every coroutine raises ``BrokerError``."""
+    """The queue ``queue``, to change. Every coroutine raises ``BrokerError``.
 
-    def __init__(self, link: Link, prefix: str, queue: str) -> None:
+    ``on_removed`` is called when the queue has been removed.
+    """
+
+    def __init__(self, link: Link, prefix: str, queue: str, on_removed: Callable[[], None] = lambda: None) -> None:
         self._link = link
+        self._on_removed = on_removed
         self._key_prefix = key_prefix(prefix, queue)
         self._builders: Any = builders(prefix, queue, link.call)
         self._view = QueueView(link, prefix, queue)
@@ -107,6 +112,7 @@ class QueueChanges:
                 if not was_paused:
                     await self._view.set_paused(False)
                 return False
+        self._on_removed()
         await self._tell_waiting()
         return True
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -16,6 +18,12 @@ from auth_worker.errors import BrokerError, BrokerUnavailableError
 PAGE = 1000
 BUDGET_S = 5.0
 """How long (s) to read the keys of a large database. One step takes well under a ms."""
+MANY_PAGES = 20
+"""If there are more pages of keys, the names of the queues are kept."""
+KEPT_S, LONGEST_KEPT_S = 30.0, 120.0
+"""After how long (s) they are read again in the background, and after how long nobody is given them any more."""
+PAUSE_S = 0.02
+"""How long (s) the background search rests after each page, so that it takes a few hundredths of Redis's time."""
 _AMBIGUOUS = 3
 """From this many colons on, a key that ends in ``:meta`` may also belong to a queue with a shorter prefix."""
 _FIELD = re.compile(r"(\S+?)=(\S*)")
@@ -28,23 +36,64 @@ def glob_escaped(text: str) -> str:
     return re.sub(r"[*?\[\]\\]", r"\\\g<0>", text)
 
 
-async def find_queues(link: Link, prefix: str, budget: float = BUDGET_S) -> tuple[list[str], bool]:
-    """Return the queues under ``prefix`` by name, and whether all keys were read within ``budget`` s.
+class QueueFinder:
+    """Finds the queues under ``prefix``. Belongs to one event loop.
 
-    A queue is known by its ``meta`` key, which the first job writes. Raises ``BrokerError``.
+    A queue is known by its ``meta`` key, which the first job writes, so that all keys have to be read. Where they
+    are many, the names are kept, and read again slowly in the background while somebody asks for them.
     """
-    names: set[str] = set()
-    cursor, deadline = b"0", time.monotonic() + budget
-    while True:
-        cursor, keys = await link.execute("SCAN", cursor, "MATCH", f"{glob_escaped(prefix)}:*:meta", "COUNT", PAGE)
-        for key in keys:
-            name = key.decode(errors="replace")[len(prefix) + 1 : -len(":meta")]
-            if ":" not in name:
-                names.add(name)
-        complete = cursor == b"0"
-        if complete or time.monotonic() > deadline:
-            metas = await _metas(link, {name: f"{prefix}:{name}:meta".encode() for name in names})
-            return sorted(metas), complete
+
+    def __init__(self, link: Link, prefix: str) -> None:
+        self._link = link
+        self._prefix = prefix
+        self._kept: tuple[float, list[str]] | None = None
+        self._turn = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def find(self, budget: float = BUDGET_S) -> tuple[list[str], bool]:
+        """Return the queues by name, and whether all keys were read within ``budget`` s.
+
+        Where there are many keys, a queue may be missing for a minute after its first job. Raises ``BrokerError``.
+        """
+        async with self._turn:  # whoever waits meanwhile takes what the one before has found
+            if self._kept is not None:
+                age = time.monotonic() - self._kept[0]
+                if age > KEPT_S and (self._refreshing is None or self._refreshing.done()):
+                    self._refreshing = asyncio.create_task(self._refresh(), name="find queues")
+                if age < LONGEST_KEPT_S:
+                    return list(self._kept[1]), True
+            return await self._search(budget)
+
+    def forget(self) -> None:
+        """Forget what was found, since a queue was removed."""
+        self._kept = None
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+
+    async def _refresh(self) -> None:
+        with contextlib.suppress(BrokerError):
+            await self._search(math.inf, PAUSE_S)
+
+    async def _search(self, budget: float, pause: float = 0.0) -> tuple[list[str], bool]:
+        names: set[str] = set()
+        pattern = f"{glob_escaped(self._prefix)}:*:meta"
+        cursor, deadline, pages = b"0", time.monotonic() + budget, 0
+        while True:
+            cursor, keys = await self._link.execute("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
+            pages += 1
+            for key in keys:
+                name = key.decode(errors="replace")[len(self._prefix) + 1 : -len(":meta")]
+                if ":" not in name:
+                    names.add(name)
+            complete = cursor == b"0"
+            if complete or time.monotonic() > deadline:
+                break
+            if pause:
+                await asyncio.sleep(pause)
+        metas = await _metas(self._link, {name: f"{self._prefix}:{name}:meta".encode() for name in names})
+        found = sorted(metas)
+        self._kept = (time.monotonic(), found) if complete and pages > MANY_PAGES else None
+        return list(found), complete
 
 
 async def find_prefixes(link: Link, budget: float = 1.0) -> list[str]:

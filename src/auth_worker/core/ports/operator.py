@@ -256,7 +256,10 @@ class OperatorBroker(BrokerView, Protocol):
         """Its history; None: that of all queues together."""
 
     async def find_queues(self, budget_s: float = 5.0) -> tuple[list[str], bool]:
-        """Return the queues by name, and whether all were found within ``budget_s``."""
+        """Return the queues by name, and whether all were found within ``budget_s``.
+
+        Where there are many keys, one may be missing for a minute after its first job.
+        """
 
     async def find_prefixes(self) -> list[str]:
         """Return the prefixes with queues that are found within a second."""

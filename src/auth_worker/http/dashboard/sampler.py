@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from auth_worker.admin.error_groups import SharedErrorGroups, shared_groups
 from auth_worker.admin.models import Diagnosis, QueueList, QueueOverview
-from auth_worker.admin.operations import Operations
 from auth_worker.admin.selection import ALL
 from auth_worker.admin.workers import WorkerList
 from auth_worker.core.error_text import error_text
@@ -26,9 +25,6 @@ DIAGNOSIS_S = 60.0
 DIAGNOSIS_WAIT_S = 0.5
 """How long (s) a page waits for a diagnosis before it is shown without one."""
 LIFETIME_S = 1.0
-LONG_SEARCH_S = 0.1
-NAMES_S = 10.0
-"""How long (s) the names of the queues are kept if finding them, which reads all keys, took ``LONG_SEARCH_S``."""
 ERRORS_S = 10.0
 HOUR_S = 20.0
 MOST_FAILED, LEAST_FAILED = 2000, 20
@@ -49,7 +45,6 @@ class Sampler:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._names: tuple[float, list[str]] | None = None
         self._overview = TimedCache(self._look, LIFETIME_S)
         self._workers = TimedCache(self._find_workers, LIFETIME_S)
         self._diagnosis = TimedCache(self._examine, DIAGNOSIS_S)
@@ -119,18 +114,7 @@ class Sampler:
                     await task
 
     async def _look(self) -> QueueList:
-        operations = await self._host.operations()
-        names, complete = await self._find_queues(operations)
-        return QueueList(queues=await operations.queues.describe(names, names), complete=complete)
-
-    async def _find_queues(self, operations: Operations) -> tuple[list[str], bool]:
-        began = time.monotonic()
-        if self._names is not None and began < self._names[0]:
-            return self._names[1], True
-        names, complete = await operations.broker.find_queues()
-        ended = time.monotonic()
-        self._names = (ended + NAMES_S, names) if complete and ended - began >= LONG_SEARCH_S else None
-        return names, complete
+        return await (await self._host.operations()).queues.overview()
 
     async def _examine(self) -> Diagnosis:
         return await (await self._host.operations()).doctor.examine()

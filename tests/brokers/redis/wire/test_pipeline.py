@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from auth_worker.brokers.redis.wire.pipeline import READ_AT_ONCE, Connection
+from auth_worker.brokers.redis.wire.pipeline import AT_ONCE, Connection
 from auth_worker.brokers.redis.wire.resp import pack
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
-MANY = 10 * READ_AT_ONCE + 1
+MANY = 10 * AT_ONCE + 1
 BEFORE = 16
 
 
@@ -80,7 +80,7 @@ async def test_what_follows_a_reply_is_written_before_the_last_one_is_read(peer:
     writer.write(b"".join(b":%d\r\n" % number for number in range(MANY)))
     async with asyncio.timeout(5):
         await all_came.wait()
-    assert read_when_written == [READ_AT_ONCE]
+    assert read_when_written == [AT_ONCE]
 
 
 async def test_more_than_the_socket_takes_arrives_whole_and_in_order(peer: Peer) -> None:

@@ -20,7 +20,7 @@ from auth_worker.brokers.redis.wire.calls import Call, OnReply
 from auth_worker.brokers.redis.wire.connect_errors import no_answer
 from auth_worker.brokers.redis.wire.credentials import Login
 from auth_worker.brokers.redis.wire.dialing import dial, greeting, keep_logged_in, log_in, refuse_replica
-from auth_worker.brokers.redis.wire.pipeline import Connection
+from auth_worker.brokers.redis.wire.pipeline import AT_ONCE, Connection
 from auth_worker.brokers.redis.wire.resp import ELSEWHERE_CODES, client_name_of, pack
 from auth_worker.core.error_text import error_text
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError
@@ -30,6 +30,7 @@ from auth_worker.system.loops import discard_task
 CONNECT_TIMEOUT = 5.0
 SILENCE_LIMIT = 6.0
 FIRST_RETRY, LONGEST_RETRY = 0.05, 1.0
+MAY_PASS = (BrokerUnavailableError, BrokerBusyError)
 
 
 class Link:
@@ -37,7 +38,7 @@ class Link:
 
     ``silence_limit`` (s): the connection is closed if commands wait and no reply arrives for this long; for
     blocking commands it must include the blocking time. ``writes`` refuses a replica, and a primary that has
-    become one.
+    become one. ``at_once`` is how many commands are written together, and how many replies are delivered.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Link:
         on_change: Callable[[BrokerChanged], None] = lambda event: None,
         silence_limit: float = SILENCE_LIMIT,
         writes: bool = True,
+        at_once: int = AT_ONCE,
     ) -> None:
         self.address = address
         self.name = name
@@ -62,6 +64,8 @@ class Link:
         self._on_change = on_change
         self._silence_limit = silence_limit
         self._writes = writes
+        self._leave_at = ELSEWHERE_CODES if writes else ELSEWHERE_CODES - {"READONLY"}
+        self._at_once = at_once
         self._connection: Connection | None = None
         """None while no commands can be sent; ``is_up`` tells."""
         self._up = asyncio.Event()
@@ -115,7 +119,7 @@ class Link:
         if not self.is_up:
             error = self.why_down()
             await self.stop()
-            waited = f" within {timeout:g} s" if _may_pass(error) else ""
+            waited = f" within {timeout:g} s" if isinstance(error, MAY_PASS) else ""
             raise type(error)(f"cannot connect to {self.address}{waited}: {error}", error.code)
 
     async def stop(self) -> None:
@@ -200,7 +204,7 @@ class Link:
                     connection = await self._connect(login)
             except (OSError, BrokerError, ValueError, TimeoutError) as error:
                 self.last_error = self._connect_error(error)
-                if _may_pass(self.last_error) or self._was_up:
+                if isinstance(self.last_error, MAY_PASS) or self._was_up:
                     await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
                     delay = min(delay * 2, LONGEST_RETRY)
                     continue
@@ -251,7 +255,7 @@ class Link:
 
     async def _connect(self, login: Login) -> Connection:
         loop = asyncio.get_running_loop()
-        connection = Connection(self._lost, ELSEWHERE_CODES if self._writes else ELSEWHERE_CODES - {"READONLY"})
+        connection = Connection(self._lost, self._leave_at, self._at_once)
         if self.address.path:
             await loop.create_unix_connection(lambda: connection, self.address.path)
         else:
@@ -292,8 +296,3 @@ class Link:
             silent += step
             if silent >= self._silence_limit:
                 connection.close(f"no answer for {silent:.0f} s")
-
-
-def _may_pass(error: BrokerError) -> bool:
-    """Whether another attempt may succeed."""
-    return isinstance(error, BrokerUnavailableError | BrokerBusyError)
