@@ -86,10 +86,19 @@ def look_at_all(base: str, folder: Path, letter: dict[str, Any], axe: str) -> No
                     assert browser.run("return document.documentElement.scrollWidth") <= width, (screen, width)
                     violations[screen, theme, width] = browser.violations(axe)
             assert {place: found for place, found in violations.items() if found} == {}
+            browser.open(f"{base}job?queue={QUEUE}&job=first")
+            browser.click("button[value=reveal]")
+            browser.until(lambda: "Edit a copy" in browser.text, "the data is revealed")
+            browser.run("document.querySelector('#copy').open = true")
+            assert browser.violations(axe) == []
+            browser.click("#copy button")
+            browser.until(lambda: "The job is added." in browser.text, "a copy is added")
             browser.open(f"{base}queue?queue={QUEUE}&state=wait")
+            browser.run("for (const part of document.querySelectorAll('details')) part.open = true")
+            assert browser.violations(axe) == []
             browser.run("document.querySelector('#scope').value = 'all'")
             browser.click("button[value=remove]")
-            browser.until(lambda: "Remove 1 job?" in browser.text, "it asks before it removes")
+            browser.until(lambda: "Remove 2 jobs?" in browser.text, "it asks before it removes")
             assert browser.violations(axe) == []
             assert [said for said in browser.complaints() if "404" not in said] == []
         finally:

@@ -189,8 +189,10 @@ def _contents(job: StoredJob, reveal: bool) -> dict[str, Any]:
         opts = {"unreadable": f"<{len((job.opts or '').encode())} bytes>"}
     stored = {"data": job.data, "return_value": job.return_value, "progress": job.progress}
     read = {name: _json(text, None) for name, text in stored.items()}
+    is_number = isinstance(read["progress"], int | float)  # how far it is tells nothing personal
     return {
         **{name: encodable(value) if reveal else shape(value) for name, value in read.items()},
+        **({"progress": read["progress"]} if is_number else {}),
         "opts": encodable(opts) if reveal else masked(opts),
         "stacktrace": [line if reveal else masked_lines(line) for line in map(encodable_text, lines)],
     }

@@ -44,6 +44,11 @@ class NewJob(Body):
     data: Any = None
     opts: JobOptions = JobOptions()
 
+    def options(self) -> dict[str, Any]:
+        """Return its options as the operations take them."""
+        size_limit = {} if self.opts.size_limit is None else {"size_limit": self.opts.size_limit}
+        return {**self.opts.wire(), **size_limit}
+
 
 class Cancellation(Body):
     """Why a job is cancelled. The reason is shown with the failed job."""

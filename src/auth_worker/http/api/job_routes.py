@@ -61,10 +61,7 @@ async def list_jobs(
 @act.post("/queues/{queue}/jobs", tags=["jobs"], status_code=201)
 async def add_job(queue: QueuePart, job: NewJob, operations: TheOperations) -> AddedJob:
     """Add a job. If the id exists already, nothing is added."""
-    options = job.opts.wire()
-    if job.opts.size_limit is not None:
-        options["size_limit"] = job.opts.size_limit
-    added = await operations.jobs.add(queue, job.name, job.data, options)
+    added = await operations.jobs.add(queue, job.name, job.data, job.options())
     return AddedJob(queue=queue, name=job.name, id=added.id, created=added.created)
 
 

@@ -8,12 +8,13 @@ from starlette.responses import Response
 
 from auth_worker.admin.flows import flow_of
 from auth_worker.admin.models import JobDetail, JobRow, QueueOverview
-from auth_worker.admin.selection import STATES_BY_INTEREST, JobFilter, checked_state
+from auth_worker.admin.selection import STATES_BY_INTEREST, checked_state
 from auth_worker.core.durations import duration_text
 from auth_worker.core.keys import place_of
 from auth_worker.core.ports.values import WAITING
 from auth_worker.http.dashboard.columns import COLUMNS, columns_of
-from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit
+from auth_worker.http.dashboard.new_jobs import copy_of
+from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit, job_filter
 
 MOST_LOGS = 200
 TABS = ("failed", "active", "wait", "prioritized", "delayed", "waiting-children", "completed", "paused")
@@ -46,7 +47,7 @@ async def show_queue(visit: Visit) -> Response:
     queue = await visit.known_queue(visit.asked("queue"))
     overview = await operations.queues.describe_one(queue)
     state = checked_state(visit.asked("state", _first_state(overview)))
-    wanted = _filter(visit)
+    wanted = job_filter(visit)
     columns = columns_of(state, visit.asked_all("column"))
     page = await operations.jobs.page(queue, state, wanted, offset=visit.offset(), limit=PAGE)
     return visit.page(
@@ -84,6 +85,7 @@ async def job_page(visit: Visit, queue: str, job_id: str, *, reveal: bool = Fals
     return visit.page(
         "job.html",
         actions=[action for action in ACTIONS.get(job.state, ()) if visit.may_change],
+        copy=copy_of(job) if reveal else None,
         flow=await flow_of(operations.broker, queue, job_id),
         job=job,
         parent=place_of(job.parent or "", operations.broker.prefix),
@@ -144,14 +146,3 @@ def _raw(job: JobDetail) -> list[tuple[str, Any]]:
 
 def _first_state(overview: QueueOverview) -> str:
     return next((state for state in STATES_BY_INTEREST if overview.counts[state]), "wait")
-
-
-def _filter(visit: Visit) -> JobFilter:
-    asked = {name: visit.asked(name)[:LONGEST] or None for name in ("id", "name", "error", "errorGroup", "frame")}
-    return JobFilter(
-        id=asked["id"],
-        name=asked["name"],
-        text=asked["error"],
-        error_group=asked["errorGroup"],
-        frame=asked["frame"],
-    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 LOOK = (
     *("/", "/queue", "/job", "/dead", "/letter", "/errors", "/history", "/schedulers", "/workers", "/search"),
-    *("/alerts", "/changes", "/operations", "/operation", "/events"),
+    *("/alerts", "/changes", "/operations", "/operation", "/export", "/events"),
 )
 """What every logged-in caller may see, by GET."""
 ACT = (
@@ -18,6 +18,7 @@ ACT = (
     "/change-job",
     "/change-letter",
     "/change-scheduler",
+    "/add-job",
     "/change-worker",
     "/change-limits",
     "/obliterate",

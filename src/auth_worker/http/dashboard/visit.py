@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from auth_worker.admin.operations import Operations
+from auth_worker.admin.selection import JobFilter
 from auth_worker.core.names import check_queue_name
 from auth_worker.errors import ConfigurationError
 from auth_worker.http.access_tokens import LOCAL
@@ -36,6 +37,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
 }
 DONE = {
+    "add": "The job is added.",
     "cancel": "The job is cancelled: it has failed, or its worker has been asked to stop it.",
     "limit": "The limits are set, for all workers of the queue.",
     "logout": "You are logged out.",
@@ -143,6 +145,18 @@ class Visit:
         """Redirect to another page of the dashboard."""
         address = str(link(page, **query).unescape())
         return RedirectResponse(address, 303, HEADERS)
+
+
+def job_filter(visit: Visit) -> JobFilter:
+    """Return which jobs the query of the URL asks for."""
+    asked = {name: visit.asked(name)[:LONGEST] or None for name in ("id", "name", "error", "errorGroup", "frame")}
+    return JobFilter(
+        id=asked["id"],
+        name=asked["name"],
+        text=asked["error"],
+        error_group=asked["errorGroup"],
+        frame=asked["frame"],
+    )
 
 
 def next_offset(offset: int, total: int) -> int | None:
