@@ -19,14 +19,24 @@ class TimedCache(Generic[T]):
         self._lifetime = lifetime
         self._turn = asyncio.Lock()
         self._known: tuple[float, T] | None = None
+        self._forgotten = 0
 
     async def get(self) -> T:
         """Return the value, computed anew once it is too old. Raises what ``ask`` raises."""
         async with self._turn:
             if self._known is None or time.monotonic() - self._known[0] > self._lifetime:
                 self._known = None
-                self._known = (time.monotonic(), await self._ask())
+                forgotten, asked_at = self._forgotten, time.monotonic()
+                value = await self._ask()
+                if forgotten != self._forgotten:
+                    return value
+                self._known = asked_at, value
             return self._known[1]
+
+    def forget(self) -> None:
+        """Ask anew next time, since the value has changed. What is being asked for at this moment is not kept."""
+        self._forgotten += 1
+        self._known = None
 
 
 class SingleFlight(Generic[P, T]):

@@ -53,6 +53,17 @@ async def test_a_queue_is_paused_and_resumed(admin: Visitor, paused_api: Api, se
     assert (await admin.post("change-queue", [*form.fields[:1], ("queue", "nobody")])).status == 404
 
 
+async def test_the_overview_shows_at_once_what_was_changed_on_a_page(admin: Visitor, paused_api: Api) -> None:
+    await add(paused_api)
+    mark = "badge paused"
+    form = (await on_queue(admin, "wait")).form("change-queue", "pause")
+    assert mark not in (await admin.get("")).text
+    await admin.send(form, ("action", "pause"))
+    assert mark in (await admin.get("")).text
+    await admin.send(form, ("action", "resume"))
+    assert mark not in (await admin.get("")).text
+
+
 async def test_a_failed_job_is_retried(admin: Visitor, api: Api) -> None:
     (letter,) = await dead(api)
     await api.post("/service/pause")

@@ -131,6 +131,8 @@ class Dashboard:
                 if session is not None:
                     CALLER_NAME.set(session.caller.name)
                 response = await self._attempt(visit, page)
+                if page.method == "POST":
+                    self._sampler.forget()
             if session is not None and session.is_new:
                 set_cookie(response, request, session)
             return response

@@ -24,7 +24,8 @@ SHARE = 20
 DIAGNOSIS_S = 60.0
 DIAGNOSIS_WAIT_S = 0.5
 """How long (s) a page waits for a diagnosis before it is shown without one."""
-LIFETIME_S = 1.0
+LIFETIME_S = 2.0
+"""How long (s) the pages share a reading. Those that load anew since a queue has changed share what showed it."""
 ERRORS_S = 10.0
 HOUR_S = 20.0
 MOST_FAILED, LEAST_FAILED = 2000, 20
@@ -57,6 +58,11 @@ class Sampler:
     async def overview(self) -> QueueList:
         """Return every queue, at most ``LIFETIME_S`` old. Raises ``BrokerError``."""
         return await self._overview.get()
+
+    def forget(self) -> None:
+        """Read everything anew next time but the diagnosis, since something was changed on a page."""
+        for kept in (self._overview, self._workers, self._errors):
+            kept.forget()
 
     async def workers(self) -> WorkerList:
         """Return all workers, as they were at most ``LIFETIME_S`` ago. Raises ``BrokerError``."""
@@ -135,6 +141,7 @@ class Sampler:
         before: dict[str, QueueOverview] | None = None
         while True:
             began = time.monotonic()
+            self._overview.forget()
             try:
                 now = {queue.name: _lasting(queue) for queue in (await self.overview()).queues}
                 known = now if before is None else before
