@@ -12,7 +12,7 @@ import pytest
 from auth_worker import Job, JobQueue
 from auth_worker.brokers.redis import event_reader
 from auth_worker.brokers.redis.wire.address import Address
-from auth_worker.errors import BrokerUnavailableError
+from auth_worker.errors import BrokerUnavailableError, JobCancelledError
 from support.processors import QUEUE, Harness, eventually
 
 READER = "auth-worker:results"
@@ -75,6 +75,33 @@ async def test_objects_of_one_queue_share_a_reader_and_close_alone(harness: Harn
         return all(each["name"] != READER for each in await harness.redis.client_list())
 
     await eventually(is_gone, "the end of the connection")
+
+
+async def test_all_that_come_at_a_time_join_once(harness: Harness) -> None:
+    await harness.jobs.add("n", 0)
+    ids = await harness.jobs.add_bulk([{"name": "n", "data": 1} for _ in range(100)])
+    await harness.redis.config_resetstat()
+    waiting = [asyncio.create_task(harness.jobs.result(job_id, 20)) for job_id in ids]
+    await until_read(harness)
+    assert (await harness.redis.info("commandstats"))["cmdstat_xrevrange"]["calls"] == 1
+    await harness.jobs.close()
+    for each in waiting:
+        with pytest.raises(BrokerUnavailableError, match="was closed"):
+            await each
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_queue_that_is_closed_while_it_joins_says_so(harness: Harness, turns: int) -> None:
+    job_id = await harness.jobs.add("n", 0)
+    waiting = asyncio.create_task(harness.jobs.result(job_id, 20))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await harness.jobs.close()
+    if not waiting.done():  # it connects again where it had not begun
+        assert turns < 2
+        await harness.jobs.cancel(job_id)
+    with pytest.raises((BrokerUnavailableError, JobCancelledError)):
+        await waiting
 
 
 async def test_a_stream_that_nobody_awaits_any_more_is_not_read(

@@ -69,6 +69,7 @@ class EventReader:
         self._listening: frozenset[bytes] | None = None
         """The streams of the read that is under way, if one is."""
         self._joined = asyncio.Event()
+        self._joining: dict[bytes, asyncio.Task[None]] = {}
         self._opening: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._waking: asyncio.Task[None] | None = None
@@ -82,18 +83,12 @@ class EventReader:
         """
         if self._opening is None or (self._opening.done() and self._reading is None):
             self._opening = asyncio.get_running_loop().create_task(self._open(timeout))
-        try:
-            await asyncio.shield(self._opening)
-        except asyncio.CancelledError:
-            if not self._opening.cancelled():
-                raise
-            raise BrokerUnavailableError(CLOSED) from None
-        if key not in self._streams:
-            last = await newest_of(asking, key)
-            self._streams.setdefault(key, _Stream(last))
-            self._joined.set()
-            if self._waking is None or self._waking.done():
-                self._waking = asyncio.get_running_loop().create_task(self._end_read(asking))
+        await _until_done(self._opening)
+        while key not in self._streams:
+            joining = self._joining.get(key)
+            if joining is None:
+                joining = self._joining[key] = asyncio.get_running_loop().create_task(self._join(key, asking))
+            await _until_done(joining)
         stream = self._streams[key]
         stream.followers.add(follower)
         stream.used = time.monotonic()
@@ -112,23 +107,36 @@ class EventReader:
     async def close(self) -> None:
         """Disconnect."""
         try:
-            tasks = {task for task in (self._opening, self._reading, self._waking) if task is not None}
-            for task in tasks:
-                task.cancel()
-            if tasks:
+            if tasks := self._tasks():
+                for task in tasks:
+                    task.cancel()
                 await asyncio.wait(tasks)
         finally:
             await self._link.stop()
 
     def discard(self) -> None:
         """Release the connection without the event loop."""
-        for task in (self._opening, self._reading, self._waking):
+        for task in self._tasks():
             discard_task(task)
         self._link.discard()
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        found = [self._opening, self._reading, self._waking, *self._joining.values()]
+        return [task for task in found if task is not None]
 
     async def _open(self, timeout: float) -> None:
         await self._link.start(timeout)
         self._reading = asyncio.get_running_loop().create_task(self._read(), name="results")
+
+    async def _join(self, key: bytes, asking: Link) -> None:
+        """Begin to read a stream, once for all that come to wait for it at a time."""
+        try:
+            self._streams[key] = _Stream(await newest_of(asking, key))
+        finally:
+            del self._joining[key]
+        self._joined.set()
+        if self._waking is None or self._waking.done():
+            self._waking = asyncio.get_running_loop().create_task(self._end_read(asking))
 
     async def _end_read(self, asking: Link) -> None:
         """End the read that is under way as long as it lacks a stream. It may begin after the first attempt."""
@@ -237,6 +245,16 @@ class EventReaders:
 
     def _forget(self, reader: EventReader) -> None:
         self._readers = {key: each for key, each in self._readers.items() if each is not reader}
+
+
+async def _until_done(task: asyncio.Task[None]) -> None:
+    """Wait for a task of a reader. Raises what it raises; ``BrokerUnavailableError`` once the reader is closed."""
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            raise
+        raise BrokerUnavailableError(CLOSED) from None
 
 
 async def newest_of(link: Link, key: bytes) -> bytes:

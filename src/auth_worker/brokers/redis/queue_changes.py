@@ -26,7 +26,7 @@ if #entries == 1 and entries[1][1] == ARGV[1] then redis.call("DEL", KEYS[1]) en
 """,
 )
 """Deletes a stream (KEYS[1]) unless it has other entries than one (ARGV[1])."""
-NOTICE_S = 0.1
+NOTICE_S, NEXT_ID_S = 0.1, 0.005
 STEP = 1000
 """How many jobs a step of ``obliterate`` removes."""
 
@@ -120,8 +120,10 @@ class QueueChanges:
         """Emit BullMQ's event of jobs that were cleaned, for whoever awaits a result, and leave no key behind.
 
         Redis passes it on at once to all that wait for it; ``NOTICE_S`` is for those that do not at this moment.
+        Ids of entries begin with the time in ms: in a stream made anew within one, a reader may be past them.
         """
         events = f"{self._key_prefix}events"
+        await asyncio.sleep(NEXT_ID_S)
         entry = await self._link.execute("XADD", events, "*", "event", "cleaned", "count", 0)
         await asyncio.sleep(NOTICE_S)
         await self._link.call(_DELETE_UNUSED, [events], [entry])
