@@ -73,7 +73,7 @@ async def group_errors(broker: OperatorBroker, queue: str, wanted: JobFilter, sc
     while position < scan and (ids := await view.ids("failed", position, min(size, scan - position))):
         position += len(ids)
         meant = [job_id for job_id in ids if wanted.matches_id(printable(job_id))]
-        for job in await jobs.rows(meant, large):
+        for job in await jobs.rows(meant, large, brief=True):
             if job is not None and wanted.matches(job, now):
                 key = normalized(job.failed_reason or ""), top_frame(job.stacktrace)
                 groups[key] = _counted(groups.get(key), key, job, now)

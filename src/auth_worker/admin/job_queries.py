@@ -52,14 +52,19 @@ class JobQueries:
                 position = total
                 break
             meant = [job_id for job_id in ids if wanted.matches_id(printable(job_id))]
-            found = dict(zip(meant, await jobs.rows(meant, wanted.large), strict=True))
+            brief = wanted.needs_job
+            found = dict(zip(meant, await jobs.rows(meant, wanted.large, brief=brief), strict=True))
+            chosen: list[StoredJob | None] = []
             for job_id in ids:
                 position += 1
                 job = found.get(job_id)
                 if job is not None and wanted.matches(job, now):
-                    rows.append(await _row(jobs, job, state, reveal))
-                    if len(rows) == limit:
+                    chosen.append(job)
+                    if len(rows) + len(chosen) == limit:
                         break
+            if brief:
+                chosen = await jobs.rows([job.id for job in chosen if job is not None])
+            rows += [await _row(jobs, job, state, reveal) for job in chosen if job is not None]
         return JobPage(
             queue=queue,
             state=state,
@@ -121,7 +126,7 @@ class JobQueries:
             position += len(ids)
             meant = [job_id for job_id in ids if wanted.matches_id(printable(job_id))]
             if wanted.needs_job:
-                rows = await jobs.rows(meant, wanted.large)
+                rows = await jobs.rows(meant, wanted.large, brief=True)
                 meant = [job.id for job in rows if job is not None and wanted.matches(job, now)]
             chosen += map(printable, meant)
         return chosen[:limit]

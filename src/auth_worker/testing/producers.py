@@ -125,7 +125,9 @@ class MemoryJobs(NamedTuple):
     store: JobStore
     queue: str
 
-    async def rows(self, ids: Sequence[str], large: Collection[LargeField] = ()) -> list[StoredJob | None]:
+    async def rows(
+        self, ids: Sequence[str], large: Collection[LargeField] = (), *, brief: bool = False
+    ) -> list[StoredJob | None]:
         """As in ``JobReader``."""
         return [await self.whole(job_id) for job_id in ids]
 

@@ -21,6 +21,8 @@ ROW_FIELDS = (
     *("failedReason", "pb", "parentKey", MARK),
 )
 """The fields of a row in a list. The data, which may be large, is not one of them."""
+FILTER_FIELDS = ("name", "timestamp", "opts", "finishedOn", "failedReason", "pb")
+"""Those that a filter looks at, beside large ones."""
 _STATE_KEYS = ("completed", "failed", "delayed", "active", "wait", "paused", "waiting-children", "prioritized")
 _FIELD_OF: dict[LargeField, str] = {"data": "data", "return_value": "returnvalue"}
 _SOME = 20
@@ -41,16 +43,20 @@ class JobView:
         self._key_prefix = key_prefix(prefix, queue).encode()
         self._builders: Any = builders(prefix, queue, link.call)
 
-    async def rows(self, ids: Sequence[str], large: Collection[LargeField] = ()) -> list[StoredJob | None]:
-        """Return for each job its fields in a list, and those ``large`` ones; None for an id without a job.
+    async def rows(
+        self, ids: Sequence[str], large: Collection[LargeField] = (), *, brief: bool = False
+    ) -> list[StoredJob | None]:
+        """As in ``JobReader``. A stack trace of more than ``LONGEST_TRACE`` bytes is left out.
 
-        A stack trace of more than ``LONGEST_TRACE`` bytes is left out. Raises ``BrokerError``.
+        Raises ``BrokerError``.
         """
-        fields = (*ROW_FIELDS, *(_FIELD_OF[field] for field in large if field in _FIELD_OF))
+        small = FILTER_FIELDS if brief else ROW_FIELDS
+        fields = (*small, *(_FIELD_OF[field] for field in large if field in _FIELD_OF))
         names = [field.encode() for field in fields]
         keys = [self._key_prefix + stored_bytes(job_id) for job_id in ids]
         found = await execute_all(self._link, [("HMGET", key, *fields) for key in keys])
-        lengths = await execute_all(self._link, [("HSTRLEN", key, "data") for key in keys])
+        sized = [] if brief else keys
+        lengths = await execute_all(self._link, [("HSTRLEN", key, "data") for key in sized]) or [0] * len(keys)
         raws = [
             {name: value for name, value in zip(names, values, strict=True) if value is not None}
             for values in found

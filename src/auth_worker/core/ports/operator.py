@@ -81,8 +81,13 @@ class JobReader(Protocol):
     def queue(self) -> str:
         """The queue's name."""
 
-    async def rows(self, ids: Sequence[str], large: Collection[LargeField] = ()) -> list[StoredJob | None]:
-        """Return what a list shows of each job, and its ``large`` fields; None for an id without a job."""
+    async def rows(
+        self, ids: Sequence[str], large: Collection[LargeField] = (), *, brief: bool = False
+    ) -> list[StoredJob | None]:
+        """Return what a list shows of each job, and its ``large`` fields; None for an id without a job.
+
+        ``brief``: only what a ``JobFilter`` looks at, which costs the broker half.
+        """
 
     async def whole(self, job_id: str) -> StoredJob | None:
         """Return a job in full; None if there is none."""
