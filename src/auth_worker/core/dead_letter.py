@@ -18,6 +18,8 @@ MAX_WHOLE = 150
 """The longest id that contains the job's id. A longer one contains a digest instead."""
 MAX_ID = 900
 """The longest id. A queue whose escaped name is longer still is named by its beginning."""
+LENGTH_OF_TIME = 13
+"""How many digits a time (epoch ms) has, until the year 2286."""
 MAX_RAW = 1024 * 1024
 _LETTER_ID = re.compile(r"[^@]+@[^@]+@\d{13,}")
 
@@ -51,6 +53,12 @@ def is_dead_letter_id(job_id: str) -> bool:
     A job with any other id is not, in whatever queue it waits: it is not shown, redriven or purged as one.
     """
     return _LETTER_ID.fullmatch(job_id) is not None
+
+
+def failed_at_of(letter_id: str) -> int | None:
+    """Return when the job of a dead letter failed (epoch ms), read from its id; None for another id."""
+    at = letter_id.rpartition("@")[2]
+    return int(at) if is_dead_letter_id(letter_id) and len(at) == LENGTH_OF_TIME else None
 
 
 def queue_of(letter_id: str) -> str:

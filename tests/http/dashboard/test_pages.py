@@ -133,7 +133,9 @@ async def test_a_failed_job_shows_its_life_and_masks_its_secrets(reader: Visitor
     shown = await reader.get("letter", queue=DEAD, letter=letter["id"])
     assert SECRET not in listed.text + shown.text
     assert f"queue={QUEUE}" in shown.text
-    assert DEAD in (await reader.get("dead")).text
+    overview = await reader.get("dead")
+    assert DEAD in overview.text
+    assert f"dead?queue={DEAD}&reason=unrecoverable" in overview.links
     assert (
         "None of the 1 dead letters looked at matches."
         in (await reader.get("dead", queue=DEAD, reason="stalled")).text

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from auth_worker.admin.models import DeadLetterQueue
+from auth_worker.admin.dead_letter_summaries import MOST_COUNTED, MOST_READ, sum_up
 from auth_worker.admin.selection import DeadLetterFilter, checked_reason
 from auth_worker.core.outcome import ReasonClass
 from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit
 
-MOST_COUNTED = 1000
-"""How many of a queue's newest dead letters are counted by origin."""
+MOST_QUEUES = 20
+"""How many dead-letter queues are summed up on a page."""
 
 
 async def show_dead_letters(visit: Visit) -> Response:
@@ -18,9 +18,17 @@ async def show_dead_letters(visit: Visit) -> Response:
     operations = await visit.operations()
     if not visit.asked("queue"):
         found = await operations.dead.queues()
-        queues = [DeadLetterQueue(dead_letter_queue=name, letters=count) for name, count in found.items()]
-        origins = {name: await operations.dead.origins(name, MOST_COUNTED) for name in found}
-        return visit.page("dead_queues.html", queues=queues, origins=origins, most_counted=MOST_COUNTED)
+        offset = min(visit.offset(), max(len(found) - 1, 0))
+        shown = list(found.items())[offset : offset + MOST_QUEUES]
+        queues = [await sum_up(operations.broker, operations.dead, *each) for each in shown]
+        return visit.page(
+            "dead_queues.html",
+            more=offset + MOST_QUEUES if offset + MOST_QUEUES < len(found) else None,
+            most_counted=MOST_COUNTED,
+            most_read=MOST_READ,
+            queues=queues,
+            reasons=[str(reason) for reason in ReasonClass],
+        )
     queue = await visit.known_queue(visit.asked("queue"))
     wanted = _filter(visit)
     page = await operations.dead.page(queue, wanted, visit.offset(), PAGE)
