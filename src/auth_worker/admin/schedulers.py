@@ -23,6 +23,8 @@ from auth_worker.queue import AddedJob, JobQueue
 
 LATE_MS = 60_000
 """A run that has been due for longer than this and has not begun is overdue."""
+AT_ONCE = 20
+"""How many queues are read at a time."""
 MOST = 5000
 """How many job schedulers of all queues are read."""
 LAST_RUN_SCAN = 1000
@@ -97,13 +99,16 @@ class SchedulerOperations:
         """Return the job schedulers of a queue, or of all, with their states."""
         names, complete = ([queue], True) if queue is not None else await self._broker.find_queues()
         rows: list[SchedulerRow] = []
-        for name in names:
+        for start in range(0, len(names), AT_ONCE):
             if len(rows) >= MOST:
                 complete = False
                 break
-            found = await self._broker.queue_changes(name).job_schedulers(MOST_SCHEDULERS)
-            complete = complete and len(found) < MOST_SCHEDULERS
-            rows += await asyncio.gather(*(self._row(name, each) for each in found))
+            some = names[start : start + AT_ONCE]
+            readers = map(self._broker.queue_changes, some)
+            found = await asyncio.gather(*(reader.job_schedulers(MOST_SCHEDULERS) for reader in readers))
+            for name, schedulers in zip(some, found, strict=True):
+                complete = complete and len(schedulers) < MOST_SCHEDULERS
+                rows += await asyncio.gather(*(self._row(name, each) for each in schedulers))
         rows.sort(key=lambda row: (ORDER.index(row.state), row.next, row.queue, row.id))
         return SchedulerList(schedulers=rows, complete=complete)
 
