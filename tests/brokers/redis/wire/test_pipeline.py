@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auth_worker.brokers.redis.wire.pipeline import AT_ONCE, Connection
+from auth_worker.brokers.redis.wire.pipeline import AT_ONCE, LARGE_REPLY, Connection
 from auth_worker.brokers.redis.wire.resp import pack
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
@@ -81,6 +81,33 @@ async def test_what_follows_a_reply_is_written_before_the_last_one_is_read(peer:
     async with asyncio.timeout(5):
         await all_came.wait()
     assert read_when_written == [AT_ONCE]
+
+
+async def test_large_replies_are_delivered_one_at_a_time(peer: Peer) -> None:
+    """So that the data of one job need not be in memory when that of the next is decoded."""
+    large = b"x" * (2 * LARGE_REPLY)
+    delivered: list[bytes] = []
+    at_turns: list[int] = []
+    all_came = asyncio.Event()
+    _, writer = await peer.streams
+
+    def answered(reply: bytes) -> None:
+        delivered.append(reply)
+        asyncio.get_running_loop().call_soon(lambda: at_turns.append(len(delivered)))
+        if len(delivered) == AT_ONCE:
+            all_came.set()
+
+    async with asyncio.timeout(5):
+        for _ in range(2):  # from which it learns how large they are
+            first = peer.connection.request(pack("GET", "key"))
+            writer.write(b"$%d\r\n%b\r\n" % (len(large), large))
+            assert await first == large
+        for _ in range(AT_ONCE):
+            peer.connection.send(pack("GET", "key"), answered)
+        writer.write(b"$%d\r\n%b\r\n" % (len(large), large) * AT_ONCE)
+        await all_came.wait()
+        await asyncio.sleep(0)
+    assert at_turns == list(range(1, AT_ONCE + 1))
 
 
 async def test_more_than_the_socket_takes_arrives_whole_and_in_order(peer: Peer) -> None:

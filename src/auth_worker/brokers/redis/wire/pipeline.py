@@ -31,6 +31,9 @@ from auth_worker.system.loops import check_loop, discard_transport
 AT_ONCE = 12
 MANY_AT_ONCE = 600
 """For who reads much and runs no jobs: Redis spends a third of the time on commands that arrive together."""
+LARGE_REPLY = 64 * 1024
+"""Larger replies are asked for and delivered one at a time. To decode the data of many jobs at once takes twice as
+long: much of that is garbage collection, which looks at all data in memory."""
 _KIND = itemgetter(0)
 
 
@@ -47,7 +50,7 @@ class Connection(asyncio.Protocol):
         at_once: int = AT_ONCE,
     ) -> None:
         self._on_lost = on_lost
-        self._at_once = at_once
+        self._most_at_once = self._at_once = at_once
         self._leave_at = leave_at
         self._reader = hiredis.Reader(protocolError=BrokerError)
         self._waiting: deque[OnReply] = deque()
@@ -65,6 +68,9 @@ class Connection(asyncio.Protocol):
         self.answered = 0
         """The number of replies so far."""
         self._heard = 0
+        self._received = 0
+        """How many bytes have come since ``_measured``, the number of replies before them."""
+        self._measured = 0
 
     @property
     def lost(self) -> BrokerError | None:
@@ -191,6 +197,10 @@ class Connection(asyncio.Protocol):
         """Part of asyncio's protocol."""
         self._heard += 1
         self._reader.feed(data)
+        if replies := self.answered - self._measured:
+            self._at_once = self._most_at_once if self._received < replies * LARGE_REPLY else 1
+            self._received, self._measured = 0, self.answered
+        self._received += len(data)
         if not self._read_due:
             self._read_at_turn()
 
