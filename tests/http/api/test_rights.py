@@ -10,7 +10,7 @@ import pytest
 
 from auth_worker import WorkerService
 from auth_worker.events import Problem
-from auth_worker.http.api import alert_routes, job_routes, routes, scheduler_routes, setting_routes
+from auth_worker.http.api import alert_routes, job_routes, routes, scheduler_routes, setting_routes, worker_routes
 from auth_worker.messages import WORKER_ERRORS
 from support.admin_api import ADMIN, READER, service_at
 from support.http_requests import Answer, Api, ask, asked
@@ -44,9 +44,9 @@ async def test_the_document_has_every_route_there_is(service: WorkerService) -> 
     document = (await asked(service.http_port, "/api/openapi.json", authorization=f"Bearer {ADMIN}")).json
     described = {(METHODS[method], path) for path, item in document["paths"].items() for method in item}
     looks: list[Any] = [*routes.look.routes, *job_routes.look.routes, *setting_routes.look.routes]
-    looks += [*scheduler_routes.look.routes, *alert_routes.look.routes]
+    looks += [*scheduler_routes.look.routes, *alert_routes.look.routes, *worker_routes.look.routes]
     acts: list[Any] = [*routes.act.routes, *job_routes.act.routes, *setting_routes.act.routes]
-    acts += [*scheduler_routes.act.routes, *alert_routes.act.routes]
+    acts += [*scheduler_routes.act.routes, *alert_routes.act.routes, *worker_routes.act.routes]
     assert described == {(method, route.path) for route in looks + acts for method in route.methods}
     assert document["openapi"].startswith("3.1")
     assert {route.path for route in looks if route.methods != {"GET"}} == set()

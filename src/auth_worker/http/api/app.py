@@ -17,7 +17,7 @@ from auth_worker.admin.errors import NotFoundError, RefusedError
 from auth_worker.core.error_text import error_text
 from auth_worker.core.report import Report
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError, ConfigurationError
-from auth_worker.http.api import alert_routes, job_routes, routes, scheduler_routes, setting_routes
+from auth_worker.http.api import alert_routes, job_routes, routes, scheduler_routes, setting_routes, worker_routes
 from auth_worker.http.api.context import CALLER_NAME, ApiContext
 from auth_worker.http.guard import CALLER
 from auth_worker.http.refusals import internal_error, refusal, refuse
@@ -103,6 +103,7 @@ def build_api(context: ApiContext) -> ASGIApp:
         *(alert_routes.look, alert_routes.act),
         *(setting_routes.look, setting_routes.act),
         *(scheduler_routes.look, scheduler_routes.act),
+        *(worker_routes.look, worker_routes.act),
     ):
         api.include_router(router)
     api.add_exception_handler(HTTPException, refuse)

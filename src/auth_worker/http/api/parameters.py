@@ -79,6 +79,7 @@ DeadLetterPart = Annotated[
 SchedulerPart = Annotated[Id, BeforeValidator(_decoded), Path(description="The scheduler's id, percent-encoded.")]
 DeduplicationPart = Annotated[Id, BeforeValidator(_decoded), Path(description="The id, percent-encoded.")]
 OperationPart = Annotated[Id, BeforeValidator(_decoded), Path(description="The operation's id.")]
+ProcessPart = Annotated[Id, BeforeValidator(_decoded), Path(description="The id in its heartbeat.")]
 Offset = Annotated[int, Plain, Query(ge=0, le=FURTHEST, description="How many to skip.")]
 Limit = Annotated[int, Plain, Query(ge=1, le=MOST_ROWS, description="How many to return at most.")]
 Reveal = Annotated[bool, Query(description="Show data and texts unmasked. They may hold secrets.")]
