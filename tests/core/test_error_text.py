@@ -67,8 +67,11 @@ class Order(BaseModel):
 
 def database_error() -> None:
     engine = sqlalchemy.create_engine("sqlite://")
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text("select * from nowhere where x = :x"), {"x": SECRET})
+    try:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("select * from nowhere where x = :x"), {"x": SECRET})
+    finally:
+        engine.dispose()
 
 
 def unique_violation() -> None:

@@ -52,7 +52,8 @@ class Application:
                 with urllib.request.urlopen(request, timeout=30) as answer:
                     return answer.status, json.load(answer)
             except urllib.error.HTTPError as error:
-                return error.code, json.load(error)
+                with error:
+                    return error.code, json.load(error)
             except urllib.error.URLError:
                 assert time.monotonic() < deadline, self.log.read_text()
                 assert self.process.poll() is None, self.log.read_text()

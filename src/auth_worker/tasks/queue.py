@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from auth_worker.core.execution import Execution
@@ -247,7 +248,9 @@ class TaskQueue:
     def _add(
         self, function: Callable[..., Any], name: str, policy: TaskPolicy, scope: Mapping[str, Any]
     ) -> AnyTask:
-        if not (callable(function) and inspect.isroutine(inspect.unwrap(function))):
+        wrapped = inspect.unwrap(function)
+        # inspect takes a partial for a routine from Python 3.14 on.
+        if not callable(function) or not inspect.isroutine(wrapped) or isinstance(wrapped, partial):
             raise ConfigurationError(f"queue {self.name}: a task is a function, not {type(function).__name__}")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ConfigurationError(
