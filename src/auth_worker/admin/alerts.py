@@ -24,10 +24,10 @@ from auth_worker.core.alerts import (
     violations,
     with_notified,
 )
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.clock import now_ms
 from auth_worker.core.error_text import error_text
 from auth_worker.core.ports.operator import OperatorBroker
-from auth_worker.core.report import Report
 from auth_worker.errors import ConfigurationError
 
 NOBODY = "the settings name nobody to notify: set webhook_url, slack_url or email_to of [alerts]"
@@ -41,7 +41,7 @@ _TROUBLES = {
 }
 
 
-class TargetState(Report):
+class TargetState(CamelModel):
     """When a target was notified last, and since when and why it takes nothing, if it does not."""
 
     notified_at: int | None = None
@@ -49,7 +49,7 @@ class TargetState(Report):
     error: str = ""
 
 
-class AlertState(Report):
+class AlertState(CamelModel):
     """The state of the alerts: what was found at ``evaluated_at`` (epoch ms) by which process.
 
     ``thresholds`` are those of the rules that are on; ``alerts`` has those that fire, those that may soon, and
@@ -68,7 +68,7 @@ class AlertState(Report):
         return [alert for alert in self.alerts if alert.is_firing]
 
 
-class Delivery(Report):
+class Delivery(CamelModel):
     """Whether a target has taken a message: ``error`` is empty if it has."""
 
     target: str

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from auth_worker.admin.models import Change
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.clock import now_ms
 from auth_worker.core.ports.operator import OperatorBroker
-from auth_worker.core.report import Report
 from auth_worker.errors import BrokerError
 
 MOST_KEPT = 10_000
@@ -29,7 +29,7 @@ class RecordedChange(Change):
     who: str
 
 
-class ChangePage(Report):
+class ChangePage(CamelModel):
     """Some changes, the newest first, of ``total``; ``next_offset`` is where the next page starts, if any."""
 
     total: int

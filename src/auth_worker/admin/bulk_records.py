@@ -10,9 +10,9 @@ from pydantic import Field, ValidationError
 
 from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.models import BulkStep
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.ports.bulk_operations import StoredBulkOperation
 from auth_worker.core.ports.operator import OperatorBroker
-from auth_worker.core.report import Report
 
 MOST_KEPT = 100
 """How many are kept, the newest. A record has at most some 20 KB, usually 1 KB."""
@@ -26,7 +26,7 @@ SILENCE_MS = 15_000
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-class BulkOperation(Report):
+class BulkOperation(CamelModel):
     """A bulk operation. ``step`` is its progress, whose ``total`` is known once the jobs have been found.
 
     A dry run has a total only. ``who`` is the name of the token; times are epoch ms. ``selection`` says what was

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.json_codec import decode_json
-from auth_worker.core.report import Report
 from auth_worker.errors import ConfigurationError
 
 ROOTS = ("data", "opts", "returnvalue")
@@ -18,7 +18,7 @@ _MISSING = object()
 _INDEX = re.compile(r"[0-9]{1,9}")
 
 
-class Condition(Report):
+class Condition(CamelModel):
     """The value at ``path`` (``data.user.id``, ``opts.attempts``) matches ``text``, see ``glob_matches``."""
 
     path: tuple[str, ...]

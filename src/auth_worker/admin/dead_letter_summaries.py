@@ -9,10 +9,10 @@ from pydantic import Field
 from auth_worker.admin.dead_letter_queries import DeadLetterQueries
 from auth_worker.admin.error_groups import TREND_HOURS
 from auth_worker.admin.selection import EVERY
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.clock import now_ms
 from auth_worker.core.dead_letter import failed_at_of, is_dead_letter_id, queue_of
 from auth_worker.core.ports.operator import OperatorBroker
-from auth_worker.core.report import Report
 
 MOST_COUNTED = 1000
 """How many of a queue's newest dead letters are counted by their ids, which say where from and since when."""
@@ -21,7 +21,7 @@ MOST_READ = 50
 HOUR_MS = 3_600_000
 
 
-class DeadLetterSummary(Report):
+class DeadLetterSummary(CamelModel):
     """What the dead-letter queue holds: ``letters`` in all.
 
     ``origins`` and ``trend``, how many failed in each of the last 24 hours, are of the newest ``MOST_COUNTED``;

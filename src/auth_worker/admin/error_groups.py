@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 from auth_worker.admin.failures import normalized, top_frame
 from auth_worker.admin.selection import PAGE, SMALL_PAGE, JobFilter
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.clock import now_ms
 from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.ports.values import StoredJob, printable
-from auth_worker.core.report import Report
 
 TREND_HOURS = 24
 HOUR_MS = 3_600_000
 
 
-class ErrorGroup(Report):
+class ErrorGroup(CamelModel):
     """Jobs that failed with the same error at the same place. Times are epoch ms.
 
     ``frame`` is the place that raised the error, ``sample`` the id of the job that failed last. ``trend`` is how
@@ -31,7 +31,7 @@ class ErrorGroup(Report):
     trend: list[int]
 
 
-class ErrorGroups(Report):
+class ErrorGroups(CamelModel):
     """The groups of a queue, the largest first.
 
     ``scanned`` is how many of the ``total`` failed jobs were read, the newest ones.
@@ -43,7 +43,7 @@ class ErrorGroups(Report):
     groups: list[ErrorGroup]
 
 
-class SharedErrorGroup(Report):
+class SharedErrorGroup(CamelModel):
     """A group over all queues. ``shares`` are its parts by queue, the largest first."""
 
     error: str
@@ -55,7 +55,7 @@ class SharedErrorGroup(Report):
     shares: dict[str, ErrorGroup]
 
 
-class SharedErrorGroups(Report):
+class SharedErrorGroups(CamelModel):
     """The groups over all queues, the largest first; ``scanned`` of the ``total`` failed jobs were read."""
 
     total: int

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.keys import place_of
 from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.ports.values import printable
-from auth_worker.core.report import Report
 
 MOST_LEVELS = 10
 MOST_NODES = 200
 """How many jobs of a flow are read."""
 
 
-class FlowNode(Report):
+class FlowNode(CamelModel):
     """A job of a flow and its ``children``; ``hidden`` of them are left out. A removed job is ``unknown``."""
 
     queue: str

@@ -10,17 +10,18 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from auth_worker.core.report import Finding, Report
+from auth_worker.core.camel_model import CamelModel
+from auth_worker.core.report import Finding
 
 
-class RateLimit(Report):
+class RateLimit(CamelModel):
     """All workers together start at most ``max`` jobs every ``duration`` ms."""
 
     max: int
     duration: int
 
 
-class QueueOverview(Report):
+class QueueOverview(CamelModel):
     """A queue at a glance. ``counts`` is by BullMQ's states; ``waiting`` is wait, paused and prioritized together.
 
     ``done_per_minute`` and ``failed_per_minute`` are recent rates, computed from the retained jobs and from
@@ -44,14 +45,14 @@ class QueueOverview(Report):
     dead_letters_of: list[str] = Field(default_factory=list)
 
 
-class QueueList(Report):
+class QueueList(CamelModel):
     """The queues of a prefix. ``complete`` is False if the search for them was cut short."""
 
     queues: list[QueueOverview]
     complete: bool = True
 
 
-class SchedulerEntry(Report):
+class SchedulerEntry(CamelModel):
     """A job scheduler. ``next`` is when its next job is due, ``count`` how many it has added; ``every`` is in ms.
 
     ``problem`` says why it cannot go on, None if it can.
@@ -80,7 +81,7 @@ class SchedulerDetail(SchedulerEntry):
     revealed: bool = False
 
 
-class Deduplication(Report):
+class Deduplication(CamelModel):
     """The job ``job_id``, which keeps other jobs with the deduplication ``id`` out."""
 
     queue: str
@@ -88,7 +89,7 @@ class Deduplication(Report):
     job_id: str
 
 
-class WorkerEntry(Report):
+class WorkerEntry(CamelModel):
     """A connection of a worker, as CLIENT LIST shows it. Ages are s."""
 
     queue: str
@@ -98,7 +99,7 @@ class WorkerEntry(Report):
     idle_s: int
 
 
-class JobRow(Report):
+class JobRow(CamelModel):
     """A job in a list.
 
     ``due`` is when a delayed job becomes ready; ``ran_ms`` is how long its last attempt took.
@@ -121,7 +122,7 @@ class JobRow(Report):
     worker: str | None = None
 
 
-class AddedJob(Report):
+class AddedJob(CamelModel):
     """A job that was added; if it is not ``created``, it existed before."""
 
     queue: str
@@ -130,7 +131,7 @@ class AddedJob(Report):
     created: bool
 
 
-class JobPage(Report):
+class JobPage(CamelModel):
     """A page of the ``total`` jobs in one state. ``scanned`` were read to find these.
 
     ``next_offset`` is where the next page starts, None at the end.
@@ -144,7 +145,7 @@ class JobPage(Report):
     jobs: list[JobRow]
 
 
-class Children(Report):
+class Children(CamelModel):
     """A parent's children: how many of each kind it has, and the keys of some."""
 
     pending: int = 0
@@ -181,7 +182,7 @@ class JobDetail(JobRow):
     revealed: bool = False
 
 
-class DeadLetterRow(Report):
+class DeadLetterRow(CamelModel):
     """A dead letter in a list. ``queue`` is the queue of its job."""
 
     id: str
@@ -208,7 +209,7 @@ class DeadLetterDetail(DeadLetterRow):
     revealed: bool = False
 
 
-class DeadLetterPage(Report):
+class DeadLetterPage(CamelModel):
     """A page of dead letters, the newest first. The queue holds ``total``, of which ``scanned`` were read.
 
     ``note`` names the queues that hold dead letters if this one holds none.
@@ -222,20 +223,20 @@ class DeadLetterPage(Report):
     note: str = ""
 
 
-class RedrivenJob(Report):
+class RedrivenJob(CamelModel):
     """The job that runs again."""
 
     job_id: str
 
 
-class DeadLetterQueue(Report):
+class DeadLetterQueue(CamelModel):
     """A dead-letter queue, and how many dead letters it holds."""
 
     dead_letter_queue: str
     letters: int
 
 
-class BulkStep(Report):
+class BulkStep(CamelModel):
     """The progress of a bulk operation. ``problems`` names the first skipped ids, and why they were skipped."""
 
     done: int = 0
@@ -244,7 +245,7 @@ class BulkStep(Report):
     problems: list[str] = Field(default_factory=list)
 
 
-class Change(Report):
+class Change(CamelModel):
     """A change that an operation has made.
 
     ``count`` is how many jobs or dead letters changed. ``result`` is not ``done`` if a bulk operation ended early.
@@ -257,7 +258,7 @@ class Change(Report):
     result: Literal["done", "stopped", "failed"] = "done"
 
 
-class JobLogs(Report):
+class JobLogs(CamelModel):
     """The last of the ``total`` lines that a job has logged; masked unless revealed."""
 
     queue: str
@@ -267,7 +268,7 @@ class JobLogs(Report):
     revealed: bool = False
 
 
-class Diagnosis(Report):
+class Diagnosis(CamelModel):
     """All findings. ``healthy`` unless one is a failure. ``acl`` is the minimal ACL of a worker's user."""
 
     healthy: bool

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, assert_never
 from auth_worker.admin.bulk import Steps, one_after_another
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.selection import DeadLetterSelection, JobSelection
-from auth_worker.core.report import Report
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.errors import ConfigurationError
 
 JobAction = Literal["retry", "promote", "remove", "cancel"]
@@ -18,7 +18,7 @@ DEFAULT_STATES = {"retry": "failed", "promote": "delayed"}
 """The state of the jobs if none is named."""
 
 
-class ChangeJobs(Report):
+class ChangeJobs(CamelModel):
     """Retry, promote, remove or cancel jobs, at most ``rate`` a second. ``reason`` is for a cancellation."""
 
     action: JobAction
@@ -27,7 +27,7 @@ class ChangeJobs(Report):
     reason: str = ""
 
 
-class ChangeDeadLetters(Report):
+class ChangeDeadLetters(CamelModel):
     """Redrive or purge dead letters, at most ``rate`` a second."""
 
     action: DeadLetterAction
@@ -35,7 +35,7 @@ class ChangeDeadLetters(Report):
     rate: float | None = None
 
 
-class DrainQueue(Report):
+class DrainQueue(CamelModel):
     """Remove all waiting jobs of ``queue``, and with ``delayed`` the delayed ones."""
 
     queue: str
@@ -43,7 +43,7 @@ class DrainQueue(Report):
     rate: float | None = None
 
 
-class CleanQueue(Report):
+class CleanQueue(CamelModel):
     """Remove the completed or failed jobs of ``queue`` that finished more than ``older_than`` s ago."""
 
     queue: str

@@ -8,8 +8,9 @@ from typing import Literal
 from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.schedulers import SchedulerRow
 from auth_worker.admin.workers import WorkerProcess
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.durations import duration_text
-from auth_worker.core.report import Finding, Report, ServiceHealth
+from auth_worker.core.report import Finding, ServiceHealth
 
 LONG_WAIT_MS = 60_000
 LONG_LAG_MS = 1000
@@ -33,7 +34,7 @@ _SCHEDULERS: dict[str, tuple[Literal["warn", "fail"], str, str]] = {
 """For each state of a job scheduler that needs attention: the level, what is wrong, the remedy."""
 
 
-class Problem(Report):
+class Problem(CamelModel):
     """Something that is wrong. ``about`` names the queue, if it concerns one."""
 
     level: Literal["warn", "fail"]

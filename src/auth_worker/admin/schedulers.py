@@ -12,12 +12,12 @@ from auth_worker.admin.job_queries import job_row
 from auth_worker.admin.models import Change, JobRow, SchedulerDetail, SchedulerEntry
 from auth_worker.admin.visible_data import encodable, masked, shape
 from auth_worker.config import Settings
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.clock import now_ms
 from auth_worker.core.json_codec import decode_or_text
 from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.ports.queue_changes import MOST_SCHEDULERS, StoredRepetition
 from auth_worker.core.repetition import coming_times
-from auth_worker.core.report import Report
 from auth_worker.errors import ConfigurationError
 from auth_worker.queue import AddedJob, JobQueue
 
@@ -51,7 +51,7 @@ class SchedulerRow(SchedulerEntry):
     last: JobRow | None = None
 
 
-class SchedulerList(Report):
+class SchedulerList(CamelModel):
     """Job schedulers, those that need attention first. ``complete`` is False if there are more than were read."""
 
     schedulers: list[SchedulerRow]

@@ -11,7 +11,7 @@ from auth_worker.admin.job_queries import JobQueries
 from auth_worker.admin.models import JobRow
 from auth_worker.admin.search_query import SearchQuery
 from auth_worker.admin.selection import PAGE, SCAN, STATES_BY_INTEREST
-from auth_worker.core.report import Report
+from auth_worker.core.camel_model import CamelModel
 
 SEARCH_S = 2.0
 """How long (s) a search goes on before it offers to be continued."""
@@ -41,14 +41,14 @@ class Place(NamedTuple):
         return f"{self.queue}:{self.state}:{self.offset}"
 
 
-class FoundJob(Report):
+class FoundJob(CamelModel):
     """A job that was found, and its queue."""
 
     queue: str
     job: JobRow
 
 
-class SearchPage(Report):
+class SearchPage(CamelModel):
     """What a search found. It has looked at ``looked_at`` of ``total`` jobs since its first page.
 
     ``next_place`` is where it goes on (``Place``); None at the end.

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from auth_worker.admin.conditions import ROOTS, Condition, glob_matches, literal_of
 from auth_worker.admin.selection import ALL, STATES_BY_INTEREST, JobFilter, checked_state
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.config_errors import nearest
 from auth_worker.core.durations import duration_of
-from auth_worker.core.report import Report
 from auth_worker.errors import ConfigurationError
 
 LONGEST_QUERY = 1000
@@ -26,7 +26,7 @@ _ESCAPE = re.compile(r'\\(["\\])')
 _SPACE = re.compile(r"\s*")
 
 
-class SearchQuery(Report):
+class SearchQuery(CamelModel):
     """Which jobs are searched for: those in the queues that match ``queue``, in ``state``, that match ``filter``.
 
     None matches anything. ``text`` are the words without a qualifier, which are the id, or part of a queue's name.

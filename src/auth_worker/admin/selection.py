@@ -12,12 +12,12 @@ from typing import Any, Literal
 from auth_worker.admin.conditions import Condition, glob_matches
 from auth_worker.admin.failures import normalized, top_frame
 from auth_worker.admin.visible_data import encodable_text
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.config_errors import nearest
 from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.json_codec import decode_json
 from auth_worker.core.outcome import ReasonClass
 from auth_worker.core.ports.values import STATES, LargeField, StoredJob
-from auth_worker.core.report import Report
 from auth_worker.errors import ConfigurationError
 
 STATES_BY_INTEREST = (
@@ -63,7 +63,7 @@ def _checked(given: str, what: str, known: Iterable[str]) -> str:
     return given
 
 
-class JobFilter(Report):
+class JobFilter(CamelModel):
     """A filter of jobs; None matches anything. ``id``, ``name`` and ``worker`` may contain ``*``.
 
     ``text`` is a part of the reason of a failure, ``error_group`` that reason ``normalized``, ``frame`` its
@@ -125,7 +125,7 @@ class JobFilter(Report):
         return all(condition.holds(read) for condition in self.where)
 
 
-class DeadLetterFilter(Report):
+class DeadLetterFilter(CamelModel):
     """A filter of dead letters; None matches anything.
 
     ``queue``, ``job_id`` and ``name`` are those of the job, ``text`` is a part of the reason. ``where`` are
@@ -164,7 +164,7 @@ ALL = JobFilter()
 EVERY = DeadLetterFilter()
 
 
-class Selection(Report, abc.ABC):
+class Selection(CamelModel, abc.ABC):
     """What an operation applies to: those with ``ids``, those that match a filter, or ``every`` one."""
 
     ids: tuple[str, ...] | None = None

@@ -11,10 +11,10 @@ from pydantic import Field, ValidationError
 from auth_worker.admin.errors import NotFoundError
 from auth_worker.admin.models import Change, WorkerEntry
 from auth_worker.admin.queues import QueueOperations
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.heartbeat import SILENCE_MS, Heartbeat, WorkerRequest
 from auth_worker.core.ports.heartbeats import StoredHeartbeat
 from auth_worker.core.ports.operator import OperatorBroker
-from auth_worker.core.report import Report
 from auth_worker.errors import BrokerError, BrokerUnavailableError, ConfigurationError
 
 
@@ -37,7 +37,7 @@ class WorkerProcess(Heartbeat):
         return sum(queue.leases_lost for queue in self.queues)
 
 
-class WorkerList(Report):
+class WorkerList(CamelModel):
     """All worker processes that send heartbeats, and the connections of ``others``, such as Node's workers.
 
     ``others_known`` is False if the broker's user may not list connections.

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from auth_worker.core.alert_settings import AlertSettings
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.durations import duration_text
-from auth_worker.core.report import Report
 
 MOST_ALERTS = 200
 """How many violations are looked at, and how many alerts that have ended are kept, at most."""
@@ -60,14 +60,14 @@ class Violation(NamedTuple):
         return "\0".join(self[:3])
 
 
-class Notified(Report):
+class Notified(CamelModel):
     """When (epoch ms) a target was notified of an alert last, and whether of its end."""
 
     at: int
     resolved: bool = False
 
 
-class Alert(Report):
+class Alert(CamelModel):
     """A violation that lasts: seen from ``since`` on, an alert from ``fired_at`` on, over at ``resolved_at``.
 
     Times are epoch ms. ``notified`` says so by the target's name.

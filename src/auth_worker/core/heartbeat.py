@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from auth_worker.core.report import Report
+from auth_worker.core.camel_model import CamelModel
 
 BEAT_S = 2.0
 """The pause (s) between two heartbeats, and so how long a request to a process may wait."""
@@ -22,7 +22,7 @@ WorkerRequest = Literal["pause", "resume", "shut-down"]
 WorkerState = Literal["running", "paused", "draining"]
 
 
-class RunningJob(Report):
+class RunningJob(CamelModel):
     """A job that a process holds, and for how long (ms) it has run."""
 
     id: str
@@ -30,7 +30,7 @@ class RunningJob(Report):
     running_ms: int
 
 
-class QueueBeat(Report):
+class QueueBeat(CamelModel):
     """What a process does for one queue: ``active`` of its ``slots`` are in use, at most ``MOST_JOBS`` listed."""
 
     queue: str
@@ -43,7 +43,7 @@ class QueueBeat(Report):
     jobs: list[RunningJob] = Field(default_factory=list)
 
 
-class Heartbeat(Report):
+class Heartbeat(CamelModel):
     """What a worker process says of itself.
 
     ``lag_ms`` is how late its event loop is: the work loop, in which the consumers run. ``memory_bytes`` is what

@@ -7,21 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.lifecycle import ServiceState
 
 ACL_REMEDY = "give the user what `auth-worker doctor --acl` prints"
 
 
-class Report(BaseModel):
-    """A report: immutable, snake_case in Python and camelCase in JSON."""
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True, alias_generator=to_camel)
-
-
-class Finding(Report):
+class Finding(CamelModel):
     """One result of a doctor's check. ``remedy`` says what to do, if anything."""
 
     level: Literal["ok", "warn", "fail"]
@@ -45,7 +39,7 @@ class Finding(Report):
         return cls(level="fail", name=name, detail=detail, remedy=remedy)
 
 
-class Metrics(Report):
+class Metrics(CamelModel):
     """What a processor has done since it started. ``failed`` counts jobs that failed for good, not attempts.
 
     ``average_processing_time`` is in ms; rates are percentages of the processed jobs.
@@ -65,14 +59,14 @@ class Metrics(Report):
     dead_lettered: int = 0
 
 
-class QueueMetrics(Report):
+class QueueMetrics(CamelModel):
     """The metrics of one queue's processor."""
 
     queue_name: str
     metrics: Metrics
 
 
-class ProcessorHealth(Report):
+class ProcessorHealth(CamelModel):
     """The health of one processor. ``reasons`` say why it is not healthy.
 
     ``suspects`` is the number of jobs recovered from dead workers that wait until they can run alone. That alone
@@ -88,7 +82,7 @@ class ProcessorHealth(Report):
     reasons: list[str] = Field(default_factory=list)
 
 
-class ServiceHealth(Report):
+class ServiceHealth(CamelModel):
     """The health of the service. ``database`` is set if the service was given a database service."""
 
     healthy: bool

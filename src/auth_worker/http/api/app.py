@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from auth_worker.admin.errors import NotFoundError, RefusedError
+from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.error_text import error_text
-from auth_worker.core.report import Report
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError, ConfigurationError
 from auth_worker.http.api import alert_routes, job_routes, routes, scheduler_routes, setting_routes, worker_routes
 from auth_worker.http.api.context import CALLER_NAME, ApiContext
@@ -31,7 +31,7 @@ role `reader` may read only. Every error response is JSON with `reasons`.
 """
 
 
-class Refusal(Report):
+class Refusal(CamelModel):
     """Why a request was refused."""
 
     reasons: list[str]
