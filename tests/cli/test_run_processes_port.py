@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 import redis
@@ -41,6 +42,9 @@ def status(port: int, path: str, host: str = "127.0.0.1", token: str = "") -> in
     try:
         with urllib.request.urlopen(request if token else request.full_url, timeout=5) as reply:
             return int(reply.status)
+    except HTTPError as error:
+        error.close()
+        return 0
     except OSError:
         return 0
 
