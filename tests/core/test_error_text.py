@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import datetime
 import decimal
 import enum
@@ -172,11 +173,19 @@ def test_wrong_fields_of_a_model_are_named_with_the_reason() -> None:
     )
 
 
+def test_a_missing_attribute_is_named_unless_it_is_a_value_of_the_data() -> None:
+    missing = raised(lambda: getattr(asyncio, "rnu"))  # noqa: B009 - as a consumer that mistypes
+    assert error_text(missing, {"field": "rn"}).endswith("has no attribute '***'")
+    assert error_text(missing, {"field": "other"}) == "module 'asyncio' has no attribute 'rnu'"
+    secret = raised(lambda: getattr(asyncio, "a@example.org"))
+    assert error_text(secret).endswith("has no attribute '***'")
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
         (raised(lambda: EMPTY["customer_id"]), "'customer_id'"),
-        (raised(lambda: None.x), "'NoneType' object has no attribute '***'"),  # type: ignore[attr-defined]
+        (raised(lambda: None.x), "'NoneType' object has no attribute 'x'"),  # type: ignore[attr-defined]
         (raised(lambda: "a" + 1), 'can only concatenate str (not "int") to str'),  # type: ignore[operator]
         (raised(lambda: 1 / 0), "division by zero"),
         (

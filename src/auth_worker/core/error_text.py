@@ -26,7 +26,7 @@ UNREADABLE = "(its message cannot be read)"
 _QUOTED = re.compile(r"(?<!\w)[bruf]?(['\"])(?:\\.|(?!\1(?!\w)).)*(?:\1|\Z)", re.DOTALL)
 _KEPT_BEFORE = re.compile(
     r"(?:<class |<enum |missing \d+ required [^\n:]*: (?:'\w+'(?:,? and |, ))*|for argument |for key |"
-    r"\b(?:relation|constraint|column|table|index|schema|database|role|function|type|sequence|view|trigger|"
+    r"\b(?:relation|constraint|column|table|index|schema|database|role|function|module|type|sequence|view|trigger|"
     r"operator|extension|element) )\Z"
 )
 _KEPT_AFTER = re.compile(r" (?:object\b|codec\b|attribute\b|must be\b)")
@@ -113,13 +113,21 @@ def _message(error: BaseException, data: Any) -> str:
     if hasattr(error, "problem_mark") and hasattr(error, "problem"):  # of YAML, with a piece of the text
         return f"no YAML: {_without_quotes(str(error.problem))}"
     text = str(error)
+    if isinstance(error, AttributeError) and _is_name(error.name, data):
+        head, quoted, rest = text.partition(f" attribute '{error.name}'")
+        return f"{_without_quotes(head)}{quoted}{_without_quotes(rest)}"
     is_of_system = isinstance(error, OSError | ImportError | NameError) and module in sys.stdlib_module_names
     return text if is_of_system or isinstance(error, AuthWorkerError) else _without_quotes(text)
 
 
+def _is_name(name: object, data: Any) -> bool:
+    """Whether ``name`` looks like a name in the code and is not a value of the job's data."""
+    return isinstance(name, str) and _FIELD.fullmatch(name) is not None and not _is_value(name, data)
+
+
 def _key(key: Any, data: Any) -> str:
     """Return a missing key if it looks like a field name and is not a value of the job's data."""
-    if isinstance(key, str) and _FIELD.fullmatch(key) and not _is_value(key, data):
+    if _is_name(key, data):
         return repr(key)
     if isinstance(key, str) and re.match(rf"{_FIELD.pattern}=", key):
         return f"'{mask(_without_quotes(key), MAX_REASON).partition('=')[0]}=***'"
