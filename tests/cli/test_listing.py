@@ -21,9 +21,9 @@ from auth_worker.cli.health import PROCESSOR_COLUMNS
 from auth_worker.cli.jobs import GROUP_COLUMNS, JOB_COLUMNS
 from auth_worker.cli.listing import Column, Listing, shorten
 from auth_worker.cli.metrics import METRIC_COLUMNS
-from auth_worker.cli.queues import WORKER_COLUMNS
 from auth_worker.cli.screens.dead_letters import DEAD_LETTER_COLUMNS
 from auth_worker.cli.screens.queue import QUEUE_COLUMNS
+from auth_worker.cli.workers import WORKER_COLUMNS
 from support.command_line import Terminal, run_program
 from support.prepared_queues import with_harness
 from support.processors import QUEUE, Harness

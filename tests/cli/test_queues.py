@@ -1,4 +1,4 @@
-"""``auth-worker queues``, ``workers``, ``pause``, ``resume``, ``drain`` and ``clean``."""
+"""``auth-worker queues``, ``pause``, ``resume``, ``drain`` and ``clean``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 
 from auth_worker.brokers.embedded.broker import EmbeddedBroker
-from support.command_line import Run, Terminal, Worker, magic_link, run_here, run_program
+from support.command_line import Run, Terminal, run_here, run_program
 from support.embedded_users import server_pid
 from support.prepared_queues import add, die
 from support.processors import DEAD, QUEUE
@@ -134,27 +133,6 @@ def test_finished_jobs_are_cleaned_by_age(run: Run, client: redis.Redis, redis_u
     assert client.zcard(f"bull:{QUEUE}:failed") == 2
     assert run("clean", QUEUE, "--state", "wait", "--older", "1h", "-y")[0] == 2
     assert run("clean", QUEUE, "--older", "long", "-y")[0] == 2
-
-
-def test_a_running_worker_is_seen(folder: Path, worker: Callable[..., Worker]) -> None:
-    """In processes of their own, on the embedded broker that all of a state directory share."""
-    settings = {"state_dir": "state", "http_port": str(free_port())}
-    worker("--name", "pod-7", **settings)
-    added = run_program(
-        folder, "add", "emailQueue", "x", "--data", json.dumps(magic_link("ada@acme.example")), **settings
-    )
-    assert added.returncode == 0
-    done = run_program(folder, "workers", "--json", **settings)
-    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["pod-7"]
-    assert "pod-7" in run_program(folder, "workers", "emailQueue", **settings).stdout
-    unknown = run_program(folder, "workers", "nope", **settings)
-    assert (unknown.returncode, unknown.stdout) == (1, "")
-    assert "there is no queue 'nope' under the prefix 'bull'; there are: emailQueue" in unknown.stderr
-
-
-def test_a_queue_that_nobody_works_on_is_no_error(run: Run, redis_url: str) -> None:
-    add(redis_url)
-    assert run("workers", QUEUE) == (0, "", "No workers are connected.\n")
 
 
 def test_no_broker_exits_with_4(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
             "jobs:job",
             "Show one job: state, times, attempts, worker, options, logs, stack trace, parent and children.",
         ),
-        "workers": Entry("queues:workers", "List the workers connected to the queues, including those in Node."),
+        "workers": Entry("workers:workers", "List the workers connected to the queues, including those in Node."),
         "health": Entry(
             "health:health", "Ask a running service for its health; serves as a probe in images without curl."
         ),

@@ -1,4 +1,4 @@
-"""``auth-worker queues``, ``workers``, ``pause``, ``resume``, ``drain`` and ``clean``: act on whole queues."""
+"""``auth-worker queues``, ``pause``, ``resume``, ``drain`` and ``clean``: act on whole queues."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from auth_worker.cli.completion import complete_queue
 from auth_worker.cli.connection import Connection, print_json, run_connected
 from auth_worker.cli.console import echo, is_terminal, notes, results, text
 from auth_worker.cli.filter_flags import finished_state_of
-from auth_worker.cli.formatting import duration
-from auth_worker.cli.listing import Column, Listing
 from auth_worker.cli.parsers import age_s, numbers
 from auth_worker.cli.screens.queue import show_queues, watch_queues
 
@@ -27,12 +25,6 @@ Queues = Annotated[
         metavar="QUEUE...", help="Only these queues.", show_default=False, autocompletion=complete_queue
     ),
 ]
-OneQueue = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="QUEUE", help="Only the workers of this queue.", show_default=False, autocompletion=complete_queue
-    ),
-]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Refresh in place until Ctrl-C.")]
 Interval = Annotated[
     float,
@@ -40,12 +32,6 @@ Interval = Annotated[
         "--interval", "-i", metavar="S", help="Seconds between two refreshes, with --watch.", **numbers(0.2)
     ),
 ]
-WORKER_COLUMNS = (
-    Column("QUEUE", least=16, middle=True),
-    Column("WORKER", least=16, middle=True),
-    Column("ADDRESS", 1),
-    Column("CONNECTED", 2, right=True),
-)
 
 
 def queues(
@@ -93,37 +79,6 @@ def queues(
             await asyncio.sleep(interval)
 
     run_connected(connection, work)
-
-
-def workers(
-    queue: OneQueue = None,
-    *,
-    wide: Wide = False,
-    as_json: AsJson = False,
-    connection: Connection,
-) -> None:
-    """List the workers connected to the queues, including those in Node.
-
-    Example: [bold]auth-worker workers emailQueue[/]
-    """
-
-    async def work(operations: Operations) -> None:
-        found = await operations.worker_connections(queue)
-        if not found:
-            await operations.queues.check_prefix()
-        if as_json:
-            print_json(found)
-            return
-        if not found:
-            notes().print("No workers are connected.")
-            return
-        shown = Listing(*WORKER_COLUMNS)
-        for worker in found:
-            row = (worker.queue, worker.name or "(no name)", worker.address)
-            shown.add(*map(text, row), duration(worker.connected_s * 1000))
-        shown.show(wide=wide)
-
-    run_connected(connection, work, queue)
 
 
 def pause(
