@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from support.telemetry_capture import Traces, tracing
 
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")  # how fast it is is no property of what is tried
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup: services that tests start would ignore it too
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 

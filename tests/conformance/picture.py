@@ -15,12 +15,14 @@ JSON_FIELDS = {"data", "opts", "parent", "progress", "returnvalue", "stacktrace"
 TIME_FIELDS = {"timestamp", "processedOn", "finishedOn", "prevTS", "prevMillis", "startDate", "next"}
 ITERATION = re.compile(r"repeat:(\w+):(\d{13})")
 MESSAGE = re.compile(r"boom[\w 🚀]*|job stalled [\w ]+|child \S+ failed|Job \S+ has \w+ \w+|job \S+ has \w+ \w+")
+HEARTBEATS = "bull:auth-worker-heartbeats"
+"""Keys that our processes have while they run, beside those of the queues."""
 Picture = dict[str, Any]
 
 
 async def take(redis: Any) -> Picture:
-    """Everything in the database, times and tokens taken out."""
-    keys = sorted(key.decode() for key in await redis.keys("*"))
+    """Everything in the database but heartbeats, times and tokens taken out."""
+    keys = sorted(key for each in await redis.keys("*") if not (key := each.decode()).startswith(HEARTBEATS))
     read = {key: await _read(redis, key) for key in keys}
     raw = {key: value for key, value in read.items() if value["value"]}  # a key may end while others are read
     iterations = sorted({match[0] for match in ITERATION.finditer(repr(raw))})

@@ -214,9 +214,12 @@ async def test_if_every_port_is_taken_a_worker_goes_on_without_one_and_says_so_o
 
 
 async def test_the_open_port_is_logged_and_uvicorn_logs_nothing(
-    redis_url: str, caplog: pytest.LogCaptureFixture
+    redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    for name in ("uvicorn", "uvicorn.error"):  # a server of another test may have configured them
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
     settings = Settings(http_port=0)
     async with service_with(redis_url, settings, logger=logging.getLogger("users")) as service:
         assert service.http_port is not None
