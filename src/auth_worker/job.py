@@ -80,7 +80,6 @@ class Job:
 
     def __init__(
         self,
-        *,
         id: str,
         name: str,
         data: Any,

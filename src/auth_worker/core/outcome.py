@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, assert_never
 
@@ -46,7 +47,8 @@ class Refusal(enum.Enum):
     """There is no child to wait for."""
 
 
-class Complete(NamedTuple):
+@dataclass(slots=True)
+class Complete:
     """The job completed. ``value`` is the result as JSON."""
 
     value: bytes

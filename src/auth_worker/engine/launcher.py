@@ -117,13 +117,9 @@ class Launcher:
 
     def _start_or_keep(self, run: Run) -> None:
         if self._quarantine.closed:
-            self._waiting.keep(run, self._start_in_place)
+            self._waiting.keep(run, self._start_or_keep)
             self._mark_waiting(run)
-        else:
-            self._start_in_place(run)
-
-    def _start_in_place(self, run: Run) -> None:
-        if self._prefetch is None or self._prefetch.take_place(run):
+        elif self._prefetch is None or self._prefetch.take_place(run):
             self._start(run)
 
     def _start(self, run: Run) -> None:
@@ -136,7 +132,7 @@ class Launcher:
         run.task = asyncio.get_running_loop().create_task(self._process(run))
 
     async def _process(self, run: Run) -> None:
-        if run in self._marked:
+        if self._marked and run in self._marked:
             await self._mark_begun(run)
         if not self._lease_holds(run):  # the process was frozen: by now another worker may have the job
             run.cancel(Cause.LEASE_LOST)

@@ -77,7 +77,9 @@ class ReplyReader:
             )
         except InvalidPayloadError as error:
             return self._unreadable(name, raw, str(error))
-        return Fetched(job, policy, raw, waited_ms(raw, job), scheduler_of(raw), deferred_failure_of(raw))
+        scheduler_id = scheduler_of(raw) if b"rjk" in raw else ""
+        deferred_failure = deferred_failure_of(raw) if b"defa" in raw else None
+        return Fetched(job, policy, raw, waited_ms(raw, job), scheduler_id, deferred_failure)
 
     def _next(self, reply: list[Any], token: str) -> Taken | Nothing:
         if len(reply) != 4:

@@ -11,6 +11,7 @@ stopped it half-way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from auth_worker.core.dead_letter import DeadLetter
@@ -21,7 +22,8 @@ from auth_worker.errors import BrokerError
 from auth_worker.job import Job
 
 
-class Fetched(NamedTuple):
+@dataclass(slots=True)
+class Fetched:
     """A job that is locked for us.
 
     ``wait_ms``: how long it was ready before its first run; 0 for a retry. ``scheduler_id``: the job scheduler
@@ -66,7 +68,8 @@ Taken = Fetched | Unreadable
 """A job that is locked for us."""
 
 
-class Settled(NamedTuple):
+@dataclass(slots=True)
+class Settled:
     """The reply to a settle: why nothing was written, if so, and the job that was fetched with it, if any."""
 
     refusal: Refusal | None

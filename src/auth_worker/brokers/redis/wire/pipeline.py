@@ -23,7 +23,7 @@ from typing import Any
 import hiredis
 
 from auth_worker.brokers.redis.wire.calls import Batchable, Call, OnReply, resolver
-from auth_worker.brokers.redis.wire.resp import ELSEWHERE_CODES, error_of, is_error, pack
+from auth_worker.brokers.redis.wire.resp import ELSEWHERE_CODES, error_of, is_error, pack, unasked_error
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 from auth_worker.system.forks import detach_in_child
 from auth_worker.system.loops import check_loop, discard_transport
@@ -67,10 +67,8 @@ class Connection(asyncio.Protocol):
         self._lost: BrokerError | None = None
         self.answered = 0
         """The number of replies so far."""
-        self._heard = 0
-        self._received = 0
-        """How many bytes have come since ``_measured``, the number of replies before them."""
-        self._measured = 0
+        self._heard = self._received = self._measured = 0
+        """``_received``: how many bytes have come since ``_measured``, the number of replies before them."""
 
     @property
     def lost(self) -> BrokerError | None:
@@ -197,12 +195,17 @@ class Connection(asyncio.Protocol):
         """Part of asyncio's protocol."""
         self._heard += 1
         self._reader.feed(data)
+        if len(data) > LARGE_REPLY // 16 or self._at_once == 1:
+            self._adapt_to_size(len(data))
+        if not self._read_due:
+            self._read_at_turn()
+
+    def _adapt_to_size(self, received: int) -> None:
+        """Deliver large replies one at a time. Small parts are not looked at: they hold no large reply."""
         if replies := self.answered - self._measured:
             self._at_once = self._most_at_once if self._received < replies * LARGE_REPLY else 1
             self._received, self._measured = 0, self.answered
-        self._received += len(data)
-        if not self._read_due:
-            self._read_at_turn()
+        self._received += received
 
     def _read_at_turn(self) -> None:
         self._read_due = self._lost is None and self._read(self._at_once)
@@ -221,7 +224,7 @@ class Connection(asyncio.Protocol):
             if reply is False:
                 return False
             if not self._sizes:
-                self._drop(_unasked(reply))
+                self._drop(unasked_error(reply))
                 return False
             size = self._sizes.popleft()
             handed_on += size
@@ -286,13 +289,6 @@ class Connection(asyncio.Protocol):
         for on_reply in waiting:
             self._call_back(on_reply, error)
         self._on_lost(self, error)
-
-
-def _unasked(reply: Any) -> BrokerError:
-    """Return the error of a server that refuses before it is asked: too many clients, or protected mode."""
-    if is_error(reply):
-        return error_of(reply)
-    return BrokerUnavailableError("Redis sent a reply that nothing waits for")
 
 
 def _ignore(reply: Any) -> None:

@@ -44,3 +44,10 @@ def error_of(reply: hiredis.ReplyError) -> BrokerError:
     elif code == "NOSCRIPT":
         kind = BrokerUnpreparedError
     return kind(f"Redis refused: {text}", code)
+
+
+def unasked_error(reply: Any) -> BrokerError:
+    """Return the error of a server that refuses before it is asked: too many clients, or protected mode."""
+    if is_error(reply):
+        return error_of(reply)
+    return BrokerUnavailableError("Redis sent a reply that nothing waits for")
