@@ -115,7 +115,7 @@ class WorkerService:
 
     def include(self, queue: TaskQueue) -> QueueProcessorService:
         """Process the tasks of ``queue``, which enqueue here too. Raises as ``register_processor``."""
-        queue.place.move(*self.runtime.given)
+        queue.producers.move(*self.runtime.given)
         return self.register_processor(**queue.registration())
 
     def processor(

@@ -10,8 +10,8 @@ import pytest
 
 from admin.conftest import die
 from auth_worker import ConfigurationError, Job
-from auth_worker.admin.conditions import Condition
 from auth_worker.admin.errors import NotFoundError, RefusedError
+from auth_worker.admin.job_conditions import Condition
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.selection import JobFilter
 from support.processors import QUEUE, Harness, eventually

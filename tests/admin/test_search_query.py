@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_worker.admin.conditions import Condition
+from auth_worker.admin.job_conditions import Condition
 from auth_worker.admin.search_query import QUALIFIERS, SearchQuery, parse_query
 from auth_worker.admin.selection import JobFilter
 from auth_worker.core.ports.values import STATES

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from admin.conftest import die
-from auth_worker.admin.conditions import Condition
+from auth_worker.admin.job_conditions import Condition
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.selection import SMALL_PAGE, DeadLetterFilter, JobFilter
 from support.failed_jobs import add_failed_jobs

@@ -10,7 +10,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_worker.admin.conditions import Condition, glob_matches, literal_of, literal_pattern
+from auth_worker.admin.job_conditions import Condition, glob_matches, literal_of, literal_pattern
 from auth_worker.admin.selection import DeadLetterFilter, JobFilter
 from auth_worker.brokers.redis.jobs import stored_job
 from auth_worker.cli.parsers import age_s, backoff, deduplication, duration_ms, json_value, rate_per_s, retention

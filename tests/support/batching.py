@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from auth_worker.brokers.redis.additions import Additions, add_scripts
 from auth_worker.brokers.redis.scripts.frames import WorkerFrames, frame_scripts
-from auth_worker.brokers.redis.wire.calls import Call
+from auth_worker.brokers.redis.wire.call_types import Call
 from auth_worker.config import WorkerConfig
 from auth_worker.core.clock import now_ms
 from auth_worker.core.policy import JobPolicy

@@ -15,7 +15,7 @@ from auth_worker.errors import ConfigurationError, Delay
 from auth_worker.job import Job
 from auth_worker.tasks import INJECTED, TaskQueue
 from auth_worker.tasks.options import TaskPolicy
-from auth_worker.tasks.place import EnqueuePlace
+from auth_worker.tasks.producers import LazyProducers
 from support.processors import Harness, eventually
 from support.task_services import add_raw, completed, dead_letter, failed, task_queue, working
 
@@ -149,7 +149,7 @@ async def test_each_task_has_its_own_time_out_else_the_queue_s(harness: Harness)
 async def test_a_process_task_is_killed_at_its_time_out(harness: Harness) -> None:
     from support import slow_task
 
-    slow_task.queue.place = EnqueuePlace(slow_task.queue.name, harness.url, None, 10)
+    slow_task.queue.producers = LazyProducers(slow_task.queue.name, harness.url, None, 10)
     async with working(harness, slow_task.queue):
         handle = await slow_task.hang.enqueue()
         job = await failed(harness, handle.id, slow_task.queue.name)

@@ -15,7 +15,7 @@ from auth_worker.errors import ConfigurationError
 from auth_worker.events import Problem
 from auth_worker.job import Job
 from auth_worker.tasks import INJECTED
-from auth_worker.tasks.place import EnqueuePlace
+from auth_worker.tasks.producers import LazyProducers
 from auth_worker.tasks.resources import OpenResources, resource_of
 from support import typed_tasks
 from support.processors import Harness, collect
@@ -171,7 +171,7 @@ async def test_worker_processes_have_resources_of_their_own_and_close_them(
 ) -> None:
     journal = tmp_path / "journal"
     monkeypatch.setenv("TYPED_TASKS_JOURNAL", str(journal))
-    monkeypatch.setattr(typed_tasks.queue, "place", EnqueuePlace(typed_tasks.QUEUE, harness.url, None, 10))
+    monkeypatch.setattr(typed_tasks.queue, "place", LazyProducers(typed_tasks.QUEUE, harness.url, None, 10))
     async with working(harness, typed_tasks.queue):
         for _ in range(2):
             handle = await typed_tasks.in_process.enqueue(typed_tasks.Size(1, 2))

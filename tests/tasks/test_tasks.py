@@ -14,7 +14,7 @@ import pytest
 
 from auth_worker import JobQueue, Settings, WorkerService
 from auth_worker.errors import InvalidJobDataError
-from auth_worker.tasks.place import EnqueuePlace
+from auth_worker.tasks.producers import LazyProducers
 from support import typed_tasks
 from support.processors import Harness
 from support.task_services import completed, dead_letter
@@ -24,7 +24,7 @@ from support.typed_tasks import DEAD, QUEUE, Colour, Options, Size, User
 @pytest.fixture
 async def service(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkerService]:
     """A service that works the queue on the session's server."""
-    monkeypatch.setattr(typed_tasks.queue, "place", EnqueuePlace(typed_tasks.QUEUE, harness.url, None, 10))
+    monkeypatch.setattr(typed_tasks.queue, "place", LazyProducers(typed_tasks.QUEUE, harness.url, None, 10))
     service = WorkerService(harness.url, settings=harness.settings())
     service.include(typed_tasks.queue)
     async with service:

@@ -8,7 +8,7 @@ from typing import Any
 
 from auth_worker.admin.error_groups import ErrorGroups, group_errors
 from auth_worker.admin.errors import NotFoundError
-from auth_worker.admin.existence import check_queue
+from auth_worker.admin.existence_checks import check_queue
 from auth_worker.admin.models import Children, JobDetail, JobLogs, JobPage, JobRow
 from auth_worker.admin.selection import ALL, MOST_SELECTED, PAGE, SCAN, SMALL_PAGE, JobFilter, checked_state
 from auth_worker.admin.visible_data import encodable, encodable_text, masked, masked_lines, shape

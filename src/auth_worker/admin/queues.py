@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from auth_worker.admin.dead_letter_queries import DeadLetterQueries
-from auth_worker.admin.existence import check_prefix, check_queue
+from auth_worker.admin.existence_checks import check_prefix, check_queue
 from auth_worker.admin.models import Change, QueueList, QueueOverview, RateLimit, WorkerEntry
 from auth_worker.core.clock import now_ms
 from auth_worker.core.ports.operator import OperatorBroker

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from auth_worker.admin.errors import NotFoundError, RefusedError
-from auth_worker.admin.existence import check_queue
+from auth_worker.admin.existence_checks import check_queue
 from auth_worker.admin.job_queries import job_row
 from auth_worker.admin.models import Change, JobRow, SchedulerDetail, SchedulerEntry
 from auth_worker.admin.visible_data import encodable, masked, shape

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from auth_worker.admin.conditions import ROOTS, Condition, glob_matches, literal_of
+from auth_worker.admin.job_conditions import ROOTS, Condition, glob_matches, literal_of
 from auth_worker.admin.selection import ALL, STATES_BY_INTEREST, JobFilter, checked_state
 from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.config_errors import nearest

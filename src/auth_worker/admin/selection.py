@@ -9,8 +9,8 @@ import abc
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from auth_worker.admin.conditions import Condition, glob_matches
 from auth_worker.admin.failures import normalized, top_frame
+from auth_worker.admin.job_conditions import Condition, glob_matches
 from auth_worker.admin.visible_data import encodable_text
 from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.config_errors import nearest

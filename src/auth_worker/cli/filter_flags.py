@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from auth_worker.admin.conditions import Condition
+from auth_worker.admin.job_conditions import Condition
 from auth_worker.admin.selection import JobFilter, checked_finished_state, checked_reason, checked_state
 from auth_worker.cli.parsers import age_s
 from auth_worker.cli.settings_flags import option

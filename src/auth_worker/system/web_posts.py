@@ -9,7 +9,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from auth_worker.system.daemon_calls import call_in_daemon_thread
+from auth_worker.system.daemon_threads import call_in_daemon_thread
 
 
 class NoRedirect(HTTPRedirectHandler):

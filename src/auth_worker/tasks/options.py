@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from auth_worker.core.execution import Execution
+from auth_worker.core.execution_mode import Execution
 from auth_worker.core.job_options import JobOptions, job_options
 from auth_worker.core.job_options_dict import JobOptionsDict
 from auth_worker.core.names import check_queue_name

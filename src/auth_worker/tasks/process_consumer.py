@@ -33,7 +33,7 @@ class ProcessConsumer:
         The tasks' own modules need not import those.
         """
         modules = {resource.module for resource in needed_resources(self._tasks) if resource.module is not None}
-        connection, settings = self._tasks[0].queue.place.given
+        connection, settings = self._tasks[0].queue.producers.given
         place = connection if isinstance(connection, str | Mapping) else None, settings
         return _open, (self._tasks, sorted(modules), place)
 
@@ -60,7 +60,7 @@ class ProcessConsumer:
 
 
 def _open(tasks: tuple[AnyTask, ...], modules: Sequence[str], place: tuple[Any, Any]) -> ProcessConsumer:
-    tasks[0].queue.place.move(*place)
+    tasks[0].queue.producers.move(*place)
     for name in modules:
         if not all(map(has_resources, tasks)):
             import_module(name)

@@ -9,14 +9,14 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
-from auth_worker.core.execution import Execution
+from auth_worker.core.execution_mode import Execution
 from auth_worker.core.job_options_dict import Keep
 from auth_worker.core.names import check_queue_name
 from auth_worker.core.worker_config import WORKER_CONFIG, Backoff, WorkerConfig
 from auth_worker.errors import ConfigurationError
 from auth_worker.job import Job
 from auth_worker.tasks.options import BackoffFunction, TaskPolicy, task_policy
-from auth_worker.tasks.place import EnqueuePlace
+from auth_worker.tasks.producers import LazyProducers
 from auth_worker.tasks.resources import Resource, resource_of
 from auth_worker.tasks.signature import TypeName
 from auth_worker.tasks.task import AnyTask, Task
@@ -86,7 +86,7 @@ class TaskQueue:
         """The tasks by name."""
         self.resources: dict[Any, Resource] = {}
         """The resources by type, in the order in which they are opened."""
-        self.place = EnqueuePlace(name, connection, settings, timeout)
+        self.producers = LazyProducers(name, connection, settings, timeout)
 
     def __repr__(self) -> str:
         return f"<TaskQueue {self.name!r} with {len(self.tasks)} tasks>"
@@ -94,12 +94,12 @@ class TaskQueue:
     @property
     def jobs(self) -> JobQueue:
         """The untyped queue: for job schedulers, and for jobs of other names."""
-        return self.place.jobs
+        return self.producers.jobs
 
     @property
     def flows(self) -> FlowProducer:
         """Adds flows to the broker of this queue."""
-        return self.place.flows
+        return self.producers.flows
 
     @overload
     def task(
@@ -243,7 +243,7 @@ class TaskQueue:
 
     async def close(self) -> None:
         """Disconnect from the broker, in every event loop. The next job that is enqueued connects again."""
-        await self.place.close()
+        await self.producers.close()
 
     def _add(
         self, function: Callable[..., Any], name: str, policy: TaskPolicy, scope: Mapping[str, Any]

@@ -20,7 +20,7 @@ from auth_worker.brokers.redis.scripts.loader import (
     short_call,
     take_call,
 )
-from auth_worker.brokers.redis.wire.calls import Call
+from auth_worker.brokers.redis.wire.call_types import Call
 from auth_worker.core.keys import queue_key
 from auth_worker.errors import ConfigurationError
 

@@ -24,7 +24,7 @@ from auth_worker.brokers.redis.scripts.loader import (
     script,
     take_call,
 )
-from auth_worker.brokers.redis.texts import exact_text, stored_bytes
+from auth_worker.brokers.redis.text_codec import exact_text, stored_bytes
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.config import WorkerConfig
 from auth_worker.core.cancellation import given_reason

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from auth_worker.brokers.redis.texts import exact_text
+from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.core.coercion import MAX_NUMBER
 from auth_worker.core.json_codec import decode_json_bytes
 from auth_worker.core.policy import JobPolicy

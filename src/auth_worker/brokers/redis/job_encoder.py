@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from auth_worker.brokers.redis.additions import AddFrame, Additions
 from auth_worker.brokers.redis.scripts.loader import ScriptCall
-from auth_worker.brokers.redis.wire.calls import Call
+from auth_worker.brokers.redis.wire.call_types import Call
 from auth_worker.config import Settings
 from auth_worker.core.job_data import encode_job_data
 from auth_worker.core.job_options import JobOptions, job_options

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from auth_worker.brokers.redis.wire.calls import Call
+from auth_worker.brokers.redis.wire.call_types import Call
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.ports.producer import NOT_ADDED, AddedJob, ExistingJob
 from auth_worker.errors import BrokerError, BrokerUnavailableError

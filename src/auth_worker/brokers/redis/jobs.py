@@ -8,7 +8,7 @@ from typing import Any
 
 from auth_worker.brokers.redis.decode import MARK, RawJob
 from auth_worker.brokers.redis.scripts.loader import builders, script
-from auth_worker.brokers.redis.texts import shown_text, stored_bytes
+from auth_worker.brokers.redis.text_codec import shown_text, stored_bytes
 from auth_worker.brokers.redis.wire.batch import execute_all
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.coercion import stored_number

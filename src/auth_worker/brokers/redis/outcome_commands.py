@@ -8,8 +8,8 @@ from auth_worker.brokers.redis.dead_letters import DeadLetterWriters
 from auth_worker.brokers.redis.decode import MARK, earlier_traces
 from auth_worker.brokers.redis.scripts.batches import MOST_BATCHED
 from auth_worker.brokers.redis.scripts.frames import FinishOptions, WorkerFrames
-from auth_worker.brokers.redis.texts import stored_bytes
-from auth_worker.brokers.redis.wire.calls import Call
+from auth_worker.brokers.redis.text_codec import stored_bytes
+from auth_worker.brokers.redis.wire.call_types import Call
 from auth_worker.config import WorkerConfig
 from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.json_codec import encode_json

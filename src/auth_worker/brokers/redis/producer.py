@@ -15,7 +15,7 @@ from auth_worker.brokers.redis.producer_links import ProducerLinks
 from auth_worker.brokers.redis.queue_changes import QueueChanges
 from auth_worker.brokers.redis.results import ResultWaits
 from auth_worker.brokers.redis.schedulers import Schedulers
-from auth_worker.brokers.redis.wire.calls import Call
+from auth_worker.brokers.redis.wire.call_types import Call
 from auth_worker.config import Settings
 from auth_worker.core.clock import now_ms
 from auth_worker.core.keys import key_prefix

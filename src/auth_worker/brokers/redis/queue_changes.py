@@ -11,7 +11,7 @@ from auth_worker.brokers.redis.queues import QueueView
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.scripts.loader import builders, own_script, script
 from auth_worker.brokers.redis.stored_schedulers import StoredScheduler
-from auth_worker.brokers.redis.texts import shown_text
+from auth_worker.brokers.redis.text_codec import shown_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.keys import key_prefix
 from auth_worker.core.ports.queue_changes import StoredRepetition

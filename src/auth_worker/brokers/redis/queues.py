@@ -9,7 +9,7 @@ from auth_worker.brokers.redis.decode import MARK
 from auth_worker.brokers.redis.queue_summary import LISTS, next_of_priorities, read_summary, settings_of
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.scripts.loader import builders
-from auth_worker.brokers.redis.texts import exact_text
+from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.batch import execute_all
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.coercion import stored_number

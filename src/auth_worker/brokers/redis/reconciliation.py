@@ -13,7 +13,7 @@ from typing import Any
 from auth_worker.brokers.redis.dead_letters import DeadLetterWriter, DeadLetterWriters
 from auth_worker.brokers.redis.decode import MARK, RawJob, attempts_made, earlier_traces, payload_of, read_job
 from auth_worker.brokers.redis.scripts.loader import script
-from auth_worker.brokers.redis.texts import exact_text
+from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.config import WorkerConfig
 from auth_worker.core.dead_letter import DeadLetter, dead_letter_id, make_dead_letter

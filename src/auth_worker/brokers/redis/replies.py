@@ -13,7 +13,7 @@ from auth_worker.brokers.redis.decode import (
     unreadable_job,
     waited_ms,
 )
-from auth_worker.brokers.redis.texts import exact_text
+from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.resp import error_of, is_error
 from auth_worker.config import WorkerConfig
 from auth_worker.core.outcome import AwaitChildren, Outcome, Refusal

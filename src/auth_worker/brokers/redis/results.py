@@ -21,7 +21,7 @@ from auth_worker.brokers.redis.event_reader import (
     event_of,
     event_readers,
 )
-from auth_worker.brokers.redis.texts import exact_text, stored_bytes
+from auth_worker.brokers.redis.text_codec import exact_text, stored_bytes
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.ports.producer import Ended

@@ -11,7 +11,7 @@ from auth_worker.brokers.redis.outcome_commands import OutcomeCommands
 from auth_worker.brokers.redis.reconciliation import Reconciliation
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.scripts.loader import builders, read_all_scripts, script, take_call
-from auth_worker.brokers.redis.texts import exact_text
+from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.config import Settings, WorkerConfig
 from auth_worker.core.keys import key_prefix

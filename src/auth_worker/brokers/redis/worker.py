@@ -15,7 +15,7 @@ from auth_worker.brokers.redis.replies import ReplyReader, refused_children
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.scripts.frames import frame_scripts
 from auth_worker.brokers.redis.scripts.loader import Script, own_script, whole_call
-from auth_worker.brokers.redis.texts import stored_bytes
+from auth_worker.brokers.redis.text_codec import stored_bytes
 from auth_worker.brokers.redis.upkeep import WAITING, RedisUpkeep
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.resp import pack

@@ -4,7 +4,7 @@ A thread cannot be killed: when its run is cancelled, ``job.cancelled`` is set a
 returns. Code that may hang belongs in a process (``execution="process"``): that one is killed.
 """
 
-from auth_worker.core.execution import Execution
+from auth_worker.core.execution_mode import Execution
 from auth_worker.engine.executors.choice import executor_for
 from auth_worker.engine.executors.local import (
     Executor,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from auth_worker.core.execution import Execution
+from auth_worker.core.execution_mode import Execution
 from auth_worker.engine.executors.local import Executor, LoopExecutor, ThreadExecutor
 from auth_worker.engine.executors.process import ProcessExecutor
 from auth_worker.errors import ConfigurationError

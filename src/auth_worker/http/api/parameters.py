@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from auth_worker.admin.conditions import Condition
+from auth_worker.admin.job_conditions import Condition
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.selection import (
     DeadLetterFilter,

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from auth_worker.admin.conditions import literal_pattern
+from auth_worker.admin.job_conditions import literal_pattern
 from auth_worker.admin.search import Counts, Place, SearchPage, search_jobs
 from auth_worker.admin.search_query import QUALIFIERS, SearchQuery, parse_query
 from auth_worker.admin.selection import JobFilter

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from auth_worker.brokers.redis.additions import Additions
-from auth_worker.brokers.redis.wire.calls import Call
+from auth_worker.brokers.redis.wire.call_types import Call
 from conformance.picture import Picture, take
 from support.batching import ActiveJobs, make, make_all, next_of, scripted
 

@@ -15,7 +15,7 @@ from typing import Any
 from redis.credentials import CredentialProvider
 
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
-from auth_worker.system.daemon_calls import call_in_daemon_thread
+from auth_worker.system.daemon_threads import call_in_daemon_thread
 from auth_worker.system.forks import reset_in_child
 
 Login = tuple[str, ...]

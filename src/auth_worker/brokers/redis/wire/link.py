@@ -16,7 +16,7 @@ from typing import Any
 
 from auth_worker.brokers.redis.scripts.loader import Script
 from auth_worker.brokers.redis.wire.address import Address
-from auth_worker.brokers.redis.wire.calls import Call, OnReply
+from auth_worker.brokers.redis.wire.call_types import Call, OnReply
 from auth_worker.brokers.redis.wire.connect_errors import no_answer
 from auth_worker.brokers.redis.wire.credentials import Login
 from auth_worker.brokers.redis.wire.dialing import dial, greeting, keep_logged_in, log_in, refuse_replica

@@ -22,7 +22,7 @@ from typing import Any
 
 import hiredis
 
-from auth_worker.brokers.redis.wire.calls import Batchable, Call, OnReply, resolver
+from auth_worker.brokers.redis.wire.call_types import Batchable, Call, OnReply, resolver
 from auth_worker.brokers.redis.wire.resp import ELSEWHERE_CODES, error_of, is_error, pack, unasked_error
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 from auth_worker.system.forks import detach_in_child

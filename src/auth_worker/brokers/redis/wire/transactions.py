@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from auth_worker.brokers.redis.wire.calls import resolver
+from auth_worker.brokers.redis.wire.call_types import resolver
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.resp import error_of, is_error
 

@@ -1,4 +1,4 @@
-"""Where a TaskQueue enqueues."""
+"""The producers of a TaskQueue, connected when they are first used."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from auth_worker.config import Settings
 
 
-class EnqueuePlace:
-    """The producers of the queue ``name``, each made at first use.
+class LazyProducers:
+    """Makes the producers of the queue ``name``, each at its first use.
 
     ``connection``, ``settings`` and ``timeout`` (s) are as in ``TaskQueue``.
     """
