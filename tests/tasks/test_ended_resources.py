@@ -69,7 +69,7 @@ async def test_a_resource_that_ends_by_itself_is_reported_and_counted_once(harne
 async def test_a_worker_process_whose_resource_has_ended_is_replaced(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ending_resources.queue, "place", LazyProducers("ending", harness.url, None, 10))
+    monkeypatch.setattr(ending_resources.queue, "producers", LazyProducers("ending", harness.url, None, 10))
     async with working(harness, ending_resources.queue) as service:
         ended = collect(service.runtime.bus, ResourceEnded)
         pids = [await (await ending_resources.use.enqueue()).result(20) for _ in range(2)]

@@ -171,7 +171,7 @@ async def test_worker_processes_have_resources_of_their_own_and_close_them(
 ) -> None:
     journal = tmp_path / "journal"
     monkeypatch.setenv("TYPED_TASKS_JOURNAL", str(journal))
-    monkeypatch.setattr(typed_tasks.queue, "place", LazyProducers(typed_tasks.QUEUE, harness.url, None, 10))
+    monkeypatch.setattr(typed_tasks.queue, "producers", LazyProducers(typed_tasks.QUEUE, harness.url, None, 10))
     async with working(harness, typed_tasks.queue):
         for _ in range(2):
             handle = await typed_tasks.in_process.enqueue(typed_tasks.Size(1, 2))

@@ -24,7 +24,7 @@ from support.typed_tasks import DEAD, QUEUE, Colour, Options, Size, User
 @pytest.fixture
 async def service(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkerService]:
     """A service that works the queue on the session's server."""
-    monkeypatch.setattr(typed_tasks.queue, "place", LazyProducers(typed_tasks.QUEUE, harness.url, None, 10))
+    monkeypatch.setattr(typed_tasks.queue, "producers", LazyProducers(typed_tasks.QUEUE, harness.url, None, 10))
     service = WorkerService(harness.url, settings=harness.settings())
     service.include(typed_tasks.queue)
     async with service:
