@@ -134,7 +134,9 @@ class Launcher:
     async def _process(self, run: Run) -> None:
         if self._marked and run in self._marked:
             await self._mark_begun(run)
-        if not self._lease_holds(run):  # the process was frozen: by now another worker may have the job
+        if (
+            time.monotonic() >= run.renewed + self._lease_s
+        ):  # the process was frozen: by now another worker may have the job
             run.cancel(Cause.LEASE_LOST)
         execute = partial(self._iterate, run) if run.scheduler_id else self._executor
         outcome = await self._perform(run, execute, timeout=self._timeout, max_result_bytes=self._max_result_bytes)
@@ -167,7 +169,8 @@ class Launcher:
         except asyncio.CancelledError:
             run.cause = why_not_begin(run.cause, lease_holds=True, paused=False)
             raise
-        if cause := why_not_begin(None, lease_holds=self._lease_holds(run), paused=self.paused):
+        lease_holds = time.monotonic() < run.renewed + self._lease_s
+        if cause := why_not_begin(None, lease_holds=lease_holds, paused=self.paused):
             run.cancel(cause)
         await asyncio.sleep(0)  # where a cancellation arrives
         run.started = time.perf_counter()
@@ -180,6 +183,3 @@ class Launcher:
         except Exception as error:
             detail = f"job {run.job.id}: {type(error).__name__}: {error_text(error)}"
             self._bus.emit(Problem(WORKER_ERRORS.SCHEDULE_FAILED, self._queue, detail))
-
-    def _lease_holds(self, run: Run) -> bool:
-        return time.monotonic() < run.renewed + self._lease_s

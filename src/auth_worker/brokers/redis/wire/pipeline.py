@@ -34,6 +34,8 @@ MANY_AT_ONCE = 600
 LARGE_REPLY = 64 * 1024
 """Larger replies are asked for and delivered one at a time. To decode the data of many jobs at once takes twice as
 long: much of that is garbage collection, which looks at all data in memory."""
+LARGE_PART = LARGE_REPLY // 16
+"""While replies are small, what comes in parts of this size or less is not measured."""
 _KIND = itemgetter(0)
 
 
@@ -67,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._lost: BrokerError | None = None
         self.answered = 0
         """The number of replies so far."""
+        self._measured_from = LARGE_PART
         self._heard = self._received = self._measured = 0
         """``_received``: how many bytes have come since ``_measured``, the number of replies before them."""
 
@@ -195,15 +198,15 @@ class Connection(asyncio.Protocol):
         """Part of asyncio's protocol."""
         self._heard += 1
         self._reader.feed(data)
-        if len(data) > LARGE_REPLY // 16 or self._at_once == 1:
+        if len(data) > self._measured_from:
             self._adapt_to_size(len(data))
         if not self._read_due:
             self._read_at_turn()
 
     def _adapt_to_size(self, received: int) -> None:
-        """Deliver large replies one at a time. Small parts are not looked at: they hold no large reply."""
         if replies := self.answered - self._measured:
-            self._at_once = self._most_at_once if self._received < replies * LARGE_REPLY else 1
+            large = self._received >= replies * LARGE_REPLY
+            self._at_once, self._measured_from = (1, 0) if large else (self._most_at_once, LARGE_PART)
             self._received, self._measured = 0, self.answered
         self._received += received
 
