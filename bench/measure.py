@@ -108,9 +108,10 @@ class _Bench:
     def enqueue(self, scenario: Scenario, jobs: int) -> Measures:
         """Have the contender add jobs."""
         warm = min(jobs // 5, MOST_TO_WARM_UP)
-        self._child.ask("add", RUN_TIMEOUT, count=warm, in_flight=scenario.in_flight)
+        how = {"in_flight": scenario.in_flight, "kilobytes": scenario.data_kb}
+        self._child.ask("add", RUN_TIMEOUT, count=warm, **how)
         before = self._server.cpu_us()
-        added = self._child.ask("add", RUN_TIMEOUT, count=jobs, in_flight=scenario.in_flight)
+        added = self._child.ask("add", RUN_TIMEOUT, count=jobs, **how)
         server_us = self._server.cpu_us() - before
         if (found := self._queues.unfinished()) != warm + jobs:
             raise ContenderError(f"{found} jobs are in the queue instead of {warm + jobs}")

@@ -99,6 +99,19 @@ def _data(kilobytes: int, jobs: int) -> Scenario:
     )
 
 
+def _add_data(kilobytes: int, jobs: int) -> Scenario:
+    return Scenario(
+        f"add-{kilobytes}kb",
+        f"add, {kilobytes} KB of data each, 10 in flight",
+        Kind.ENQUEUE,
+        jobs=jobs,
+        official_jobs=min(jobs, 2000),
+        data_kb=kilobytes,
+        in_flight=10,
+        quick=False,
+    )
+
+
 def _waiting(backlog: int, *, quick: bool = True) -> Scenario:
     return Scenario(
         f"waiting-{backlog}",
@@ -177,6 +190,9 @@ SCENARIOS = (
     ),
     Scenario("add-100", "add, 100 in flight", Kind.ENQUEUE, jobs=30_000, official_jobs=10_000, in_flight=100),
     Scenario("add-bulk", "add in bulk, 1000 each", Kind.ENQUEUE, jobs=50_000, official_jobs=30_000, in_flight=0),
+    _add_data(1, 10_000),
+    _add_data(16, 4000),
+    _add_data(256, 400),
     Scenario(
         "latency",
         "add to start, idle worker, a job every 5 ms",

@@ -128,7 +128,7 @@ async def serve(contender: Contender) -> None:
                 _say(op, cpu_us=cpu_us(), first_us=tally.first_us, last_us=tally.last_us, **counts)
             case "add":
                 cpu, start = cpu_us(), time.perf_counter()
-                await _add(contender, request["count"], request["in_flight"])
+                await _add(contender, request["count"], request["in_flight"], request["kilobytes"])
                 _say(op, seconds=time.perf_counter() - start, cpu_us=cpu_us() - cpu)
             case "stop":
                 await contender.stop()
@@ -136,17 +136,17 @@ async def serve(contender: Contender) -> None:
                 return
 
 
-async def _add(contender: Contender, count: int, in_flight: int) -> None:
+async def _add(contender: Contender, count: int, in_flight: int, kilobytes: int) -> None:
     """Add so many jobs, ``in_flight`` at a time, or in bulk where that is 0."""
     if not in_flight:
         for start in range(0, count, ADD_IN_BULK):
             end = min(start + ADD_IN_BULK, count)
-            await contender.add_bulk([payload(index) for index in range(start, end)])
+            await contender.add_bulk([payload(index, kilobytes) for index in range(start, end)])
         return
     indexes = iter(range(count))
 
     async def lane() -> None:
         for index in indexes:
-            await contender.add(payload(index))
+            await contender.add(payload(index, kilobytes))
 
     await asyncio.gather(*(lane() for _ in range(in_flight)))

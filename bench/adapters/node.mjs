@@ -9,9 +9,12 @@ const { Queue, Worker } = createRequire(process.argv[2])('bullmq');
 const order = JSON.parse(process.argv[3]);
 const connection = { host: '127.0.0.1', port: order.port };
 const MAIL = { email: 'somebody@example.com', name: 'Some Body', token: '4f2c9a1e7b', locale: 'en' };
+const ROW = { id: 4711, name: 'Zoë Müller', amount: 1234.5, paid: true, tags: ['new', 'vip'], note: null };
 const ADD_IN_BULK = 1000;
 
-const payload = (i) => ({ i, type: 'sendVerificationEmail', data: MAIL });
+const mail = (i) => ({ i, type: 'sendVerificationEmail', data: MAIL });
+const rowsOf = (kilobytes) => Array(Math.floor((kilobytes * 1024) / JSON.stringify(ROW).length)).fill(ROW);
+const payload = (i, kilobytes) => (kilobytes ? { ...mail(i), rows: rowsOf(kilobytes) } : mail(i));
 const nowUs = () => Number(process.hrtime.bigint() / 1000n);
 const say = (event, values = {}) => process.stdout.write(`${JSON.stringify({ event, ...values })}\n`);
 
@@ -50,17 +53,18 @@ const cpuUs = () => {
   return user + system;
 };
 
-async function add(queue, count, inFlight) {
+async function add(queue, count, inFlight, kilobytes) {
   if (!inFlight) {
     for (let start = 0; start < count; start += ADD_IN_BULK) {
       const length = Math.min(ADD_IN_BULK, count - start);
-      await queue.addBulk(Array.from({ length }, (_, k) => ({ name: 'noop', data: payload(start + k) })));
+      const data = (k) => payload(start + k, kilobytes);
+      await queue.addBulk(Array.from({ length }, (_, k) => ({ name: 'noop', data: data(k) })));
     }
     return;
   }
   let next = 0;
   const lane = async () => {
-    while (next < count) await queue.add('noop', payload(next++));
+    while (next < count) await queue.add('noop', payload(next++, kilobytes));
   };
   await Promise.all(Array.from({ length: inFlight }, lane));
 }
@@ -88,10 +92,10 @@ const answers = {
     first_us: firstUs,
     last_us: lastUs,
   }),
-  add: async ({ count, in_flight }) => {
+  add: async ({ count, in_flight, kilobytes }) => {
     const cpu = cpuUs();
     const start = nowUs();
-    await add(queue, count, in_flight);
+    await add(queue, count, in_flight, kilobytes);
     return { seconds: (nowUs() - start) / 1e6, cpu_us: cpuUs() - cpu };
   },
   stop: async () => {

@@ -6,7 +6,11 @@ import io
 import json
 import math
 from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import IntEnum
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,7 +19,7 @@ from hypothesis import strategies as st
 from auth_worker.cli.formatting import pretty
 from auth_worker.config import Settings
 from auth_worker.core.decisions import decide_result
-from auth_worker.core.json_codec import decode_json, decode_json_bytes, encode_json
+from auth_worker.core.json_codec import decode_json, decode_json_bytes, encode_data, encode_json
 from auth_worker.core.outcome import Complete, Fail
 from auth_worker.core.terminal_text import ascii_json
 from auth_worker.observability.logs import logger_of, open_log
@@ -64,6 +68,74 @@ def _shown(decode: Callable[[bytes], Any], body: bytes) -> str:
     try:
         return repr(decode(body))
     except (ValueError, RecursionError) as error:
+        return type(error).__name__
+
+
+KEYS = st.text() | st.integers() | st.floats() | st.booleans() | st.none()
+ATOMS = KEYS | st.text(st.characters()) | st.sampled_from([10**30, 1e-5, 1e16, -0.0, "NaN", '"None":', "Infinity"])
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+FOREIGN = [
+    *({1}, b"x", bytearray(b"x"), 1j, Decimal(1), UUID(int=1), date.min, timedelta(1), ..., object, range(3)),
+    *({(1,): 1}, {b"x": 1}, {None: 1}, {math.nan: 1}, {-math.inf: 1}, {Text("a"): 1}, {Number.ONE: 1}),
+    *((1, 2), Text("a"), Number.ONE, {"None": 1}, {"nan": 1.5}, {"inf": None}),
+]
+
+
+def values_of(atoms: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        atoms,
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.dictionaries(KEYS, inner),
+        max_leaves=20,
+    )
+
+
+@given(values_of(ATOMS) | values_of(ATOMS | st.sampled_from(FOREIGN)))
+@settings(max_examples=1000, deadline=None)
+def test_both_encoders_write_the_same(value: Any) -> None:
+    assert _written(encode_json, value) == _written(encode_data, value) == _written(python_encoder, value)
+
+
+@pytest.mark.parametrize("before", [0, 1, 1999, 2000, 4000])
+@pytest.mark.parametrize("digits", [1999, 2001, 4300, 4301, 9000])
+def test_an_integer_that_cannot_be_read_is_not_written(before: int, digits: int) -> None:
+    value = ["x" * before, 10 ** (digits - 1), 1]
+    assert _written(encode_json, value) == _written(python_encoder, value)
+
+
+@pytest.mark.parametrize("depth", [100, 250, 260, 500, 5000])
+def test_both_encoders_write_the_same_depth(depth: int) -> None:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    assert _written(encode_json, value) == _written(python_encoder, value)
+
+
+def test_a_circular_reference_is_refused() -> None:
+    value: list[Any] = []
+    value += [value] * 100_000
+    with pytest.raises(ValueError, match="Circular"):
+        encode_json({"a": value})
+
+
+def python_encoder(value: Any) -> bytes:
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return text.encode(errors="backslashreplace")
+
+
+def _written(encode: Callable[[Any], bytes], value: Any) -> str:
+    """What is read back from what is written; some numbers have two forms, such as 1e-05 and 0.00001."""
+    try:
+        return repr(decode_json_bytes(encode(value)))
+    except (TypeError, ValueError, RecursionError) as error:
         return type(error).__name__
 
 
