@@ -97,6 +97,11 @@ def look_at_all(base: str, folder: Path, letter: dict[str, Any], axe: str) -> No
             browser.run("for (const part of document.querySelectorAll('details')) part.open = true")
             assert browser.violations(axe) == []
             browser.run("document.querySelector('#scope').value = 'all'")
+            browser.click("button[value=dead-letter]")
+            browser.until(lambda: "Dead-letter queue" in browser.text, "it asks for the dead-letter queue")
+            assert browser.violations(axe) == []
+            browser.open(f"{base}queue?queue={QUEUE}&state=wait")
+            browser.run("document.querySelector('#scope').value = 'all'")
             browser.click("button[value=remove]")
             browser.until(lambda: "Remove 2 jobs?" in browser.text, "it asks before it removes")
             assert browser.violations(axe) == []

@@ -177,7 +177,29 @@ def test_jobs_are_cancelled_by_id_or_by_what_matches(run: Run, client: redis.Red
     assert "it has finished" in problems
 
 
-@pytest.mark.parametrize("command", ["retry", "promote", "remove", "cancel"])
+def test_jobs_are_moved_to_the_dead_letters(run: Run, client: redis.Redis, redis_url: str) -> None:
+    waiting, kept, *_ = add(redis_url, 3)
+    (gone,) = add(redis_url, 1, remove_on_fail=True)
+    move = ("dead-letter", QUEUE, waiting, "--reason", "wrong list")
+    code, _, said = run(*move)
+    assert (code, f"name the dead-letter queue (to): no queue holds dead letters of {QUEUE}" in said) == (1, True)
+    assert "to is" in run(*move, "--to", QUEUE)[2]
+    assert run(*move, "--to", "mailDead")[:2] == (0, "dead-lettered 1 job\n")
+    assert client.hget(f"bull:{QUEUE}:{waiting}", "failedReason") == "job was cancelled: wrong list"
+    letter = json.loads(run("dead", "list", "-q", "mailDead", "--json")[1])
+    assert (letter["jobId"], letter["reasonClass"]) == (waiting, "cancelled")
+    code, _, said = run(*move)
+    assert (code, "its dead letter was written when it failed" in said) == (1, True)
+    assert run("dead-letter", QUEUE, gone)[0] == 0, "the one queue with dead letters of this one is taken"
+    matching = ("dead-letter", QUEUE, "--state", "wait", "--all")
+    assert run(*matching, "--dry-run")[:2] == (0, "would dead-letter 2 jobs\n")
+    assert run(*matching, "--yes")[:2] == (0, "dead-lettered 2 jobs\n")
+    assert run("dead", "redrive", "--queue", "mailDead", "--all")[0] == 0
+    assert {waiting, kept, gone} <= set(client.lrange(f"bull:{QUEUE}:wait", 0, -1))
+    assert client.llen("bull:mailDead:wait") == 0
+
+
+@pytest.mark.parametrize("command", ["retry", "promote", "remove", "cancel", "dead-letter"])
 def test_jobs_must_be_selected(run: Run, redis_url: str, command: str) -> None:
     add(redis_url, 1)
     for arguments, remedy in (((), "say which jobs"), (("some", "--all"), "not both")):

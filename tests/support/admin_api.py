@@ -92,6 +92,11 @@ async def dead(api: Api, count: int = 1) -> list[dict[str, Any]]:
     return found
 
 
+async def dead_jobs(api: Api) -> set[str]:
+    """Return the ids of the jobs that have a dead letter."""
+    return {each["jobId"] for each in (await api.get(f"/dead-letters/{DEAD}")).json["letters"]}
+
+
 async def state_of(api: Api, job_id: str) -> str:
     """Return the state of the job."""
     return str((await api.get(f"{JOBS}/{job_id}")).json["state"])

@@ -53,6 +53,15 @@ class DeadLetterQueries:
             found[origin] = found.get(origin, 0) + 1
         return found
 
+    async def queues_from(self, queue: str) -> list[str]:
+        """Return the dead-letter queues whose newest dead letters include some of ``queue``.
+
+        Raises ``BrokerError``.
+        """
+        holding = list(await self.queues())
+        origins = await asyncio.gather(*(self.origins(name) for name in holding))
+        return [name for name, found in zip(holding, origins, strict=True) if queue in found]
+
     async def check_origin(self, queue: str | None) -> None:
         """Raise ``NotFoundError`` unless the queue, or a dead letter from it, exists.
 

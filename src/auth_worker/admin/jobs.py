@@ -16,11 +16,15 @@ from auth_worker.config import Settings
 from auth_worker.core.backoff import LONGEST_DELAY
 from auth_worker.core.cancellation import check_reason
 from auth_worker.core.clock import now_ms
+from auth_worker.core.names import check_queue_name
 from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.ports.producer import NOT_ADDED
 from auth_worker.core.ports.values import WAITING, ChangeResult
 from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.queue import MAX_PRIORITY, AddedJob, JobQueue
+
+MOVED = "moved to the dead letters"
+"""Why a job has failed that an operator moves there without a reason."""
 
 
 class JobOperations(JobQueries):
@@ -74,6 +78,14 @@ class JobOperations(JobQueries):
         """
         await self._one("cancel", queue, job_id, self._cancelling(queue, reason))
 
+    async def dead_letter(self, queue: str, job_id: str, to: str = "", reason: str = "") -> None:
+        """Move a job that does not run to the dead letters. ``to`` and ``reason`` as in ``dead_letter_many``.
+
+        Raises ``ConfigurationError``, ``NotFoundError`` and ``RefusedError``.
+        """
+        act = self._dead_lettering(queue, await self.dead_letter_queue(queue, to), reason)
+        await self._one("dead-letter", queue, job_id, act)
+
     async def change(
         self, queue: str, job_id: str, *, priority: int | None = None, delay: int | None = None
     ) -> None:
@@ -110,6 +122,30 @@ class JobOperations(JobQueries):
     def cancel_many(self, queue: str, ids: Sequence[str], rate: float | None = None, reason: str = "") -> Steps:
         """Cancel these jobs, at most ``rate`` a second. Those that cannot be cancelled are skipped."""
         return self._many("cancel", queue, ids, self._cancelling(queue, reason), rate)
+
+    def dead_letter_many(
+        self, queue: str, ids: Sequence[str], rate: float | None = None, *, to: str, reason: str = ""
+    ) -> Steps:
+        """Fail these jobs for ``reason``, and add their dead letters to ``to``, at most ``rate`` a second.
+
+        Failed jobs get the dead letters that they lack. Jobs that run or are completed are skipped.
+        """
+        return self._many("dead-letter", queue, ids, self._dead_lettering(queue, to, reason), rate)
+
+    async def dead_letter_queue(self, queue: str, to: str = "") -> str:
+        """Return ``to``, or if that is empty the one queue that holds dead letters of ``queue``.
+
+        Raises ``ConfigurationError`` if there is none, or more than one, and for a name that cannot be used.
+        """
+        if to:
+            if check_queue_name("to", to) == queue:
+                raise ConfigurationError(f"to is {queue}, the queue of the jobs: name its dead-letter queue")
+            return to
+        found = await self._dead.queues_from(queue)
+        if len(found) != 1:
+            which = f"{', '.join(found)} hold" if found else "no queue holds"
+            raise ConfigurationError(f"name the dead-letter queue (to): {which} dead letters of {queue}")
+        return found[0]
 
     def drain(self, queue: str, rate: float | None = None, *, delayed: bool = False) -> Steps:
         """Remove all waiting jobs, and with ``delayed`` the delayed ones. Jobs that a scheduler needs stay.
@@ -186,6 +222,10 @@ class JobOperations(JobQueries):
     def _cancelling(self, queue: str, reason: str) -> Act:
         changes, reason = self._broker.changes(queue), check_reason(reason)
         return _each(lambda one: changes.cancel(one, reason), "it has finished")
+
+    def _dead_lettering(self, queue: str, to: str, reason: str) -> Act:
+        changes, reason = self._broker.changes(queue), check_reason(reason) or MOVED
+        return _each(lambda one: changes.dead_letter(one, to, reason), "it is completed")
 
     def _retrying(self, queue: str) -> Act:
         changes = self._broker.changes(queue)

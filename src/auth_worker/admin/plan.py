@@ -12,19 +12,23 @@ from auth_worker.admin.selection import DeadLetterSelection, JobSelection
 from auth_worker.core.camel_model import CamelModel
 from auth_worker.errors import ConfigurationError
 
-JobAction = Literal["retry", "promote", "remove", "cancel"]
+JobAction = Literal["retry", "promote", "remove", "cancel", "dead-letter"]
 DeadLetterAction = Literal["redrive", "purge"]
 DEFAULT_STATES = {"retry": "failed", "promote": "delayed"}
 """The state of the jobs if none is named."""
 
 
 class ChangeJobs(CamelModel):
-    """Retry, promote, remove or cancel jobs, at most ``rate`` a second. ``reason`` is for a cancellation."""
+    """Retry, promote, remove, cancel or dead-letter jobs, at most ``rate`` a second.
+
+    ``reason`` is why they are cancelled or dead-lettered, ``to`` the dead-letter queue, if there may be several.
+    """
 
     action: JobAction
     which: JobSelection
     rate: float | None = None
     reason: str = ""
+    to: str = ""
 
 
 class ChangeDeadLetters(CamelModel):
@@ -96,6 +100,9 @@ async def _of_jobs(asked: ChangeJobs, operations: Operations) -> Plan:
         "remove": operations.jobs.remove_many,
         "cancel": partial(operations.jobs.cancel_many, reason=asked.reason),
     }
+    if asked.action == "dead-letter":
+        to = await operations.jobs.dead_letter_queue(which.queue, asked.to)
+        many[asked.action] = partial(operations.jobs.dead_letter_many, to=to, reason=asked.reason)
     return Plan(len(ids), many[asked.action](which.queue, ids, asked.rate))
 
 

@@ -34,6 +34,7 @@ RETRY: Verb[JobAction] = Verb("retry", "retried")
 PROMOTE: Verb[JobAction] = Verb("promote", "promoted")
 REMOVE: Verb[JobAction] = Verb("remove", "removed")
 CANCEL: Verb[JobAction] = Verb("cancel", "cancelled")
+DEAD_LETTER: Verb[JobAction] = Verb("dead-letter", "dead-lettered")
 REDRIVE: Verb[DeadLetterAction] = Verb("redrive", "redriven")
 PURGE: Verb[DeadLetterAction] = Verb("purge", "purged")
 

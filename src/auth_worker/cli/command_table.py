@@ -68,6 +68,11 @@ COMMANDS: dict[str, dict[str, Entry]] = {
             "Cancel jobs: those named, or those of a state that match. Waiting jobs fail at once; "
             "running ones stop.",
         ),
+        "dead-letter": Entry(
+            "job_changes:dead_letter",
+            "Move jobs to the dead letters: those named, or those of a state that match. "
+            "Running jobs are left alone.",
+        ),
         "change": Entry(
             "job_changes:change",
             "Change the priority of a job that has not finished, or the delay of a delayed one.",

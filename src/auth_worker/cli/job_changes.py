@@ -1,4 +1,4 @@
-"""``auth-worker retry``, ``promote``, ``remove``, ``cancel`` and ``change``: by id, or all that match."""
+"""The commands that change jobs: by id, or all that match."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ import typer
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.plan import DEFAULT_STATES, ChangeJobs, JobAction, plan_of
 from auth_worker.admin.selection import STATES_BY_INTEREST, JobFilter, JobSelection
-from auth_worker.cli.bulk_operations import CANCEL, PROMOTE, REMOVE, RETRY, BulkFlags, Verb, run_bulk_operation
+from auth_worker.cli.bulk_operations import (
+    CANCEL,
+    DEAD_LETTER,
+    PROMOTE,
+    REMOVE,
+    RETRY,
+    BulkFlags,
+    Verb,
+    run_bulk_operation,
+)
 from auth_worker.cli.common_flags import AsJson, Queue, Yes
 from auth_worker.cli.connection import Connection, print_json, run_connected
 from auth_worker.cli.console import echo, fail
@@ -18,6 +27,13 @@ from auth_worker.cli.exit_codes import USAGE
 from auth_worker.cli.filter_flags import DelayedJobFilterFlags, Every, Ids, JobFilterFlags
 from auth_worker.cli.parsers import duration_ms, whole_numbers
 from auth_worker.queue import MAX_PRIORITY
+
+Reason = Annotated[
+    str,
+    typer.Option(
+        "--reason", metavar="TEXT", help="The reason, which is shown with the failed job.", show_default=False
+    ),
+]
 
 
 def retry(
@@ -81,12 +97,7 @@ def cancel(
     ids: Ids = None,
     every: Every = False,
     *,
-    reason: Annotated[
-        str,
-        typer.Option(
-            "--reason", metavar="TEXT", help="The reason, which is shown with the failed job.", show_default=False
-        ),
-    ] = "",
+    reason: Reason = "",
     which: JobFilterFlags,
     yes: Yes = False,
     bulk: BulkFlags,
@@ -102,6 +113,38 @@ def cancel(
         return f"Cancel {total} jobs of {queue}?"
 
     _change_jobs(connection, CANCEL, selection, bulk, None if yes or ids else question, reason)
+
+
+def dead_letter(
+    queue: Queue,
+    ids: Ids = None,
+    every: Every = False,
+    *,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="QUEUE",
+            help="The dead-letter queue; may be left out if one holds dead letters of the queue already.",
+            show_default=False,
+        ),
+    ] = "",
+    reason: Reason = "",
+    which: JobFilterFlags,
+    yes: Yes = False,
+    bulk: BulkFlags,
+    connection: Connection,
+) -> None:
+    """Move jobs to the dead letters: those named, or those of a state that match. Running jobs are left alone.
+
+    Example: [bold]auth-worker dead-letter emailQueue --state wait --name welcome --reason "wrong list"[/]
+    """
+    selection = _selection(DEAD_LETTER, queue, ids, every, which.filter, which.state)
+
+    def question(total: int) -> str:
+        return f"Move {total} jobs of {queue} to the dead letters?"
+
+    _change_jobs(connection, DEAD_LETTER, selection, bulk, None if yes or ids else question, reason, to)
 
 
 def change(
@@ -156,9 +199,10 @@ def _change_jobs(
     bulk: BulkFlags,
     question: Callable[[int], str] | None = None,
     reason: str = "",
+    to: str = "",
 ) -> NoReturn:
     """Run an operation on the selected jobs, once ``question``, about so many jobs, is confirmed."""
-    change = ChangeJobs(action=verb.infinitive, which=which, rate=bulk.rate, reason=reason)
+    change = ChangeJobs(action=verb.infinitive, which=which, rate=bulk.rate, reason=reason, to=to)
 
     async def work(operations: Operations) -> int:
         await operations.queues.check_exists(which.queue)

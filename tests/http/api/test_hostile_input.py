@@ -173,7 +173,7 @@ FIELDS = [
     "keep",
     "unknown",
 ]
-ACTIONS = ["retry", "promote", "remove", "cancel", "drain", "clean", "redrive", "purge"]
+ACTIONS = ["retry", "promote", "remove", "cancel", "dead-letter", "drain", "clean", "redrive", "purge"]
 
 
 async def test_no_job_is_a_server_error(port: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.admin_api import JOBS, SECRET, add, dead, state_of
+from support.admin_api import JOBS, SECRET, add, dead, dead_jobs, state_of
 from support.http_requests import Answer, Api
 from support.processors import DEAD, QUEUE, Harness, eventually
 
@@ -77,6 +77,20 @@ async def test_a_job_is_cancelled_once(paused_api: Api, harness: Harness) -> Non
     asked = {"action": "cancel", "queue": QUEUE, "state": "delayed", "all": True, "reason": "all"}
     assert (await paused_api.ended(await paused_api.post("/operations", asked)))["step"]["done"] == 1
     assert (await harness.job(other))["failedReason"] == "job was cancelled: all"
+
+
+async def test_a_job_that_waits_is_moved_to_the_dead_letters(paused_api: Api, harness: Harness) -> None:
+    job_id, held = await add(paused_api, delay=60_000), await add(paused_api)
+    moved = await paused_api.post(f"{JOBS}/{job_id}/dead-letter", {"to": DEAD, "reason": "wrong list"})
+    assert moved.status == 204, moved.text
+    assert (await harness.job(job_id))["failedReason"] == "job was cancelled: wrong list"
+    assert await dead_jobs(paused_api) == {job_id}
+    again = await paused_api.post(f"{JOBS}/{job_id}/dead-letter")
+    assert (again.status, "its dead letter was written" in again.reasons) == (409, True)
+    asked = {"action": "dead-letter", "queue": QUEUE, "state": "wait", "all": True}
+    assert (await paused_api.ended(await paused_api.post("/operations", asked)))["step"]["done"] == 1
+    assert (await harness.job(held))["failedReason"] == "job was cancelled: moved to the dead letters"
+    assert await dead_jobs(paused_api) == {job_id, held}
 
 
 @pytest.mark.parametrize("change", [{"priority": 3}, {"delay": 1000}, {"priority": 3, "delay": 1000}])

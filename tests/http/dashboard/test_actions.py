@@ -8,7 +8,7 @@ import pytest
 
 from auth_worker import WorkerService
 from auth_worker.events import OperatorChange
-from support.admin_api import JOBS, SECRET, add, dead, state_of
+from support.admin_api import JOBS, SECRET, add, dead, dead_jobs, state_of
 from support.dashboard_visitor import Page, Visitor
 from support.http_requests import Api
 from support.processors import DEAD, QUEUE, collect, eventually
@@ -95,6 +95,28 @@ async def test_a_running_job_is_cancelled(admin: Visitor, api: Api) -> None:
     assert "The job is cancelled" in done.text
     await eventually(lambda: in_state("failed"), "the job to stop")
     assert (await admin.send(form, ("action", "cancel"))).status == 409
+
+
+async def test_a_waiting_job_is_moved_to_the_dead_letters(admin: Visitor, paused_api: Api) -> None:
+    job_id = await add(paused_api)
+    form = (await on_job(admin, job_id)).form("change-job", "dead-letter")
+    asked = await admin.send(form, ("action", "dead-letter"))
+    assert "no queue holds dead letters" in asked.text
+    assert await state_of(paused_api, job_id) == "wait"
+    moved = await admin.send(asked.form("change-job"), ("to", DEAD), ("reason", "wrong list"))
+    assert "The job is in the dead letters." in (await admin.follow(moved)).text
+    assert await dead_jobs(paused_api) == {job_id}
+
+
+async def test_all_waiting_jobs_are_moved_to_the_dead_letters(admin: Visitor, paused_api: Api) -> None:
+    ids = [await add(paused_api) for _ in range(3)]
+    form = (await on_queue(admin, "wait")).form("bulk", "dead-letter")
+    where = await admin.send(form, ("scope", "all"), ("action", "dead-letter"))
+    asked = await admin.send(where.form("bulk"), ("to", DEAD), ("reason", ""))
+    assert "Dead-letter 3 jobs?" in asked.text
+    assert await count(paused_api, "wait") == 3
+    await confirmed(admin, asked)
+    assert await dead_jobs(paused_api) == set(ids)
 
 
 async def test_waiting_jobs_are_cancelled_selected_and_all(admin: Visitor, paused_api: Api) -> None:

@@ -106,8 +106,10 @@ class Cancellations:
         self._key_prefix = key_prefix(prefix, queue)
         self._builders: Any = builders(prefix, queue, take_call)
 
-    async def cancel(self, job_id: str, reason: str) -> ChangeResult:
+    async def cancel(self, job_id: str, reason: str, *, keep: bool = False) -> ChangeResult:
         """Fail a waiting job, or ask the worker of a running one to stop it. Raises ``BrokerError``.
+
+        ``keep``: the failed job stays, even if its own options say that it is removed.
 
         Afterwards the children that it waits for are cancelled, and theirs. If that is interrupted, another call
         goes on with it, although the job itself has finished by then. Source: moveToFinished-14.lua.
@@ -119,7 +121,7 @@ class Cancellations:
         )
         if opts is None:
             return ChangeResult.NO_JOB
-        keys, args = self._arguments(key, stored_bytes(job_id), opts, str(JobCancelledError(reason)))
+        keys, args = self._arguments(key, stored_bytes(job_id), opts, str(JobCancelledError(reason)), keep=keep)
         result = _RESULTS.get(int(await self._link.call(_cancel_script(), keys, args)), ChangeResult.REFUSED)
         if children and (
             result in (ChangeResult.DONE, ChangeResult.REQUESTED)
@@ -148,12 +150,17 @@ class Cancellations:
             if class_of_failure(text) is ReasonClass.CANCELLED
         }
 
-    def _arguments(self, key: bytes, job_id: bytes, opts: bytes, text: str) -> tuple[list[Any], list[Any]]:
+    def _arguments(
+        self, key: bytes, job_id: bytes, opts: bytes, text: str, *, keep: bool
+    ) -> tuple[list[Any], list[Any]]:
         """Build the arguments.
 
         Failed jobs are retained as their worker says, unless the job itself says how many.
         """
-        policy = JobPolicy(read_options(opts), WorkerConfig(remove_on_fail=Retention()))
+        given = read_options(opts)
+        if keep:
+            given.pop("removeOnFail", None)
+        policy = JobPolicy(given, WorkerConfig(remove_on_fail=Retention()))
         keys, args = finish_args(self._builders, {}, policy, _HOLDER, "failed", fetch=False)
         own = [self._key_prefix + name for name in ("completed", "waiting-children", "repeat", "cancellations")]
         keys = [key if each == self._builders.toKey(ID) else each for each in keys]

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from auth_worker.brokers.redis.cancellations import Cancellations
+from auth_worker.brokers.redis.dead_lettering import DeadLettering
 from auth_worker.brokers.redis.dead_letters import FRESH_ATTEMPTS
 from auth_worker.brokers.redis.decode import MARK
 from auth_worker.brokers.redis.scripts.loader import (
@@ -93,6 +94,7 @@ class JobChanges:
         self._queue = queue
         self._key_prefix = key_prefix(prefix, queue)
         self._cancellations = Cancellations(link, prefix, queue)
+        self._dead_lettering: dict[str, DeadLettering] = {}
         self._call: Any = builders(prefix, queue, link.call)
         self._prepared: Any = builders(prefix, queue, take_call)
 
@@ -122,6 +124,12 @@ class JobChanges:
     async def cancel(self, job_id: str, reason: str) -> ChangeResult:
         """Cancel a job that has not finished. Raises ``BrokerError``."""
         return await self._cancellations.cancel(job_id, reason)
+
+    async def dead_letter(self, job_id: str, to: str, reason: str) -> ChangeResult:
+        """Fail a job that does not run, and add its dead letter to the queue ``to``. Raises ``BrokerError``."""
+        if to not in self._dead_lettering:
+            self._dead_lettering[to] = DeadLettering(self._link, self._prefix, self._queue, to)
+        return await self._dead_lettering[to].move(job_id, reason)
 
     async def change_priority(self, job_id: str, priority: int) -> ChangeResult:
         """Give a job that has not finished another priority, 0 for none. Source: changePriority-7.lua.

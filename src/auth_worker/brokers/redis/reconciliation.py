@@ -62,7 +62,7 @@ class Reconciliation:
             for job_id, score in zip(page[::2], page[1::2], strict=True):
                 newest = max(newest, float(score))
                 try:
-                    added += await self._add_missing(job_id)
+                    added += await self.add_missing(job_id)
                 except (BrokerUnavailableError, BrokerBusyError):
                     raise
                 except (BrokerError, ValueError):
@@ -72,7 +72,11 @@ class Reconciliation:
                 return added
             offset += PAGE
 
-    async def _add_missing(self, job_id: bytes) -> int:
+    async def add_missing(self, job_id: bytes) -> int:
+        """Add the dead letter of a failed job unless it has one. Returns how many were added.
+
+        Raises ``BrokerError``, and ``ValueError`` for a job whose fields cannot be read.
+        """
         key = self._key_prefix.encode() + job_id
         fields = ("finishedOn", MARK, "name", "failedReason")
         finished_on, mark, job_name, reason = await self._link.execute("HMGET", key, *fields)

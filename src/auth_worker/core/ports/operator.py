@@ -132,6 +132,12 @@ class JobChanger(Protocol):
         So are the children that it waits for.
         """
 
+    async def dead_letter(self, job_id: str, to: str, reason: str) -> ChangeResult:
+        """Fail a job that does not run, as ``cancel`` does, and add its dead letter to the queue ``to``.
+
+        A failed job gets the dead letter that it lacks.
+        """
+
     async def change_priority(self, job_id: str, priority: int) -> ChangeResult:
         """Change the priority of a job that has not finished; 0 is none."""
 

@@ -26,6 +26,7 @@ class ChangeResult(Enum):
     NO_JOB = "there is no such job"
     LOCKED = "a worker is processing it"
     WRONG_STATE = "it is in another state"
+    HAS_DEAD_LETTER = "its dead letter was written when it failed"
     NEEDED_BY_SCHEDULER = "its job scheduler needs it: remove the scheduler instead"
     REFUSED = "the broker refuses to change it"
 

@@ -13,7 +13,7 @@ from auth_worker.admin.errors import RefusedError
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.plan import plan_of
 from auth_worker.core.redaction import redact
-from auth_worker.http.api.bodies import AnyBulk, DeadLetterSelection
+from auth_worker.http.api.bulk_bodies import AnyBulk, DeadLetterSelection
 from auth_worker.http.api.bulk_runs import BulkRequest, BulkRuns
 
 BULK: TypeAdapter[AnyBulk] = TypeAdapter(AnyBulk)

@@ -15,7 +15,7 @@ from auth_worker.admin.models import (
 )
 from auth_worker.admin.selection import SCAN
 from auth_worker.errors import ConfigurationError
-from auth_worker.http.api.bodies import Cancellation, JobChange, NewJob
+from auth_worker.http.api.bodies import Cancellation, DeadLettering, JobChange, NewJob
 from auth_worker.http.api.parameters import (
     ChangeHeader,
     JobPart,
@@ -119,6 +119,15 @@ async def cancel_job(
 ) -> None:
     """Cancel a job that has not finished: it fails at once, or its worker is asked to stop it."""
     await operations.jobs.cancel(queue, job_id, asked.reason if asked else "")
+
+
+@act.post("/queues/{queue}/jobs/{job_id}/dead-letter", tags=["jobs"], status_code=204)
+async def dead_letter_job(
+    queue: KnownQueue, job_id: JobPart, operations: TheOperations, asked: DeadLettering | None = None
+) -> None:
+    """Move a job that does not run to the dead letters: it fails, or gets the dead letter that it lacks."""
+    wanted = asked or DeadLettering()
+    await operations.jobs.dead_letter(queue, job_id, wanted.to or "", wanted.reason)
 
 
 @act.post("/queues/{queue}/jobs/{job_id}/promote", tags=["jobs"], status_code=204)

@@ -22,7 +22,8 @@ from auth_worker.admin.models import (
 )
 from auth_worker.core.report import ServiceHealth
 from auth_worker.http.api.begin_bulk import begin_again, begin_bulk, request_again
-from auth_worker.http.api.bodies import AnyBulk, Note
+from auth_worker.http.api.bodies import Note
+from auth_worker.http.api.bulk_bodies import AnyBulk
 from auth_worker.http.api.context import CALLER_NAME
 from auth_worker.http.api.parameters import (
     ChangeHeader,

@@ -10,7 +10,7 @@ from auth_worker.admin.bulk_records import MOST_KEPT
 from auth_worker.admin.models import Change
 from auth_worker.errors import ConfigurationError
 from auth_worker.http.api.begin_bulk import BULK, begin_again, begin_bulk, request_again
-from auth_worker.http.api.bodies import AnyBulk
+from auth_worker.http.api.bulk_bodies import AnyBulk
 from auth_worker.http.dashboard.dead_letters import letter_page
 from auth_worker.http.dashboard.jobs import job_page
 from auth_worker.http.dashboard.sessions import FORM_FIELD
@@ -24,6 +24,7 @@ FILTERS = {
     "retry": _JOBS,
     "promote": _JOBS,
     "cancel": _JOBS,
+    "dead-letter": _JOBS,
     "remove": _JOBS,
     "redrive": _LETTERS,
     "purge": _LETTERS,
@@ -32,6 +33,7 @@ FILTERS = {
 OPTIONS = {
     "retry": ("state",),
     "cancel": ("state",),
+    "dead-letter": ("state", "to", "reason"),
     "remove": ("state",),
     "drain": ("delayed",),
     "clean": ("state", "olderThan"),
@@ -56,7 +58,7 @@ async def change_queue(visit: Visit) -> Response:
 
 
 async def change_job(visit: Visit) -> Response:
-    """Retry, promote, cancel or remove a job, or reveal its data."""
+    """Retry, promote, cancel, dead-letter or remove a job, or reveal its data."""
     operations = await visit.operations()
     queue, job_id = await visit.known_queue(visit.field("queue")), visit.field("job")
     match visit.field("action"):
@@ -66,6 +68,10 @@ async def change_job(visit: Visit) -> Response:
             await operations.jobs.promote(queue, job_id)
         case "cancel":
             await operations.jobs.cancel(queue, job_id)
+        case "dead-letter":
+            if not visit.field("to"):
+                return await _ask_where(visit, "change-job")
+            await operations.jobs.dead_letter(queue, job_id, visit.field("to"), visit.field("reason"))
         case "remove":
             if visit.field("sure") != "yes":
                 return visit.page("sure.html", what="job", queue=queue, id=job_id)
@@ -109,6 +115,8 @@ async def bulk(visit: Visit) -> Response:
     """Show how many jobs or dead letters a bulk operation would change; once confirmed, start it."""
     operations = await visit.operations()
     asked = BULK.validate_python(_bulk_of(visit))
+    if asked.action == "dead-letter" and not visit.field("to"):
+        return await _ask_where(visit, "bulk")
     if visit.field("sure") == "yes":
         begun = await begin_bulk(asked, operations, visit.host.bulk_runs, visit.caller_name)
         return visit.go("operation", id=begun.id)
@@ -131,10 +139,19 @@ async def _ask_first(visit: Visit, asked: AnyBulk, action: str) -> Response:
     dry = asked.model_copy(update={"dry_run": True})
     counted = await begin_bulk(dry, await visit.operations(), visit.host.bulk_runs, visit.caller_name)
     counted = await visit.host.bulk_runs.wait(counted, COUNTING_S)
-    fields = [
-        (name, value) for name, values in visit.fields.items() for value in values if name not in _OWN_FIELDS
-    ]
-    return visit.page("confirm.html", action=action, counted=counted, fields=fields, rate=asked.rate)
+    return visit.page("confirm.html", action=action, counted=counted, fields=_fields(visit), rate=asked.rate)
+
+
+async def _ask_where(visit: Visit, action: str) -> Response:
+    """Ask for the dead-letter queue, and the reason. The answer goes to the page ``action``."""
+    queue = await visit.known_queue(visit.field("queue"))
+    known = await (await visit.operations()).dead.queues_from(queue)
+    return visit.page("dead_letter.html", action=action, fields=_fields(visit), known=known, queue=queue)
+
+
+def _fields(visit: Visit) -> list[tuple[str, str]]:
+    """Return the fields of the form that its next page passes on."""
+    return [(name, value) for name, values in visit.fields.items() for value in values if name not in _OWN_FIELDS]
 
 
 async def stop(visit: Visit) -> Response:

@@ -19,13 +19,13 @@ from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit, job_filter
 MOST_LOGS = 200
 TABS = ("failed", "active", "wait", "prioritized", "delayed", "waiting-children", "completed", "paused")
 ACTIONS = {
-    "failed": ("retry", "remove"),
+    "failed": ("retry", "dead-letter", "remove"),
     "completed": ("retry", "remove"),
-    "delayed": ("promote", "cancel", "remove"),
-    "wait": ("cancel", "remove"),
-    "paused": ("cancel", "remove"),
-    "prioritized": ("cancel", "remove"),
-    "waiting-children": ("cancel", "remove"),
+    "delayed": ("promote", "cancel", "dead-letter", "remove"),
+    "wait": ("cancel", "dead-letter", "remove"),
+    "paused": ("cancel", "dead-letter", "remove"),
+    "prioritized": ("cancel", "dead-letter", "remove"),
+    "waiting-children": ("cancel", "dead-letter", "remove"),
     "active": ("cancel",),
 }
 """What can be done to the jobs of a state."""

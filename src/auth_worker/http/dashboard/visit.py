@@ -39,6 +39,7 @@ HEADERS = {
 DONE = {
     "add": "The job is added.",
     "cancel": "The job is cancelled: it has failed, or its worker has been asked to stop it.",
+    "dead-letter": "The job is in the dead letters.",
     "limit": "The limits are set, for all workers of the queue.",
     "logout": "You are logged out.",
     "note": "The note is added.",
