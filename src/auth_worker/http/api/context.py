@@ -33,6 +33,8 @@ CALLER_NAME: ContextVar[str] = ContextVar("who")
 class ApiContext:
     """Connects on first use. Belongs to the event loop of the API."""
 
+    has_api = True
+
     def __init__(self, service: ServiceView, work_loop: asyncio.AbstractEventLoop) -> None:
         self._service = service
         self._work_loop = work_loop

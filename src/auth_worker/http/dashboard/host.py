@@ -15,6 +15,8 @@ class Host(Protocol):
     """Provides what the pages show and change. Belongs to one event loop."""
 
     bulk_runs: BulkRuns
+    has_api: bool
+    """Whether the API is served at ``api/v1`` beside the dashboard."""
 
     @property
     def settings(self) -> Settings:

@@ -13,6 +13,7 @@ from auth_worker.core.durations import duration_text
 from auth_worker.core.keys import place_of
 from auth_worker.core.ports.values import WAITING
 from auth_worker.http.dashboard.columns import COLUMNS, columns_of
+from auth_worker.http.dashboard.job_commands import commands_of
 from auth_worker.http.dashboard.new_jobs import copy_of
 from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit, job_filter
 
@@ -82,10 +83,13 @@ async def job_page(visit: Visit, queue: str, job_id: str, *, reveal: bool = Fals
     """Show all that is known about a job; with ``reveal`` also its data."""
     operations = await visit.operations()
     job = await operations.jobs.show(queue, job_id, reveal=reveal, logs=MOST_LOGS)
+    actions = ACTIONS.get(job.state, ()) if visit.may_change else ()
+    copy = copy_of(job) if reveal and visit.may_change else None
     return visit.page(
         "job.html",
-        actions=[action for action in ACTIONS.get(job.state, ()) if visit.may_change],
-        copy=copy_of(job) if reveal else None,
+        actions=actions,
+        commands=commands_of(queue, job, actions, copy, visit.api_address()),
+        copy=copy,
         flow=await flow_of(operations.broker, queue, job_id),
         job=job,
         parent=place_of(job.parent or "", operations.broker.prefix),

@@ -23,6 +23,8 @@ class OwnHost:
     connection that makes no sense.
     """
 
+    has_api = False
+
     def __init__(self, connection: Any, settings: Settings, log: Any, authorize: Authorize | None = None) -> None:
         self.settings = settings
         self.authorize = authorize

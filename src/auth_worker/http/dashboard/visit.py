@@ -105,6 +105,10 @@ class Visit:
         """Return all values of a parameter of the URL's query."""
         return self.request.query_params.getlist(name)
 
+    def api_address(self) -> str | None:
+        """Return the address of the API, as the caller reaches this page; None without one."""
+        return f"{str(self.request.base_url).rstrip('/')}/api/v1" if self.host.has_api else None
+
     def offset(self) -> int:
         """Return where the requested page of a list starts."""
         text = self.asked("offset")
