@@ -1,8 +1,11 @@
-"""Sums up what a dead-letter queue holds: where from, why, since when, and how many of the last 24 hours."""
+"""Sums up dead letters: where from, why, since when, how many of the last 24 hours, and since the last deploy."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -12,6 +15,7 @@ from auth_worker.admin.selection import EVERY
 from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.clock import now_ms
 from auth_worker.core.dead_letter import failed_at_of, is_dead_letter_id, queue_of
+from auth_worker.core.history import VersionMark
 from auth_worker.core.ports.operator import OperatorBroker
 
 MOST_COUNTED = 1000
@@ -36,6 +40,28 @@ class DeadLetterSummary(CamelModel):
     oldest: int | None = None
     newest: int | None = None
     trend: list[int] = Field(default_factory=list)
+
+
+class SinceDeploy(NamedTuple):
+    """How many jobs of each queue became dead letters since the workers' version changed to that of ``deploy``."""
+
+    deploy: VersionMark
+    letters: Mapping[str, int]
+
+
+async def count_since_deploy(
+    broker: OperatorBroker, versions: Sequence[VersionMark], dead_letter_queues: Sequence[str]
+) -> SinceDeploy | None:
+    """Count by the ids of the newest ``MOST_COUNTED`` in each; None if the version has never changed.
+
+    Raises ``BrokerError``.
+    """
+    if len(versions) < 2:
+        return None
+    deploy = versions[-1]
+    newest = await asyncio.gather(*(broker.dead_letters(name).ids(0, MOST_COUNTED) for name in dead_letter_queues))
+    found = Counter(queue_of(each) for ids in newest for each in ids if (failed_at_of(each) or 0) >= deploy.at)
+    return SinceDeploy(deploy, found)
 
 
 async def sum_up(broker: OperatorBroker, dead: DeadLetterQueries, queue: str, letters: int) -> DeadLetterSummary:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from auth_worker.admin.dead_letter_summaries import SinceDeploy
 from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.schedulers import SchedulerRow
 from auth_worker.admin.workers import WorkerProcess
 from auth_worker.core.camel_model import CamelModel
+from auth_worker.core.clock import now_ms
 from auth_worker.core.durations import duration_text
 from auth_worker.core.report import Finding, ServiceHealth
 
 LONG_WAIT_MS = 60_000
 LONG_LAG_MS = 1000
 """From this lag (ms) on, the event loop of a process counts as blocked."""
+DEPLOY_LASTS_MS = 24 * 3_600_000
+"""How long after a deploy what goes wrong is put down to it."""
 _REPORTED_BY_QUEUE = frozenset(("workers", "paused"))
 """Findings of the doctor that ``queue_problems`` reports for each queue."""
 
@@ -44,9 +48,14 @@ class Problem(CamelModel):
     about: str | None = None
 
 
-def queue_problems(queues: Sequence[QueueOverview]) -> list[Problem]:
-    """Return what is wrong with these queues: failures first, then warnings, each by the number of jobs."""
+def queue_problems(queues: Sequence[QueueOverview], since: SinceDeploy | None = None) -> list[Problem]:
+    """Return what is wrong with these queues: failures first, then warnings, each by the number of jobs.
+
+    ``since``: which of the dead letters are of the time since the last deploy.
+    """
     found = [(problem, weight) for queue in queues for problem, weight in _of_queue(queue)]
+    if since is not None:
+        found = [(_blamed(problem, since), weight) for problem, weight in found]
     found.sort(key=lambda entry: (entry[0].level != "fail", -entry[1]))
     return [problem for problem, _ in found]
 
@@ -131,6 +140,17 @@ def _of_queue(queue: QueueOverview) -> Iterable[tuple[Problem, int]]:
         text = f"{name} has {_count(queue.dead_letters, 'dead letter')}"
         remedy = "see why they failed, fix it, then redrive"
         yield Problem(level="warn", kind="dead", text=text, remedy=remedy, about=name), queue.dead_letters
+
+
+def _blamed(problem: Problem, since: SinceDeploy) -> Problem:
+    """Return a problem of dead letters as one of the last deploy, if that was within a day."""
+    count = since.letters.get(problem.about or "", 0) if problem.kind == "dead" else 0
+    ago_ms = now_ms() - since.deploy.at
+    if not count or ago_ms > DEPLOY_LASTS_MS:
+        return problem
+    text = f"{problem.text}, {count:,} since the deploy of {since.deploy.version} {duration_text(ago_ms, 1)} ago"
+    remedy = "see whether that version is at fault: if so, roll it back, then redrive"
+    return problem.model_copy(update={"level": "fail", "text": text, "remedy": remedy})
 
 
 def _count(count: int, noun: str) -> str:

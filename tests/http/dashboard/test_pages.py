@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 
 from auth_worker import WorkerService
 from auth_worker.core.ports.values import STATES
-from support.admin_api import JOBS, SECRET, add, dead
+from support.admin_api import JOBS, SECRET, add, dead, dead_jobs
 from support.dashboard_visitor import Page, Visitor
 from support.http_requests import Api
+from support.operators import operations_on
 from support.processors import DEAD, QUEUE, Harness, eventually
 
 
@@ -22,6 +23,24 @@ async def test_the_overview_shows_problems_first_with_their_remedies(reader: Vis
     assert "start one: auth-worker run" in page.text
     assert f"{QUEUE} is paused with 1 waiting" in page.text
     assert page.text.index("No worker on") < page.text.index("is paused with") < page.text.index("<table")
+
+
+async def test_dead_letters_since_the_last_deploy_are_put_down_to_it(
+    reader: Visitor, api: Api, harness: Harness
+) -> None:
+    await dead(api)
+    async with operations_on(harness.url) as operations:
+        for version in ("1.0", "2.0"):
+            await operations.history.mark_version(version)
+    await add(api, "bad")
+
+    async def both() -> bool:
+        return len(await dead_jobs(api)) == 2
+
+    await eventually(both, "the second dead letter")
+    page = await reader.get()
+    assert f"{QUEUE} has 2 dead letters, 1 since the deploy of 2.0" in page.text
+    assert "if so, roll it back, then redrive" in page.text
 
 
 async def test_where_nothing_is_wrong_the_pages_say_so(reader: Visitor) -> None:

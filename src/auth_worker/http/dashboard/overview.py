@@ -94,7 +94,7 @@ async def show_overview(visit: Visit) -> Response:
 
 
 async def _problems(visit: Visit, queues: Sequence[QueueOverview], workers: WorkerList) -> list[Problem]:
-    problems = queue_problems(queues) + worker_problems(workers.processes)
+    problems = queue_problems(queues, await visit.sampler.since_deploy()) + worker_problems(workers.processes)
     diagnosis = await visit.sampler.diagnosis()
     if diagnosis is not None:
         problems += finding_problems(diagnosis.findings)

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
+from auth_worker.admin.dead_letter_summaries import SinceDeploy, count_since_deploy
 from auth_worker.admin.error_groups import SharedErrorGroups, shared_groups
 from auth_worker.admin.models import Diagnosis, QueueList, QueueOverview
 from auth_worker.admin.selection import ALL
@@ -51,6 +52,7 @@ class Sampler:
         self._diagnosis = TimedCache(self._examine, DIAGNOSIS_S)
         self._hours: dict[str, tuple[float, list[int]]] = {}
         self._errors = TimedCache(self._group_errors, ERRORS_S)
+        self._since_deploy = TimedCache(self._count_since_deploy, HOUR_S)
         self._examining: asyncio.Task[Diagnosis] | None = None
         self._watchers: set[asyncio.Queue[Changes]] = set()
         self._watching: asyncio.Task[None] | None = None
@@ -71,6 +73,10 @@ class Sampler:
     async def errors(self) -> SharedErrorGroups:
         """Return the failures of all queues by group, at most ``ERRORS_S`` old. Raises ``BrokerError``."""
         return await self._errors.get()
+
+    async def since_deploy(self) -> SinceDeploy | None:
+        """Return which dead letters came since the last deploy, at most ``HOUR_S`` old. Raises ``BrokerError``."""
+        return await self._since_deploy.get()
 
     async def last_hour(self, names: Sequence[str]) -> dict[str, list[int]]:
         """Return how many jobs of these queues ended in each minute of the last hour, at most ``HOUR_S`` old.
@@ -124,6 +130,11 @@ class Sampler:
 
     async def _examine(self) -> Diagnosis:
         return await (await self._host.operations()).doctor.examine()
+
+    async def _count_since_deploy(self) -> SinceDeploy | None:
+        operations = await self._host.operations()
+        dead = [queue.name for queue in (await self.overview()).queues if queue.dead_letters_of]
+        return await count_since_deploy(operations.broker, await operations.history.versions(), dead)
 
     async def _group_errors(self) -> SharedErrorGroups:
         operations = await self._host.operations()
