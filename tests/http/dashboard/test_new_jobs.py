@@ -8,10 +8,12 @@ import re
 
 import pytest
 
+from auth_worker import WorkerService
+from auth_worker.events import OperatorChange
 from support.admin_api import JOBS, SECRET, add, dead, state_of
 from support.dashboard_visitor import Page, Visitor
 from support.http_requests import Api
-from support.processors import QUEUE, Harness
+from support.processors import QUEUE, Harness, collect
 
 LARGE = 12345678901234567890
 
@@ -73,6 +75,23 @@ async def test_all_that_match_are_exported_and_no_data(reader: Visitor, paused_a
     assert [row["id"] for row in rows] == [f"j{number}" for number in range(105)]
     assert SECRET not in exported.text
     assert (await reader.get("export", queue="nobodys", state="wait")).status == 404
+
+
+async def test_an_export_with_data_has_all_that_is_stored_and_is_put_on_record(
+    admin: Visitor, reader: Visitor, api: Api, service: WorkerService
+) -> None:
+    (letter,) = await dead(api)
+    changes = collect(service.runtime.bus, OperatorChange)
+    path = f"export-data?queue={QUEUE}&state=failed"
+    form = (await admin.get("queue", queue=QUEUE, state="failed")).form(path)
+    (line,) = (await admin.send(form)).text.splitlines()
+    job = json.loads(line)
+    assert (job["id"], job["data"]["secret"]) == (letter["jobId"], SECRET)
+    assert [(each.who, each.action, each.target) for each in changes] == [
+        ("admin", "reveal", "export of failed jobs")
+    ]
+    refused = await reader.send(form)
+    assert (refused.status, SECRET in refused.text) == (403, False)
 
 
 async def test_texts_are_masked_where_they_are_exported(reader: Visitor, api: Api) -> None:

@@ -87,6 +87,7 @@ PAGES = (
     Page("POST", "/obliterate", queue_settings.obliterate, "admin"),
     Page("POST", "/add-job", new_jobs.add_job, "admin"),
     Page("GET", "/export", export.export_jobs, "reader"),
+    Page("POST", "/export-data", export.export_data, "admin"),
     Page("POST", "/change-worker", workers.change_worker, "admin"),
     Page("POST", "/stop", actions.stop, "admin"),
     Page("GET", paths.LOG_IN, login.show_login, "anybody"),

@@ -20,6 +20,7 @@ ACT = (
     "/change-scheduler",
     "/add-job",
     "/change-worker",
+    "/export-data",
     "/change-limits",
     "/obliterate",
     "/stop",
