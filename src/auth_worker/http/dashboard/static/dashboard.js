@@ -1,6 +1,7 @@
 // What the pages do beyond HTML: they refresh themselves, take keys, and show times in the reader's zone.
 import { startLive, refresh, togglePause } from "./live.js";
 import { startKeys } from "./keys.js";
+import { startSearch } from "./search.js";
 
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
@@ -70,3 +71,4 @@ document.addEventListener("click", (event) => {
 });
 startKeys({ refresh: () => refresh(enhance), togglePause, toggleTheme, copy });
 startLive(enhance);
+startSearch(enhance);
