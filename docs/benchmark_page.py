@@ -30,8 +30,8 @@ them has more to do: what rises is the look-up of a key that belongs to one job.
 | `EXISTS` of the job, `SCARD` and `ZCARD` of its children, which it does not have | 0.9 | 2.9 |
 | `XADD`, `ZADD`, `LREM` and `RPOPLPUSH` of the queue's own keys | 3.6 | 3.8 |
 
-A waiting job with the data of a mail takes 770 bytes, so a million of them take 770 MB. The machine did not let its
-cache misses be counted: the cause is inferred from these times. BullMQ's scripts do the look-ups.
+A waiting job with the data of a mail takes 770 bytes, so a million of them take 770 MB. The machine did not let
+its cache misses be counted: the cause is inferred from these times. BullMQ's scripts do the look-ups.
 """
 COLUMNS = {
     "rate": ("jobs/s", "{:,.0f}"),
