@@ -98,8 +98,9 @@ async def test_a_task_runs_and_its_result_is_read(worker: None, heard: list[tupl
     assert before < done.enqueued_at <= done.started_at <= done.finished_at
     assert done.last_attempted_at == done.started_at
     assert (await tasks.welcome.aget_result(result.id)).return_value == done.return_value
-    assert heard == [
-        ("task_enqueued", result.id, "READY"),
+    enqueued = ("task_enqueued", result.id, "READY")
+    assert enqueued in heard, "at some time: a worker may be faster than its sender"
+    assert [each for each in heard if each != enqueued] == [
         ("task_started", result.id, "RUNNING"),
         ("task_finished", result.id, "SUCCESSFUL"),
     ]

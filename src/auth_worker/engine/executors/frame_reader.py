@@ -25,9 +25,10 @@ class FrameReader:
         self._waiter: asyncio.Future[None] | None = None
         self._end: Exception | None = None
 
-    @property
-    def is_at_end(self) -> bool:
-        """Whether the other side has closed the socket, as far as the event loop has noticed."""
+    def look_for_end(self) -> bool:
+        """Return whether the other side has closed the socket, even if the event loop has not noticed it yet."""
+        if self._end is None:
+            self._read()
         return self._end is not None
 
     async def next(self) -> bytes:

@@ -102,8 +102,8 @@ class WorkerProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process has not closed its socket, which it does at its end, as far as the loop noticed."""
-        return not (self._reader.is_at_end or self.has_ended)
+        """Whether the process has not closed its socket, which it does at its end."""
+        return not (self.has_ended or self._reader.look_for_end())
 
     @property
     def is_discarded(self) -> bool:
