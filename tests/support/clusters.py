@@ -21,16 +21,18 @@ FORMED_WITHIN_S = 30.0
 class Node(Server):
     """A node that has not joined a cluster yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, appendonly: bool = False) -> None:
         self.bus_port = free_port()
         super().__init__(
+            appendonly=appendonly,
             config={
+                "appendfsync": "always",
                 "cluster-enabled": "yes",
                 "cluster-port": self.bus_port,
                 "cluster-node-timeout": NODE_TIMEOUT_MS,
                 "cluster-require-full-coverage": "no",
                 "repl-diskless-sync-delay": 0,
-            }
+            },
         )
 
     async def do(self, *command: str | int | bytes) -> Any:
@@ -40,11 +42,14 @@ class Node(Server):
 
 
 class Cluster:
-    """A cluster of ``primaries`` and as many ``replicas``, one for each, or none."""
+    """A cluster of ``primaries`` and as many ``replicas``, one for each, or none.
 
-    def __init__(self, primaries: int, *, replicated: bool) -> None:
+    ``appendonly``: whether primaries keep an AOF, so that one that was killed finds its data when it starts again.
+    """
+
+    def __init__(self, primaries: int, *, replicated: bool, appendonly: bool = False) -> None:
         self._servers = ExitStack()
-        self.primaries = [Node() for _ in range(primaries)]
+        self.primaries = [Node(appendonly=appendonly) for _ in range(primaries)]
         self.replicas = [Node() for _ in range(primaries if replicated else 0)]
         share = SLOTS // primaries
         self._firsts = [number * share for number in range(primaries)] + [SLOTS]
