@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.distributions import EXTRAS, Environment, build, packages_of, size_of
+from support.distributions import EXTRAS, Environment, build, packages_of, size_of, unpack
 
 Install = Callable[..., Environment]
 ALONE = 15
@@ -58,14 +58,14 @@ asyncio.run(main(sys.argv[1]))
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("wheel", tmp_path_factory.mktemp("wheel"))
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpack(build("wheel", tmp_path_factory.mktemp("wheel")))
 
 
 @pytest.fixture
-def install(wheel: Path, tmp_path: Path) -> Install:
+def install(unpacked: Path, tmp_path: Path) -> Install:
     """Makes an environment with the wheel and what the extras install."""
-    return lambda *extras: Environment(tmp_path, wheel, *extras)
+    return lambda *extras: Environment(tmp_path, unpacked, *extras)
 
 
 def test_an_application_that_enqueues_gets_few_packages() -> None:

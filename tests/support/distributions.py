@@ -66,15 +66,27 @@ def build(kind: str, folder: Path) -> Path:
     return made
 
 
-class Environment:
-    """A folder of packages, which Python runs with and no others: the wheel and what ``extras`` install."""
+def unpack(wheel: Path) -> Path:
+    """Install ``wheel`` into a folder beside it; returns that."""
+    folder = wheel.parent / "unpacked"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
 
-    def __init__(self, folder: Path, wheel: Path, *extras: str) -> None:
+
+class Environment:
+    """A folder of packages, which Python runs with and no others: those in ``own`` and what ``extras`` install.
+
+    They are links, so that environments with the same ``own`` share its bytecode.
+    """
+
+    def __init__(self, folder: Path, own: Path, *extras: str) -> None:
         self.site = folder / "site"
         self.folder = folder
         self.packages = packages_of(*extras)
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(self.site)
+        self.site.mkdir()
+        for part in own.iterdir():
+            (self.site / part.name).symlink_to(part)
         for package in self.packages.values():
             self._link(package)
 
