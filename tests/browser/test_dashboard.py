@@ -105,6 +105,10 @@ def look_at_all(base: str, folder: Path, letter: dict[str, Any], axe: str) -> No
             browser.click("button[value=remove]")
             browser.until(lambda: "Remove 2 jobs?" in browser.text, "it asks before it removes")
             assert browser.violations(axe) == []
+            browser.open(f"{base}workers")
+            browser.click("button[value=shut-down]")
+            browser.until(lambda: "Shut down this worker process?" in browser.text, "it asks before it shuts down")
+            assert browser.violations(axe) == []
             assert [said for said in browser.complaints() if "404" not in said] == []
         finally:
             browser.close()

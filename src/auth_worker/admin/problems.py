@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from auth_worker.admin.dead_letter_summaries import SinceDeploy
+from auth_worker.admin.dead_letter_summaries import MOST_COUNTED, SinceDeploy
 from auth_worker.admin.models import QueueOverview
 from auth_worker.admin.schedulers import SchedulerRow
 from auth_worker.admin.workers import WorkerProcess
@@ -148,7 +148,8 @@ def _blamed(problem: Problem, since: SinceDeploy) -> Problem:
     ago_ms = now_ms() - since.deploy.at
     if not count or ago_ms > DEPLOY_LASTS_MS:
         return problem
-    text = f"{problem.text}, {count:,} since the deploy of {since.deploy.version} {duration_text(ago_ms, 1)} ago"
+    counted = f"{'at least ' if count >= MOST_COUNTED else ''}{count:,}"
+    text = f"{problem.text}, {counted} since the deploy of {since.deploy.version} {duration_text(ago_ms, 1)} ago"
     remedy = "see whether that version is at fault: if so, roll it back, then redrive"
     return problem.model_copy(update={"level": "fail", "text": text, "remedy": remedy})
 
