@@ -79,7 +79,11 @@ class WebTarget:
     async def _try(self, body: bytes) -> tuple[int, str]:
         """Return the status of the answer, or 0 and why there is none."""
         if self._sending is not None and not self._sending.done():
-            return 0, "an earlier message still waits for its host to be looked up"
+            ended = asyncio.wrap_future(self._sending)
+            ended.add_done_callback(asyncio.Future.exception)  # which the earlier try has reported
+            await asyncio.wait({ended}, timeout=TIMEOUT_S)
+            if not ended.done():
+                return 0, "an earlier message still waits for its host to be looked up"
         self._sending = post(self._url.get_secret_value(), body, self._headers, TIMEOUT_S)
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._sending)), TIMEOUT_S), ""
