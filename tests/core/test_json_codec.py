@@ -90,6 +90,10 @@ FOREIGN = [
 ]
 
 
+MANY = ["x"] * 20
+"""What makes a value large, so that the encoder for those has it."""
+
+
 def values_of(atoms: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.recursive(
         atoms,
@@ -101,13 +105,14 @@ def values_of(atoms: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 @given(values_of(ATOMS) | values_of(ATOMS | st.sampled_from(FOREIGN)))
 @settings(max_examples=1000, deadline=None)
 def test_both_encoders_write_the_same(value: Any) -> None:
-    assert _written(encode_json, value) == _written(encode_data, value) == _written(python_encoder, value)
+    for each in (value, [value, *MANY]):
+        assert _written(encode_json, each) == _written(encode_data, each) == _written(python_encoder, each)
 
 
 @pytest.mark.parametrize("before", [0, 1, 1999, 2000, 4000])
 @pytest.mark.parametrize("digits", [1999, 2001, 4300, 4301, 9000])
 def test_an_integer_that_cannot_be_read_is_not_written(before: int, digits: int) -> None:
-    value = ["x" * before, 10 ** (digits - 1), 1]
+    value = ["x" * before, 10 ** (digits - 1), *MANY]
     assert _written(encode_json, value) == _written(python_encoder, value)
 
 
@@ -116,7 +121,8 @@ def test_both_encoders_write_the_same_depth(depth: int) -> None:
     value: Any = 1
     for _ in range(depth):
         value = [value]
-    assert _written(encode_json, value) == _written(python_encoder, value)
+    for each in (value, [value, *MANY]):
+        assert _written(encode_json, each) == _written(python_encoder, each)
 
 
 def test_a_circular_reference_is_refused() -> None:

@@ -73,9 +73,9 @@ def refuse_constant(name: str) -> NoReturn:
 def _encode_plain(value: Any) -> bytes | None:
     """Encode a value in half of the time of Python's encoder, or return None if that must decide about it.
 
-    pydantic's encoder accepts more: dates, sets, NaN.
+    pydantic's encoder accepts more: dates, sets, NaN. Of small values it is faster to let Python's encoder decide.
     """
-    if type(value) not in _PLAIN:
+    if type(value) not in _PLAIN or not _is_large(value):
         return None
     try:
         text = to_json(value, inf_nan_mode="constants")
@@ -85,6 +85,18 @@ def _encode_plain(value: Any) -> bytes | None:
     if not kinds <= _PLAIN or (not kinds <= _PLAIN_ALWAYS and _is_odd(text)):
         return None
     return text
+
+
+def _is_large(value: Any) -> bool:
+    """Whether many values, or a long text, are in ``value`` or in what is in it."""
+    parts = get_referents(value)
+    parts += get_referents(*parts)
+    if len(parts) > _FEW:
+        return True
+    for part in parts:  # noqa: SIM110 - a generator takes three times as long
+        if type(part) is str and len(part) > _LONG:
+            return True
+    return False
 
 
 def _is_odd(text: bytes) -> bool:
@@ -133,6 +145,7 @@ def _is_masked(kind: type[BaseModel]) -> bool:
 
 _PLAIN_ALWAYS: frozenset[type] = frozenset((dict, list, str, bool))
 _PLAIN: frozenset[type] = _PLAIN_ALWAYS | {int, float, type(None)}
+_FEW, _LONG = 10, 1000
 _DIGITS = 2000
 """Python reads integers of up to 4300 digits. A longer one has this many in one piece of the text."""
 _encode_any = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
