@@ -93,6 +93,19 @@ async def test_a_job_that_waits_is_moved_to_the_dead_letters(paused_api: Api, ha
     assert await dead_jobs(paused_api) == {job_id, held}
 
 
+async def test_a_job_that_runs_is_not_moved_to_the_dead_letters(api: Api) -> None:
+    job_id = await add(api, "held")
+
+    async def runs() -> bool:
+        return await state_of(api, job_id) == "active"
+
+    await eventually(runs, "the job to run")
+    refused = await api.post(f"{JOBS}/{job_id}/dead-letter", {"to": DEAD})
+    assert (refused.status, "a worker is processing it" in refused.reasons) == (409, True)
+    assert (await api.get(f"{JOBS}/{job_id}")).json.get("deferredFailure") is None
+    assert await state_of(api, job_id) == "active"
+
+
 @pytest.mark.parametrize("change", [{"priority": 3}, {"delay": 1000}, {"priority": 3, "delay": 1000}])
 async def test_a_finished_job_is_not_changed_and_its_state_is_named(api: Api, change: dict[str, int]) -> None:
     (letter,) = await dead(api)

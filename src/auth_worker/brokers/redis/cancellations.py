@@ -46,6 +46,7 @@ _HOLDER = "cancelled"
 _RESULTS = {
     0: ChangeResult.DONE,
     2: ChangeResult.REQUESTED,
+    3: ChangeResult.LOCKED,
     -1: ChangeResult.NO_JOB,
     -3: ChangeResult.WRONG_STATE,
     -8: ChangeResult.NEEDED_BY_SCHEDULER,
@@ -85,6 +86,8 @@ redis.call("HINCRBY", auth_worker_job, "atm", -1)
 """
 """Put before moveToFinished-14, which fails the job as it would an active one: a waiting job is made active first,
 and the attempt that the script counts is subtracted, since none was made."""
+_UNLESS_ACTIVE = 'if redis.call("LPOS", KEYS[2], ARGV[1]) then return 3 end'
+"""Put before ``_TAKE`` to leave a running job alone."""
 _FIND = own_script(
     "findCancelled",
     'local found = {} for i, key in ipairs(KEYS) do found[i] = redis.call("HGET", key, "defa") end return found',
@@ -92,8 +95,9 @@ _FIND = own_script(
 
 
 @cache
-def _cancel_script() -> Script:
-    return prefixed_script("moveToFinished", _TAKE, script("moveToFinished").text)
+def _cancel_script(*, set_aside: bool) -> Script:
+    prelude = _UNLESS_ACTIVE + _TAKE if set_aside else _TAKE
+    return prefixed_script("moveToFinished", prelude, script("moveToFinished").text)
 
 
 class Cancellations:
@@ -106,10 +110,10 @@ class Cancellations:
         self._key_prefix = key_prefix(prefix, queue)
         self._builders: Any = builders(prefix, queue, take_call)
 
-    async def cancel(self, job_id: str, reason: str, *, keep: bool = False) -> ChangeResult:
+    async def cancel(self, job_id: str, reason: str, *, set_aside: bool = False) -> ChangeResult:
         """Fail a waiting job, or ask the worker of a running one to stop it. Raises ``BrokerError``.
 
-        ``keep``: the failed job stays, even if its own options say that it is removed.
+        ``set_aside``: leave a running job alone, and keep the failed one whatever its options say of its removal.
 
         Afterwards the children that it waits for are cancelled, and theirs. If that is interrupted, another call
         goes on with it, although the job itself has finished by then. Source: moveToFinished-14.lua.
@@ -121,8 +125,10 @@ class Cancellations:
         )
         if opts is None:
             return ChangeResult.NO_JOB
-        keys, args = self._arguments(key, stored_bytes(job_id), opts, str(JobCancelledError(reason)), keep=keep)
-        result = _RESULTS.get(int(await self._link.call(_cancel_script(), keys, args)), ChangeResult.REFUSED)
+        text = str(JobCancelledError(reason))
+        keys, args = self._arguments(key, stored_bytes(job_id), opts, text, keep=set_aside)
+        code = await self._link.call(_cancel_script(set_aside=set_aside), keys, args)
+        result = _RESULTS.get(int(code), ChangeResult.REFUSED)
         if children and (
             result in (ChangeResult.DONE, ChangeResult.REQUESTED)
             or class_of_failure((failure or b"").decode(errors="replace")) is ReasonClass.CANCELLED

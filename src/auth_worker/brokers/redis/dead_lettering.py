@@ -34,8 +34,6 @@ class DeadLettering:
         """
         state = await self._view.state(job_id)
         match state:
-            case "active":
-                return ChangeResult.LOCKED
             case "completed":
                 return ChangeResult.WRONG_STATE
             case "unknown":
@@ -43,7 +41,7 @@ class DeadLettering:
             case "failed":
                 pass
             case _:
-                result = await self._cancellations.cancel(job_id, reason, keep=True)
+                result = await self._cancellations.cancel(job_id, reason, set_aside=True)
                 if result is not ChangeResult.DONE:
                     return result
         added = await self._letters.add_missing(stored_bytes(job_id))
