@@ -30,6 +30,8 @@ def encode_data(value: Any) -> bytes:
     Fields of models are named by their aliases. Dates, UUIDs, decimals and enums in them become texts, as pydantic
     writes them. Raises as ``encode_json``.
     """
+    if value is None:
+        return b"null"
     return _encode_plain(value) or _encode_data(value).encode(errors="backslashreplace")
 
 

@@ -134,9 +134,7 @@ class Launcher:
     async def _process(self, run: Run) -> None:
         if self._marked and run in self._marked:
             await self._mark_begun(run)
-        if (
-            time.monotonic() >= run.renewed + self._lease_s
-        ):  # the process was frozen: by now another worker may have the job
+        if time.monotonic() >= run.renewed + self._lease_s:  # it was frozen: another worker may have the job
             run.cancel(Cause.LEASE_LOST)
         execute = partial(self._iterate, run) if run.scheduler_id else self._executor
         outcome = await self._perform(run, execute, timeout=self._timeout, max_result_bytes=self._max_result_bytes)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from auth_worker.admin.models import JobDetail
-from auth_worker.http.dashboard.new_jobs import Copy
+from auth_worker.http.dashboard.new_jobs import Copy, copied_options
 from auth_worker.http.dashboard.rendering import command
 
 
@@ -36,8 +36,7 @@ def commands_of(
         curl = _curl(one, "DELETE") if action == "remove" else _curl(f"{one}/{action}", "POST")
         commands.append(JobCommand(action, command(action, queue, job.id), curl))
     if copy is not None:
-        added = {"name": job.name, "data": json.loads(copy.data), "opts": json.loads(copy.opts)}
-        line = json.dumps(added)
+        line = json.dumps({"name": job.name, "data": job.data, "opts": copied_options(job)})
         terminal = f"echo {shlex.quote(line)} | {command('add', queue, '--lines', '-')}"
         commands.append(JobCommand("add a copy", terminal, _curl(jobs, "POST", line)))
     return commands if api is not None else [each._replace(curl="") for each in commands]

@@ -32,8 +32,12 @@ class Copy(NamedTuple):
 def copy_of(job: JobDetail) -> Copy | None:
     """Return the copy of a job whose data is revealed; None if the data is too large to be edited on a page."""
     data = _json(job.data)
-    opts = {name: job.opts[name] for name in COPIED if job.opts.get(name) is not None}
-    return Copy(data, _json(opts)) if len(data) <= LONGEST else None
+    return Copy(data, _json(copied_options(job))) if len(data) <= LONGEST else None
+
+
+def copied_options(job: JobDetail) -> dict[str, Any]:
+    """Return the options that a copy of the job has."""
+    return {name: job.opts[name] for name in COPIED if job.opts.get(name) is not None}
 
 
 async def add_job(visit: Visit) -> Response:
