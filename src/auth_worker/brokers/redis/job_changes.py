@@ -27,6 +27,7 @@ from auth_worker.brokers.redis.scripts.loader import (
     take_call,
     whole_call,
 )
+from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.transactions import run_transaction
 from auth_worker.core.clock import now_ms
@@ -212,8 +213,9 @@ class JobChanges:
         if mark is None:
             return None
         for queue in queues:
-            if await self._link.execute("EXISTS", job_key(self._prefix, queue, mark.decode())):
-                return queue, mark.decode()
+            letter_id = exact_text(mark)
+            if await self._link.execute("EXISTS", job_key(self._prefix, queue, letter_id)):
+                return queue, letter_id
         return None
 
     async def _finished_as(self, job_id: str) -> str | None:

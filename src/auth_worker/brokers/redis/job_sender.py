@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.call_types import Call
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.ports.producer import NOT_ADDED, AddedJob, ExistingJob
@@ -217,7 +218,7 @@ def _id_of(reply: Any) -> AddedJob:
     if isinstance(reply, BrokerError):
         raise reply
     if isinstance(reply, list):
-        return ExistingJob(reply[0].decode())
+        return ExistingJob(exact_text(reply[0]))
     if isinstance(reply, int) and reply < 0:
         raise BrokerError(f"the job was not added: {REFUSALS.get(reply, f'code {reply}')}", NOT_ADDED)
     return AddedJob(reply)

@@ -53,7 +53,7 @@ class JobView:
         small = FILTER_FIELDS if brief else ROW_FIELDS
         fields = (*small, *(_FIELD_OF[field] for field in large if field in _FIELD_OF))
         names = [field.encode() for field in fields]
-        keys = [self._key_prefix + stored_bytes(job_id) for job_id in ids]
+        keys = [self._key(job_id) for job_id in ids]
         found = await execute_all(self._link, [("HMGET", key, *fields) for key in keys])
         sized = [] if brief else keys
         lengths = await execute_all(self._link, [("HSTRLEN", key, "data") for key in sized]) or [0] * len(keys)
@@ -88,7 +88,7 @@ class JobView:
         A reserved id is ``other`` even if nothing is stored there, since the queue may create that key at any
         moment. Raises ``BrokerError``.
         """
-        key = self._key_prefix + job_id.encode()
+        key = self._key(job_id)
         kind = await self._link.execute("TYPE", key)
         if kind != b"hash":
             return "none" if kind == b"none" and job_id not in RESERVED_IDS else "other"
@@ -98,7 +98,7 @@ class JobView:
         """Return a job in full; None if there is none. Raises ``BrokerError``."""
         if await self.kind(job_id) != "job":
             return None
-        key = self._key_prefix + job_id.encode()
+        key = self._key(job_id)
         names = await self._link.execute("HKEYS", key)
         lengths = await asyncio.gather(*(self._link.execute("HSTRLEN", key, name) for name in names))
         small = [name for name, length in zip(names, lengths, strict=True) if length <= LARGEST_FIELD]
@@ -117,7 +117,7 @@ class JobView:
 
     async def logs(self, job_id: str, limit: int) -> tuple[list[str], int]:
         """Return the last ``limit`` lines that a job has logged, and the number of all. Raises ``BrokerError``."""
-        key = self._key_prefix + job_id.encode() + b":logs"
+        key = self._key(job_id) + b":logs"
         lines, count = await asyncio.gather(
             self._link.execute("LRANGE", key, -limit, -1) if limit else _nothing(),
             self._link.execute("LLEN", key),
@@ -126,7 +126,7 @@ class JobView:
 
     async def lock(self, job_id: str) -> tuple[str | None, int]:
         """Return the token that holds the job's lock, and how long (ms) it still does. Raises ``BrokerError``."""
-        key = self._key_prefix + job_id.encode() + b":lock"
+        key = self._key(job_id) + b":lock"
         token, left = await asyncio.gather(self._link.execute("GET", key), self._link.execute("PTTL", key))
         return None if token is None else shown_text(token), max(int(left), 0)
 
@@ -135,7 +135,7 @@ class JobView:
 
         Raises ``BrokerError``.
         """
-        key = self._key_prefix + job_id.encode()
+        key = self._key(job_id)
         pending, processed, ignored, failed = await asyncio.gather(
             self._link.execute("SCARD", key + b":dependencies"),
             self._link.execute("HLEN", key + b":processed"),
@@ -145,6 +145,9 @@ class JobView:
         counts = (int(pending), int(processed), int(ignored), int(failed))
         keys = await self._some_children(key, some) if any(counts) else []
         return StoredChildren(*counts, [shown_text(child) for child in keys])
+
+    def _key(self, job_id: str) -> bytes:
+        return self._key_prefix + stored_bytes(job_id)
 
     async def _some_children(self, key: bytes, some: int) -> list[bytes]:
         pending, processed, ignored, failed = await asyncio.gather(

@@ -18,6 +18,7 @@ import msgpack
 from bullmq.redis_connection import SCRIPT_DEFINITIONS, loadScript
 from bullmq.scripts import Scripts
 
+from auth_worker.brokers.redis.text_codec import stored_bytes
 from auth_worker.brokers.redis.wire.resp import pack
 
 HAND_BACK = "moveJobFromActiveToWait"
@@ -168,6 +169,18 @@ ScriptCall = tuple[Script, list[Any], list[Any]]
 Run = Callable[[Script, list[Any], list[Any]], Awaitable[Any]]
 
 
+class _Builders(Scripts):  # type: ignore[misc]
+    """The official builders, but for one that refuses ids that are not UTF-8."""
+
+    def extendJobLocks(self, job_ids: list[str], tokens: list[str], duration: int) -> Any:  # noqa: N802 - theirs
+        """Build the call that renews the locks of several jobs. Source: extendLocks-1.lua."""
+        packed = [
+            msgpack.packb([*map(stored_bytes, texts)], use_bin_type=False)  # Redis's cmsgpack knows no bin type
+            for texts in (tokens, job_ids)
+        ]
+        return self.commands["extendLocks"](keys=[self.keys["stalled"]], args=[self.keys[""], *packed, duration])
+
+
 def builders(prefix: str, queue: str, run: Run) -> Scripts:
     """Create the official builders for one queue. Each call they make goes to ``run`` (script, keys, args)."""
 
@@ -178,7 +191,7 @@ def builders(prefix: str, queue: str, run: Run) -> Scripts:
         return call
 
     connection = SimpleNamespace(conn=None, commands={name: command(name) for name in SCRIPT_DEFINITIONS})
-    return Scripts(prefix, queue, connection)
+    return _Builders(prefix, queue, connection)
 
 
 def take_call(called: Script, keys: list[Any], args: list[Any]) -> Any:

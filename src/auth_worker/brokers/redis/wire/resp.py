@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import hiredis
 
+from auth_worker.brokers.redis.text_codec import stored_bytes
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError, BrokerUnpreparedError
 
 BUSY_CODES = frozenset(
@@ -19,7 +20,11 @@ ELSEWHERE_CODES = frozenset(("MOVED", "READONLY", "NOAUTH"))
 
 def pack(*args: Any) -> bytes:
     """Pack a command of str, bytes, int and float in Redis's wire format."""
-    return bytes(hiredis.pack_command(args))
+    try:
+        return bytes(hiredis.pack_command(args))
+    except UnicodeEncodeError:  # of an id that is not UTF-8, which hiredis does not encode
+        encoded: Any = tuple(stored_bytes(arg) if isinstance(arg, str) else arg for arg in args)
+        return bytes(hiredis.pack_command(encoded))
 
 
 def client_name_of(text: str) -> str:
