@@ -190,3 +190,22 @@ async def test_one_broken_entry_does_not_keep_the_others_from_their_letters(
     await harness.processor(lambda job: None)
     await eventually(lambda: _count_is(dead, 1))
     assert [letter["originalJobId"] for letter in await harness.dead_letters()] == ["fine"]
+
+
+async def test_purge_removes_dead_letters_alone(harness: Harness, dead: DeadLetters) -> None:
+    """Jobs that others have added to the queue stay and do not count, whatever bytes their ids are."""
+    wait, long_ago = f"bull:{DEAD}:wait", int((time.time() - 7200) * 1000)
+    others = [b"oldest", b"\xff\xfe", b"newest"]
+    for job_id in others:
+        await harness.redis.hset(f"bull:{DEAD}:".encode() + job_id, mapping={"name": "n", "timestamp": long_ago})
+    await harness.redis.lpush(wait, *others[:2])
+    await die(harness, 4)
+    await harness.redis.lpush(wait, others[2])
+    newest = (await letters_of(dead))[0].id
+    assert await dead.purge(keep=3) == 1
+    assert await dead.purge(keep=3) == 0
+    await harness.redis.hset(f"bull:{DEAD}:{newest}", "timestamp", long_ago)
+    assert await dead.purge(older_than=3600) == 1
+    assert await dead.purge(keep=0) == 2
+    assert await harness.redis.lrange(wait, 0, -1) == others[::-1]
+    assert await harness.redis.exists(*(f"bull:{DEAD}:".encode() + job_id for job_id in others)) == len(others)

@@ -14,10 +14,12 @@ from typing import Any
 from auth_worker.brokers.redis.additions import Additions
 from auth_worker.brokers.redis.decode import MARK, earlier_traces, payload_of
 from auth_worker.brokers.redis.scripts.loader import CallCapture, Script, builders, script, take_call, whole_call
+from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.resp import pack
 from auth_worker.brokers.redis.wire.transactions import run_transaction
 from auth_worker.core.clock import now_ms
+from auth_worker.core.coercion import stored_number
 from auth_worker.core.dead_letter import DeadLetter, check_dead_letter, is_dead_letter_id, make_dead_letter
 from auth_worker.core.json_codec import decode_json, encode_json
 from auth_worker.core.keys import job_key, key_prefix
@@ -27,7 +29,8 @@ from auth_worker.core.run import Run
 from auth_worker.core.worker_config import WorkerConfig
 from auth_worker.errors import ConfigurationError
 
-PAGE = 200
+PAGE, COUNTED_PAGE = 200, 1000
+"""How many ids to read at a time, to purge dead letters and to count."""
 TELEMETRY_KEYS = {"telemetryMetadata": "tm", "omitContext": "omc"}
 """The short keys of BullMQ's options that the official builder does not write."""
 ADD_DEAD_LETTER = script("addStandardJob", "lock")
@@ -109,7 +112,7 @@ class DeadLetters:
         self._turn = turn or asyncio.Lock()
 
     async def count(self) -> int:
-        """Return the number of dead letters. Raises ``BrokerError``."""
+        """Return the number of jobs that wait in the queue. Raises ``BrokerError``."""
         return int(await self._link.execute("LLEN", self._wait))
 
     async def count_if_any(self) -> int:
@@ -121,7 +124,7 @@ class DeadLetters:
             job_id = await self._link.execute("LINDEX", self._wait, end)
             if job_id is None:
                 return 0
-            if is_dead_letter_id(job_id.decode(errors="replace")):
+            if is_dead_letter_id(exact_text(job_id)):
                 return await self.count()
         return 0
 
@@ -157,24 +160,37 @@ class DeadLetters:
     async def purge(self, *, keep: int | None = None, older_than: float | None = None) -> int:
         """Remove all but the newest ``keep`` dead letters, and those older than ``older_than`` s; return how many.
 
-        Raises ``ConfigurationError`` if neither is given, and ``BrokerError``.
+        Other jobs that wait in the queue stay. Raises ``ConfigurationError`` if neither is given, and
+        ``BrokerError``.
         """
         if keep is None and older_than is None:
             raise ConfigurationError("purge needs keep or older_than, to know which dead letters to remove")
-        removed = 0
-        while ids := await self._link.execute("LRANGE", self._wait, -PAGE, -1):
-            surplus = max(await self.count() - keep, 0) if keep is not None else 0
+        others = 0 if keep is None or await self.count() <= keep else await self._count_others()
+        removed, left = 0, 0
+        while ids := await self._link.execute("LRANGE", self._wait, -left - PAGE, -left - 1):
+            surplus = 0 if keep is None else await self.count() - others - keep
+            letters = [letter_id for letter_id in map(exact_text, reversed(ids)) if is_dead_letter_id(letter_id)]
             doomed = [
-                letter_id.decode()
-                for index, letter_id in enumerate(reversed(ids))
-                if index < surplus or await self._is_older(letter_id.decode(), older_than)
+                letter_id
+                for index, letter_id in enumerate(letters)
+                if index < surplus or await self._is_older(letter_id, older_than)
             ]
+            gone = 0
             for letter_id in doomed:
-                await self._link.call(*self._builders.remove(letter_id, False))
-            removed += len(doomed)
-            if len(doomed) < len(ids):
+                gone += int(await self._link.call(*self._builders.remove(letter_id, False)) == 1)
+            removed += gone
+            left += len(ids) - gone
+            if len(doomed) < len(letters):
                 break
         return removed
+
+    async def _count_others(self) -> int:
+        """Return how many of the jobs that wait in the queue are no dead letters."""
+        count, offset = 0, 0
+        while ids := await self._link.execute("LRANGE", self._wait, offset, offset + COUNTED_PAGE - 1):
+            count += sum(not is_dead_letter_id(exact_text(job_id)) for job_id in ids)
+            offset += COUNTED_PAGE
+        return count
 
     async def _read(self, letter_id: str) -> DeadLetter | None:
         fields = await self._link.execute("HMGET", f"{self._key_prefix}{letter_id}", "name", "data", "timestamp")
@@ -187,7 +203,8 @@ class DeadLetters:
         if older_than is None:
             return False
         stamp = await self._link.execute("HGET", f"{self._key_prefix}{letter_id}", "timestamp")
-        return (stamp or b"").isdigit() and int(stamp) < now_ms() - older_than * 1000
+        added = stored_number(stamp)
+        return added is not None and added < now_ms() - older_than * 1000
 
     async def _watch(self, letter: DeadLetter) -> list[bytes]:
         """Watch the keys, and return the commands that redrive ``letter``. EXEC refuses them if a key changes."""
