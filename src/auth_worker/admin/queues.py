@@ -78,12 +78,12 @@ class QueueOperations:
 
     async def pause(self, queue: str) -> None:
         """Stop all workers, wherever they run, from taking jobs of the queue. Running jobs go on."""
-        await self._broker.queue(queue).set_paused(True)
+        await self._broker.queue_changes(queue).set_paused(True)
         self._record(Change(action="pause", queue=queue, target=queue))
 
     async def resume(self, queue: str) -> None:
         """Let the workers take jobs of the queue again."""
-        await self._broker.queue(queue).set_paused(False)
+        await self._broker.queue_changes(queue).set_paused(False)
         self._record(Change(action="resume", queue=queue, target=queue))
 
     async def _letters(self, counts: Mapping[str, int]) -> tuple[dict[str, list[str]], dict[str, int | None]]:

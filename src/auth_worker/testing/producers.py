@@ -169,11 +169,14 @@ class MemoryJobs(NamedTuple):
 
 
 class MemoryQueueChanges(NamedTuple):
-    """Implements ``QueueChanger``. Limits are accepted but have no effect."""
+    """Implements ``QueueChanger``. Limits and pauses are accepted but have no effect."""
 
     store: JobStore
     schedulers: Schedulers
     queue: str
+
+    async def set_paused(self, paused: bool) -> None:
+        """No worker but the test takes jobs."""
 
     async def set_concurrency(self, limit: int | None) -> None:
         """Jobs of a test run one after another anyway."""

@@ -9,6 +9,7 @@ from typing import Any
 from auth_worker.core.cron import RepeatStrategy
 from auth_worker.core.job_options import JobOptions
 from auth_worker.core.json_codec import encode_json
+from auth_worker.core.keys import iteration_id
 from auth_worker.core.ports.queue_changes import StoredRepetition
 from auth_worker.core.repetition import new_repetition
 from auth_worker.errors import ConfigurationError
@@ -111,7 +112,7 @@ class Schedulers:
         scheduler.due = due
         options: JobOptions = scheduler.template.options.model_copy(update={"delay": max(0, due - now) or None})
         extra = {"repeat": {**repeat, "count": scheduler.count}, "prevMillis": due}
-        job_id = f"repeat:{scheduler_id}:{due}"
+        job_id = iteration_id(scheduler_id, due)
         job = self._store.insert(scheduler.template._replace(id=job_id, options=options, extra=extra))
         job.scheduler_id, scheduler.job = scheduler_id, job
         return job_id

@@ -181,7 +181,7 @@ class CancellationListener:
 
     def __init__(self, link: Link, prefix: str, queue: str, on_cancelled: OnCancelled) -> None:
         self._link = link
-        self._stream = f"{prefix}:{queue}:cancellations"
+        self._stream = f"{key_prefix(prefix, queue)}cancellations"
         self._on_cancelled = on_cancelled
         self._last: bytes | str = "0"
         self._task: asyncio.Task[None] | None = None

@@ -212,7 +212,7 @@ class DeadLetters:
         key = job_key(self._prefix, queue, job_id)
         await self._watching.execute("WATCH", f"{self._key_prefix}{letter.id}", key)
         remove = whole_call(self._builders.remove(letter.id, False))
-        failed_at = await self._watching.execute("ZSCORE", f"{self._prefix}:{queue}:failed", job_id)
+        failed_at = await self._watching.execute("ZSCORE", f"{key_prefix(self._prefix, queue)}failed", job_id)
         if failed_at is not None:
             return [
                 pack("HDEL", key, "stc", "defa", MARK),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +12,9 @@ from auth_worker.brokers.redis.scripts.loader import builders, own_script, scrip
 from auth_worker.brokers.redis.stored_schedulers import StoredScheduler
 from auth_worker.brokers.redis.text_codec import shown_text
 from auth_worker.brokers.redis.wire.link import Link
-from auth_worker.core.keys import key_prefix
+from auth_worker.core.keys import iteration_id, iteration_of, key_prefix
 from auth_worker.core.ports.queue_changes import StoredRepetition
 
-_ITERATION = re.compile(r"repeat:(.+):([0-9]{1,15})", re.DOTALL)
-"""The id of a job that a job scheduler has made: the scheduler's id, and when it was due."""
 _DELETE_UNUSED = own_script(
     "deleteUnused",
     """
@@ -45,6 +42,12 @@ class QueueChanges:
         self._view = QueueView(link, prefix, queue)
         self._schedulers = Schedulers(link, prefix, queue)
 
+    async def set_paused(self, paused: bool) -> None:
+        """As in ``QueueChanger``. Source: pause-7.lua."""
+        left = 1
+        while left > 0:  # a list of an older BullMQ comes back in pieces
+            left = int(await self._builders.pause(paused) or 0)
+
     async def set_concurrency(self, limit: int | None) -> None:
         """As in ``QueueChanger``. Source: Node's Queue.setGlobalConcurrency."""
         await self._set_meta({"concurrency": limit})
@@ -68,9 +71,9 @@ class QueueChanges:
         newest: dict[str, tuple[int, str]] = {}
         for state in ("completed", "failed"):
             for job_id in await self._view.ids(state, 0, among):
-                if (found := _ITERATION.fullmatch(job_id)) is not None:
-                    known = newest.get(found[1])
-                    newest[found[1]] = max((int(found[2]), job_id), known or (0, ""))
+                if (found := iteration_of(job_id)) is not None:
+                    scheduler_id, due = found
+                    newest[scheduler_id] = max((due, job_id), newest.get(scheduler_id, (0, "")))
         return {scheduler_id: job_id for scheduler_id, (_, job_id) in newest.items()}
 
     async def remove_scheduler(self, scheduler_id: str) -> bool:
@@ -105,12 +108,12 @@ class QueueChanges:
     async def obliterate(self, force: bool) -> bool:
         """As in ``QueueChanger``. Source: obliterate-2.lua, a thousand jobs at a time."""
         was_paused = (await self._view.settings()).paused
-        await self._view.set_paused(True)
+        await self.set_paused(True)
         keys = self._builders.getKeys(["meta", ""])
         while left := int(await self._link.call(script("obliterate"), keys, [STEP, "force" if force else ""])):
             if left < 0:
                 if not was_paused:
-                    await self._view.set_paused(False)
+                    await self.set_paused(False)
                 return False
         self._on_removed()
         await self._tell_waiting()
@@ -157,5 +160,5 @@ def _repetition(stored: StoredScheduler) -> StoredRepetition:
         fields.get("data"),
         fields.get("opts"),
         problem,
-        f"repeat:{stored.scheduler_id}:{stored.due}",
+        iteration_id(stored.scheduler_id, stored.due),
     )

@@ -10,8 +10,10 @@ import re
 import time
 from collections.abc import Mapping
 
+from auth_worker.brokers.redis.text_codec import glob_escaped
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.resp import client_name_of
+from auth_worker.core.keys import key_prefix
 from auth_worker.core.ports.values import WorkerConnection
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
@@ -29,11 +31,6 @@ _AMBIGUOUS = 3
 _FIELD = re.compile(r"(\S+?)=(\S*)")
 _UNIX_SOCKET = re.compile(r"\[?(/.*?):0(?:\]:0)?")
 """The address of a client on a unix socket: ``/path:0``, in some releases of Valkey ``[/path:0]:0``."""
-
-
-def glob_escaped(text: str) -> str:
-    """Escape ``text`` for a pattern of Redis (SCAN MATCH, ACL)."""
-    return re.sub(r"[*?\[\]\\]", r"\\\g<0>", text)
 
 
 class QueueFinder:
@@ -90,7 +87,9 @@ class QueueFinder:
                 break
             if pause:
                 await asyncio.sleep(pause)
-        metas = await _metas(self._link, {name: f"{self._prefix}:{name}:meta".encode() for name in names})
+        metas = await _metas(
+            self._link, {name: f"{key_prefix(self._prefix, name)}meta".encode() for name in names}
+        )
         found = sorted(metas)
         self._kept = (time.monotonic(), found) if complete and pages > MANY_PAGES else None
         return list(found), complete

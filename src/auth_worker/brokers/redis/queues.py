@@ -1,4 +1,4 @@
-"""Reads a queue in Redis, and pauses it."""
+"""Reads a queue in Redis."""
 
 from __future__ import annotations
 
@@ -127,12 +127,6 @@ class QueueView:
             if found.scheduler_id in sound and found.due < stopped_before and not found.ended()
         ]
         return SchedulerReading(count, unreadable, stopped)
-
-    async def set_paused(self, paused: bool) -> None:
-        """Pause the queue for all its workers, or resume it. Source: pause-7.lua. Raises ``BrokerError``."""
-        left = 1
-        while left > 0:  # a list of an older BullMQ comes back in pieces
-            left = int(await self._builders.pause(paused) or 0)
 
     async def _ids(self, state: str, offset: int, limit: int) -> list[bytes]:
         key, last = self._key_prefix + state, offset + limit - 1

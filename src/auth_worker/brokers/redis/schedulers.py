@@ -22,7 +22,7 @@ from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.clock import now_ms
 from auth_worker.core.coercion import MAX_NUMBER
 from auth_worker.core.cron import RepeatStrategy
-from auth_worker.core.keys import queue_key
+from auth_worker.core.keys import iteration_id, queue_key
 from auth_worker.core.repetition import REMEDY, new_repetition, read_repetition
 from auth_worker.core.run import Run
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError
@@ -128,7 +128,7 @@ class Schedulers:
         before it ends, so it is not just about to. Raises ``BrokerError``.
         """
         async for found in self.stored(latest=now_ms()):
-            job = f"{self._queue.qualifiedName}:repeat:{found.scheduler_id}:{found.due}"
+            job = f"{self._queue.qualifiedName}:{iteration_id(found.scheduler_id, found.due)}"
             name, finished, options = await self._link.execute("HMGET", job, "name", "finishedOn", "opts")
             if name is None or finished is not None:
                 yield found, _repeat_in(options)
@@ -154,7 +154,7 @@ class Schedulers:
                     None,  # the script takes the data that the scheduler keeps
                     {**found.template(), "prevMillis": found.due},
                     override=False,
-                    producer_id=f"repeat:{scheduler_id}:{found.due}",
+                    producer_id=iteration_id(scheduler_id, found.due),
                 )
             except ValueError as error:
                 unreadable.append(f"job scheduler {scheduler_id!r}: {error}")

@@ -6,8 +6,8 @@ import time
 from typing import Any, NamedTuple
 
 from auth_worker.brokers.redis.additions import add_scripts
-from auth_worker.brokers.redis.queue_finder import glob_escaped
 from auth_worker.brokers.redis.scripts.loader import own_script
+from auth_worker.brokers.redis.text_codec import glob_escaped
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.worker import worker_scripts
 from auth_worker.errors import BrokerError, BrokerUnavailableError

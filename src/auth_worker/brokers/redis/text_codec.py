@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def stored_bytes(text: str) -> bytes:
     """Encode ``text`` as Redis stores it: the inverse of ``exact_text``. Other lone surrogates are escaped."""
@@ -23,3 +25,8 @@ def exact_text(value: bytes) -> str:
 def shown_text(value: bytes) -> str:
     """Decode a text to show. Bytes that are not UTF-8 are escaped."""
     return value.decode(errors="backslashreplace")
+
+
+def glob_escaped(text: str) -> str:
+    """Escape ``text`` for a pattern of Redis (SCAN MATCH, ACL)."""
+    return re.sub(r"[*?\[\]\\]", r"\\\g<0>", text)

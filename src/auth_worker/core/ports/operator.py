@@ -70,9 +70,6 @@ class QueueReader(Protocol):
     async def schedulers(self, limit: int, stopped_before: int) -> SchedulerReading:
         """Read at most ``limit`` job schedulers: which cannot be read, and which had stopped by then."""
 
-    async def set_paused(self, paused: bool) -> None:
-        """Pause the queue for all its workers, or resume it."""
-
 
 class JobReader(Protocol):
     """Reads the jobs of one queue."""

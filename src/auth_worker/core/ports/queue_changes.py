@@ -49,6 +49,9 @@ class StoredRepetition(NamedTuple):
 class QueueChanger(Protocol):
     """Changes one queue as a whole, and reads its job schedulers."""
 
+    async def set_paused(self, paused: bool) -> None:
+        """Pause the queue for all its workers, or resume it."""
+
     async def set_concurrency(self, limit: int | None) -> None:
         """Limit how many jobs of it all workers together run at a time. None removes the limit."""
 
