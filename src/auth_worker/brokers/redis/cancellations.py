@@ -10,22 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import msgpack
 
 from auth_worker.brokers.redis.scripts.frames import ID, VALUE, finish_args
-from auth_worker.brokers.redis.scripts.loader import (
-    Script,
-    builders,
-    own_script,
-    prefixed_script,
-    script,
-    take_call,
-)
+from auth_worker.brokers.redis.scripts.loader import builders, own_script, prefixed_script, take_call
 from auth_worker.brokers.redis.text_codec import exact_text, stored_bytes
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.resp import pairs_of
 from auth_worker.config import WorkerConfig
 from auth_worker.core.cancellation import given_reason
 from auth_worker.core.clock import now_ms
@@ -39,10 +32,15 @@ from auth_worker.core.worker_config import Retention
 from auth_worker.errors import BrokerError, JobCancelledError
 
 MOST_ENTRIES, ENTRIES_LAST_MS = 1000, 3_600_000
+"""About how many requests a queue's stream keeps, and how long (ms) after the last one."""
 BLOCK_S = 5.0
+"""How long (s) one read of the stream waits for a request."""
 PAUSE_S = 0.5
+"""How long (s) to wait after a read that failed."""
 MOST_AT_ONCE = 100
+"""How many children are cancelled at a time."""
 _HOLDER = "cancelled"
+"""The token of the lock under which the script fails a waiting job."""
 _RESULTS = {
     0: ChangeResult.DONE,
     2: ChangeResult.REQUESTED,
@@ -94,12 +92,6 @@ _FIND = own_script(
 )
 
 
-@cache
-def _cancel_script(*, set_aside: bool) -> Script:
-    prelude = _UNLESS_ACTIVE + _TAKE if set_aside else _TAKE
-    return prefixed_script("moveToFinished", prelude, script("moveToFinished").text)
-
-
 class Cancellations:
     """Cancels jobs of ``queue``, whichever process runs them, and the children that they wait for."""
 
@@ -110,10 +102,10 @@ class Cancellations:
         self._key_prefix = key_prefix(prefix, queue)
         self._builders: Any = builders(prefix, queue, take_call)
 
-    async def cancel(self, job_id: str, reason: str, *, set_aside: bool = False) -> ChangeResult:
+    async def cancel(self, job_id: str, reason: str, *, for_dead_letter: bool = False) -> ChangeResult:
         """Fail a waiting job, or ask the worker of a running one to stop it. Raises ``BrokerError``.
 
-        ``set_aside``: leave a running job alone, and keep the failed one whatever its options say of its removal.
+        ``for_dead_letter``: leave a running job alone, and keep the failed one, whatever its options say.
 
         Afterwards the children that it waits for are cancelled, and theirs. If that is interrupted, another call
         goes on with it, although the job itself has finished by then. Source: moveToFinished-14.lua.
@@ -126,8 +118,9 @@ class Cancellations:
         if opts is None:
             return ChangeResult.NO_JOB
         text = str(JobCancelledError(reason))
-        keys, args = self._arguments(key, stored_bytes(job_id), opts, text, keep=set_aside)
-        code = await self._link.call(_cancel_script(set_aside=set_aside), keys, args)
+        keys, args = self._arguments(key, stored_bytes(job_id), opts, text, keep=for_dead_letter)
+        prelude = _UNLESS_ACTIVE + _TAKE if for_dead_letter else _TAKE
+        code = await self._link.call(prefixed_script("moveToFinished", prelude), keys, args)
         result = _RESULTS.get(int(code), ChangeResult.REFUSED)
         if children and (
             result in (ChangeResult.DONE, ChangeResult.REQUESTED)
@@ -210,7 +203,7 @@ class CancellationListener:
                 continue
             for _, entries in read or ():
                 for self._last, flat in entries:
-                    self._report(dict(zip(flat[::2], flat[1::2], strict=True)))
+                    self._report(pairs_of(flat))
 
     def _report(self, fields: dict[bytes, bytes]) -> None:
         job_id = exact_text(fields.get(b"id", b""))

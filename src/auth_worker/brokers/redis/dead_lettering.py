@@ -41,7 +41,7 @@ class DeadLettering:
             case "failed":
                 pass
             case _:
-                result = await self._cancellations.cancel(job_id, reason, set_aside=True)
+                result = await self._cancellations.cancel(job_id, reason, for_dead_letter=True)
                 if result is not ChangeResult.DONE:
                     return result
         added = await self._letters.add_missing(stored_bytes(job_id))

@@ -12,14 +12,15 @@ from types import SimpleNamespace
 from typing import Any
 
 from auth_worker.brokers.redis.additions import Additions
-from auth_worker.brokers.redis.decode import MARK, earlier_traces, payload_of
-from auth_worker.brokers.redis.scripts.loader import CallCapture, Script, builders, script, take_call, whole_call
+from auth_worker.brokers.redis.decode import earlier_traces, payload_of
+from auth_worker.brokers.redis.retries import retry_call
+from auth_worker.brokers.redis.scripts.loader import Script, builders, script, take_call, whole_call
 from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.resp import pack
 from auth_worker.brokers.redis.wire.transactions import run_transaction
 from auth_worker.core.clock import now_ms
-from auth_worker.core.coercion import stored_number
+from auth_worker.core.coercion import is_truthy, stored_number
 from auth_worker.core.dead_letter import DeadLetter, check_dead_letter, is_dead_letter_id, make_dead_letter
 from auth_worker.core.json_codec import decode_json, encode_json
 from auth_worker.core.keys import job_key, key_prefix
@@ -34,7 +35,6 @@ PAGE, COUNTED_PAGE = 200, 1000
 TELEMETRY_KEYS = {"telemetryMetadata": "tm", "omitContext": "omc"}
 """The short keys of BullMQ's options that the official builder does not write."""
 ADD_DEAD_LETTER = script("addStandardJob", "lock")
-FRESH_ATTEMPTS = {"resetAttemptsMade": True, "resetAttemptsStarted": True}
 Guard = tuple[bytes, str]
 """A lock's key, and the token it must hold."""
 
@@ -214,20 +214,11 @@ class DeadLetters:
         remove = whole_call(self._builders.remove(letter.id, False))
         failed_at = await self._watching.execute("ZSCORE", f"{key_prefix(self._prefix, queue)}failed", job_id)
         if failed_at is not None:
-            return [
-                pack("HDEL", key, "stc", "defa", MARK),
-                self._retry_command(queue, job_id, letter.data["opts"]),
-                remove,
-            ]
+            lifo = is_truthy(letter.data["opts"].get("lifo"))
+            return [whole_call(retry_call(self._prefix, queue, job_id, "failed", lifo=lifo)), remove]
         if await self._watching.execute("EXISTS", key):
             return [remove]
         return [self._add_command(queue, job_id, letter), remove]
-
-    def _retry_command(self, queue: str, job_id: str, opts: dict[str, Any]) -> bytes:
-        """Return the command that retries a job. Source: reprocessJob-9.lua."""
-        capture = CallCapture(self._prefix, queue)
-        job = SimpleNamespace(id=job_id, opts=opts)
-        return whole_call(capture.call(capture.builders.reprocessJob(job, "failed", FRESH_ATTEMPTS)))
 
     def _add_command(self, queue: str, job_id: str, letter: DeadLetter) -> bytes:
         options = {

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.resp import pack
+from auth_worker.core.ports.worker import OnRing
 from auth_worker.errors import BrokerError
 
 BLOCK_S = 5.0
 BLIND_BLOCK_S = 0.5
 """The blocking time if Redis does not let us end a wait early (no CLIENT UNBLOCK)."""
 UNBLOCK_PAUSE_S = 0.01
-OnRing = Callable[[float], None]
-"""Called when the queue should be looked at: with 0, or with the time (epoch ms) a delayed job is due."""
 
 
 class Doorbell:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.resp import pairs_of
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 from auth_worker.system.loops import PerLoop, discard_task
 
@@ -263,14 +264,9 @@ async def newest_of(link: Link, key: bytes) -> bytes:
     return newest[0][0] if newest else b"0-0"
 
 
-def event_of(flat: Sequence[bytes]) -> Fields:
-    """Return the fields of an entry of a stream."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
 def _pass_on(stream: _Stream, entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> None:
     stream.last = entries[-1][0]
-    events = [event_of(flat) for _, flat in entries]
+    events = [pairs_of(flat) for _, flat in entries]
     for follower in list(stream.followers):
         follower.read(events)
     was_behind, stream.is_behind = stream.is_behind, len(entries) == PAGE

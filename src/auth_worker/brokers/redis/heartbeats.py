@@ -11,6 +11,7 @@ from typing import Any
 from auth_worker.brokers.redis.scripts.loader import own_script
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.resp import pairs_of
 from auth_worker.core.ports.heartbeats import StoredHeartbeat
 
 _BEAT = own_script(
@@ -73,10 +74,10 @@ class RedisHeartbeats:
             self._link.execute("TIME"),
         )
         now = int(seconds) * 1000 + int(micros) // 1000
-        came = dict(zip(times[::2], times[1::2], strict=True))
+        came = pairs_of(times)
         return [
             StoredHeartbeat(record.decode(errors="replace"), max(now - int(float(came[one])), 0))
-            for one, record in zip(records[::2], records[1::2], strict=True)
+            for one, record in pairs_of(records).items()
             if one in came
         ]
 

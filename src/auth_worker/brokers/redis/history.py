@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from auth_worker.brokers.redis.election import elect, resign
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.resp import pairs_of
 from auth_worker.core.history import Span, VersionMark
 
 
@@ -42,8 +43,9 @@ class RedisHistory:
     async def read(self, span: Span) -> dict[int, str]:
         """As in ``HistoryStore``. May raise ``BrokerError``."""
         found = await self._link.execute("HGETALL", f"{self._key}:{span.name}")
-        pairs = zip(found[::2], found[1::2], strict=True)
-        return {int(slot): text.decode(errors="replace") for slot, text in pairs if slot.isdigit()}
+        return {
+            int(slot): text.decode(errors="replace") for slot, text in pairs_of(found).items() if slot.isdigit()
+        }
 
     async def read_slot(self, span: Span, slot: int) -> str:
         """As in ``HistoryStore``. May raise ``BrokerError``."""

@@ -9,6 +9,7 @@ from typing import Any
 from auth_worker.brokers.redis.scripts.loader import ADD_LOG, builders, script
 from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.resp import pairs_of
 from auth_worker.config import WorkerConfig
 from auth_worker.core.json_codec import encode_json
 from auth_worker.core.keys import key_prefix
@@ -60,13 +61,12 @@ class QueueActions:
     async def children_values(self, job: Job) -> dict[str, Any]:
         """The hash ``<id>:processed``, whose values are JSON. Raises ``BrokerError``."""
         flat = await self._link.execute("HGETALL", f"{self._key_prefix}{job.id}:processed")
-        return {exact_text(key): json.loads(value) for key, value in zip(flat[::2], flat[1::2], strict=True)}
+        return {exact_text(key): json.loads(value) for key, value in pairs_of(flat).items()}
 
     async def children_failures(self, job: Job) -> dict[str, str]:
         """The hash ``<id>:failed``, whose values are reasons. Raises ``BrokerError``."""
         flat = await self._link.execute("HGETALL", f"{self._key_prefix}{job.id}:failed")
-        reasons = (value.decode(errors="replace") for value in flat[1::2])
-        return dict(zip(map(exact_text, flat[::2]), reasons, strict=True))
+        return {exact_text(key): value.decode(errors="replace") for key, value in pairs_of(flat).items()}
 
 
 def _checked(job: Job, reply: Any) -> int:

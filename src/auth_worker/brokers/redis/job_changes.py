@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 from auth_worker.brokers.redis.cancellations import Cancellations
 from auth_worker.brokers.redis.dead_lettering import DeadLettering
-from auth_worker.brokers.redis.dead_letters import FRESH_ATTEMPTS
 from auth_worker.brokers.redis.decode import MARK
+from auth_worker.brokers.redis.retries import retry_call
 from auth_worker.brokers.redis.scripts.loader import (
     ADD_LOG,
     CHANGE_DELAY,
-    CallCapture,
-    Script,
-    ScriptCall,
     builders,
     prefixed_script,
     script,
@@ -44,16 +39,15 @@ _RESULTS = {
     -8: ChangeResult.NEEDED_BY_SCHEDULER,
 }
 """The return codes of reprocessJob and removeJob. The other scripts return 0 for success."""
-_FRESH = f"""
-if redis.call("ZSCORE", KEYS[3], ARGV[1]) then redis.call("HDEL", KEYS[1], "stc", "defa", "{MARK}") end
-"""
 _WHILE_FAILED = """
 local auth_worker_job = table.remove(ARGV)
 if not redis.call("ZSCORE", table.remove(KEYS), auth_worker_job) then return -3 end
 """
+"""Put before removeJob: do it only while the job (last ARGV) is in the failed set (last KEYS)."""
 _UNLESS_FINISHED = """
 for _ = 1, 2 do if redis.call("ZSCORE", table.remove(KEYS), ARGV[3]) then return -3 end end
 """
+"""Put before changePriority: do not do it once the job is in the completed or failed set (the last two KEYS)."""
 _STEP = """
 local auth_worker_count = tonumber(table.remove(ARGV))
 local auth_worker_kept, auth_worker_taken = {}, {}
@@ -70,20 +64,13 @@ redis.call("XADD", ARGV[1] .. "events", "*", "event", "cleaned", "count", #auth_
 KEYS[1] = KEYS[2]
 redis.call("RPUSH", KEYS[1], unpack(auth_worker_taken))
 """
-"""Put before BullMQ's own scripts. ``_FRESH``: a retried job loses what would end it at once, its count of stalls
-and its deferred failure, and the mark of its dead letter. ``_WHILE_FAILED``: do it only while the job (last ARGV)
-is in the failed set (last KEYS). ``_UNLESS_FINISHED``: do not do it once the job is in the completed or failed set
-(the last two KEYS). ``_STEP``: drain not the whole list, which could take Redis seconds, but the last so many
-(last ARGV), through an empty list (KEYS[2]); what a job scheduler waits for stays, at the end of the queue.
-Whoever awaits a result learns of it by BullMQ's event of jobs that were cleaned, since drain emits none.
+"""Put before drain: drain not the whole list (KEYS[1]), which could take Redis seconds, but its last jobs, as many
+as the last ARGV says. They are moved to an empty list (KEYS[2]), which drain then empties. The job that a job
+scheduler waits for stays, at the end of the queue. Whoever awaits a result learns of it by BullMQ's event of jobs
+that were cleaned, since drain emits none.
 """
 _PRIORITY_KEYS = ("wait", "paused", "meta", "prioritized", "active", "pc", "marker", "completed", "failed")
 _OF_A_RETRY = ("timestamp", "delay", "atm", "opts", MARK)
-
-
-@cache
-def _changed(name: str, prelude: str) -> Script:
-    return prefixed_script(name, prelude, script(name).text)
 
 
 class JobChanges:
@@ -140,7 +127,7 @@ class JobChanges:
         keys = [f"{self._key_prefix}{name}" for name in _PRIORITY_KEYS]
         args = [priority, self._key_prefix, job_id, 0]
         return _result_of(
-            int(await self._link.call(_changed("changePriority", _UNLESS_FINISHED), keys, args)) or 1
+            int(await self._link.call(prefixed_script("changePriority", _UNLESS_FINISHED), keys, args)) or 1
         )
 
     async def change_delay(self, job_id: str, delay: int) -> ChangeResult:
@@ -169,9 +156,10 @@ class JobChanges:
 
     async def drain_step(self, state: str, count: int) -> None:
         """Remove the next ``count`` jobs of the list ``state``. Source: drain-5.lua. Raises ``BrokerError``."""
-        names = [state, "drained-now", "drained-now", "drained-now", "repeat"]
+        emptied = "drained-now"  # in place of the paused and prioritized jobs too, which must stay
+        names = [state, emptied, emptied, emptied, "repeat"]
         keys = [self._key_prefix + name for name in names]
-        await self._link.call(_changed("drain", _STEP), keys, [self._key_prefix, "0", count])
+        await self._link.call(prefixed_script("drain", _STEP), keys, [self._key_prefix, "0", count])
 
     async def clean_step(self, state: str, before: int, count: int) -> int:
         """Remove up to ``count`` finished jobs from before then (epoch ms); returns how many.
@@ -191,22 +179,15 @@ class JobChanges:
         state = await self._finished_as(job_id)
         if state is None:
             return ChangeResult.WRONG_STATE
-        reprocess = self._reprocess(job_id, state, lifo=_is_lifo(opts))
+        reprocess = retry_call(self._prefix, self._queue, job_id, state, lifo=_is_lifo(opts))
         if letter is None or state != "failed":
             return _result_of(int(await self._link.call(*reprocess)))
         queue, letter_id = letter
         _, keys, args = builders(self._prefix, queue, take_call).remove(letter_id, False)
-        guarded = _changed("removeJob", _WHILE_FAILED)
+        guarded = prefixed_script("removeJob", _WHILE_FAILED)
         discard = (guarded, [*keys, f"{self._key_prefix}failed"], [*args, job_id])
         replies = await run_transaction(self._link, [whole_call(discard), whole_call(reprocess)])
         return _result_of(int(replies[-1] if replies else 0))
-
-    def _reprocess(self, job_id: str, state: str, *, lifo: bool) -> ScriptCall:
-        """Source: reprocessJob-9.lua."""
-        capture = CallCapture(self._prefix, self._queue)
-        job = SimpleNamespace(id=job_id, opts={"lifo": lifo})
-        _, keys, args = capture.call(capture.builders.reprocessJob(job, state, FRESH_ATTEMPTS))
-        return _changed("reprocessJob", _FRESH), keys, args
 
     async def _letter(self, mark: bytes | None, queues: Collection[str]) -> tuple[str, str] | None:
         """The dead-letter queue and the id of the dead letter a job is marked with, if it is still there."""

@@ -82,15 +82,8 @@ class QueueChanges:
 
     async def job_scheduler(self, scheduler_id: str) -> StoredRepetition | None:
         """As in ``QueueChanger``."""
-        key = f"{self._key_prefix}repeat"
-        due, flat = await asyncio.gather(
-            self._link.execute("ZSCORE", key, scheduler_id), self._link.execute("HGETALL", f"{key}:{scheduler_id}")
-        )
-        if due is None:
-            return None
-        texts = [part.decode(errors="replace") for part in flat]
-        fields = dict(zip(texts[::2], texts[1::2], strict=True))
-        return _repetition(StoredScheduler.of(scheduler_id, due.decode(), fields))
+        found = await self._schedulers.find(scheduler_id)
+        return None if found is None else _repetition(found)
 
     async def deduplication(self, deduplication_id: str) -> str | None:
         """As in ``QueueChanger``."""

@@ -15,6 +15,7 @@ from auth_worker.brokers.redis.decode import MARK, RawJob, attempts_made, earlie
 from auth_worker.brokers.redis.scripts.loader import script
 from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.resp import pairs_of
 from auth_worker.config import WorkerConfig
 from auth_worker.core.dead_letter import DeadLetter, dead_letter_id, make_dead_letter
 from auth_worker.core.decisions import class_of_failure
@@ -59,7 +60,7 @@ class Reconciliation:
             page = await self._link.execute(
                 "ZRANGEBYSCORE", failed, max(since, 0), "+inf", "WITHSCORES", "LIMIT", offset, PAGE
             )
-            for job_id, score in zip(page[::2], page[1::2], strict=True):
+            for job_id, score in pairs_of(page).items():
                 newest = max(newest, float(score))
                 try:
                     added += await self.add_missing(job_id)
@@ -88,7 +89,7 @@ class Reconciliation:
         if mark == due.encode():
             return 0
         flat = await self._link.execute("HGETALL", key)
-        raw: RawJob = dict(zip(flat[::2], flat[1::2], strict=True))
+        raw: RawJob = pairs_of(flat)
         letter = self._letter(name, raw, int(finished_on))
         keys, args = writer.add_call(letter)
         guarded = script("addStandardJob", "same failure")

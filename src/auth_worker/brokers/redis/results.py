@@ -18,12 +18,12 @@ from auth_worker.brokers.redis.event_reader import (
     EventReader,
     EventReaders,
     Fields,
-    event_of,
     event_readers,
 )
 from auth_worker.brokers.redis.text_codec import exact_text, stored_bytes
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.resp import pairs_of
 from auth_worker.core.ports.producer import Ended
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 from auth_worker.system.loops import discard_task
@@ -183,7 +183,7 @@ class ResultWaits:
         before: bytes | str = "+"
         while wanted and (entries := await link.execute("XREVRANGE", self._events, before, "-", "COUNT", PAGE)):
             for _, flat in entries:
-                fields = event_of(flat)
+                fields = pairs_of(flat)
                 if (job_id := fields.get(b"jobId")) in wanted and self._report(fields):
                     wanted.discard(job_id)
             if len(entries) < PAGE:

@@ -17,8 +17,10 @@ from typing import Any
 from bullmq.job_scheduler import JobScheduler
 
 from auth_worker.brokers.redis.scripts.loader import builders
-from auth_worker.brokers.redis.stored_schedulers import OLD_KEY, StoredScheduler, options_in
+from auth_worker.brokers.redis.stored_schedulers import OLD_KEY, OLD_REPEATABLE, StoredScheduler, options_in
+from auth_worker.brokers.redis.text_codec import stored_bytes
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.brokers.redis.wire.resp import pairs_of
 from auth_worker.core.clock import now_ms
 from auth_worker.core.coercion import MAX_NUMBER
 from auth_worker.core.cron import RepeatStrategy
@@ -41,6 +43,7 @@ class Schedulers:
         self._lease_s = lease_s
         self._builders: Any = builders(prefix, queue, link.call)
         self._queue = SimpleNamespace(qualifiedName=queue_key(prefix, queue), name=queue)
+        self._repeat = f"{self._queue.qualifiedName}:repeat"
 
     async def advance(self, run: Run) -> None:
         """Create the iteration after the run's job, if its scheduler still exists and has not ended.
@@ -67,15 +70,15 @@ class Schedulers:
 
     async def _refuse_old(self, scheduler_id: str) -> None:
         """Raise ``ConfigurationError`` unless a job scheduler has this id: only those count their iterations."""
-        if not await self._link.execute("HEXISTS", f"{self._queue.qualifiedName}:repeat:{scheduler_id}", "ic"):
+        if not await self._link.execute("HEXISTS", f"{self._repeat}:{scheduler_id}", "ic"):
             raise ConfigurationError(
-                f"{scheduler_id!r} is a repeatable job of BullMQ 5 or older; add a job scheduler in its place "
+                f"job scheduler {scheduler_id!r}: {OLD_REPEATABLE} "
                 "(JobQueue.upsert_job_scheduler, or Node's upsertJobScheduler)"
             )
 
     async def _keep_data(self, scheduler_id: str, run: Run) -> None:
         """Store the data of a repeatable job of BullMQ 5 in its scheduler, since only that job has it."""
-        key = f"{self._queue.qualifiedName}:repeat:{scheduler_id}"
+        key = f"{self._repeat}:{scheduler_id}"
         name, iterations, data = await self._link.execute("HMGET", key, "name", "ic", "data")
         if name is not None and iterations is None and data is None:
             await self._link.execute("HSET", key, "data", run.stored.get(b"data", b"{}"))
@@ -108,18 +111,26 @@ class Schedulers:
         spans: list[tuple[str, str | int]] = [("-inf", "+inf")]
         if latest is not None:
             spans = [("-inf", latest), (f"({max(latest, MAX_NUMBER)}", "+inf")]
-        key = f"{self._queue.qualifiedName}:repeat"
         for least, most in spans:
             for offset in itertools.count(0, PAGE):
                 found = await self._link.execute(
-                    "ZRANGEBYSCORE", key, least, most, "WITHSCORES", "LIMIT", offset, PAGE
+                    "ZRANGEBYSCORE", self._repeat, least, most, "WITHSCORES", "LIMIT", offset, PAGE
                 )
-                for scheduler_id, due in zip(found[::2], found[1::2], strict=True):
-                    values = await self._link.execute("HGETALL", key.encode() + b":" + scheduler_id)
-                    pairs = zip(map(_text, values[::2]), map(_text, values[1::2]), strict=True)
-                    yield StoredScheduler.of(_text(scheduler_id), _text(due), dict(pairs))
+                for scheduler_id, due in pairs_of(found).items():
+                    yield await self._read(scheduler_id, due)
                 if len(found) < 2 * PAGE:
                     break
+
+    async def find(self, scheduler_id: str) -> StoredScheduler | None:
+        """Return the scheduler with this id; None if there is none. Raises ``BrokerError``."""
+        due = await self._link.execute("ZSCORE", self._repeat, scheduler_id)
+        return None if due is None else await self._read(stored_bytes(scheduler_id), due)
+
+    async def _read(self, scheduler_id: bytes, due: bytes) -> StoredScheduler:
+        """Read a scheduler whose current iteration is ``due``: its fields are in a hash of its own."""
+        values = await self._link.execute("HGETALL", self._repeat.encode() + b":" + scheduler_id)
+        fields = {_text(name): _text(value) for name, value in pairs_of(values).items()}
+        return StoredScheduler.of(_text(scheduler_id), _text(due), fields)
 
     async def stopped(self) -> AsyncIterator[tuple[StoredScheduler, dict[str, Any]]]:
         """Yield the stopped schedulers: the current iteration is over, or gone, and there is no next one.

@@ -18,8 +18,8 @@ OLD_KEY = re.compile(r"[^:]*:[^:]*:\d*:[^:]*:(?:\d+|.* .*)", re.ASCII | re.DOTAL
 A job scheduler may have an id of the same form.
 """
 _NUMBER = re.compile(r"-?\d{1,6}(?:\.\d+)?", re.ASCII)
-OLD = "it is a repeatable job of BullMQ 5 or older: remove it, and add a job scheduler in its place"
-"""The advice for such a job. Only its last job had the data, and Node does not continue it either."""
+OLD_REPEATABLE = "it is a repeatable job of BullMQ 5 or older: remove it, and add a job scheduler in its place"
+"""What is wrong with one, and what to do. Only its last job had the data, and Node does not continue it either."""
 
 
 class StoredScheduler(NamedTuple):
@@ -42,7 +42,9 @@ class StoredScheduler(NamedTuple):
         if "ic" in fields:
             return cls(scheduler_id, due, fields)
         is_old = fields or OLD_KEY.fullmatch(scheduler_id)
-        return cls(scheduler_id, due, fields, OLD if is_old else "its options are not stored: remove it first")
+        return cls(
+            scheduler_id, due, fields, OLD_REPEATABLE if is_old else "its options are not stored: remove it first"
+        )
 
     def repetition(self, hash_seed: str | None = None) -> dict[str, Any]:
         """Return its repeat options and its iterations so far. Raises ``ValueError`` naming the field."""

@@ -155,11 +155,16 @@ def reporting_script(name: str, *guards: str) -> Script:
 
 def own_script(name: str, text: str, *guards: str) -> Script:
     """Create a script with ``guards`` put before its ``text``."""
-    return prefixed_script(name, "".join(GUARDS[guard] for guard in guards), text)
+    return _script_of(name, "".join(GUARDS[guard] for guard in guards), text)
 
 
-def prefixed_script(name: str, guard: str, text: str) -> Script:
-    """Create a script of the Lua code ``guard``, which may end it, and ``text``."""
+@cache
+def prefixed_script(name: str, prelude: str) -> Script:
+    """Load one of BullMQ's scripts by name, with the Lua code ``prelude``, which may end it, put before it."""
+    return _script_of(name, prelude, loadScript(FILES[name]))
+
+
+def _script_of(name: str, guard: str, text: str) -> Script:
     guarded = guard + text
     return Script(name, guarded, hashlib.sha1(guarded.encode()).hexdigest(), guard)  # noqa: S324 - as Redis does
 

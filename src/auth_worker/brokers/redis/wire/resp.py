@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -25,6 +26,11 @@ def pack(*args: Any) -> bytes:
     except UnicodeEncodeError:  # of an id that is not UTF-8, which hiredis does not encode
         encoded: Any = tuple(stored_bytes(arg) if isinstance(arg, str) else arg for arg in args)
         return bytes(hiredis.pack_command(encoded))
+
+
+def pairs_of(flat: Sequence[Any]) -> dict[Any, Any]:
+    """Return the pairs of a flat list, which is how Redis replies with a hash, an entry or scores."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def client_name_of(text: str) -> str:
