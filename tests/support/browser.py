@@ -45,6 +45,20 @@ class Browser:
         """Load a page."""
         self._ask("POST", "/url", {"url": address})
 
+    def add_window(self) -> str:
+        """Open another window of the same browser, and go on in it; returns its name."""
+        name = str(self._ask("POST", "/window/new", {"type": "window"})["handle"])
+        self.show_window(name)
+        return name
+
+    def show_window(self, name: str) -> None:
+        """Go on in the window of that name."""
+        self._ask("POST", "/window", {"handle": name})
+
+    def go_back(self) -> None:
+        """Press the back button."""
+        self._ask("POST", "/back", {})
+
     @property
     def text(self) -> str:
         """The text of the page, as it is seen."""

@@ -10,7 +10,8 @@ from auth_worker.core.ports.operator import OperatorBroker
 async def check_queue(broker: OperatorBroker, queue: str) -> None:
     """Raise ``NotFoundError``, naming the queues that exist, unless this one does."""
     if not await broker.queue(queue).exists():
-        names, _ = await broker.find_queues()
+        found, _ = await broker.find_queues()
+        names = [name for name in found if name != queue]  # what was removed just now may be found still
         if not names:
             await check_prefix(broker)
         known = ", ".join(names[:10]) if names else "none"

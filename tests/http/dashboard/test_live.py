@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from auth_worker import WorkerService
+from auth_worker.http.dashboard.sampler import MOST_OPEN
 from support.admin_api import ADMIN, READER, add, service_at
 from support.dashboard_visitor import Visitor
 from support.event_pages import EventPage
@@ -28,6 +29,35 @@ async def test_every_open_page_is_notified_which_queue_has_changed(
     finally:
         for stream in streams:
             stream.close()
+
+
+async def test_a_browser_keeps_connections_for_its_other_requests_however_many_pages_are_open(
+    reader: Visitor, admin: Visitor, service: WorkerService
+) -> None:
+    opened = [await asyncio.to_thread(EventPage, reader, service.http_port) for _ in range(MOST_OPEN)]
+    try:
+        assert [stream.response.status for stream in opened] == [200] * MOST_OPEN
+        assert (await reader.get("events")).status == 429
+        opened.append(await asyncio.to_thread(EventPage, admin, service.http_port))
+        assert opened[-1].response.status == 200, "another browser at the same address, such as that of a proxy"
+        opened[0].close()
+
+        async def has_room() -> bool:
+            again = await asyncio.to_thread(EventPage, reader, service.http_port)
+            opened.append(again)
+            return again.response.status == 200
+
+        await eventually(has_room, "a page that was closed makes room for another")
+    finally:
+        for stream in opened:
+            stream.close()
+
+
+async def test_proxies_are_told_to_pass_events_on_as_they_are(reader: Visitor, service: WorkerService) -> None:
+    stream = await asyncio.to_thread(EventPage, reader, service.http_port)
+    stream.close()
+    assert stream.response.headers["cache-control"] == "no-store, no-transform"
+    assert stream.response.headers["x-accel-buffering"] == "no"
 
 
 async def test_without_redis_a_page_says_so_and_heals_by_itself() -> None:

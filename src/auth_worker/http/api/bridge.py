@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from auth_worker.http.api.message_pipe import MessagePipe, is_stream
+from auth_worker.http.api.message_pipe import MessagePipe, has_events, is_stream
 from auth_worker.http.guard import CALLER
 from auth_worker.http.login_limiter import source_of
 from auth_worker.http.refusals import refusal
@@ -35,6 +35,8 @@ FILTERS = frozenset(
 )
 """Parameters that turn a list into a search, which reads thousands of jobs."""
 BUSY = "too many requests or searches are running: try again when one of them has been answered"
+MOST_PAGES = 64
+"""How many pages of the dashboard are notified of changes at a time. All may come from one address, of a proxy."""
 ROOM = 1024 * 1024
 """How many bytes a request may have besides the largest payload."""
 
@@ -67,6 +69,7 @@ class Bridge:
         self._requests = RequestLimiter(each=8, most=16)
         self._searches = RequestLimiter(each=1, most=2)
         self._streams = RequestLimiter(each=8, most=32, most_waiting=0)
+        self._pages = RequestLimiter(each=MOST_PAGES, most=MOST_PAGES, most_waiting=0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Part of ASGI."""
@@ -91,7 +94,8 @@ class Bridge:
                 await refused(scope, receive, send)
                 return
             app = await self._open(build)
-            await self._pass_on(app, scope, bytes(body), receive, send, turn)
+            notified = self._pages if build is _dashboard else self._streams
+            await self._pass_on(app, scope, bytes(body), receive, send, turn, notified)
         finally:
             self._bodies.release(caller, len(body))
             await turn.end()
@@ -115,8 +119,16 @@ class Bridge:
                 return None
 
     async def _pass_on(
-        self, app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send, turn: Turn
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        body: bytes,
+        receive: Receive,
+        send: Send,
+        turn: Turn,
+        notified: RequestLimiter,
     ) -> None:
+        """Pass the request to ``app``, and its response on. ``notified`` limits the streams of events."""
         pipe = MessagePipe(body)
 
         async def run() -> None:  # a task that is cancelled before it starts leaves no coroutine behind
@@ -128,7 +140,8 @@ class Bridge:
             while (message := await pipe.get()) is not None:
                 if message["type"] == "http.response.start":
                     await turn.end()  # a client that reads slowly keeps nobody from a turn
-                    if is_stream(message) and (status := await turn.take(self._streams)):
+                    streams = notified if has_events(message) else self._streams
+                    if is_stream(message) and (status := await turn.take(streams)):
                         await _busy(status)(scope, receive, send)
                         return
                 await send(message)

@@ -93,5 +93,11 @@ def is_stream(start: Message) -> bool:
     return not has_length and start["status"] not in WITHOUT_BODY
 
 
+def has_events(start: Message) -> bool:
+    """Whether the response that starts with ``start`` consists of server-sent events."""
+    kinds = [value for name, value in start.get("headers", ()) if name.lower() == b"content-type"]
+    return any(kind.startswith(b"text/event-stream") for kind in kinds)
+
+
 def _size_of(message: Message) -> int:
     return len(message.get("body", b""))

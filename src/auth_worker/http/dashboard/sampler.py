@@ -33,6 +33,10 @@ MOST_FAILED, LEAST_FAILED = 2000, 20
 """How many failed jobs are grouped in all, and at least of each queue, those with the most failures first."""
 MOST_UNREAD = 30
 """How many changes may wait for a page that does not read them. Then the oldest is dropped."""
+MOST_OPEN = 4
+"""How many pages of a browser may watch. It has six connections to a host, over HTTP/1.1, for all its windows."""
+SILENCE_S = 10.0
+"""After how long (s) without a read the pages are told so, lest they or a proxy take the connection for dead."""
 
 
 class Changes(NamedTuple):
@@ -54,7 +58,8 @@ class Sampler:
         self._errors = TimedCache(self._group_errors, ERRORS_S)
         self._since_deploy = TimedCache(self._count_since_deploy, HOUR_S)
         self._examining: asyncio.Task[Diagnosis] | None = None
-        self._watchers: set[asyncio.Queue[Changes]] = set()
+        self._watchers: dict[asyncio.Queue[Changes], str] = {}
+        self._trouble = ""
         self._watching: asyncio.Task[None] | None = None
 
     async def overview(self) -> QueueList:
@@ -102,20 +107,33 @@ class Sampler:
             return None
         return examining.result()
 
-    async def changes(self) -> AsyncGenerator[Changes]:
-        """Yield what has changed at each read, without end, starting with an empty change."""
+    def may_watch(self, browser: str) -> bool:
+        """Whether another page of this browser, named by its cookie, may watch."""
+        return list(self._watchers.values()).count(browser) < MOST_OPEN
+
+    async def changes(self, browser: str) -> AsyncGenerator[Changes]:
+        """Yield what has changed at each read to a page of ``browser``, without end.
+
+        It begins with an empty change, and another one comes after each ``SILENCE_S`` without a read.
+        """
         own: asyncio.Queue[Changes] = asyncio.Queue(MOST_UNREAD)
-        self._watchers.add(own)
+        self._watchers[own] = browser
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch(), name="dashboard sampler")
         try:
             yield Changes([])
             while True:
-                yield await own.get()
+                try:
+                    async with asyncio.timeout(SILENCE_S):
+                        found = await own.get()
+                except TimeoutError:
+                    found = Changes([], self._trouble)
+                yield found
         finally:
-            self._watchers.discard(own)
+            del self._watchers[own]
             if not self._watchers and self._watching is not None:
                 self._watching.cancel()
+                self._watching = None  # a page that opens before it has ended starts another one
 
     async def stop(self) -> None:
         """Stop the background reads."""
@@ -160,6 +178,7 @@ class Sampler:
                 news, before = Changes(changed), now
             except BrokerError as error:
                 news = Changes([], error_text(error, own_words=True))
+            self._trouble = news.trouble
             for watcher in self._watchers:
                 if watcher.full():  # a page that does not read loses the oldest: it reloads anyway
                     watcher.get_nowait()

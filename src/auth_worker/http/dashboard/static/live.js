@@ -1,17 +1,44 @@
 // Keeps a page fresh: the server says which queues have changed, and the parts about them are loaded anew.
-const POLL_MS = 5000;
-const MINUTE_MS = 60000;
+const TICK_MS = 1000;
+const POLL_MS = 5000; // without events
+const LATEST_MS = 30000; // with events: ages grow also where nothing else changes
+const SILENCE_MS = 25000; // the server sends an event every 10 s at least: one is late, or held back by a proxy
+const RETRY_MS = 60000;
 const status = document.getElementById("live");
+const pause = document.getElementById("pause");
 const isRevealed = () => !document.querySelector("[data-live]");
 let source = null;
-let timer = null;
+let listenedAt = 0;
+let heardAt = 0;
+let loadedAt = Date.now();
+let behind = false;
 let paused = false;
 let busy = false;
 
 function say(text, kind) {
-  if (!status) return;
   if (status.textContent !== text) status.textContent = text;
   status.className = `live ${kind}`;
+}
+
+function sayLive() {
+  if (behind) return;
+  if (paused) say("paused", "");
+  else if (source && heardAt) say("live", "on");
+  else if (!source) say(`every ${patience() / 1000} s`, "on");
+}
+
+// Says above the page why it shows an earlier state: what it is about was removed, say, or Redis does not respond.
+function warn(text) {
+  let said = document.getElementById("not-current");
+  if (!text) return said?.remove();
+  if (!said) {
+    said = document.createElement("p");
+    Object.assign(said, { id: "not-current", className: "bad" });
+    said.setAttribute("role", "alert");
+    document.getElementById("main").prepend(said);
+  }
+  const whole = `This page is not current. ${text[0].toUpperCase()}${text.slice(1)}`;
+  if (said.textContent !== whole) said.textContent = whole;
 }
 
 function keep(old, fresh) {
@@ -36,32 +63,50 @@ function focusAgain(part, focused) {
   same?.focus({ preventScroll: true });
 }
 
+function update(page, enhance) {
+  for (const old of document.querySelectorAll("[data-live]")) {
+    const fresh = old.id ? page.getElementById(old.id) : page.querySelector("[data-live]:not([id])");
+    if (!fresh || fresh.innerHTML === old.dataset.seen) continue;
+    const seen = fresh.innerHTML;
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    const scrolled = old.querySelector(".scroll")?.scrollLeft ?? 0;
+    keep(old, fresh);
+    old.replaceChildren(...fresh.childNodes);
+    old.dataset.live = fresh.dataset.live;
+    old.dataset.seen = seen;
+    enhance(old);
+    if (old.querySelector(".scroll")) old.querySelector(".scroll").scrollLeft = scrolled;
+    focusAgain(old, focused);
+  }
+}
+
 export async function refresh(enhance) {
-  if (busy) return;
+  if (busy) {
+    behind = true; // what has changed meanwhile may not be in the answer
+    return;
+  }
   busy = true;
+  behind = false;
+  loadedAt = Date.now();
   try {
-    const answer = await fetch(location.href, { credentials: "same-origin", headers: { accept: "text/html" } });
-    if (answer.redirected) return location.assign(answer.url);
+    const answer = await fetch(location.href, { redirect: "manual", headers: { accept: "text/html" } });
+    if (answer.type === "opaqueredirect") return location.reload(); // to a login
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const old of document.querySelectorAll("[data-live]")) {
-      const fresh = old.id ? page.getElementById(old.id) : page.querySelector("[data-live]:not([id])");
-      if (!fresh || fresh.innerHTML === old.dataset.seen) continue;
-      const seen = fresh.innerHTML;
-      const focused = old.contains(document.activeElement) ? document.activeElement : null;
-      const scrolled = old.querySelector(".scroll")?.scrollLeft ?? 0;
-      keep(old, fresh);
-      old.replaceChildren(...fresh.childNodes);
-      old.dataset.live = fresh.dataset.live;
-      old.dataset.seen = seen;
-      enhance(old);
-      if (old.querySelector(".scroll")) old.querySelector(".scroll").scrollLeft = scrolled;
-      focusAgain(old, focused);
-    }
+    if (answer.ok) update(page, enhance);
+    else fail(page.querySelector("main [role=alert]")?.textContent ?? `The server answers ${answer.status}.`);
+    if (answer.ok) warn("");
   } catch {
-    say("not reached", "lost");
+    fail("The server cannot be reached.");
   } finally {
     busy = false;
+    sayLive();
   }
+}
+
+function fail(text) {
+  behind = true;
+  say("not current", "lost");
+  warn(text);
 }
 
 function concerns(changed) {
@@ -72,55 +117,69 @@ function concerns(changed) {
   return false;
 }
 
-function poll(enhance) {
-  clearInterval(timer);
-  const polled = document.querySelector('[data-live="poll"]');
-  timer = setInterval(() => {
-    const wanted = source === null || document.querySelector('[data-live="poll"]');
-    if (!paused && !document.hidden && wanted) refresh(enhance);
-  }, polled ? Number(polled.dataset.every ?? 1000) : POLL_MS);
-}
-
 function listen(enhance) {
   close();
-  if (paused || document.hidden) return;
+  listenedAt = Date.now();
   source = new EventSource("events");
   source.onmessage = (event) => {
+    heardAt = Date.now();
     const news = JSON.parse(event.data);
-    if (news.trouble) return say("Redis does not respond", "lost");
-    say("live", "on");
-    if (concerns(news.changed)) refresh(enhance);
+    if (news.trouble) return fail(news.trouble);
+    sayLive();
+    if (behind || concerns(news.changed)) refresh(enhance);
   };
   source.onerror = () => {
-    say("reconnecting", "lost");
-    if (source?.readyState === EventSource.CLOSED) close(); // refused: the page asks by itself, now and then
+    heardAt = 0;
+    behind = true; // an event may be lost
+    if (source?.readyState === EventSource.CLOSED) close(); // refused, since more windows are open than may listen
   };
 }
 
 function close() {
   source?.close();
   source = null;
+  heardAt = 0;
+}
+
+// How long (ms) after it was loaded the page is loaded again, whatever the events say.
+function patience() {
+  const polled = document.querySelector('[data-live="poll"]');
+  if (polled) return Number(polled.dataset.every ?? 1000);
+  return heardAt && !behind ? LATEST_MS : POLL_MS;
+}
+
+function tick(enhance) {
+  if (paused || document.hidden) return;
+  const now = Date.now();
+  if (source && now - Math.max(heardAt, listenedAt) > SILENCE_MS) close();
+  if (!source && now - listenedAt > RETRY_MS) listen(enhance);
+  if (now - loadedAt >= patience()) refresh(enhance);
 }
 
 let again = () => {};
 
 export function togglePause() {
   paused = !paused;
+  pause.textContent = paused ? "\u25b6" : "\u275a\u275a";
+  pause.setAttribute("aria-pressed", String(paused));
   if (paused) {
     close();
-    say("paused", "");
+    sayLive();
   } else again();
 }
 
 export function startLive(enhance) {
   if (!status || isRevealed()) return;
   again = () => {
+    if (paused || document.hidden) return;
     listen(enhance);
     refresh(enhance);
   };
-  listen(enhance);
-  poll(enhance);
-  if (document.querySelector('[data-live="minute"]')) setInterval(() => paused || document.hidden || refresh(enhance), MINUTE_MS);
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : paused || again()));
+  pause.hidden = false;
+  pause.addEventListener("click", togglePause);
+  if (!document.hidden) listen(enhance);
+  setInterval(() => tick(enhance), TICK_MS);
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : again()));
   addEventListener("pagehide", close);
+  addEventListener("pageshow", (event) => event.persisted && again()); // the back button
 }

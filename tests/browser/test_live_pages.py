@@ -1,0 +1,107 @@
+"""Pages of the dashboard that stay open: they show what is now, or say that they do not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auth_worker import JobQueue
+from support.admin_api import ADMIN, service_at
+from support.browser import Browser, driver
+from support.processors import QUEUE, Harness
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("chromedriver") is None and "CI" not in os.environ, reason="needs chromedriver on the PATH"
+)
+STATUS = "return document.querySelector('#live').textContent"
+ROWS = "return document.querySelectorAll('#rows tbody tr').length"
+WINDOWS = 8
+"""More than a browser has connections to one host."""
+
+
+async def look(
+    harness: Harness, folder: Path, watch: Callable[[Browser, str, Callable[[Any], None]], None]
+) -> None:
+    """Log in to the dashboard of a service, and ``watch`` there: the browser, the address, and what runs here."""
+    loop = asyncio.get_running_loop()
+
+    def here(coroutine: Any) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, loop).result(20)
+
+    def watch_all(base: str) -> None:
+        with driver() as driver_port:
+            browser = Browser(driver_port, folder)
+            try:
+                browser.open(f"{base}login")
+                browser.type("#token", ADMIN)
+                browser.click("button.go")
+                browser.until(lambda: "Log out" in browser.text, "it is logged in")
+                watch(browser, base, here)
+            finally:
+                browser.close()
+
+    async with service_at(harness.url) as service:
+        await asyncio.to_thread(watch_all, f"http://127.0.0.1:{service.http_port}/")
+
+
+async def test_a_page_says_that_its_queue_is_gone_and_is_live_again_when_it_is_back(
+    harness: Harness, tmp_path: Path
+) -> None:
+    async with JobQueue("brief", harness.url) as queue:
+        await queue.add("good")
+
+        def watch(browser: Browser, base: str, here: Callable[[Any], None]) -> None:
+            browser.open(f"{base}queue?queue=brief&state=wait")
+            browser.until(lambda: browser.run(STATUS) == "live", "it is live")
+            here(queue.obliterate(force=True))
+            browser.until(lambda: "There is no queue 'brief'" in browser.text, "it says that the queue is gone")
+            assert "did you mean brief" not in browser.text
+            assert browser.run(STATUS) == "not current"
+            assert browser.run(ROWS) == 1, "what was there can still be read"
+            here(queue.add_bulk([{"name": "good"}, {"name": "good"}]))
+            browser.until(lambda: browser.run(ROWS) == 2, "it shows the queue that is back")
+            browser.until(lambda: browser.run(STATUS) == "live", "it says so")
+            assert "not current" not in browser.text
+
+        await look(harness, tmp_path, watch)
+
+
+async def test_every_window_of_a_browser_loads_and_stays_current(harness: Harness, tmp_path: Path) -> None:
+    def watch(browser: Browser, base: str, here: Callable[[Any], None]) -> None:
+        windows = [browser.add_window() for _ in range(WINDOWS)]
+        for window in windows:
+            browser.show_window(window)
+            browser.open(f"{base}queue?queue={QUEUE}&state=completed")
+            assert browser.run(ROWS) == 0
+        here(harness.jobs.add("good"))
+        for window in windows:
+            browser.show_window(window)
+            browser.until(lambda: browser.run(ROWS) == 1, "it shows the new job")
+
+    await look(harness, tmp_path, watch)
+
+
+async def test_a_paused_page_stays_as_it_is_until_it_goes_on(harness: Harness, tmp_path: Path) -> None:
+    def watch(browser: Browser, base: str, here: Callable[[Any], None]) -> None:
+        page, other = browser.add_window(), browser.add_window()
+        for window in (page, other):
+            browser.show_window(window)
+            browser.open(f"{base}queue?queue={QUEUE}&state=completed")
+        browser.show_window(page)
+        browser.click("#pause")
+        assert browser.run(STATUS) == "paused"
+        here(harness.jobs.add("good"))
+        browser.show_window(other)
+        browser.until(lambda: browser.run(ROWS) == 1, "a page that is not paused shows the new job")
+        browser.show_window(page)
+        assert browser.run(ROWS) == 0
+        browser.click("#pause")
+        browser.until(lambda: browser.run(ROWS) == 1, "it shows the job now")
+
+    await look(harness, tmp_path, watch)
