@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -13,7 +15,7 @@ from auth_worker.http.dashboard.app import PAGES
 from auth_worker.messages import WORKER_ERRORS
 from support.admin_api import ADMIN, READER, service_at
 from support.dashboard_visitor import Visitor
-from support.http_requests import Api, asked
+from support.http_requests import Api, ask, asked
 from support.processors import QUEUE, Harness, collect
 
 LOOKS = [
@@ -33,12 +35,73 @@ async def test_without_a_session_every_page_leads_to_the_log_in(service: WorkerS
     stranger = Visitor(service.http_port)
     for path in LOOKS:
         page = await stranger.get(path)
-        assert (page.status, page.location) == (303, "/login"), path
+        assert page.status == 303, path
+        assert page.location == (f"/login?next={path}" if path else "/login"), path
     for path in [*ACTS, "logout"]:
-        assert (await stranger.post(path, [("queue", QUEUE)])).status == 401, path
+        refused = await stranger.post(path, [("queue", QUEUE)])
+        assert refused.status == 401, path
+        assert "nothing was changed" in refused.text
     assert (await stranger.get("events")).status == 401
     assert (await stranger.get("login")).status == 200
     assert (await stranger.get("static/dashboard.css")).status == 200
+
+
+async def test_the_log_in_leads_to_the_page_that_was_asked_for(service: WorkerService) -> None:
+    stranger = Visitor(service.http_port)
+    query = {"queue": "a/b &c", "state": "failed", "error": "=?#"}
+    asked_for = await stranger.get("queue", **query)
+    form = (await stranger.follow(asked_for)).form("login")
+    wrong = await stranger.send(form, ("token", "wrong"))
+    assert wrong.status == 401
+    done = await stranger.send(wrong.form("login"), ("token", READER))
+    assert (done.status, urlsplit(done.location).path) == (303, "/queue")
+    assert dict(parse_qsl(urlsplit(done.location).query)) == query
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "//evil.example",
+            "https://evil.example/queue",
+            "\\\\evil.example",
+            "/\\evil.example",
+            "javascript:alert(1)",
+        ),
+        *("../queue", "logout", "events", "export?queue=x", "static/x", "login", "queue/../x", "queue\r\nx: y"),
+    ],
+)
+async def test_the_log_in_leads_nowhere_else(service: WorkerService, address: str) -> None:
+    page = await Visitor(service.http_port).post("login", [("token", READER), ("next", address)])
+    assert (page.status, page.headers["location"]) == (303, "./")
+
+
+async def test_a_link_on_another_site_opens_the_page_in_the_session_and_replaces_no_cookie(
+    harness: Harness,
+) -> None:
+    outside = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    for settings in ({}, {"http_token": None, "http_read_token": None}):
+        async with service_at(harness.url, **settings) as service:
+            for path, address in (
+                ("/queue?queue=a%22b&state=wait", "queue?queue=a%22b&amp;state=wait"),
+                ("/", "./"),
+            ):
+                answer = await asyncio.to_thread(ask, service.http_port, path, "GET", outside)
+                assert answer.status == 200
+                assert f'content="0;url={address}"' in answer.text, "our own page leads there, with the cookie"
+                assert "set-cookie" not in answer.headers
+
+
+async def test_a_dashboard_in_the_folder_of_another_has_a_session_of_its_own(
+    reader: Visitor, admin: Visitor
+) -> None:
+    name, _, theirs = admin.cookie.partition("=")
+    own = reader.cookie
+    for sent in (f"{own}; {name}=~of~another~", f"{name}=~of~another~; {own}", f"{own}; {name}={theirs}"):
+        reader.cookie = sent
+        page = await reader.get()
+        assert page.status == 200
+        assert "reader (reader)" in page.text
 
 
 async def test_a_reader_sees_every_page_and_changes_nothing(reader: Visitor) -> None:

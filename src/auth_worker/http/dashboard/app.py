@@ -48,6 +48,7 @@ FOREIGN = frozenset(("cross-site", "same-site"))
 """The Sec-Fetch-Site of a request that another site has sent."""
 NOT_AUTHORIZED = "The application does not permit you to see this dashboard."
 LOG_IN_THERE = "Log in to the application as a user who may."
+LOGGED_OUT = "You are not logged in any more, and nothing was changed. Log in, and do it again."
 SEND_AGAIN = "Go back, reload the page, and try again."
 
 
@@ -126,6 +127,9 @@ class Dashboard:
     def _endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             session = self._sessions.find(request)
+            if page.method == "GET" and (session is None or session.is_new) and _is_linked_from_outside(request):
+                visit = Visit(request, None, self._host, self._templates, self._sampler)
+                return visit.page("from_outside.html", address=visit.here() or "./")
             visit = Visit(request, session, self._host, self._templates, self._sampler)
             response = await self._refusal(visit, page)
             if response is None:
@@ -149,8 +153,9 @@ class Dashboard:
                 return visit.page(
                     "fault.html", 403, title="Not allowed", reason=NOT_AUTHORIZED, remedy=LOG_IN_THERE
                 )
-            asked_for_page = page.method == "GET" and page.path != "/events"
-            return visit.go("login") if asked_for_page else login.login_page(visit, 401, "Log in first.")
+            if page.method == "GET" and page.path != "/events":
+                return visit.go("login", next=visit.here())
+            return login.login_page(visit, 401, LOGGED_OUT)
         if page.role == "admin" and not visit.may_change:
             who = visit.session.caller.name
             reason = f"The token {who} may read only."
@@ -184,6 +189,15 @@ class Dashboard:
         visit = Visit(request, None, self._host, self._templates, self._sampler)
         status = getattr(error, "status_code", 404)
         return visit.page("fault.html", status, title="No such page", reason="There is no such page.", remedy="")
+
+
+def _is_linked_from_outside(request: Request) -> bool:
+    """Whether another site led the browser here. Then it has sent no cookie of ours, which is SameSite=Strict.
+
+    It sends the cookie where a page of our own leads it.
+    """
+    sent = request.headers
+    return sent.get("sec-fetch-site") == "cross-site" and sent.get("sec-fetch-mode") == "navigate"
 
 
 async def _form_problem(visit: Visit) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from auth_worker.http.dashboard.paths import page_at
 from auth_worker.http.dashboard.sessions import Sessions, set_cookie
 from auth_worker.http.dashboard.visit import Visit
 
@@ -14,8 +15,8 @@ async def show_login(visit: Visit) -> Response:
 
 
 def login_page(visit: Visit, status: int = 200, problem: str = "") -> Response:
-    """Show the login form, with the ``problem`` of the last attempt."""
-    return visit.page("login.html", status, problem=problem)
+    """Show the login form, with the ``problem`` of the last attempt. It leads to the page that was asked for."""
+    return visit.page("login.html", status, problem=problem, next=visit.field("next") or visit.asked("next"))
 
 
 async def log_in(visit: Visit, sessions: Sessions) -> Response:
@@ -31,7 +32,7 @@ async def log_in(visit: Visit, sessions: Sessions) -> Response:
         if wait:
             return login_page(visit, 429, f"Too many wrong tokens: wait {wait} s.")
         return login_page(visit, 401, "This token does not open the dashboard.")
-    response = visit.go("./")
+    response = visit.go_to(page_at(visit.field("next")))
     set_cookie(response, visit.request, session)
     return response
 

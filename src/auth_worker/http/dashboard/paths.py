@@ -6,6 +6,8 @@ page is in its query, where an id may have any character.
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl, urlencode
+
 LOOK = (
     *("/", "/queue", "/job", "/dead", "/letter", "/errors", "/history", "/schedulers", "/workers", "/search"),
     *("/alerts", "/changes", "/operations", "/operation", "/export", "/events"),
@@ -29,7 +31,20 @@ ACT = (
 """What an admin may do, by POST."""
 LOG_IN, LOG_OUT = "/login", "/logout"
 STATIC = "/static/"
+_NO_PAGES = frozenset(("export", "events"))
 _PATHS = frozenset((*LOOK, *ACT, LOG_IN, LOG_OUT))
+
+
+def page_at(address: str) -> str:
+    """Return the relative ``address`` if it is that of a page, else that of the overview.
+
+    It comes from outside, so it is taken to pieces and put together anew.
+    """
+    name, _, query = address.partition("?")
+    if f"/{name}" not in LOOK or name in _NO_PAGES:
+        return "./"
+    asked = urlencode(parse_qsl(query))
+    return f"{name or './'}?{asked}" if asked else name or "./"
 
 
 def is_dashboard_path(path: str) -> bool:

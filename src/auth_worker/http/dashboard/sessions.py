@@ -60,12 +60,11 @@ class Sessions:
 
     def find(self, request: Request) -> Session | None:
         """Return the session of the request; None if there is none, or if it has ended."""
-        cookie = request.cookies.get(_cookie_name(request), "")
-        if len(cookie) > LONGEST_COOKIE or not cookie.isascii():
-            cookie = ""
+        sent = [each for each in _cookies(request) if len(each) <= LONGEST_COOKIE and each.isascii()]
         if self.need_token:
-            caller = self._signed_by(cookie)
-            return None if caller is None else Session(caller, cookie)
+            found = ((self._signed_by(each), each) for each in sent)
+            return next((Session(caller, each) for caller, each in found if caller is not None), None)
+        cookie = next(iter(sent), "")
         caller = LOCAL if self._authorize is None else self._authorize(request.scope)
         if caller is None:
             return None
@@ -111,6 +110,13 @@ def set_cookie(response: Response, request: Request, session: Session | None) ->
         httponly=True,
         samesite="strict",
     )
+
+
+def _cookies(request: Request) -> list[str]:
+    """Return our cookies: of a dashboard in the folder of another one, its own, then the other one's."""
+    parts = [part.strip() for header in request.headers.getlist("cookie") for part in header.split(";")]
+    start = f"{_cookie_name(request)}="
+    return [part.removeprefix(start) for part in parts if part.startswith(start)]
 
 
 def _cookie_name(request: Request) -> str:

@@ -105,6 +105,11 @@ class Visit:
         """Return all values of a parameter of the URL's query."""
         return self.request.query_params.getlist(name)
 
+    def here(self) -> str:
+        """Return the relative address of this page, with its query."""
+        name, query = self.request.url.path.rpartition("/")[2], self.request.url.query
+        return f"{name}?{query}" if query else name
+
     def api_address(self) -> str | None:
         """Return the address of the API, as the caller reaches this page; None without one."""
         return f"{str(self.request.base_url).rstrip('/')}/api/v1" if self.host.has_api else None
@@ -148,7 +153,10 @@ class Visit:
 
     def go(self, page: str, **query: object) -> Response:
         """Redirect to another page of the dashboard."""
-        address = str(link(page, **query).unescape())
+        return self.go_to(str(link(page, **query).unescape()))
+
+    def go_to(self, address: str) -> Response:
+        """Redirect to a relative address."""
         return RedirectResponse(address, 303, HEADERS)
 
 
