@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,7 +14,7 @@ from auth_worker.http.dashboard.app import PAGES
 from auth_worker.messages import WORKER_ERRORS
 from support.admin_api import ADMIN, READER, service_at
 from support.dashboard_visitor import Visitor
-from support.http_requests import Api, ask, asked
+from support.http_requests import Api, asked
 from support.processors import QUEUE, Harness, collect
 
 LOOKS = [
@@ -79,14 +78,14 @@ async def test_the_log_in_leads_nowhere_else(service: WorkerService, address: st
 async def test_a_link_on_another_site_opens_the_page_in_the_session_and_replaces_no_cookie(
     harness: Harness,
 ) -> None:
-    outside = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    outside = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
     for settings in ({}, {"http_token": None, "http_read_token": None}):
         async with service_at(harness.url, **settings) as service:
             for path, address in (
                 ("/queue?queue=a%22b&state=wait", "queue?queue=a%22b&amp;state=wait"),
                 ("/", "./"),
             ):
-                answer = await asyncio.to_thread(ask, service.http_port, path, "GET", outside)
+                answer = await asked(service.http_port, path, **outside)
                 assert answer.status == 200
                 assert f'content="0;url={address}"' in answer.text, "our own page leads there, with the cookie"
                 assert "set-cookie" not in answer.headers
