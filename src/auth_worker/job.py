@@ -55,8 +55,8 @@ class Job:
     """One run of a job. Attributes are read-only for the consumer; times are epoch ms.
 
     ``attempt`` counts from 1. ``deadline`` is the monotonic time (s) at which the run is cancelled, if its
-    processor has a timeout. ``parent`` is ``{"id", "queueKey"}`` if the job is a child in a flow. ``progress`` is
-    what an earlier run stored with ``update_progress``.
+    processor has a timeout. ``parent`` is ``{"id", "queueKey"}`` if the job is a child in a flow. ``partition`` is
+    its number, if the queue has partitions. ``progress`` is what an earlier run stored with ``update_progress``.
     """
 
     __slots__ = (
@@ -70,6 +70,7 @@ class Job:
         "name",
         "opts",
         "parent",
+        "partition",
         "priority",
         "progress",
         "queue_name",
@@ -108,6 +109,7 @@ class Job:
         self.parent = parent
         self.stalled_count = stalled_count
         self.token = token
+        self.partition = 0
         self.deadline: float | None = None
         self._actions = actions
         self._cancelled: threading.Event | None = None
@@ -144,7 +146,7 @@ class Job:
             parent=self.parent,
             stalled_count=self.stalled_count,
         )
-        copy.deadline = self.deadline
+        copy.deadline, copy.partition = self.deadline, self.partition
         return copy
 
     def attach(self, actions: JobActions) -> None:
@@ -153,10 +155,7 @@ class Job:
 
     @property
     def sync(self) -> SyncJob:
-        """The job's coroutines as plain methods, for a plain ``def`` consumer: ``job.sync.log("half way")``.
-
-        Each returns when it is done.
-        """
+        """The job's coroutines as plain methods, for a plain ``def`` consumer: ``job.sync.log("half way")``."""
         return SyncJob(self)
 
     async def log(self, text: object) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.core.names import check_queue_name
-from auth_worker.core.ports.connections import WorkerConnections
+from auth_worker.core.ports.connections import QueueConnections
 from auth_worker.core.report import Metrics, ProcessorHealth
 from auth_worker.core.run import Run
 from auth_worker.engine.executors import (
@@ -35,7 +35,8 @@ from auth_worker.system.main_reimport import refuse_reimported_main
 class QueueProcessorService:
     """The processor of one queue; part of a ``WorkerService``, or on its own with a ``connection``.
 
-    Raises ``ConfigurationError`` naming the argument that is wrong. Nothing is connected before ``initialize``.
+    ``partitions`` is how many the queue has, as in its ``JobQueue``. Nothing is connected before ``initialize``.
+    Raises ``ConfigurationError`` naming the argument that is wrong.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class QueueProcessorService:
         worker_config: WorkerConfig | Mapping[str, Any] = WORKER_CONFIG,
         dead_letter_queue_name: str | None = None,
         execution: Execution = "auto",
+        partitions: int = 1,
         settings: Settings | None = None,
         runtime: Runtime | None = None,
     ) -> None:
@@ -66,7 +68,7 @@ class QueueProcessorService:
         self._executor = executor_for(processor, execution, self.config.concurrency)
         self._owns_runtime = runtime is None
         self.runtime = runtime or Runtime(connection, settings)
-        self.runtime.brokers.serve(queue_name, self.dead_letter_queues)
+        self.runtime.brokers.serve(queue_name, self.dead_letter_queues, partitions)
         if self._owns_runtime:
             observer = LogObserver(open_log(logger, self.runtime.settings), jobs=self.runtime.settings.log_jobs)
             observer.attach(self.runtime.bus)
@@ -132,7 +134,7 @@ class QueueProcessorService:
         return self._worker is not None and self._worker.stuck
 
     @property
-    def connections(self) -> WorkerConnections:
+    def connections(self) -> QueueConnections:
         """The connections it uses, once its service has them."""
         return self.runtime.brokers.connections_of(self.queue_name)
 
@@ -252,8 +254,8 @@ class QueueProcessorService:
         reasons = []
         if self._worker is None or not self._running:
             reasons.append("not running")
-        elif not (broker := self._worker.broker).is_up:
-            reasons.append(f"no connection to Redis for {broker.down_s:.0f} s")
+        elif down_s := self._worker.broker.down_s:
+            reasons.append(f"no connection to Redis for {down_s:.0f} s")
         return ProcessorHealth(
             healthy=not reasons,
             queue_name=self.queue_name,

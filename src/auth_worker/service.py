@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from auth_worker.config import WORKER_CONFIG, Settings, WorkerConfig
 from auth_worker.core.error_text import error_text
@@ -32,6 +32,15 @@ from auth_worker.system.main_reimport import refuse_reimported_main
 from auth_worker.tasks.queue import TaskQueue
 
 Consumer = TypeVar("Consumer", bound=Callable[[Job], Any])
+
+
+class ProcessorOptions(TypedDict, total=False):
+    """The options of ``WorkerService.processor``, as in ``register_processor``."""
+
+    worker_config: WorkerConfig | Mapping[str, Any]
+    dead_letter_queue_name: str | None
+    execution: Execution
+    partitions: int
 
 
 class WorkerService:
@@ -89,9 +98,11 @@ class WorkerService:
         worker_config: WorkerConfig | Mapping[str, Any] = WORKER_CONFIG,
         dead_letter_queue_name: str | None = None,
         execution: Execution = "auto",
+        partitions: int = 1,
     ) -> QueueProcessorService:
         """Process ``queue_name`` with ``processor``, an ``async def`` or a plain ``def`` that takes a ``Job``.
 
+        ``partitions`` is how many the queue has, as in its ``JobQueue``.
         Raises ``ConfigurationError`` if the queue has a processor already, or the service has been started.
         """
         if self.state is not ServiceState.NEW:
@@ -106,6 +117,7 @@ class WorkerService:
             worker_config=worker_config,
             dead_letter_queue_name=dead_letter_queue_name,
             execution=execution,
+            partitions=partitions,
             runtime=self.runtime,
         )
         self._processors[queue_name] = service
@@ -118,24 +130,11 @@ class WorkerService:
         queue.producers.move(*self.runtime.given)
         return self.register_processor(**queue.registration())
 
-    def processor(
-        self,
-        queue_name: str,
-        *,
-        worker_config: WorkerConfig | Mapping[str, Any] = WORKER_CONFIG,
-        dead_letter_queue_name: str | None = None,
-        execution: Execution = "auto",
-    ) -> Callable[[Consumer], Consumer]:
+    def processor(self, queue_name: str, **options: Unpack[ProcessorOptions]) -> Callable[[Consumer], Consumer]:
         """``register_processor`` as a decorator, which returns the consumer unchanged."""
 
         def register(consumer: Consumer) -> Consumer:
-            self.register_processor(
-                queue_name=queue_name,
-                processor=consumer,
-                worker_config=worker_config,
-                dead_letter_queue_name=dead_letter_queue_name,
-                execution=execution,
-            )
+            self.register_processor(queue_name=queue_name, processor=consumer, **options)
             return consumer
 
         return register

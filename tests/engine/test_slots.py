@@ -16,7 +16,7 @@ async def slots() -> Slots:
 async def test_every_slot_has_a_token_of_its_own(slots: Slots) -> None:
     taken = [slots.free.pop(), slots.free.pop()]
     slots.lend()
-    renewed = slots.renewed(taken[0])
+    renewed = slots.replaced(taken[0])
     tokens = [*taken, *slots.free, renewed]
     assert len(set(tokens)) == 4
     assert all(token.startswith("worker:") for token in tokens)
@@ -44,7 +44,7 @@ async def test_a_slot_that_is_owed_is_not_free_again(slots: Slots) -> None:
 
 async def test_a_run_that_comes_after_its_slot_was_given_away_uses_up_another(slots: Slots) -> None:
     first, second = slots.free.pop(), slots.free.pop()
-    assert slots.release(slots.renewed(first))
+    assert slots.release(slots.replaced(first))
     slots.exceed()
     assert not slots.release(first)
     assert slots.release(second)

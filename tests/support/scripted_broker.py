@@ -18,6 +18,7 @@ from auth_worker.core.ports.worker import (
     OnSettled,
     Settled,
     Taken,
+    Unanswered,
     Unreadable,
 )
 from auth_worker.core.run import Run
@@ -57,9 +58,14 @@ class SettleCall(NamedTuple):
 class HandBackCall(NamedTuple):
     """A hand-back that waits for its answer."""
 
-    job_id: str
+    job: Job
     token: str
     answer: OnSettled
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.job.id
 
 
 class ScriptedUpkeep:
@@ -106,6 +112,7 @@ class ScriptedBroker:
 
     def __init__(self) -> None:
         self.upkeep = ScriptedUpkeep()
+        self.upkeeps = (self.upkeep,)
         self.down_s = 0.0
         self.fetches: list[FetchCall] = []
         self.settles: list[SettleCall] = []
@@ -153,13 +160,13 @@ class ScriptedBroker:
         assert rings is not None, "nobody waits to be rung for"
         rings(due)
 
-    async def cancel(self, job_id: str, reason: str) -> None:
+    async def cancel(self, job_id: str, reason: str, partition: int) -> None:
         self.cancelled_anew.append((job_id, reason))
 
     def on_up(self, callback: Callable[[], None]) -> None:
         self._on_up.append(callback)
 
-    async def wait_up(self) -> None:
+    async def wait_up(self, job: Job) -> None:
         await self._up.wait()
 
     async def prepare(self) -> None:
@@ -175,7 +182,7 @@ class ScriptedBroker:
     def fetch(self, token: str, on_fetched: OnFetched) -> None:
         self.fetches.append(FetchCall(token, on_fetched))
 
-    def can_fetch_after(self, outcome: Outcome) -> bool:
+    def can_fetch_after(self, run: Run, outcome: Outcome) -> bool:
         """As Redis: what returns to the queue is written without a fetch."""
         return not isinstance(outcome, HandBack)
 
@@ -199,22 +206,23 @@ class ScriptedBroker:
             else None
         )
 
-    def hand_back(self, job_id: str, token: str, on_settled: OnSettled) -> None:
-        self.hand_backs.append(HandBackCall(job_id, token, on_settled))
+    def hand_back(self, job: Job, token: str, on_settled: OnSettled) -> None:
+        self.hand_backs.append(HandBackCall(job, token, on_settled))
 
-    def mark_waiting(self, job_id: str) -> None:
-        self.waiting.add(job_id)
+    def mark_waiting(self, job: Job) -> None:
+        self.waiting.add(job.id)
 
-    async def mark_begun(self, job_id: str) -> None:
+    async def mark_begun(self, job: Job) -> None:
         if self.mark_error is not None:
             raise self.mark_error
-        self.waiting.discard(job_id)
+        self.waiting.discard(job.id)
 
     def forget(self, token: str) -> None:
         return None
 
-    async def find_unanswered(self, tokens: Iterable[str]) -> list[tuple[str, Taken]]:
-        return [(token, self.unanswered.pop(token)) for token in list(tokens) if token in self.unanswered]
+    async def find_unanswered(self, tokens: Iterable[str]) -> Unanswered:
+        found = [(token, self.unanswered.pop(token)) for token in list(tokens) if token in self.unanswered]
+        return Unanswered(found)
 
     async def was_settled(self, run: Run, outcome: Outcome, now: int) -> bool:
         return self.counted

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from auth_worker.core.partitions import check_partitions, partition_names
 from auth_worker.errors import ConfigurationError
 from auth_worker.system.forks import reset_in_child
 
@@ -124,16 +125,29 @@ def redirect(redirection: Redirection) -> Iterator[None]:
 
 
 def producer_broker(
-    queue: str, connection: Any, settings: Settings, defaults: Mapping[str, Any], timeout: float
+    queue: str,
+    connection: Any,
+    settings: Settings,
+    defaults: Mapping[str, Any],
+    timeout: float,
+    partitions: int = 1,
 ) -> ProducerBroker:
-    """Open the broker for producers of ``queue``, chosen as ``BrokerSource`` does.
+    """Open the broker for producers of ``queue``, which has ``partitions``, chosen as ``BrokerSource`` does.
 
     ``defaults`` are options of its jobs. ``timeout`` (s) bounds connecting and each add. Raises
     ``ConfigurationError`` naming what is invalid.
     """
     from auth_worker.brokers.redis.producer import RedisProducer
 
-    return RedisProducer(queue, BrokerSource(connection, settings), settings, defaults, timeout)
+    source = BrokerSource(connection, settings)
+    check_partitions(queue, partitions, settings.prefix)
+    if partitions == 1:
+        return RedisProducer(queue, source, settings, defaults, timeout)
+    from auth_worker.brokers.redis.partitioned_producer import PartitionedProducer
+
+    names = partition_names(queue, partitions)
+    parts = [RedisProducer(name, source, settings, defaults, timeout) for name in names]
+    return PartitionedProducer(queue, parts, defaults)
 
 
 def flow_broker(connection: Any, settings: Settings, timeout: float) -> FlowBroker:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from auth_worker.brokers.opening import BrokerSource
+from auth_worker.brokers.partitions.connections import PartitionedConnections
 from auth_worker.config import Settings
-from auth_worker.core.ports.connections import WorkerConnections
+from auth_worker.core.partitions import check_partitions, partition_names
+from auth_worker.core.ports.connections import QueueConnections, WorkerConnections
 from auth_worker.events import EventBus
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ class WorkerBrokers:
         self.source = BrokerSource(connection, settings)
         self._settings = settings
         self._bus = bus
-        self._queues: dict[str, list[str]] = {}
+        self._queues: dict[str, list[tuple[str, ...]]] = {}
+        """The names of each queue and of its dead-letter queues, once for each partition."""
         self._connections: dict[str, Connections] = {}
 
     @property
@@ -36,14 +39,17 @@ class WorkerBrokers:
         """Where the broker is. That of the embedded one is known once it was started."""
         return self.source.address
 
-    def serve(self, queue: str, dead_letter_queues: Sequence[str]) -> None:
+    def serve(self, queue: str, dead_letter_queues: Sequence[str], partitions: int = 1) -> None:
         """Provide connections for ``queue`` and its dead letters. Call it before ``open``.
 
         Raises ``ConfigurationError`` if that is impossible: in a cluster that requires other names.
         """
-        names = [queue, *dead_letter_queues]
-        self._serving(*names)
-        self._queues[queue] = names
+        check_partitions(queue, partitions, self._settings.prefix)
+        names = [partition_names(each, partitions, queue) for each in (queue, *dead_letter_queues)]
+        parts = list(zip(*names, strict=True))
+        for each in parts:
+            self._serving(*each)
+        self._queues[queue] = parts
 
     async def open(self, worker_name: str) -> None:
         """Start the embedded broker, if it is used, and create the connections, which are started later.
@@ -53,15 +59,17 @@ class WorkerBrokers:
         from auth_worker.brokers.redis.connections import Connections
 
         await self.source.start()
-        for address in [self._serving(*names) for names in self._queues.values()] or [self._serving()]:
+        parts = [part for parts in self._queues.values() for part in parts]
+        for address in [self._serving(*part) for part in parts] or [self._serving()]:
             if address.tag not in self._connections:
                 self._connections[address.tag] = Connections(
                     address, self._settings, worker_name=worker_name, bus=self._bus
                 )
 
-    def connections_of(self, queue: str) -> WorkerConnections:
+    def connections_of(self, queue: str) -> QueueConnections:
         """Return the connections that ``queue`` uses, after ``open``."""
-        return self._connections[self._serving(*self._queues[queue]).tag]
+        parts = [self._connections[self._serving(*part).tag] for part in self._queues[queue]]
+        return parts[0] if len(parts) == 1 else PartitionedConnections(queue, parts)
 
     @property
     def connections(self) -> list[WorkerConnections]:

@@ -7,6 +7,7 @@ import asyncio
 from auth_worker.core.error_text import error_text
 from auth_worker.core.outcome import Cause
 from auth_worker.core.ports.worker import WorkerBroker
+from auth_worker.core.run import Run
 from auth_worker.engine.launcher import Launcher
 from auth_worker.engine.registry import Registry
 from auth_worker.errors import BrokerError
@@ -41,8 +42,8 @@ class CancellationRequests:
         self._late: set[asyncio.Task[None]] = set()
         self._stopped = False
 
-    def request(self, job_id: str, token: str, reason: str) -> None:
-        """Cancel the run with ``token``, or the job if that run has just ended.
+    def request(self, job_id: str, token: str, reason: str, partition: int = 0) -> None:
+        """Cancel the run with ``token``, or the job, in this partition, if that run has just ended.
 
         If that run did not end its job, as one that is retried, the job is cancelled in its new state.
         """
@@ -50,19 +51,18 @@ class CancellationRequests:
             return
         run = self._registry.find(job_id, token)
         if run is None:
-            task = asyncio.create_task(self._cancel_job(job_id, reason), name=f"cancel {job_id}")
+            task = asyncio.create_task(self._cancel_job(job_id, reason, partition), name=f"cancel {job_id}")
             self._late.add(task)
             task.add_done_callback(self._late.discard)
         elif run.is_decided:
-            asyncio.get_running_loop().call_later(LOOK_S, self.request, job_id, token, reason)
+            asyncio.get_running_loop().call_later(LOOK_S, self.request, job_id, token, reason, partition)
         else:
             self._launcher.cancel(Cause.CANCELLED, [run], reason)
 
-    def found(self, reasons: dict[str, str]) -> None:
-        """Cancel the jobs for which a renewal of leases found a request: their reasons by id."""
-        for run in self._registry.held():
-            if (reason := reasons.get(run.job.id)) is not None:
-                self._launcher.cancel(Cause.CANCELLED, [run], reason)
+    def found(self, requested: list[tuple[Run, str]]) -> None:
+        """Cancel the runs for which a renewal of leases found a request, each with its reason."""
+        for run, reason in requested:
+            self._launcher.cancel(Cause.CANCELLED, [run], reason)
 
     async def stop(self) -> None:
         """Stop handling requests. Those that are not handled yet stay stored with their jobs."""
@@ -71,8 +71,8 @@ class CancellationRequests:
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
 
-    async def _cancel_job(self, job_id: str, reason: str) -> None:
+    async def _cancel_job(self, job_id: str, reason: str, partition: int) -> None:
         try:
-            await self._broker.cancel(job_id, reason)
+            await self._broker.cancel(job_id, reason, partition)
         except BrokerError as error:  # whoever fetches the job again sees the request
             self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, self._queue, error_text(error), error.code))

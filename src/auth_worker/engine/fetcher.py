@@ -23,6 +23,7 @@ from auth_worker.engine.reply_recovery import ReplyRecovery
 from auth_worker.engine.slots import Slots
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError, BrokerUnpreparedError
 from auth_worker.events import EventBus, Problem, ProcessorChanged
+from auth_worker.job import Job
 from auth_worker.messages import WORKER_ERRORS
 
 REFUSED_PAUSE = 1.0
@@ -57,7 +58,7 @@ class Fetcher:
         self._lease_s = config.lock_duration / 1000
         self._slots = Slots(broker, worker_id, config.concurrency)
         self._recovery = ReplyRecovery(
-            broker, held=registry.held_ids, on_found=self._found, on_missing=partial(self.release, "", spent=True)
+            broker, held=registry.held_jobs, on_found=self._found, on_missing=partial(self.release, spent=True)
         )
         self._busy = False  # whether a job has come since the queue was last reported as drained
         self._pending = 0  # replies to fetches and hand-backs that are awaited
@@ -161,8 +162,8 @@ class Fetcher:
             self._quiet.set()
 
     def release(self, token: str, *, spent: bool = False) -> None:
-        """Free the slot of a run that ended without a fetch. Replaces a ``spent`` token."""
-        self._free_slot(self._slots.renewed(token) if spent else token)
+        """Free the slot of a run that ended without a fetch. A ``spent`` token may lock a job: it is replaced."""
+        self._free_slot(self._slots.replaced(token) if spent else token)
         self.look()
 
     def lend(self) -> None:
@@ -174,10 +175,10 @@ class Fetcher:
         """As ``Slots.reclaim``."""
         return self._slots.reclaim(owed=owed)
 
-    def put_back(self, token: str, job_id: str) -> None:
+    def put_back(self, token: str, job: Job) -> None:
         """Return a job to the front of the queue without running it, and free its slot."""
         self._pending += 1
-        self._broker.hand_back(job_id, token, partial(self._was_put_back, token))
+        self._send_back(token, job, self._loop.time() + self._lease_s)
 
     def recover(self) -> None:
         """After a reconnect: find the jobs whose reply was lost, and fetch again."""
@@ -193,7 +194,7 @@ class Fetcher:
     def _take(self, token: str, taken: Taken, sent: float) -> None:
         late = time.monotonic() - sent >= self._lease_s  # we were frozen: by now another worker may have the job
         if late or not self._open:
-            self.put_back(token, taken.job.id)
+            self.put_back(token, taken.job)
             return
         self._busy = True
         if self._draining is not None:
@@ -240,15 +241,18 @@ class Fetcher:
         self._looked = time.monotonic()
         self._bus.emit(Problem(WORKER_ERRORS.BROKER_REFUSED, self._queue, error_text(error), error.code))
         if isinstance(error, BrokerUnpreparedError):
-            self._slots.free.append(self._slots.renewed(token))
-            if self._preparing is None or self._preparing.done():
-                self._preparing = asyncio.create_task(self._prepare(), name=f"prepare {self._queue}")
+            self._free_slot(self._slots.replaced(token))
+            self._start_preparing()
         elif isinstance(error, BrokerBusyError):
-            self._slots.free.append(self._slots.renewed(token))
+            self._free_slot(self._slots.replaced(token))
             self.pause(REFUSED_PAUSE)
         else:  # the script failed, perhaps after it had taken a job
             self._recovery.add_lost(token)
             self._loop.call_later(REFUSED_PAUSE, self.recover)
+
+    def _start_preparing(self) -> None:
+        if self._preparing is None or self._preparing.done():
+            self._preparing = asyncio.create_task(self._prepare(), name=f"prepare {self._queue}")
 
     async def _prepare(self) -> None:
         try:
@@ -258,7 +262,15 @@ class Fetcher:
         else:
             self.look()
 
-    def _was_put_back(self, token: str, answer: Settled | BrokerError) -> None:
+    def _send_back(self, token: str, job: Job, until: float) -> None:
+        self._broker.hand_back(job, token, partial(self._was_put_back, token, job, until))
+
+    def _was_put_back(self, token: str, job: Job, until: float, answer: Settled | BrokerError) -> None:
+        if isinstance(answer, BrokerBusyError | BrokerUnpreparedError) and self._loop.time() < until:
+            if isinstance(answer, BrokerUnpreparedError):
+                self._start_preparing()
+            self._loop.call_later(REFUSED_PAUSE, self._send_back, token, job, until)
+            return
         self._pending -= 1
         if isinstance(answer, BrokerUnavailableError):
             self._recovery.add_lost(token)

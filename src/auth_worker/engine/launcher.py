@@ -150,13 +150,13 @@ class Launcher:
         """Mark a run that waits because of a suspect, so that it is charged no stall meanwhile."""
         self._marked.add(run)
         if run.task is None:
-            self._broker.mark_waiting(run.job.id)
+            self._broker.mark_waiting(run.job)
 
     async def _mark_begun(self, run: Run) -> None:
         """Remove the mark, since from now on the job may kill this process. If that fails, hand the job back."""
         self._marked.discard(run)
         try:
-            await self._broker.mark_begun(run.job.id)
+            await self._broker.mark_begun(run.job)
         except BrokerError:
             run.cancel(Cause.SHUTDOWN)
 

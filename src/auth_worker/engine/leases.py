@@ -30,7 +30,7 @@ class LeaseRenewer:
     """Renews the leases of ``queue`` in time. ``lease_s`` is the lock duration (s).
 
     ``held`` returns the runs. ``on_lost`` is called in the watch loop with the runs whose lease is lost,
-    ``on_cancelled`` with the reasons, by job id, of the runs that are to be cancelled.
+    ``on_cancelled`` with those that are to be cancelled, each with the reason.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class LeaseRenewer:
         lease_s: float,
         held: Callable[[], Iterable[Run]],
         on_lost: Callable[[list[Run]], None],
-        on_cancelled: Callable[[dict[str, str]], None],
+        on_cancelled: Callable[[list[tuple[Run, str]]], None],
     ) -> None:
         self._upkeep = upkeep
         self._bus = bus
@@ -88,4 +88,4 @@ class LeaseRenewer:
         with contextlib.suppress(BrokerError, TimeoutError):
             async with asyncio.timeout(self._lease_s / 4):
                 if reasons := await self._upkeep.find_cancelled(renewed):
-                    self._on_cancelled(reasons)
+                    self._on_cancelled([(run, reasons[run.job.id]) for run in renewed if run.job.id in reasons])

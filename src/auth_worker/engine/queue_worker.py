@@ -1,4 +1,4 @@
-"""Works one queue: the parts of the engine, wired in a straight line.
+"""Works one queue: the parts of the engine, wired into a ring.
 
 ::
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any
 
 from auth_worker.config import Settings, WorkerConfig
@@ -101,20 +102,21 @@ class QueueWorker:
     def _watch_parts(
         self, bus: EventBus, queue: str, config: WorkerConfig, settings: Settings, *, dead_letters: bool
     ) -> list[Part]:
-        upkeep, held = self.broker.upkeep, self._registry.held
-        leases = LeaseRenewer(
-            upkeep,
-            bus,
-            queue=queue,
-            lease_s=self._lease_s,
-            held=held,
-            on_lost=self._on_lost,
-            on_cancelled=self._on_cancelled,
-        )
-        stalled = StalledCheck(upkeep, queue, config, bus)
-        parts: list[Part] = [leases.run, stalled.run, SchedulerUpkeep(upkeep, queue, settings, bus).run]
-        if dead_letters:
-            parts.append(DeadLetterUpkeep(upkeep, queue, settings, bus).run)
+        parts: list[Part] = []
+        for partition, upkeep in enumerate(self.broker.upkeeps):
+            leases = LeaseRenewer(
+                upkeep,
+                bus,
+                queue=queue,
+                lease_s=self._lease_s,
+                held=partial(self._held_of, partition) if len(self.broker.upkeeps) > 1 else self._registry.held,
+                on_lost=self._on_lost,
+                on_cancelled=self._on_cancelled,
+            )
+            stalled = StalledCheck(upkeep, queue, config, bus)
+            parts += [leases.run, stalled.run, SchedulerUpkeep(upkeep, queue, settings, bus).run]
+            if dead_letters:
+                parts.append(DeadLetterUpkeep(upkeep, queue, settings, bus).run)
         return parts
 
     @property
@@ -142,9 +144,9 @@ class QueueWorker:
         """What it has done so far."""
         return self._ledger.tally.metrics(len(self._registry))
 
-    def request_cancellation(self, job_id: str, token: str, reason: str) -> None:
+    def request_cancellation(self, job_id: str, token: str, reason: str, partition: int = 0) -> None:
         """Cancel a job that ``token`` held when somebody requested it, for ``reason``, if it is ours."""
-        self._cancellations.request(job_id, token, reason)
+        self._cancellations.request(job_id, token, reason, partition)
 
     def held(self) -> list[Run]:
         """Return every run whose end has not been reported. Any thread may call it."""
@@ -201,12 +203,16 @@ class QueueWorker:
 
     async def hand_back_now(self) -> None:
         """Hand back what runs, from the watch loop, because the work loop is blocked. Raises ``BrokerError``."""
-        await self.broker.upkeep.hand_back_now(
-            [run for run in self._registry.held() if run.phase is not Phase.SETTLING]
-        )
+        for partition, upkeep in enumerate(self.broker.upkeeps):
+            await upkeep.hand_back_now(
+                [run for run in self._held_of(partition) if run.phase is not Phase.SETTLING]
+            )
 
-    def _on_cancelled(self, reasons: dict[str, str]) -> None:
-        self._loop.call_soon_threadsafe(self._cancellations.found, reasons)
+    def _held_of(self, partition: int) -> list[Run]:
+        return [run for run in self._registry.held() if run.job.partition == partition]
+
+    def _on_cancelled(self, requested: list[tuple[Run, str]]) -> None:
+        self._loop.call_soon_threadsafe(self._cancellations.found, requested)
 
     def _on_lost(self, runs: list[Run]) -> None:
         self._loop.call_soon_threadsafe(self._launcher.cancel, Cause.LEASE_LOST, runs)

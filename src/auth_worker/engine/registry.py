@@ -34,9 +34,9 @@ class Registry:
         run = self._runs.get(token)
         return run if run is not None and run.job.id == job_id else None
 
-    def held_ids(self) -> set[str]:
-        """Return the ids of the jobs that run here, are being settled, or have just been settled."""
-        return {run.job.id for run in self.held()}
+    def held_jobs(self) -> set[tuple[int, str]]:
+        """Return partition and id of the jobs that run here, are being settled, or have just been settled."""
+        return {(run.job.partition, run.job.id) for run in self.held()}
 
     @property
     def stuck(self) -> bool:

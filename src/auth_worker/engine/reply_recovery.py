@@ -26,17 +26,17 @@ OnFound = Callable[[str, Taken, float, bool], None]
 class ReplyRecovery:
     """The tokens of one queue whose reply was lost.
 
-    ``held`` returns the ids of the jobs that run here or are being settled. ``on_missing`` is called once for each
-    token that locked nothing.
+    ``held`` returns partition and id of the jobs that run here or are being settled. ``on_missing`` is called once
+    with each token for which no job is found.
     """
 
     def __init__(
         self,
         broker: WorkerBroker,
         *,
-        held: Callable[[], set[str]],
+        held: Callable[[], set[tuple[int, str]]],
         on_found: OnFound,
-        on_missing: Callable[[], None],
+        on_missing: Callable[[str], None],
     ) -> None:
         self._broker = broker
         self._held = held
@@ -80,17 +80,19 @@ class ReplyRecovery:
             await asyncio.sleep(delay)
             sent, held = time.monotonic(), self._held()  # what is held now may be settled before the answer comes
             try:
-                found = await self._broker.find_unanswered(tokens)
+                found, unsearched = await self._broker.find_unanswered(tokens)
             except BrokerError as error:
                 (self._replaced if given_away else self._lost).update(tokens)
                 if not isinstance(error, BrokerUnavailableError):  # else the next reconnect looks again
                     asyncio.get_running_loop().call_later(REFUSED_PAUSE, self.recover)
                 return
             for token, taken in found:
-                if taken.job.id not in held | self._held():
+                if (taken.job.partition, taken.job.id) not in held | self._held():
                     tokens.discard(token)
                     self._on_found(token, taken, sent, given_away)
             if not given_away:
                 given_away = True
-                for _ in tokens:
-                    self._on_missing()
+                for token in tokens:
+                    self._on_missing(token)
+            self._replaced.update(unsearched)
+            tokens -= unsearched

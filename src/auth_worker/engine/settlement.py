@@ -62,16 +62,15 @@ class Settlement:
             return
         try:
             self._write(run, outcome)
-        except Exception as error:  # the broker cannot express it, so nothing was sent
-            self._bus.emit(Problem(WORKER_ERRORS.OUTCOME_UNWRITABLE, run.job.queue_name, error_text(error)))
-            self._write(run, decide_unwritable(error), readable=False)
+        except Exception as error:
+            self._write(run, self._give_up_writing(run, error), readable=False)
 
     def _write(self, run: Run, outcome: Outcome, *, readable: bool = True) -> None:
         now, sent = now_ms(), self._clock()
         dead_letter: DeadLetter | None = None
         if isinstance(outcome, Fail):
             dead_letter = self._broker.dead_letter_of(run, outcome, now, readable=readable)
-        fetch_next = self._fetcher.wants_more and self._broker.can_fetch_after(outcome)
+        fetch_next = self._fetcher.wants_more and self._broker.can_fetch_after(run, outcome)
         replied = partial(self._replied, run, outcome, now, dead_letter, fetch_next, sent)
         self._broker.settle(run, outcome, now, dead_letter, fetch_next, replied)
         if fetch_next:
@@ -90,24 +89,24 @@ class Settlement:
         outcome: Outcome,
         now: int,
         dead_letter: DeadLetter | None,
-        asked: bool,
+        fetched_next: bool,
         sent: float,
         reply: Settled | BrokerError,
     ) -> None:
         if isinstance(reply, BrokerError):
             self._retry(run, outcome, now, dead_letter)
-            if asked:
+            if fetched_next:
                 self._fetcher.received(run.token, reply, sent)
             else:
                 self._fetcher.release(run.token, spent=True)
             return
         refusal = reply.refusal
         if refusal and (instead := decide_refused(outcome, refusal, run.job, run.policy)) is not None:
-            if asked:
+            if fetched_next:
                 self._fetcher.received(run.token, None, sent)
             self.settle(run, instead)
             return
-        if asked:
+        if fetched_next:
             self._fetcher.received(run.token, reply.next or Nothing(0, 0), sent)
         else:
             self._fetcher.release(run.token, spent=refusal is not None)
@@ -131,7 +130,7 @@ class Settlement:
         pause, unprepared = RETRY_PAUSE, True
         while (left := run.renewed + self._lease_s - self._clock()) > 0:
             try:
-                await asyncio.wait_for(self._broker.wait_up(), left)
+                await asyncio.wait_for(self._broker.wait_up(run.job), left)
                 if unprepared:
                     await self._broker.prepare()
                 refusal = await self._write_again(run, outcome, now, dead_letter)
@@ -152,12 +151,25 @@ class Settlement:
             if instead is None:
                 self._ledger.lost(run)
                 return
-            outcome, now, unprepared = instead, now_ms(), False
-            dead_letter = None
-            if isinstance(outcome, Fail):
-                dead_letter = self._broker.dead_letter_of(run, outcome, now, readable=True)
+            now, unprepared = now_ms(), False
+            outcome, dead_letter = self._with_dead_letter(run, instead, now)
         self._bus.emit(Problem(WORKER_ERRORS.RESULT_DISCARDED, run.job.queue_name, f"job {run.job.id}"))
         self._ledger.lost(run)
+
+    def _with_dead_letter(self, run: Run, outcome: Outcome, now: int) -> tuple[Outcome, DeadLetter | None]:
+        """Return ``outcome`` and its dead letter, if any; if that cannot be built, another failure and its own."""
+        if not isinstance(outcome, Fail):
+            return outcome, None
+        try:
+            return outcome, self._broker.dead_letter_of(run, outcome, now, readable=True)
+        except Exception as error:
+            instead = self._give_up_writing(run, error)
+            return instead, self._broker.dead_letter_of(run, instead, now, readable=False)
+
+    def _give_up_writing(self, run: Run, error: Exception) -> Fail:
+        """Report that the broker cannot express an outcome. Nothing was sent. Returns what is written instead."""
+        self._bus.emit(Problem(WORKER_ERRORS.OUTCOME_UNWRITABLE, run.job.queue_name, error_text(error)))
+        return decide_unwritable(error)
 
     async def _write_again(
         self, run: Run, outcome: Outcome, now: int, dead_letter: DeadLetter | None

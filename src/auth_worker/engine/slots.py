@@ -30,7 +30,7 @@ class Slots:
         self.free.append(token)
         return True
 
-    def renewed(self, token: str) -> str:
+    def replaced(self, token: str) -> str:
         """Return a new token for the slot of ``token``, which may still lock a job or be in use by a settle."""
         self._broker.forget(token)
         return self._new_token()

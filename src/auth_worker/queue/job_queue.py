@@ -42,8 +42,9 @@ class JobQueue(QueueCommands):
 
     ``connection`` is a URL, a mapping or a redis.asyncio.Redis; None means the settings' ``redis_url``, and the
     embedded broker if that is not set. ``default_options`` apply to every job that does not set its own.
-    ``timeout`` (s) bounds connecting and each add, ``sync_timeout`` (s) those of ``sync``. Raises
-    ``ConfigurationError`` naming the wrong argument.
+    ``timeout`` (s) bounds connecting and each add, ``sync_timeout`` (s) those of ``sync``. ``partitions``:
+    how many queues of the broker this one is, to spread it over the nodes of a Redis Cluster; its workers need the
+    same number. Raises ``ConfigurationError`` naming the wrong argument.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class JobQueue(QueueCommands):
         default_options: JobOptionsDict | Mapping[str, Any] | None = None,
         timeout: float = ADD_TIMEOUT,
         sync_timeout: float = SYNC_TIMEOUT,
+        partitions: int = 1,
     ) -> None:
         self.name = check_queue_name("name", name)
         if settings is None:
@@ -66,7 +68,10 @@ class JobQueue(QueueCommands):
         self._connection = connection
         self._default_options = default_options or {}
         self._sync_timeout = sync_timeout
-        self._own_broker = producer_broker(name, connection, self.settings, self._default_options, timeout)
+        self._own_broker = producer_broker(
+            name, connection, self.settings, self._default_options, timeout, partitions
+        )
+        self._partitions = partitions
         self._telemetry: Telemetry | None = None
 
     @cached_property
@@ -79,6 +84,7 @@ class JobQueue(QueueCommands):
                 settings=self.settings,
                 default_options=self._default_options,
                 timeout=self._sync_timeout,
+                partitions=self._partitions,
             )
         )
 

@@ -28,6 +28,11 @@ CONFIG = WorkerConfig()
 REMOVED = JobPolicy({"removeOnComplete": True, "removeOnFail": True}, CONFIG)
 
 
+def a_job(job_id: str) -> Job:
+    """What a worker knows of a job."""
+    return Job(id=job_id, name="job", data={}, opts={}, queue_name=QUEUE)
+
+
 @pytest.fixture
 def unread() -> None:
     """No script has been read in this process."""
@@ -59,7 +64,7 @@ async def test_a_job_that_is_removed_at_its_end_has_ended_only_once_it_is_gone(
     harness: Harness, broker: RedisWorkerBroker, outcome: Outcome
 ) -> None:
     job_id = await harness.jobs.add("job", {})
-    job = Job(id=job_id, name="job", data={}, opts={}, queue_name=QUEUE)
+    job = a_job(job_id)
     run = Run(job, REMOVED, {}, "token", 0.0)
     assert not await broker.was_settled(run, outcome, 1)
     await harness.redis.delete(f"bull:{QUEUE}:{job_id}")
@@ -76,7 +81,7 @@ async def test_a_job_is_repaired_for_its_failure_only_under_its_lock(
     raw = await fetch(broker, "token")
     if not ours:
         await harness.redis.set(f"{key}:lock", "another")
-    job = Job(id=job_id, name="job", data={}, opts={}, queue_name=QUEUE)
+    job = a_job(job_id)
     run = Run(job, JobPolicy({}, CONFIG), raw, "token", 0.0)
     settled = await settle(broker, run, Fail("no", "invalid_payload", "trace"))
     assert (settled.refusal is None) is ours
@@ -95,7 +100,7 @@ async def test_only_who_holds_the_lock_takes_back_an_attempt_that_has_not_begun(
     raw = await fetch(broker, "token")
     lock = f"bull:{QUEUE}:{job_id}:lock"
     await (harness.redis.set(lock, holder) if holder else harness.redis.delete(lock))
-    job = Job(id=job_id, name="job", data={}, opts={}, queue_name=QUEUE)
+    job = a_job(job_id)
     run = Run(job, JobPolicy({}, CONFIG), raw, "token", 0.0)
     for _ in range(2):  # the second time as after a lost reply
         settled = await settle(broker, run, HandBack(begun))
@@ -113,9 +118,9 @@ async def test_a_job_that_waited_in_a_process_that_died_is_charged_no_stall(
     job_id = await harness.jobs.add("job", {})
     await fetch(broker, "token")
     if marked:
-        broker.mark_waiting(job_id)
+        broker.mark_waiting(a_job(job_id))
     if begun:
-        await broker.mark_begun(job_id)
+        await broker.mark_begun(a_job(job_id))
     assert await broker.upkeep.recover_stalled() == []
     await harness.redis.delete(f"bull:{QUEUE}:{job_id}:lock", f"bull:{QUEUE}:stalled-check")
     assert await broker.upkeep.recover_stalled() == [job_id]
@@ -133,7 +138,7 @@ async def test_leases_are_renewed_and_jobs_recovered_although_no_file_can_be_rea
     job_id = await harness.jobs.add("job", {})
     monkeypatch.setattr(loader, "loadScript", no_descriptor)
     await fetch(broker, "token")
-    run = Run(Job(id=job_id, name="job", data={}, opts={}, queue_name=QUEUE), REMOVED, {}, "token", 0.0)
+    run = Run(a_job(job_id), REMOVED, {}, "token", 0.0)
     assert await broker.upkeep.extend_leases([run]) == set()
     assert await broker.upkeep.recover_stalled() == []
 
@@ -141,7 +146,7 @@ async def test_leases_are_renewed_and_jobs_recovered_although_no_file_can_be_rea
 async def test_a_mark_of_a_job_that_runs_elsewhere_stays(harness: Harness, broker: RedisWorkerBroker) -> None:
     job_id = await harness.jobs.add("job", {})
     await fetch(broker, "token")
-    broker.mark_waiting(job_id)
+    broker.mark_waiting(a_job(job_id))
     assert await broker.upkeep.recover_stalled() == []
     await harness.redis.delete(f"bull:{QUEUE}:stalled-check")
     assert await broker.upkeep.recover_stalled() == [], "its lock holds"
@@ -156,7 +161,7 @@ async def test_a_job_that_is_gone_does_not_come_back_with_the_attempt_that_is_ta
     await fetch(broker, "token")
     await harness.redis.delete(f"bull:{QUEUE}:{job_id}")
     answer: asyncio.Future[Settled | BrokerError] = asyncio.get_running_loop().create_future()
-    broker.hand_back(job_id, "token", answer.set_result)
+    broker.hand_back(a_job(job_id), "token", answer.set_result)
     assert await answer == Settled(Refusal.NOT_OURS, None)
     assert not await harness.redis.exists(f"bull:{QUEUE}:{job_id}")
 

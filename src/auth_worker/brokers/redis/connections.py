@@ -21,7 +21,7 @@ from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import SILENCE_LIMIT, Link
 from auth_worker.brokers.redis.worker import RedisWorkerBroker, worker_scripts
 from auth_worker.config import Settings, WorkerConfig
-from auth_worker.core.ports.connections import OnCancelled
+from auth_worker.core.ports.connections import OnCancelledIn
 from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.events import BrokerChanged, EventBus, Problem
 from auth_worker.messages import WORKER_ERRORS
@@ -105,7 +105,7 @@ class Connections:
             subscribe=self.on_up,
         )
 
-    async def announce(self, queue: str, worker: str, on_cancelled: OnCancelled) -> None:
+    async def announce(self, queue: str, worker: str, on_cancelled: OnCancelledIn) -> None:
         """Show ``worker`` in the list of ``queue``, and pass requests to cancel on to it.
 
         Raises ``BrokerError``.

@@ -231,8 +231,10 @@ class DeadLetters:
         return whole_call(Additions(self._prefix, queue).build(job, options))
 
 
-def dead_letter_of(run: Run, fail: Fail, finished_on: int, worker: str, *, readable: bool = True) -> DeadLetter:
-    """Build the dead letter of a run's job, which ``worker`` gives up at ``finished_on`` (epoch ms).
+def dead_letter_of(
+    run: Run, fail: Fail, finished_on: int, worker: str, *, queue: str, readable: bool = True
+) -> DeadLetter:
+    """Build the dead letter of a run's job of ``queue``, which ``worker`` gives up at ``finished_on`` (epoch ms).
 
     It holds the stored data, not what the consumer has made of it; as raw bytes if they are not ``readable``.
     """
@@ -241,7 +243,7 @@ def dead_letter_of(run: Run, fail: Fail, finished_on: int, worker: str, *, reada
     stored = raw.get(b"data")
     data = decode_json(stored.decode()) if readable and stored is not None else job.data
     return make_dead_letter(
-        queue=job.queue_name,
+        queue=queue,
         job_id=job.id,
         name=raw.get(b"name", job.name.encode()).decode(errors="replace"),
         data=data if readable else None,

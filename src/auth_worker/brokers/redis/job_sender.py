@@ -115,9 +115,10 @@ class JobSender:
             (reply,) = await self._replies([call], deadline)
         return _id_of(reply)
 
-    async def add(self, calls: Sequence[Call]) -> list[AddedJob]:
+    async def add(self, calls: Sequence[Call], places: Sequence[int] | None = None) -> list[AddedJob]:
         """Send ``calls`` and return the ids of their jobs. Resends those without a reply: an id adds one job.
 
+        ``places`` are those of the jobs for errors, if they are not 0, 1 and so on.
         Raises ``BrokerError``, and ``BrokerUnavailableError`` if Redis does not respond in time.
         """
         ids: list[AddedJob] = []
@@ -128,7 +129,8 @@ class JobSender:
                 for reply in replies:
                     ids.append(_id_of(reply))  # noqa: PERF401 - counts the jobs
             except BrokerError as error:
-                raise type(error)(f"jobs[{len(ids)}]: {error}", error.code) from error
+                place = len(ids) if places is None else places[len(ids)]
+                raise type(error)(f"jobs[{place}]: {error}", error.code) from error
         return ids
 
     async def add_together(self, commands: Sequence[bytes]) -> list[AddedJob]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from auth_worker.brokers.redis.job_sender import JobSender
 from auth_worker.brokers.redis.jobs import JobView
 from auth_worker.brokers.redis.producer_links import ProducerLinks
 from auth_worker.brokers.redis.queue_changes import QueueChanges
+from auth_worker.brokers.redis.queues import QueueView
 from auth_worker.brokers.redis.results import ResultWaits
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.wire.call_types import Call
@@ -66,16 +67,34 @@ class RedisProducer:
 
     async def add_many(self, jobs: Iterable[JobRequest], trace: str | None = None) -> list[AddedJob]:
         """As in ``ProducerBroker``."""
-        sender = self._senders.get()
         now = now_ms()
-        encode, new_id = self._encoder.encode, sender.new_id
         calls: list[Call] = []
         try:
             for job in jobs:
-                calls.append(encode(*job, new_id=new_id, now=now, trace=trace))  # noqa: PERF401 - counts the jobs
+                calls.append(self.encode(job, now, trace))  # noqa: PERF401 - counts the jobs
         except ConfigurationError as error:
             raise ConfigurationError(f"jobs[{len(calls)}]: {error}") from error
-        return await sender.add(calls)
+        return await self.send(calls)
+
+    def encode(
+        self, job: JobRequest, now: int, trace: str | None, new_id: Callable[[], str] | None = None
+    ) -> Call:
+        """Encode the call that adds a job at ``now`` (epoch ms). ``new_id`` makes its id, unless it has one.
+
+        Raises ``ConfigurationError``.
+        """
+        return self._encoder.encode(*job, new_id=new_id or self._senders.get().new_id, now=now, trace=trace)
+
+    def send_one(self, call: Call) -> Awaitable[AddedJob]:
+        """Send the call that adds a job, and return its id. Raises ``BrokerError``."""
+        return self._senders.get().add_one(call)
+
+    async def send(self, calls: Sequence[Call], places: Sequence[int] | None = None) -> list[AddedJob]:
+        """Send the calls that add jobs, and return the ids in order.
+
+        Raises ``BrokerError``, which names the place of the refused job: of ``places``, if they are given.
+        """
+        return await self._senders.get().add(calls, places)
 
     async def upsert_scheduler(
         self, scheduler_id: str, repeat: Mapping[str, Any], template: JobRequest
@@ -100,6 +119,10 @@ class RedisProducer:
     def changes(self) -> QueueChanges:
         """As in ``ProducerBroker``."""
         return QueueChanges(self._senders.get().link, self._prefix, self._queue)
+
+    def reader(self) -> QueueView:
+        """Return a reader of the queue."""
+        return QueueView(self._senders.get().link, self._prefix, self._queue)
 
     async def update_data(self, job_id: str, data: Any) -> bool:
         """As in ``ProducerBroker``."""

@@ -33,9 +33,10 @@ from auth_worker.core.outcome import (
     Retry,
     Throttle,
 )
-from auth_worker.core.ports.worker import OnFetched, OnRing, OnSettled, Taken
+from auth_worker.core.ports.worker import OnFetched, OnRing, OnSettled, Taken, Unanswered
 from auth_worker.core.run import Run
 from auth_worker.events import EventBus
+from auth_worker.job import Job
 
 DROP_FIELDS = own_script("dropFields", 'return redis.call("HDEL", KEYS[1], unpack(ARGV))', "lock")
 RATE_LIMIT_FOREVER = 2**53 - 1
@@ -96,6 +97,8 @@ class RedisWorkerBroker:
             name=name,
             letters=self._letters,
         )
+        self.upkeeps = (self.upkeep,)
+        self._queue = queue
 
     @property
     def is_up(self) -> bool:
@@ -111,7 +114,7 @@ class RedisWorkerBroker:
         """As in ``WorkerBroker``."""
         self._subscribe(callback)
 
-    async def wait_up(self) -> None:
+    async def wait_up(self, job: Job) -> None:
         """As in ``WorkerBroker``."""
         await self._link.wait_up()
 
@@ -132,7 +135,7 @@ class RedisWorkerBroker:
         read = self._reader.fetched
         self._link.send(self._commands.fetching(token, now_ms()), lambda reply: on_fetched(read(reply, token)))
 
-    def can_fetch_after(self, outcome: Outcome) -> bool:
+    def can_fetch_after(self, run: Run, outcome: Outcome) -> bool:
         """As in ``WorkerBroker``: whether the outcome's script fetches too."""
         if type(outcome) is Complete:
             return True
@@ -177,43 +180,44 @@ class RedisWorkerBroker:
         writer = self._letters.of(run.job.name, fail.reason_class)
         if writer is None:
             return None
-        return dead_letter_of(run, fail, now, self._name, readable=readable)._replace(queue=writer.queue)
+        letter = dead_letter_of(run, fail, now, self._name, queue=self._queue, readable=readable)
+        return letter._replace(queue=writer.queue)
 
-    def hand_back(self, job_id: str, token: str, on_settled: OnSettled) -> None:
+    def hand_back(self, job: Job, token: str, on_settled: OnSettled) -> None:
         """As in ``WorkerBroker``."""
         read = self._reader.settled
         self._link.send(
-            self._commands.handing_back(job_id, token, begun=False), lambda reply: on_settled(read(reply, token))
+            self._commands.handing_back(job.id, token, begun=False), lambda reply: on_settled(read(reply, token))
         )
 
-    def mark_waiting(self, job_id: str) -> None:
+    def mark_waiting(self, job: Job) -> None:
         """As in ``WorkerBroker``. The mark is in a set of the queue, which ``RedisUpkeep`` reads."""
-        self._link.send(pack("SADD", self._waiting, stored_bytes(job_id)), lambda reply: None)
+        self._link.send(pack("SADD", self._waiting, stored_bytes(job.id)), lambda reply: None)
         self._link.send(pack("PEXPIRE", self._waiting, WAITING_LASTS_MS), lambda reply: None)
 
-    async def mark_begun(self, job_id: str) -> None:
+    async def mark_begun(self, job: Job) -> None:
         """As in ``WorkerBroker``."""
-        await self._link.execute("SREM", self._waiting, stored_bytes(job_id))
+        await self._link.execute("SREM", self._waiting, stored_bytes(job.id))
 
     def forget(self, token: str) -> None:
         """As in ``WorkerBroker``."""
         self._commands.forget(token)
 
-    async def find_unanswered(self, tokens: Iterable[str]) -> list[tuple[str, Taken]]:
+    async def find_unanswered(self, tokens: Iterable[str]) -> Unanswered:
         """As in ``WorkerBroker``. These are the active jobs that are locked with one of ``tokens``."""
         wanted = {token.encode(): token for token in tokens}
         ids: list[bytes] = await self._link.execute("LRANGE", f"{self._text_prefix}active", 0, -1)
         if not ids or not wanted:
-            return []
+            return Unanswered([])
         locks = await self._link.execute("MGET", *(self._key_prefix + job_id + b":lock" for job_id in ids))
-        found = []
+        found: list[tuple[str, Taken]] = []
         for job_id, lock in zip(ids, locks, strict=True):
             key = self._key_prefix + job_id
             if lock in wanted and await self._link.execute("PEXPIRE", key + b":lock", self._lock_duration):
                 flat = await self._link.execute("HGETALL", key)
                 token = wanted[lock]
                 found.append((token, self._reader.taken(job_id, flat, token)))
-        return found
+        return Unanswered(found)
 
     async def was_settled(self, run: Run, outcome: Outcome, now: int) -> bool:
         """As in ``WorkerBroker``."""
@@ -235,7 +239,7 @@ class RedisWorkerBroker:
                 return await self._view.state(run.job.id) in ("wait", "prioritized")
         return False
 
-    async def cancel(self, job_id: str, reason: str) -> None:
+    async def cancel(self, job_id: str, reason: str, partition: int) -> None:
         """As in ``WorkerBroker``."""
         await self._cancellations.cancel(job_id, reason)
 

@@ -14,7 +14,36 @@ OnCancelled = Callable[[str, str, str], None]
 """Called with the job's id, the token of the worker that held it, and the given reason."""
 
 
-class WorkerConnections(Protocol):
+class OnCancelledIn(Protocol):
+    """An ``OnCancelled`` that can be told the partition, too."""
+
+    def __call__(self, job_id: str, token: str, reason: str, partition: int = 0) -> None:
+        """Cancel the job."""
+
+
+class QueueConnections(Protocol):
+    """The connections that a queue uses. Belongs to the work loop."""
+
+    @property
+    def view(self) -> BrokerView:
+        """The broker as seen from the watch loop."""
+
+    def worker_broker(
+        self, queue: str, config: WorkerConfig, *, name: str, dead_letter_queue: str | None
+    ) -> WorkerBroker:
+        """Return the broker for the worker ``name`` of ``queue``."""
+
+    async def announce(self, queue: str, worker: str, on_cancelled: OnCancelledIn) -> None:
+        """Show ``worker`` among those of ``queue``, and pass requests to cancel on to it.
+
+        Raises ``BrokerError``.
+        """
+
+    async def withdraw(self, queue: str) -> None:
+        """Remove the worker of ``queue`` from the list."""
+
+
+class WorkerConnections(QueueConnections, Protocol):
     """The connections of a process's workers.
 
     Belongs to the work loop; ``start_watching`` and ``stop_watching`` to the watch loop.
@@ -23,10 +52,6 @@ class WorkerConnections(Protocol):
     @property
     def links(self) -> Sequence[ConnectionState]:
         """The connections that work needs. Any thread may read whether they are up."""
-
-    @property
-    def view(self) -> BrokerView:
-        """The broker as seen from the watch loop."""
 
     @property
     def heartbeats(self) -> HeartbeatWriter:
@@ -46,17 +71,3 @@ class WorkerConnections(Protocol):
 
     async def stop_watching(self) -> None:
         """Close what ``start_watching`` has opened."""
-
-    def worker_broker(
-        self, queue: str, config: WorkerConfig, *, name: str, dead_letter_queue: str | None
-    ) -> WorkerBroker:
-        """Return the broker for the worker ``name`` of ``queue``."""
-
-    async def announce(self, queue: str, worker: str, on_cancelled: OnCancelled) -> None:
-        """Show ``worker`` among those of ``queue``, and pass requests to cancel on to it.
-
-        Raises ``BrokerError``.
-        """
-
-    async def withdraw(self, queue: str) -> None:
-        """Remove the worker of ``queue`` from the list."""

@@ -10,7 +10,7 @@ stopped it half-way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -76,6 +76,13 @@ class Settled:
     next: Taken | Nothing | None
 
 
+class Unanswered(NamedTuple):
+    """The jobs ``found``, each with its token, and the tokens ``unsearched``, since their partition is away."""
+
+    found: Sequence[tuple[str, Taken]]
+    unsearched: Set[str] = frozenset()
+
+
 OnFetched = Callable[[Taken | Nothing | BrokerError], None]
 OnSettled = Callable[[Settled | BrokerError], None]
 OnRing = Callable[[float], None]
@@ -83,29 +90,29 @@ OnRing = Callable[[float], None]
 
 
 class WorkerBroker(Protocol):
-    """One queue, as its worker sees it from the work loop.
+    """One queue, as its worker sees it from the work loop. It may have partitions, each with ids of its own.
 
     Every job takes ``fetch`` and ``settle``: they send and return, and the reply comes to a callback. The other
     calls are rare and await their reply.
     """
 
     @property
-    def upkeep(self) -> QueueUpkeep:
-        """The part of the same queue for the watch loop."""
+    def upkeeps(self) -> Sequence[QueueUpkeep]:
+        """The parts of the same queue for the watch loop, one for each partition, by number."""
 
     @property
     def is_up(self) -> bool:
-        """Whether calls can be sent now. Any thread may read it."""
+        """Whether calls can be sent now, to one partition at least. Any thread may read it."""
 
     @property
     def down_s(self) -> float:
-        """How long (s) they cannot be sent; 0 while they can. Any thread may read it."""
+        """How long (s) they cannot be sent, to whatever partition; else 0. Any thread may read it."""
 
     def on_up(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` after each reconnect."""
+        """Call ``callback`` when lost replies can be looked for: after a reconnect, or where others are up."""
 
-    async def wait_up(self) -> None:
-        """Return once calls can be sent."""
+    async def wait_up(self, job: Job) -> None:
+        """Return once calls about ``job`` can be sent."""
 
     async def prepare(self) -> None:
         """Restore what the broker has forgotten, as ``BrokerUnpreparedError`` said. Raises ``BrokerError``."""
@@ -119,8 +126,8 @@ class WorkerBroker(Protocol):
     def fetch(self, token: str, on_fetched: OnFetched) -> None:
         """Take the next job and lock it with ``token``."""
 
-    def can_fetch_after(self, outcome: Outcome) -> bool:
-        """Whether ``settle`` can also take the next job with this outcome."""
+    def can_fetch_after(self, run: Run, outcome: Outcome) -> bool:
+        """Whether ``settle`` of ``run`` with this outcome can, and should, also take the next job."""
 
     def settle(
         self,
@@ -144,20 +151,20 @@ class WorkerBroker(Protocol):
         Raises ``ValueError`` or ``RecursionError`` if it cannot be read.
         """
 
-    def hand_back(self, job_id: str, token: str, on_settled: OnSettled) -> None:
+    def hand_back(self, job: Job, token: str, on_settled: OnSettled) -> None:
         """Put a job that has not started back to the front of the queue. Neither an attempt nor a stall counts."""
 
-    def mark_waiting(self, job_id: str) -> None:
+    def mark_waiting(self, job: Job) -> None:
         """Mark a job that we hold and have not begun: if this process dies, the job is charged no stall."""
 
-    async def mark_begun(self, job_id: str) -> None:
+    async def mark_begun(self, job: Job) -> None:
         """Take back ``mark_waiting`` before the job begins. Raises ``BrokerError``."""
 
     def forget(self, token: str) -> None:
         """Forget what is kept for a token that will not be used again."""
 
-    async def find_unanswered(self, tokens: Iterable[str]) -> Sequence[tuple[str, Taken]]:
-        """Return the jobs that ``tokens`` hold since a reply was lost, and renew their locks.
+    async def find_unanswered(self, tokens: Iterable[str]) -> Unanswered:
+        """Find the jobs that ``tokens`` hold since a reply was lost, and renew their locks.
 
         Raises ``BrokerError``.
         """
@@ -165,7 +172,7 @@ class WorkerBroker(Protocol):
     async def was_settled(self, run: Run, outcome: Outcome, now: int) -> bool:
         """Whether an earlier settle at ``now``, whose reply was lost, was executed. Raises ``BrokerError``."""
 
-    async def cancel(self, job_id: str, reason: str) -> None:
+    async def cancel(self, job_id: str, reason: str, partition: int) -> None:
         """Cancel a job of this queue, whatever its run did. Raises ``BrokerError``."""
 
     async def advance_scheduler(self, run: Run) -> None:
@@ -177,7 +184,7 @@ class WorkerBroker(Protocol):
 
 
 class QueueUpkeep(Protocol):
-    """The regular upkeep of a queue, which any of its workers may do, from the watch loop.
+    """The regular upkeep of a queue or a partition, which any of its workers may do, from the watch loop.
 
     Raises ``BrokerError``.
     """

@@ -1,0 +1,43 @@
+"""The dead letters of a queue with partitions as one store: each is beside the job that it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from auth_worker.brokers.partitions.pages import read_page
+from auth_worker.core.dead_letter import DeadLetter
+from auth_worker.core.ports.operator import DeadLetterStore
+
+
+class PartitionedDeadLetterStore:
+    """A ``DeadLetterStore`` over those of the partitions."""
+
+    def __init__(self, parts: Sequence[DeadLetterStore]) -> None:
+        self._parts = parts
+
+    async def count(self) -> int:
+        """As in ``DeadLetterStore``."""
+        return sum(await asyncio.gather(*(part.count() for part in self._parts)))
+
+    async def count_if_any(self) -> int:
+        """As in ``DeadLetterStore``."""
+        return sum(await asyncio.gather(*(part.count_if_any() for part in self._parts)))
+
+    async def ids(self, offset: int, limit: int) -> list[str]:
+        """As in ``DeadLetterStore``, in the order of each partition."""
+        return await read_page(
+            self._parts, lambda part, start, most: part.ids(start, most), lambda part: part.count(), offset, limit
+        )
+
+    async def read(self, letter_id: str) -> DeadLetter | None:
+        """As in ``DeadLetterStore``."""
+        found = await asyncio.gather(*(part.read(letter_id) for part in self._parts))
+        return next((each for each in found if each is not None), None)
+
+    async def redrive(self, letter_id: str) -> str | None:
+        """As in ``DeadLetterStore``."""
+        for part in self._parts:
+            if (job_id := await part.redrive(letter_id)) is not None:
+                return job_id
+        return None

@@ -1,0 +1,103 @@
+"""Reads a queue with partitions as one: what is counted is the sum over them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from auth_worker.brokers.partitions.pages import read_page
+from auth_worker.core.ports.operator import QueueReader
+from auth_worker.core.ports.values import STATES, QueueSettings, QueueSummary, SchedulerReading
+
+
+class PartitionedQueueReader:
+    """A ``QueueReader`` for ``queue`` over those of its partitions."""
+
+    def __init__(self, queue: str, parts: Sequence[QueueReader]) -> None:
+        self.queue = queue
+        self._parts = parts
+
+    async def exists(self) -> bool:
+        """As in ``QueueReader``."""
+        return any(await asyncio.gather(*(part.exists() for part in self._parts)))
+
+    async def counts(self) -> dict[str, int]:
+        """As in ``QueueReader``."""
+        return _sums(await asyncio.gather(*(part.counts() for part in self._parts)))
+
+    async def settings(self) -> QueueSettings:
+        """As in ``QueueReader``."""
+        return _merged(await asyncio.gather(*(part.settings() for part in self._parts)))
+
+    async def summary(self, now: int) -> QueueSummary:
+        """As in ``QueueReader``."""
+        found = await asyncio.gather(*(part.summary(now) for part in self._parts))
+        return QueueSummary(
+            counts=_sums([each.counts for each in found]),
+            settings=_merged([each.settings for each in found]),
+            oldest_waiting=_earliest(each.oldest_waiting for each in found),
+            done_per_minute=sum(each.done_per_minute for each in found),
+            failed_per_minute=sum(each.failed_per_minute for each in found),
+            dead_letters=sum(each.dead_letters for each in found),
+        )
+
+    async def oldest_waiting(self) -> int | None:
+        """As in ``QueueReader``."""
+        return _earliest(await asyncio.gather(*(part.oldest_waiting() for part in self._parts)))
+
+    async def ids(self, state: str, offset: int, limit: int) -> list[str]:
+        """As in ``QueueReader``, in the order of each partition."""
+
+        async def count(part: QueueReader) -> int:
+            return (await part.counts())[state]
+
+        return await read_page(
+            self._parts, lambda part, start, most: part.ids(state, start, most), count, offset, limit
+        )
+
+    async def count_finished_before(self, state: str, before: int) -> int:
+        """As in ``QueueReader``."""
+        return sum(await asyncio.gather(*(part.count_finished_before(state, before) for part in self._parts)))
+
+    async def unlocked(self, limit: int) -> list[tuple[str, int | None]]:
+        """As in ``QueueReader``."""
+        found = await asyncio.gather(*(part.unlocked(limit) for part in self._parts))
+        return [each for some in found for each in some][:limit]
+
+    async def dead_letter_marks(self, limit: int) -> list[tuple[str | None, int | None]]:
+        """As in ``QueueReader``."""
+        found = await asyncio.gather(*(part.dead_letter_marks(limit) for part in self._parts))
+        return sorted((each for some in found for each in some), key=lambda mark: -(mark[1] or 0))[:limit]
+
+    async def schedulers(self, limit: int, stopped_before: int) -> SchedulerReading:
+        """As in ``QueueReader``."""
+        found = await asyncio.gather(*(part.schedulers(limit, stopped_before) for part in self._parts))
+        return SchedulerReading(
+            seen=sum(each.seen for each in found),
+            unreadable={one: problem for each in found for one, problem in each.unreadable.items()},
+            stopped=[one for each in found for one in each.stopped],
+        )
+
+    async def set_paused(self, paused: bool) -> None:
+        """As in ``QueueReader``."""
+        await asyncio.gather(*(part.set_paused(paused) for part in self._parts))
+
+
+def _sums(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    return {state: sum(each[state] for each in counts) for state in STATES}
+
+
+def _earliest(times: Iterable[int | None]) -> int | None:
+    return min((each for each in times if each is not None), default=None)
+
+
+def _merged(settings: Sequence[QueueSettings]) -> QueueSettings:
+    """Return the settings of all partitions together: their limits add up, where each has one."""
+    concurrencies = [each.concurrency for each in settings if each.concurrency is not None]
+    limits = [each.rate_limit for each in settings if each.rate_limit is not None]
+    return QueueSettings(
+        paused=all(each.paused for each in settings),
+        concurrency=sum(concurrencies) if len(concurrencies) == len(settings) else None,
+        limited_ms=min(each.limited_ms for each in settings),
+        rate_limit=(sum(most for most, _ in limits), limits[0][1]) if len(limits) == len(settings) else None,
+    )

@@ -1,0 +1,174 @@
+"""Adds jobs to a queue with partitions: each job to the partition that its id or its key decides."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from auth_worker.brokers.partitions.jobs import PartitionedJobReader
+from auth_worker.brokers.partitions.queue_changes import PartitionedQueueChanger
+from auth_worker.brokers.partitions.queues import PartitionedQueueReader
+from auth_worker.brokers.redis.producer import RedisProducer
+from auth_worker.brokers.redis.wire.call_types import Call
+from auth_worker.core.clock import now_ms
+from auth_worker.core.job_options import Deduplication
+from auth_worker.core.partitions import id_prefix_of, partition_of_id
+from auth_worker.core.ports.producer import AddedJob, Ended, JobRequest
+from auth_worker.core.ports.values import ChangeResult
+from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+
+
+class PartitionedProducer:
+    """Implements ``ProducerBroker`` over the producers of the partitions, by number.
+
+    A job without an id gets a random one, with a ``partition_key`` or a deduplication id one of the partition that
+    these decide. So the id alone says where a job is.
+    """
+
+    def __init__(self, queue: str, parts: Sequence[RedisProducer], defaults: Mapping[str, Any]) -> None:
+        self._queue = queue
+        self._parts = parts
+        self._default_deduplication = _deduplication_id(defaults)
+
+    @property
+    def is_connected(self) -> bool:
+        """As in ``ProducerBroker``: whether it was connected to one of them."""
+        return any(part.is_connected for part in self._parts)
+
+    async def connect(self) -> None:
+        """As in ``ProducerBroker``. A node that is away stops only those who need its partitions."""
+        results = await asyncio.gather(*(part.connect() for part in self._parts), return_exceptions=True)
+        errors = [each for each in results if each is not None]
+        if errors and (len(errors) == len(results) or not isinstance(errors[0], BrokerUnavailableError)):
+            raise errors[0]
+
+    def add(self, job: JobRequest, trace: str | None = None) -> Awaitable[AddedJob]:
+        """As in ``ProducerBroker``."""
+        part, placed, new_id = self._placed(job)
+        call = part.encode(placed, now_ms(), trace, new_id)
+        return part.send_one(call) if part.is_connected else self._connect_and_send(part, call)
+
+    async def add_many(self, jobs: Iterable[JobRequest], trace: str | None = None) -> list[AddedJob]:
+        """As in ``ProducerBroker``."""
+        now = now_ms()
+        places: dict[RedisProducer, list[int]] = {}
+        calls: dict[RedisProducer, list[Call]] = {}
+        number = 0
+        try:
+            for job in jobs:
+                part, placed, new_id = self._placed(job)
+                calls.setdefault(part, []).append(part.encode(placed, now, trace, new_id))
+                places.setdefault(part, []).append(number)
+                number += 1
+        except ConfigurationError as error:
+            raise ConfigurationError(f"jobs[{number}]: {error}") from error
+        await asyncio.gather(*(part.connect() for part in calls))
+        added = await asyncio.gather(*(part.send(each, places[part]) for part, each in calls.items()))
+        ids: dict[int, AddedJob] = {}
+        for numbers, some in zip(places.values(), added, strict=True):
+            ids.update(zip(numbers, some, strict=True))
+        return [ids[each] for each in range(number)]
+
+    async def upsert_scheduler(
+        self, scheduler_id: str, repeat: Mapping[str, Any], template: JobRequest
+    ) -> str | None:
+        """As in ``ProducerBroker``. The scheduler and its jobs are in the partition of its id."""
+        return await (await self._connected(scheduler_id)).upsert_scheduler(scheduler_id, repeat, template)
+
+    async def remove_scheduler(self, scheduler_id: str) -> bool:
+        """As in ``ProducerBroker``."""
+        return await (await self._connected(scheduler_id)).remove_scheduler(scheduler_id)
+
+    async def cancel(self, job_id: str, reason: str) -> ChangeResult:
+        """As in ``ProducerBroker``."""
+        return await (await self._holder(job_id)).cancel(job_id, reason)
+
+    def jobs(self) -> PartitionedJobReader:
+        """As in ``ProducerBroker``."""
+        self._check_all_connected()
+        return PartitionedJobReader(self._queue, [part.jobs() for part in self._parts])
+
+    def changes(self) -> PartitionedQueueChanger:
+        """As in ``ProducerBroker``."""
+        self._check_all_connected()
+        reader = PartitionedQueueReader(self._queue, [part.reader() for part in self._parts])
+        return PartitionedQueueChanger([part.changes() for part in self._parts], reader)
+
+    async def update_data(self, job_id: str, data: Any) -> bool:
+        """As in ``ProducerBroker``."""
+        return await (await self._holder(job_id)).update_data(job_id, data)
+
+    async def wait_for(self, job_id: str) -> Ended | None:
+        """As in ``ProducerBroker``."""
+        ended = await (await self._connected(job_id)).wait_for(job_id)
+        return ended if ended is not None else await (await self._holder(job_id)).wait_for(job_id)
+
+    async def enter(self) -> None:
+        """As in ``ProducerBroker``."""
+        for part in self._parts:
+            await part.enter()
+
+    async def leave(self) -> None:
+        """As in ``ProducerBroker``."""
+        await asyncio.gather(*(part.leave() for part in self._parts))
+
+    async def close(self) -> None:
+        """As in ``ProducerBroker``."""
+        await asyncio.gather(*(part.close() for part in self._parts))
+
+    def _placed(self, job: JobRequest) -> tuple[RedisProducer, JobRequest, Callable[[], str]]:
+        """Return the producer of a job's partition, the job for it, and what makes its id, unless it has one.
+
+        Raises ``ConfigurationError``.
+        """
+        name, data, given = job
+        options = dict(given)
+        key = options.pop("partition_key", None)
+        job_id = options.get("job_id", options.get("jobId"))
+        deduplication_id = _deduplication_id(options) or self._default_deduplication
+        if sum(each is not None for each in (key, job_id, deduplication_id)) > 1:
+            raise ConfigurationError(
+                "partition_key, job_id and deduplication each decide the partition of a job: give one of them; to "
+                "keep jobs with ids of their own together, put what they share in braces: 'mail-{user-7}-1'"
+            )
+        if job_id is None:
+            if key is None:
+                key = deduplication_id
+            elif not isinstance(key, str) or not key:
+                raise ConfigurationError(
+                    f"partition_key must be a text that is not empty, not {type(key).__name__}"
+                )
+            job_id = f"{'' if key is None else id_prefix_of(key)}{uuid.uuid4().hex}"
+        return self._part_of(str(job_id)), (name, data, options), lambda: str(job_id)
+
+    def _part_of(self, job_id: str) -> RedisProducer:
+        return self._parts[partition_of_id(job_id, len(self._parts))]
+
+    async def _connected(self, some_id: str) -> RedisProducer:
+        """Return the producer of the partition that an id decides, connected. Raises ``BrokerError``."""
+        part = self._part_of(some_id)
+        await part.connect()
+        return part
+
+    async def _connect_and_send(self, part: RedisProducer, call: Call) -> AddedJob:
+        await part.connect()
+        return await part.send_one(call)
+
+    def _check_all_connected(self) -> None:
+        if not all(part.is_connected for part in self._parts):
+            raise BrokerUnavailableError(f"queue {self._queue}: a node with some of its partitions is away")
+
+    async def _holder(self, job_id: str) -> RedisProducer:
+        return self._parts[await self.jobs().holder_of(job_id)]
+
+
+def _deduplication_id(options: Mapping[str, Any]) -> str | None:
+    given = options.get("deduplication")
+    if given is None:
+        return None
+    found = (
+        given.id if isinstance(given, Deduplication) else given.get("id") if isinstance(given, Mapping) else None
+    )
+    return found if isinstance(found, str) else None
