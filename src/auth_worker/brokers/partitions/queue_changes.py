@@ -18,6 +18,10 @@ class PartitionedQueueChanger:
         self._parts = parts
         self._reader = reader
 
+    async def set_paused(self, paused: bool) -> None:
+        """As in ``QueueChanger``."""
+        await asyncio.gather(*(part.set_paused(paused) for part in self._parts))
+
     async def set_concurrency(self, limit: int | None) -> None:
         """As in ``QueueChanger``. Raises ``ConfigurationError`` for a limit below the number of partitions."""
         shares = self._shares("concurrency", limit)

@@ -78,10 +78,6 @@ class PartitionedQueueReader:
             stopped=[one for each in found for one in each.stopped],
         )
 
-    async def set_paused(self, paused: bool) -> None:
-        """As in ``QueueReader``."""
-        await asyncio.gather(*(part.set_paused(paused) for part in self._parts))
-
 
 def _sums(counts: Sequence[dict[str, int]]) -> dict[str, int]:
     return {state: sum(each[state] for each in counts) for state in STATES}
