@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_worker.engine.quarantine import PART, PATIENCE
+from auth_worker.engine.quarantine import MOST_OF_BOUND, PATIENCE
 from support.quarantine_driver import LEASE_S, Floor
 
 FIRST_S = 1.0
@@ -171,7 +171,9 @@ def test_no_suspect_has_a_neighbour_nobody_waits_beyond_the_lease_and_everyone_r
             assert not any(int(each.split()[1]) % 2 == 0 for each in [run, *suspects])
         elif run not in held:
             assert not quarantine.closed
-            assert all(floor.now - began[each] > LEASE_S * PART - 1e-6 for each in floor.running & held.keys())
+            assert all(
+                floor.now - began[each] > LEASE_S * MOST_OF_BOUND - 1e-6 for each in floor.running & held.keys()
+            )
         began[run] = floor.now
         return floor.start(run)
 

@@ -53,7 +53,7 @@ class BulkOperation(CamelModel):
 
 
 class BulkRecords:
-    """The bulk operations of the queues of ``broker``. Every coroutine raises ``BrokerError``."""
+    """The bulk operations of the queues of ``broker``. Every coroutine may raise ``BrokerError``."""
 
     def __init__(self, broker: OperatorBroker) -> None:
         self._keeper = broker.bulk_operations()

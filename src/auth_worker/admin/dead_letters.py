@@ -39,7 +39,7 @@ class DeadLetterOperations(DeadLetterQueries):
             raise ConfigurationError(f"a note has 1 to {LONGEST_NOTE} characters")
         line = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {self._who()}: {text}"
         there = await self._is_there(queue, letter_id)
-        if not there or not await self._broker.changes(queue).add_log(letter_id, line, MOST_NOTES):
+        if not there or not await self._broker.job_changes(queue).add_log(letter_id, line, MOST_NOTES):
             raise await self._missing(queue, letter_id)
         self._record(Change(action="add note", queue=queue, target=letter_id))
 
@@ -47,7 +47,7 @@ class DeadLetterOperations(DeadLetterQueries):
         """Remove a dead letter, but not its job. Raises ``NotFoundError``, ``RefusedError``, ``BrokerError``."""
         if not await self._is_there(queue, letter_id):
             raise await self._missing(queue, letter_id)
-        if await self._broker.changes(queue).remove(letter_id) is not ChangeResult.DONE:
+        if await self._broker.job_changes(queue).remove(letter_id) is not ChangeResult.DONE:
             raise RefusedError(f"dead letter {letter_id} cannot be purged: a worker is processing it")
         self._record(Change(action="purge", queue=queue, target=letter_id))
 
@@ -75,7 +75,7 @@ class DeadLetterOperations(DeadLetterQueries):
 
     def purge(self, queue: str, letter_ids: Sequence[str], rate: float | None = None) -> Steps:
         """Remove these dead letters, but not their jobs, at most ``rate`` a second. Raises ``BrokerError``."""
-        changes = self._broker.changes(queue)
+        changes = self._broker.job_changes(queue)
 
         async def one(letter_id: str) -> str | None:
             if not is_dead_letter_id(letter_id):

@@ -20,7 +20,7 @@ from auth_worker.core.ports.values import StoredJob, printable
 
 
 class JobQueries:
-    """Reads the jobs of all queues of ``broker``. Every method raises ``BrokerError``."""
+    """Reads the jobs of all queues of ``broker``. Every method may raise ``BrokerError``."""
 
     def __init__(self, broker: OperatorBroker) -> None:
         self._broker = broker

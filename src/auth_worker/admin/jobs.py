@@ -28,7 +28,7 @@ MOVED = "moved to the dead letters"
 
 
 class JobOperations(JobQueries):
-    """Reads and changes the jobs of all queues of ``broker``. Every method raises ``BrokerError``."""
+    """Reads and changes the jobs of all queues of ``broker``. Every method may raise ``BrokerError``."""
 
     def __init__(
         self, broker: OperatorBroker, dead: DeadLetterQueries, record: Callable[[Change], None], settings: Settings
@@ -63,12 +63,12 @@ class JobOperations(JobQueries):
 
     async def promote(self, queue: str, job_id: str) -> None:
         """Let a delayed job run now. Raises ``NotFoundError`` and ``RefusedError``."""
-        changes = self._broker.changes(queue)
+        changes = self._broker.job_changes(queue)
         await self._one("promote", queue, job_id, _each(changes.promote))
 
     async def remove(self, queue: str, job_id: str, *, children: bool = False) -> None:
         """Remove a job, and with ``children`` its children. Raises ``NotFoundError`` and ``RefusedError``."""
-        changes = self._broker.changes(queue)
+        changes = self._broker.job_changes(queue)
         await self._one("remove", queue, job_id, _each(lambda one: changes.remove(one, children)))
 
     async def cancel(self, queue: str, job_id: str, reason: str = "") -> None:
@@ -94,7 +94,7 @@ class JobOperations(JobQueries):
         Only a delayed job takes a new delay, so that comes first: if it is refused, nothing is changed. Raises
         ``ConfigurationError``, ``NotFoundError`` and ``RefusedError``.
         """
-        changes = self._broker.changes(queue)
+        changes = self._broker.job_changes(queue)
         if priority is not None:
             _check("priority", priority, MAX_PRIORITY)
         if delay is not None:
@@ -111,12 +111,12 @@ class JobOperations(JobQueries):
 
     def promote_many(self, queue: str, ids: Sequence[str], rate: float | None = None) -> Steps:
         """Promote these jobs, at most ``rate`` a second. Those that cannot be promoted are skipped."""
-        act = _each(self._broker.changes(queue).promote)
+        act = _each(self._broker.job_changes(queue).promote)
         return self._many("promote", queue, ids, act, rate)
 
     def remove_many(self, queue: str, ids: Sequence[str], rate: float | None = None) -> Steps:
         """Remove these jobs, at most ``rate`` a second. Those that cannot be removed are skipped."""
-        act = _each(self._broker.changes(queue).remove)
+        act = _each(self._broker.job_changes(queue).remove)
         return self._many("remove", queue, ids, act, rate)
 
     def cancel_many(self, queue: str, ids: Sequence[str], rate: float | None = None, reason: str = "") -> Steps:
@@ -174,7 +174,7 @@ class JobOperations(JobQueries):
         return await self._broker.queue(queue).count_finished_before(checked_state(state), _before(older_than))
 
     async def _clean(self, queue: str, state: str, older_than: float, rate: float | None) -> Steps:
-        changes, pace = self._broker.changes(queue), Pace(self._broker, rate)
+        changes, pace = self._broker.job_changes(queue), Pace(self._broker, rate)
         total, done, before = await self.count_older(queue, state, older_than), 0, _before(older_than)
         yield BulkStep(total=total)
         while removed := await pace.whole(changes.clean_step(state, before, await pace.next_size())):
@@ -183,7 +183,7 @@ class JobOperations(JobQueries):
             yield BulkStep(done=done, total=max(total, done))
 
     async def _drain(self, queue: str, rate: float | None, delayed: bool) -> Steps:
-        changes, view = self._broker.changes(queue), self._broker.queue(queue)
+        changes, view = self._broker.job_changes(queue), self._broker.queue(queue)
         counts, pace = await view.counts(), Pace(self._broker, rate)
         sets = ("prioritized", "delayed") if delayed else ("prioritized",)
         done, total = 0, sum(counts[state] for state in ("wait", "paused", *sets))
@@ -220,15 +220,15 @@ class JobOperations(JobQueries):
         return recorded(in_batches(self._broker, ids, guarded, rate), self._record, action, queue, target)
 
     def _cancelling(self, queue: str, reason: str) -> Act:
-        changes, reason = self._broker.changes(queue), check_reason(reason)
+        changes, reason = self._broker.job_changes(queue), check_reason(reason)
         return _each(lambda one: changes.cancel(one, reason), "it has finished")
 
     def _dead_lettering(self, queue: str, to: str, reason: str) -> Act:
-        changes, reason = self._broker.changes(queue), check_reason(reason) or MOVED
+        changes, reason = self._broker.job_changes(queue), check_reason(reason) or MOVED
         return _each(lambda one: changes.dead_letter(one, to, reason), "it is completed")
 
     def _retrying(self, queue: str) -> Act:
-        changes = self._broker.changes(queue)
+        changes = self._broker.job_changes(queue)
         dead_letter_queues: list[str] | None = None
 
         async def act(ids: Sequence[str]) -> list[str | None]:

@@ -10,7 +10,7 @@ from auth_worker.core.ports.operator import OperatorBroker
 
 
 class QueueSettingsOperations:
-    """Reads and changes the settings of the queues of ``broker``. Every method raises ``BrokerError``."""
+    """Reads and changes the settings of the queues of ``broker``. Every method may raise ``BrokerError``."""
 
     def __init__(self, broker: OperatorBroker, record: Callable[[Change], None]) -> None:
         self._broker = broker

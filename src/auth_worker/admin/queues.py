@@ -20,7 +20,7 @@ MOST_LETTERS = 1000
 
 
 class QueueOperations:
-    """Reads, pauses and resumes the queues of ``broker``. Every method raises ``BrokerError``."""
+    """Reads, pauses and resumes the queues of ``broker``. Every method may raise ``BrokerError``."""
 
     def __init__(self, broker: OperatorBroker, dead: DeadLetterQueries, record: Callable[[Change], None]) -> None:
         self._broker = broker

@@ -16,10 +16,11 @@ from auth_worker.core.camel_model import CamelModel
 from auth_worker.core.clock import now_ms
 from auth_worker.core.json_codec import decode_or_text
 from auth_worker.core.ports.operator import OperatorBroker
-from auth_worker.core.ports.queue_changes import MOST_SCHEDULERS, StoredRepetition
+from auth_worker.core.ports.queue_changes import MOST_SCHEDULERS, SchedulerRecord
 from auth_worker.core.repetition import coming_times
 from auth_worker.errors import ConfigurationError
 from auth_worker.queue import AddedJob, JobQueue
+from auth_worker.queue.commands import scheduler_fields
 
 LATE_MS = 60_000
 """A run that has been due for longer than this and has not begun is overdue."""
@@ -59,7 +60,7 @@ class SchedulerList(CamelModel):
 
 
 class SchedulerOperations:
-    """Reads and changes the job schedulers of ``broker``. Every method raises ``BrokerError``."""
+    """Reads and changes the job schedulers of ``broker``. Every method may raise ``BrokerError``."""
 
     def __init__(self, broker: OperatorBroker, record: Callable[[Change], None], settings: Settings) -> None:
         self._broker = broker
@@ -153,7 +154,7 @@ class SchedulerOperations:
     def _producer(self, queue: str) -> JobQueue:
         return JobQueue(queue, self._broker.connection, settings=self._settings)
 
-    async def _row(self, queue: str, stored: StoredRepetition) -> SchedulerRow:
+    async def _row(self, queue: str, stored: SchedulerRecord) -> SchedulerRow:
         now = now_ms()
         state: SchedulerState = "broken"
         runs: list[int] = []
@@ -168,7 +169,7 @@ class SchedulerOperations:
             runs=[] if state == "ended" else runs,
         )
 
-    async def _state(self, queue: str, stored: StoredRepetition, now: int, *, ends: bool) -> SchedulerState:
+    async def _state(self, queue: str, stored: SchedulerRecord, now: int, *, ends: bool) -> SchedulerState:
         if stored.due > now:
             return "scheduled"
         job_state = await self._broker.jobs(queue).state(stored.job)
@@ -179,7 +180,7 @@ class SchedulerOperations:
         return "overdue" if stored.due < now - LATE_MS else "scheduled"
 
 
-def _fields(stored: StoredRepetition) -> dict[str, Any]:
-    fields = stored.fields()
+def _fields(stored: SchedulerRecord) -> dict[str, Any]:
+    fields = scheduler_fields(stored)
     tz = fields.pop("tz")
     return {**fields, "tz": None if tz is None else str(tz)}

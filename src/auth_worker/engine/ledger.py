@@ -82,7 +82,7 @@ class Ledger:
         """Count and report ``run``, whose outcome is written, two iterations of the event loop later.
 
         In the next iteration the job that came with the reply runs, and at its end the next command is written.
-        Redis waits for that, so nothing else comes before it: that is worth a tenth of the jobs per second at
+        The broker waits for that, so nothing else comes before it: that is worth a tenth of the jobs per second at
         concurrencies of 1 and 10.
         """
         self._ended.append((run, outcome, dead_letter))

@@ -50,6 +50,7 @@ class Deadline:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._outer, run.timer = run.timer, self
+        """The run's timer before, of a limit around this one; it counts on, and is the run's again afterwards."""
         self._start()
 
     def pause(self) -> None:
@@ -66,10 +67,10 @@ class Deadline:
 
     def _start(self) -> None:
         self._run.job.deadline = time.monotonic() + self._timeout
-        self._timer = self._loop.call_later(self._timeout, self._pass)
+        self._timer = self._loop.call_later(self._timeout, self._expire)
 
-    def _pass(self) -> None:
-        self._timer = self._loop.call_later(GRACE, self._pass)
+    def _expire(self) -> None:
+        self._timer = self._loop.call_later(GRACE, self._expire)
         if self._run.cause is None:
             self._run.cancel(Cause.TIMEOUT)
         elif self._run.task is not None:

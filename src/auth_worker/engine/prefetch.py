@@ -1,9 +1,10 @@
 """Fetches the next jobs of a queue before its processes are free, while its jobs are short.
 
-A process that waits for a reply of Redis after each job of 10 ms stands still for a fifth of the time. So one more
-job is fetched for each process, and waits here, leased, for whichever is free first. It has not started: it can be
-cancelled, costs no attempt, its time-out has not begun, and it goes back to the queue with all that waits when the
-worker is paused or stopped. It goes back as well when it has waited for long, since another worker may be free.
+A process that waits for a reply of the broker after each job of 10 ms stands still for a fifth of the time. So
+one more job is fetched for each process, and waits here, leased, for whichever is free first. It has not started:
+it can be cancelled, costs no attempt, its timeout has not begun, and it goes back to the queue with all that waits
+when the worker is paused or stopped. It goes back as well when it has waited for long, since another worker may be
+free.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from typing import NamedTuple, Protocol
 
 FIRST_WINDOW_S, FIRST_WINDOW = 1.0, 0.125
 """The first window (s), but no more than this part of the bound."""
-PART = 0.45
+MOST_OF_BOUND = 0.45
 """The largest fraction of the bound that a window, or the time alone, takes."""
 SHORTEST_TURN_S = 0.05
 PATIENCE, PATIENCE_WITH_SUSPECTS = 10, 60
@@ -177,7 +177,8 @@ class Quarantine:
     def _close(self) -> None:
         self._enter(QuarantineState.CLEARING)
         self._closed_at = self._clock()
-        self._window = min(self._window or FIRST_WINDOW_S, self._bound * (PART if self._window else FIRST_WINDOW))
+        most = MOST_OF_BOUND if self._window else FIRST_WINDOW
+        self._window = min(self._window or FIRST_WINDOW_S, self._bound * most)
         self._set_timer(self._window, self._give_up)
         self._start_if_alone()
 
@@ -194,7 +195,7 @@ class Quarantine:
         self._alone = waiting.run
         self._enter(QuarantineState.ALONE)
         self._window = 0.0
-        self._set_timer(self._bound * PART, self._open)
+        self._set_timer(self._bound * MOST_OF_BOUND, self._open)
 
     def _give_up(self) -> None:
         """Open again, since the window is over and jobs still run."""

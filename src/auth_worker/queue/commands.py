@@ -19,7 +19,7 @@ from auth_worker.core.job_options import OF_SCHEDULERS, JobOptions, in_ms
 from auth_worker.core.json_codec import decode_json, decode_or_text
 from auth_worker.core.policy import read_options
 from auth_worker.core.ports.producer import ProducerBroker
-from auth_worker.core.ports.queue_changes import MOST_SCHEDULERS, StoredRepetition
+from auth_worker.core.ports.queue_changes import MOST_SCHEDULERS, SchedulerRecord
 from auth_worker.errors import BrokerUnavailableError, ConfigurationError, InvalidPayloadError
 
 _TEMPLATE_OPTIONS = frozenset(
@@ -50,12 +50,31 @@ class JobScheduler:
     problem: str | None
 
     @classmethod
-    def of(cls, stored: StoredRepetition) -> JobScheduler:
+    def of(cls, stored: SchedulerRecord) -> JobScheduler:
         """Create it from what the broker has stored."""
-        return cls(**stored.fields(), data=None if stored.data is None else decode_or_text(stored.data))
+        return cls(**scheduler_fields(stored), data=None if stored.data is None else decode_or_text(stored.data))
 
 
-def template_of(stored: StoredRepetition) -> tuple[Any, Any]:
+def scheduler_fields(stored: SchedulerRecord) -> dict[str, Any]:
+    """Return what producers and operators are shown of a job scheduler, without data and options of its jobs."""
+    repeat = stored.repeat
+    return {
+        "id": stored.id,
+        "name": stored.name,
+        "next": stored.due,
+        "every": repeat.get("every"),
+        "pattern": repeat.get("pattern"),
+        "tz": repeat.get("tz"),
+        "limit": repeat.get("limit"),
+        "offset": repeat.get("offset"),
+        "start_date": repeat.get("startDate"),
+        "end_date": repeat.get("endDate"),
+        "count": repeat.get("count", 0),
+        "problem": stored.problem,
+    }
+
+
+def template_of(stored: SchedulerRecord) -> tuple[Any, Any]:
     """Return data and options of the scheduler's jobs, without the options that it sets for each of them.
 
     Raises ``ConfigurationError`` if they cannot be read.
@@ -70,7 +89,7 @@ def template_of(stored: StoredRepetition) -> tuple[Any, Any]:
 
 
 class QueueCommands(ABC):
-    """The commands of ``JobQueue``. Each takes at most its ``timeout``, and raises ``BrokerError``."""
+    """The commands of ``JobQueue``. Each takes at most its ``timeout``, and may raise ``BrokerError``."""
 
     name: str
     timeout: float

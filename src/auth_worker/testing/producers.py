@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from auth_worker.config import Settings
 from auth_worker.core.job_data import encode_job_data
 from auth_worker.core.ports.producer import AddedJob, Ended, JobRequest
-from auth_worker.core.ports.queue_changes import MOST_SCHEDULERS, StoredRepetition
-from auth_worker.core.ports.values import ChangeResult, Kind, LargeField, StoredChildren, StoredJob
+from auth_worker.core.ports.queue_changes import MOST_SCHEDULERS, SchedulerRecord
+from auth_worker.core.ports.values import ChangeResult, LargeField, StoredChildren, StoredJob, StoredKind
 from auth_worker.errors import ConfigurationError
 from auth_worker.testing.schedulers import Schedulers
 from auth_worker.testing.store import JobStore
@@ -136,7 +136,7 @@ class MemoryJobs(NamedTuple):
         job = self.store.find(self.queue, job_id)
         return None if job is None else job.stored
 
-    async def kind(self, job_id: str) -> Kind:
+    async def kind(self, job_id: str) -> StoredKind:
         """As in ``JobReader``."""
         return "none" if self.store.find(self.queue, job_id) is None else "job"
 
@@ -184,7 +184,7 @@ class MemoryQueueChanges(NamedTuple):
     async def set_rate_limit(self, limit: tuple[int, int] | None) -> None:
         """No job of a test waits for a rate limit."""
 
-    async def job_schedulers(self, limit: int) -> list[StoredRepetition]:
+    async def job_schedulers(self, limit: int) -> list[SchedulerRecord]:
         """As in ``QueueChanger``."""
         return self.schedulers.stored(self.queue, limit)
 
@@ -197,7 +197,7 @@ class MemoryQueueChanges(NamedTuple):
         """As in ``QueueChanger``."""
         return self.schedulers.remove(self.queue, scheduler_id)
 
-    async def job_scheduler(self, scheduler_id: str) -> StoredRepetition | None:
+    async def job_scheduler(self, scheduler_id: str) -> SchedulerRecord | None:
         """As in ``QueueChanger``."""
         found = self.schedulers.stored(self.queue, MOST_SCHEDULERS)
         return next((each for each in found if each.id == scheduler_id), None)

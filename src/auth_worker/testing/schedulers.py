@@ -10,7 +10,7 @@ from auth_worker.core.cron import RepeatStrategy
 from auth_worker.core.job_options import JobOptions
 from auth_worker.core.json_codec import encode_json
 from auth_worker.core.keys import iteration_id
-from auth_worker.core.ports.queue_changes import StoredRepetition
+from auth_worker.core.ports.queue_changes import SchedulerRecord
 from auth_worker.core.repetition import new_repetition
 from auth_worker.errors import ConfigurationError
 from auth_worker.testing.store import JobStore
@@ -62,10 +62,10 @@ class Schedulers:
             if scheduler is not None and scheduler.job is job and scheduler.due is not None:
                 self._add_iteration(job.scheduler_id, scheduler, self._next(job.scheduler_id, scheduler))
 
-    def stored(self, queue: str, limit: int) -> list[StoredRepetition]:
+    def stored(self, queue: str, limit: int) -> list[SchedulerRecord]:
         """Return the schedulers of a queue, as in ``QueueChanger``."""
         found = [
-            StoredRepetition(
+            SchedulerRecord(
                 id=scheduler_id,
                 name=each.template.name,
                 due=each.due or 0,

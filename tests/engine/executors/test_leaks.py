@@ -8,7 +8,7 @@ import pytest
 
 from auth_worker.engine.executors import ProcessExecutor, leaks
 from auth_worker.engine.executors.leaks import (
-    JOBS_A_LOOK,
+    JOBS_PER_CHECK,
     MORE_BYTES,
     MORE_CHILDREN,
     MORE_FILES,
@@ -28,9 +28,9 @@ def looks(monkeypatch: pytest.MonkeyPatch, *seen: Held) -> list[bool]:
     left = iter(seen)
     monkeypatch.setattr(leaks, "held", lambda: next(left))
     asked = LeakDetector()
-    said = [asked.finds_leak() for _ in range(JOBS_A_LOOK * len(seen))]
-    assert not any(each for number, each in enumerate(said, 1) if number % JOBS_A_LOOK)
-    return said[JOBS_A_LOOK - 1 :: JOBS_A_LOOK]
+    said = [asked.finds_leak() for _ in range(JOBS_PER_CHECK * len(seen))]
+    assert not any(each for number, each in enumerate(said, 1) if number % JOBS_PER_CHECK)
+    return said[JOBS_PER_CHECK - 1 :: JOBS_PER_CHECK]
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_a_process_with_a_large_model_may_grow_by_as_much(monkeypatch: pytest.Mo
 async def test_a_process_that_leaves_files_open_is_replaced_before_it_can_open_no_more() -> None:
     executor = ProcessExecutor(process_consumers.leave_files_open, 1)
     try:
-        ids = [await executor(a_job(3)) for _ in range(3 * JOBS_A_LOOK)]
+        ids = [await executor(a_job(3)) for _ in range(3 * JOBS_PER_CHECK)]
     finally:
         executor.close()
     assert len(set(ids)) == 2
-    assert ids.index(ids[-1]) == 2 * JOBS_A_LOOK
+    assert ids.index(ids[-1]) == 2 * JOBS_PER_CHECK
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what has lost its parent")
@@ -72,7 +72,7 @@ async def test_a_process_that_has_adopted_many_programs_is_replaced() -> None:
     """Nobody waits for their end, so that what is left of each takes an id."""
     executor = ProcessExecutor(process_consumers.leave_orphans, 1)
     try:
-        ids = [await executor(a_job(2)) for _ in range(2 * JOBS_A_LOOK + 1)]
+        ids = [await executor(a_job(2)) for _ in range(2 * JOBS_PER_CHECK + 1)]
     finally:
         executor.close()
     assert len(set(ids[:-1])) == 1

@@ -92,7 +92,7 @@ async def test_a_process_that_answers_while_its_executor_closes_is_given_up(
 async def test_a_process_that_is_replaced_ends_in_order_and_leaves_no_program(
     executor: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "MAX_JOBS_A_PROCESS", 1)
+    monkeypatch.setattr(process, "MAX_JOBS_PER_PROCESS", 1)
     assert await executor(a_job({"folder": str(tmp_path), "then": "return"})) == "done"
     first = pids(tmp_path)[0]
     await all_gone(tmp_path)

@@ -25,7 +25,7 @@ from auth_worker.core.keys import queue_key
 from auth_worker.errors import ConfigurationError
 
 HEAD, DATA, STAMP = (f"\0{mark}\0" for mark in ("head", "data", "stamp"))
-PERSONAL_IDS = frozenset(("jobId", "deduplication"))
+IDENTIFYING_OPTIONS = frozenset(("jobId", "deduplication"))
 """The options with which a job may exist already."""
 ADD_SCRIPTS = ("addStandardJob", "addDelayedJob", "addPrioritizedJob", "addParentJob")
 NewJob = tuple[str, bytes, str, int]
@@ -74,7 +74,7 @@ class Additions:
         if wire.parentKey:
             guarded = reporting_script(called.name, "parent")
             return guarded, [*keys, job_key, job_key], [*args, wire.parentKey]
-        if not PERSONAL_IDS.isdisjoint(options):
+        if not IDENTIFYING_OPTIONS.isdisjoint(options):
             return reporting_script(called.name), [*keys, job_key], args
         return called, keys, args
 

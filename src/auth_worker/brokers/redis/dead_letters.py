@@ -88,8 +88,8 @@ class DeadLetterWriters:
 class DeadLetters:
     """Reads, redrives and purges the dead letters in ``queue``: a ``DeadLetterStore``.
 
-    Calls may overlap. Redrives take turns at the connection ``watching`` (None: ``link``), on which nothing else
-    may WATCH meanwhile.
+    Calls may overlap. Redrives take turns at the connection ``redrive_link`` (None: ``link``), on which nothing
+    else may WATCH meanwhile.
     """
 
     def __init__(
@@ -98,18 +98,18 @@ class DeadLetters:
         prefix: str,
         queue: str,
         *,
-        watching: Link | None = None,
-        turn: asyncio.Lock | None = None,
+        redrive_link: Link | None = None,
+        redrive_lock: asyncio.Lock | None = None,
     ) -> None:
-        """``turn`` is held during a redrive: those that share ``watching`` share it."""
+        """``redrive_lock`` is held during a redrive: those that share ``redrive_link`` share it."""
         self.queue = queue
         self._link = link
-        self._watching = watching or link
+        self._redrive_link = redrive_link or link
         self._prefix = prefix
         self._key_prefix = key_prefix(prefix, queue)
         self._wait = f"{self._key_prefix}wait"
         self._builders: Any = builders(prefix, queue, take_call)
-        self._turn = turn or asyncio.Lock()
+        self._redrive_lock = redrive_lock or asyncio.Lock()
 
     async def count(self) -> int:
         """Return the number of jobs that wait in the queue. Raises ``BrokerError``."""
@@ -147,14 +147,14 @@ class DeadLetters:
         id. Raises ``ConfigurationError`` for a job that is no dead letter, ``ValueError`` for one that cannot be
         read, and ``BrokerError``.
         """
-        async with self._turn:
+        async with self._redrive_lock:
             while True:
                 letter = await self._read(letter_id)
                 if letter is None:
                     return None
                 check_dead_letter(letter)
                 commands = await self._watch(letter)
-                if await run_transaction(self._watching, commands) is not None:
+                if await run_transaction(self._redrive_link, commands) is not None:
                     return str(letter.data["originalJobId"])
 
     async def purge(self, *, keep: int | None = None, older_than: float | None = None) -> int:
@@ -210,13 +210,13 @@ class DeadLetters:
         """Watch the keys, and return the commands that redrive ``letter``. EXEC refuses them if a key changes."""
         queue, job_id = letter.data["originalQueue"], letter.data["originalJobId"]
         key = job_key(self._prefix, queue, job_id)
-        await self._watching.execute("WATCH", f"{self._key_prefix}{letter.id}", key)
+        await self._redrive_link.execute("WATCH", f"{self._key_prefix}{letter.id}", key)
         remove = whole_call(self._builders.remove(letter.id, False))
-        failed_at = await self._watching.execute("ZSCORE", f"{key_prefix(self._prefix, queue)}failed", job_id)
+        failed_at = await self._redrive_link.execute("ZSCORE", f"{key_prefix(self._prefix, queue)}failed", job_id)
         if failed_at is not None:
             lifo = is_truthy(letter.data["opts"].get("lifo"))
             return [whole_call(retry_call(self._prefix, queue, job_id, "failed", lifo=lifo)), remove]
-        if await self._watching.execute("EXISTS", key):
+        if await self._redrive_link.execute("EXISTS", key):
             return [remove]
         return [self._add_command(queue, job_id, letter), remove]
 

@@ -21,7 +21,7 @@ _INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,17}")
 """What HINCRBY accepts, and can add to."""
 _LEADING_INTEGER = re.compile(rb"\s*([+-]?[0-9]{1,20})")
 """What JavaScript's parseInt reads of a text."""
-MARK = "dlq"
+DEAD_LETTER_FIELD = "dlq"
 """The field of a failed job's hash that names its dead letter. It prevents a second one for the same failure."""
 RawJob = dict[bytes, bytes]
 """A job's hash as stored in Redis."""

@@ -38,7 +38,7 @@ class Follower(Protocol):
     def is_waiting(self) -> bool:
         """Whether anybody waits."""
 
-    def read(self, events: Sequence[Fields]) -> None:
+    def handle(self, events: Sequence[Fields]) -> None:
         """Handle the next events of the queue."""
 
     def missed(self) -> None:
@@ -268,10 +268,10 @@ def _pass_on(stream: _Stream, entries: Sequence[tuple[bytes, Sequence[bytes]]]) 
     stream.last = entries[-1][0]
     events = [pairs_of(flat) for _, flat in entries]
     for follower in list(stream.followers):
-        follower.read(events)
+        follower.handle(events)
     was_behind, stream.is_behind = stream.is_behind, len(entries) == PAGE
     if was_behind and not stream.is_behind:
-        _tell_of_gap(stream)  # once it has caught up: to look at each page costs the square
+        _tell_of_gap(stream)  # once it has caught up: to look after each page takes quadratic time
 
 
 def _tell_of_gap(stream: _Stream) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from auth_worker.brokers.redis.cancellations import Cancellations
 from auth_worker.brokers.redis.dead_lettering import DeadLettering
-from auth_worker.brokers.redis.decode import MARK
+from auth_worker.brokers.redis.decode import DEAD_LETTER_FIELD
 from auth_worker.brokers.redis.retries import retry_call
 from auth_worker.brokers.redis.scripts.loader import (
     ADD_LOG,
@@ -70,7 +70,7 @@ scheduler waits for stays, at the end of the queue. Whoever awaits a result lear
 that were cleaned, since drain emits none.
 """
 _PRIORITY_KEYS = ("wait", "paused", "meta", "prioritized", "active", "pc", "marker", "completed", "failed")
-_OF_A_RETRY = ("timestamp", "delay", "atm", "opts", MARK)
+_OF_A_RETRY = ("timestamp", "delay", "atm", "opts", DEAD_LETTER_FIELD)
 
 
 class JobChanges:
@@ -83,8 +83,8 @@ class JobChanges:
         self._key_prefix = key_prefix(prefix, queue)
         self._cancellations = Cancellations(link, prefix, queue)
         self._dead_lettering: dict[str, DeadLettering] = {}
-        self._call: Any = builders(prefix, queue, link.call)
-        self._prepared: Any = builders(prefix, queue, take_call)
+        self._scripts: Any = builders(prefix, queue, link.call)
+        self._builders: Any = builders(prefix, queue, take_call)
 
     async def retry(self, ids: Sequence[str], dead_letter_queues: Collection[str]) -> list[ChangeResult]:
         """Put finished jobs back to wait with fresh attempts.
@@ -96,7 +96,7 @@ class JobChanges:
 
     async def promote(self, job_id: str) -> ChangeResult:
         """Let a delayed job run now. Source: promote-9.lua. Raises ``BrokerError``."""
-        keys, args = self._prepared.promoteArgs(job_id)
+        keys, args = self._builders.promoteArgs(job_id)
         if int(await self._link.call(script("promote"), keys, args)) == 0:
             return ChangeResult.DONE
         is_there = await self._link.execute("EXISTS", self._key_prefix + job_id)
@@ -107,7 +107,7 @@ class JobChanges:
 
         An id without a job counts as removed. Raises ``BrokerError``.
         """
-        return _result_of(int(await self._call.remove(job_id, children)))
+        return _result_of(int(await self._scripts.remove(job_id, children)))
 
     async def cancel(self, job_id: str, reason: str) -> ChangeResult:
         """Cancel a job that has not finished. Raises ``BrokerError``."""
@@ -166,7 +166,7 @@ class JobChanges:
 
         Source: cleanJobsInSet-3.lua. Raises ``BrokerError``.
         """
-        keys, args = self._call.cleanJobsInSetArgs(state, 0, count)
+        keys, args = self._scripts.cleanJobsInSetArgs(state, 0, count)
         args[1] = before
         return len(await self._link.call(script("cleanJobsInSet"), keys, args))
 

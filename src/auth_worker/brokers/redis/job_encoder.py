@@ -15,7 +15,7 @@ from auth_worker.core.names import check_job_id
 from auth_worker.errors import ConfigurationError
 
 MOST_KINDS = 1000
-PERSONAL = frozenset(("jobId", "timestamp", "deduplication", "parent", "tm"))
+PER_JOB_OPTIONS = frozenset(("jobId", "timestamp", "deduplication", "parent", "tm"))
 """Options that differ from job to job. Jobs with one of them are validated one by one."""
 
 
@@ -99,7 +99,7 @@ class JobEncoder:
         wire = options.wire()
         most = self._settings.max_payload_bytes
         unframed = _Kind(options, wire, min(options.size_limit or most, most), None)
-        if not PERSONAL.isdisjoint(wire):
+        if not PER_JOB_OPTIONS.isdisjoint(wire):
             return unframed
         key = repr(given)
         if key not in self._kinds:  # a frame pays off from the second job on, and each job may have its own delay

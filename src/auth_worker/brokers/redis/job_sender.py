@@ -47,7 +47,7 @@ class JobSender:
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._deadlines = Deadlines(self._loop, timeout)
         self._discarded = False
-        self._id, self._added = uuid.uuid4().hex, 0
+        self._id, self._issued = uuid.uuid4().hex, 0
 
     @property
     def link(self) -> Link:
@@ -91,8 +91,8 @@ class JobSender:
 
     def new_id(self) -> str:
         """Create a unique job id: a random id of this connection, and a counter."""
-        self._added += 1
-        return f"{self._id}-{self._added}"
+        self._issued += 1
+        return f"{self._id}-{self._issued}"
 
     async def _connect(self) -> None:
         try:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from auth_worker.brokers.redis.decode import MARK, RawJob
+from auth_worker.brokers.redis.decode import DEAD_LETTER_FIELD, RawJob
 from auth_worker.brokers.redis.scripts.loader import builders, script
 from auth_worker.brokers.redis.text_codec import shown_text, stored_bytes
 from auth_worker.brokers.redis.wire.batch import execute_all
@@ -14,11 +14,11 @@ from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.coercion import stored_number
 from auth_worker.core.keys import key_prefix
 from auth_worker.core.names import RESERVED_IDS
-from auth_worker.core.ports.values import Kind, LargeField, StoredChildren, StoredJob
+from auth_worker.core.ports.values import LargeField, StoredChildren, StoredJob, StoredKind
 
 ROW_FIELDS = (
     *("name", "timestamp", "delay", "priority", "atm", "stc", "opts", "processedOn", "finishedOn"),
-    *("failedReason", "pb", "parentKey", MARK),
+    *("failedReason", "pb", "parentKey", DEAD_LETTER_FIELD),
 )
 """The fields of a row in a list. The data, which may be large, is not one of them."""
 FILTER_FIELDS = ("name", "timestamp", "opts", "finishedOn", "failedReason", "pb")
@@ -41,7 +41,7 @@ class JobView:
         self.queue = queue
         self._link = link
         self._key_prefix = key_prefix(prefix, queue).encode()
-        self._builders: Any = builders(prefix, queue, link.call)
+        self._scripts: Any = builders(prefix, queue, link.call)
 
     async def rows(
         self, ids: Sequence[str], large: Collection[LargeField] = (), *, brief: bool = False
@@ -82,7 +82,7 @@ class JobView:
         due = stored_number(score)
         return None if due is None else due // 0x1000
 
-    async def kind(self, job_id: str) -> Kind:
+    async def kind(self, job_id: str) -> StoredKind:
         """Return what is stored at the key of a job with this id. ``meta`` and ``1:lock`` exist, but are no jobs.
 
         A reserved id is ``other`` even if nothing is stored there, since the queue may create that key at any
@@ -110,8 +110,8 @@ class JobView:
 
     async def state(self, job_id: str) -> str:
         """Return the state of a job, ``unknown`` for none. Source: getStateV2-8.lua. Raises ``BrokerError``."""
-        keys = self._builders.getKeys(_STATE_KEYS)
-        reply = await self._link.call(script("getStateV2"), keys, [job_id, self._builders.toKey(job_id)])
+        keys = self._scripts.getKeys(_STATE_KEYS)
+        reply = await self._link.call(script("getStateV2"), keys, [job_id, self._scripts.toKey(job_id)])
         state = reply.decode() if isinstance(reply, bytes) else str(reply)
         return "wait" if state == "waiting" else state
 
@@ -192,7 +192,7 @@ def stored_job(job_id: str, raw: RawJob, data_bytes: int = 0) -> StoredJob:
         deferred_failure=text(b"defa"),
         deduplication_id=text(b"deid"),
         scheduler=text(b"rjk"),
-        dead_letter=text(MARK.encode()),
+        dead_letter=text(DEAD_LETTER_FIELD.encode()),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from auth_worker.brokers.redis.alerts import RedisAlerts
-from auth_worker.brokers.redis.audit_log import AuditLogStore
+from auth_worker.brokers.redis.audit_log import RedisAuditLog
 from auth_worker.brokers.redis.bulk_operations import RedisBulkOperations
 from auth_worker.brokers.redis.dead_letters import DeadLetters
 from auth_worker.brokers.redis.heartbeats import RedisHeartbeats, shared_key_prefix
@@ -53,7 +53,7 @@ class RedisBrokerView:
         return QueueView(self._link, self.prefix, name)
 
     def dead_letters(self, queue: str) -> DeadLetters:
-        """Return the dead letters of a queue."""
+        """Return the dead letters in the dead-letter queue ``queue``."""
         return DeadLetters(self._link, self.prefix, queue)
 
 
@@ -67,8 +67,8 @@ class RedisOperatorBroker(RedisBrokerView):
     def __init__(self, address: Address, prefix: str, queues: Iterable[str] = ()) -> None:
         self.connection = address.serving(prefix, *queues)
         super().__init__(self._new_link("operations"), prefix)
-        self._watching = self._new_link("redrives")
-        self._redriving = asyncio.Lock()
+        self._redrive_link = self._new_link("redrives")
+        self._redrive_lock = asyncio.Lock()
         self._finder = QueueFinder(self._link, prefix)
 
     @property
@@ -81,7 +81,7 @@ class RedisOperatorBroker(RedisBrokerView):
         deadline = time.monotonic() + timeout
         await self._link.start(timeout)
         try:
-            await self._watching.start(max(deadline - time.monotonic(), 0))
+            await self._redrive_link.start(max(deadline - time.monotonic(), 0))
         except BaseException:
             await self._link.stop()
             raise
@@ -89,23 +89,23 @@ class RedisOperatorBroker(RedisBrokerView):
     async def stop(self) -> None:
         """Disconnect."""
         self._finder.forget()
-        await asyncio.gather(self._link.stop(), self._watching.stop())
+        await asyncio.gather(self._link.stop(), self._redrive_link.stop())
 
     def jobs(self, queue: str) -> JobView:
-        """Return a reader of its jobs."""
+        """Return a reader of the jobs of ``queue``."""
         return JobView(self._link, self.prefix, queue)
 
     def queue_changes(self, queue: str) -> QueueChanges:
-        """Return what changes a queue as a whole."""
+        """Return what changes ``queue`` as a whole."""
         return QueueChanges(self._link, self.prefix, queue, on_removed=self._finder.forget)
 
-    def changes(self, queue: str) -> JobChanges:
-        """Return what changes its jobs."""
+    def job_changes(self, queue: str) -> JobChanges:
+        """Return what changes the jobs of ``queue``."""
         return JobChanges(self._link, self.prefix, queue)
 
-    def audit_log(self) -> AuditLogStore:
+    def audit_log(self) -> RedisAuditLog:
         """Return the audit log."""
-        return AuditLogStore(self._link, self._shared_key_prefix)
+        return RedisAuditLog(self._link, self._shared_key_prefix)
 
     def alerts(self) -> RedisAlerts:
         """Return the state of the alerts."""
@@ -120,13 +120,15 @@ class RedisOperatorBroker(RedisBrokerView):
         return RedisHeartbeats(self._link, self._shared_key_prefix)
 
     def history(self, queue: str | None) -> RedisHistory:
-        """Its history; None: that of all queues together."""
+        """Return the history of ``queue``; with None, that of all queues together."""
         key_prefix = self._shared_key_prefix if queue is None else queue_key(self.prefix, queue)
         return RedisHistory(self._link, key_prefix)
 
     def dead_letters(self, queue: str) -> DeadLetters:
-        """Return its dead letters. Redrives take turns."""
-        return DeadLetters(self._link, self.prefix, queue, watching=self._watching, turn=self._redriving)
+        """Return the dead letters in the dead-letter queue ``queue``. Redrives take turns."""
+        return DeadLetters(
+            self._link, self.prefix, queue, redrive_link=self._redrive_link, redrive_lock=self._redrive_lock
+        )
 
     async def find_queues(self, budget_s: float = BUDGET_S) -> tuple[list[str], bool]:
         """As in ``OperatorBroker``. Raises ``BrokerError``."""

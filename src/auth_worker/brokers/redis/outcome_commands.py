@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgpack
 
 from auth_worker.brokers.redis.dead_letters import DeadLetterWriters
-from auth_worker.brokers.redis.decode import MARK, earlier_traces
+from auth_worker.brokers.redis.decode import DEAD_LETTER_FIELD, earlier_traces
 from auth_worker.brokers.redis.scripts.batches import MOST_BATCHED
 from auth_worker.brokers.redis.scripts.frames import FinishOptions, WorkerFrames
 from auth_worker.brokers.redis.text_codec import stored_bytes
@@ -151,5 +151,5 @@ def _failure_fields(run: Run, reason: str, trace: str, letter: DeadLetter | None
         traces = traces[-limit:] if limit else []
     fields = ["failedReason", stored_bytes(reason), "stacktrace", encode_json(traces)]
     if letter is not None:
-        fields += [MARK, letter.id]
+        fields += [DEAD_LETTER_FIELD, letter.id]
     return bytes(msgpack.packb(fields, use_bin_type=False))  # Redis's cmsgpack knows no bin type

@@ -1,4 +1,4 @@
-"""What is changed of a queue in Redis as a whole: a ``QueueChanger``."""
+"""Changes a queue in Redis as a whole: the ``QueueChanger``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auth_worker.brokers.redis.stored_schedulers import StoredScheduler
 from auth_worker.brokers.redis.text_codec import shown_text
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.keys import iteration_id, iteration_of, key_prefix
-from auth_worker.core.ports.queue_changes import StoredRepetition
+from auth_worker.core.ports.queue_changes import SchedulerRecord
 
 _DELETE_UNUSED = own_script(
     "deleteUnused",
@@ -29,7 +29,7 @@ STEP = 1000
 
 
 class QueueChanges:
-    """The queue ``queue``, to change. Every coroutine raises ``BrokerError``.
+    """The queue ``queue``, to change. Every coroutine may raise ``BrokerError``.
 
     ``on_removed`` is called when the queue has been removed.
     """
@@ -38,7 +38,7 @@ class QueueChanges:
         self._link = link
         self._on_removed = on_removed
         self._key_prefix = key_prefix(prefix, queue)
-        self._builders: Any = builders(prefix, queue, link.call)
+        self._scripts: Any = builders(prefix, queue, link.call)
         self._view = QueueView(link, prefix, queue)
         self._schedulers = Schedulers(link, prefix, queue)
 
@@ -46,7 +46,7 @@ class QueueChanges:
         """As in ``QueueChanger``. Source: pause-7.lua."""
         left = 1
         while left > 0:  # a list of an older BullMQ comes back in pieces
-            left = int(await self._builders.pause(paused) or 0)
+            left = int(await self._scripts.pause(paused) or 0)
 
     async def set_concurrency(self, limit: int | None) -> None:
         """As in ``QueueChanger``. Source: Node's Queue.setGlobalConcurrency."""
@@ -57,9 +57,9 @@ class QueueChanges:
         most, duration = limit or (None, None)
         await self._set_meta({"max": most, "duration": duration})
 
-    async def job_schedulers(self, limit: int) -> list[StoredRepetition]:
+    async def job_schedulers(self, limit: int) -> list[SchedulerRecord]:
         """As in ``QueueChanger``."""
-        found: list[StoredRepetition] = []
+        found: list[SchedulerRecord] = []
         async for stored in self._schedulers.stored():
             if len(found) == limit:
                 break
@@ -80,7 +80,7 @@ class QueueChanges:
         """As in ``QueueChanger``. Source: removeJobScheduler-3.lua."""
         return await self._schedulers.remove(scheduler_id)
 
-    async def job_scheduler(self, scheduler_id: str) -> StoredRepetition | None:
+    async def job_scheduler(self, scheduler_id: str) -> SchedulerRecord | None:
         """As in ``QueueChanger``."""
         found = await self._schedulers.find(scheduler_id)
         return None if found is None else _repetition(found)
@@ -102,7 +102,7 @@ class QueueChanges:
         """As in ``QueueChanger``. Source: obliterate-2.lua, a thousand jobs at a time."""
         was_paused = (await self._view.settings()).paused
         await self.set_paused(True)
-        keys = self._builders.getKeys(["meta", ""])
+        keys = self._scripts.getKeys(["meta", ""])
         while left := int(await self._link.call(script("obliterate"), keys, [STEP, "force" if force else ""])):
             if left < 0:
                 if not was_paused:
@@ -136,7 +136,7 @@ class QueueChanges:
         return f"{self._key_prefix}de:{deduplication_id}"
 
 
-def _repetition(stored: StoredScheduler) -> StoredRepetition:
+def _repetition(stored: StoredScheduler) -> SchedulerRecord:
     problem, repeat = None, {}
     try:
         repeat = stored.repetition()
@@ -145,7 +145,7 @@ def _repetition(stored: StoredScheduler) -> StoredRepetition:
         problem = str(error)
     fields = stored.fields
     name = fields.get("name", "")
-    return StoredRepetition(
+    return SchedulerRecord(
         stored.scheduler_id,
         name,
         stored.due,

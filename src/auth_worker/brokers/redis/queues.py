@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from auth_worker.brokers.redis.decode import MARK
+from auth_worker.brokers.redis.decode import DEAD_LETTER_FIELD
 from auth_worker.brokers.redis.queue_summary import LISTS, next_of_priorities, read_summary, settings_of
 from auth_worker.brokers.redis.schedulers import Schedulers
 from auth_worker.brokers.redis.scripts.loader import builders
@@ -27,7 +27,7 @@ class QueueView:
         self._link = link
         self._prefix = prefix
         self._key_prefix = key_prefix(prefix, queue)
-        self._builders: Any = builders(prefix, queue, link.call)
+        self._scripts: Any = builders(prefix, queue, link.call)
 
     async def exists(self) -> bool:
         """Whether a job was ever added to a queue of this name. Raises ``BrokerError``."""
@@ -35,7 +35,7 @@ class QueueView:
 
     async def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state. Source: getCounts-1.lua. Raises ``BrokerError``."""
-        return dict(zip(STATES, map(int, await self._builders.getCounts(STATES)), strict=True))
+        return dict(zip(STATES, map(int, await self._scripts.getCounts(STATES)), strict=True))
 
     async def settings(self) -> QueueSettings:
         """Return whether the queue is paused, its global concurrency and rate limit. Raises ``BrokerError``."""
@@ -95,7 +95,7 @@ class QueueView:
         key = self._key_prefix.encode()
         ids = await self._ids("failed", 0, limit)
         found = await asyncio.gather(
-            *(self._link.execute("HMGET", key + job_id, MARK, "finishedOn") for job_id in ids)
+            *(self._link.execute("HMGET", key + job_id, DEAD_LETTER_FIELD, "finishedOn") for job_id in ids)
         )
         return [
             (None if mark is None else mark.decode(errors="replace"), stored_number(finished))

@@ -11,7 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 from auth_worker.brokers.redis.dead_letters import DeadLetterWriter, DeadLetterWriters
-from auth_worker.brokers.redis.decode import MARK, RawJob, attempts_made, earlier_traces, payload_of, read_job
+from auth_worker.brokers.redis.decode import (
+    DEAD_LETTER_FIELD,
+    RawJob,
+    attempts_made,
+    earlier_traces,
+    payload_of,
+    read_job,
+)
 from auth_worker.brokers.redis.scripts.loader import script
 from auth_worker.brokers.redis.text_codec import exact_text
 from auth_worker.brokers.redis.wire.link import Link
@@ -79,7 +86,7 @@ class Reconciliation:
         Raises ``BrokerError``, and ``ValueError`` for a job whose fields cannot be read.
         """
         key = self._key_prefix.encode() + job_id
-        fields = ("finishedOn", MARK, "name", "failedReason")
+        fields = ("finishedOn", DEAD_LETTER_FIELD, "name", "failedReason")
         finished_on, mark, job_name, reason = await self._link.execute("HMGET", key, *fields)
         writer = self._writer(job_name or b"", reason or b"")
         if finished_on is None or writer is None:

@@ -46,7 +46,7 @@ class ResultWaits:
         self._users: dict[str, int] = {}
         self._readers: EventReaders | None = None
         self._reader: EventReader | None = None
-        self._asking: Link
+        self._link: Link
         self._doubtful: set[str] = set()
         """The jobs to look at, since they may have ended."""
         self._looking: asyncio.Task[None] | None = None
@@ -62,7 +62,7 @@ class ResultWaits:
 
         Raises ``BrokerError`` if there is no connection at first, or when the queue is closed.
         """
-        self._asking = link
+        self._link = link
         future = self._waiting.get(job_id)
         if future is None:
             future = self._waiting[job_id] = asyncio.get_running_loop().create_future()
@@ -78,7 +78,7 @@ class ResultWaits:
             if not self._users[job_id]:
                 del self._users[job_id], self._waiting[job_id]
 
-    def read(self, events: Sequence[Fields]) -> None:
+    def handle(self, events: Sequence[Fields]) -> None:
         """As in ``Follower``."""
         for fields in events:
             event = fields.get(b"event")
@@ -156,8 +156,8 @@ class ResultWaits:
         while job_ids := [job_id for job_id in self._doubtful if self._is_awaited(job_id)]:
             self._doubtful.clear()
             try:
-                await self._asking.wait_up()
-                await self._look(self._asking, job_ids)
+                await self._link.wait_up()
+                await self._look(self._link, job_ids)
             except BrokerError:
                 self._doubtful.update(job_ids)
                 await asyncio.sleep(PAUSE_S)

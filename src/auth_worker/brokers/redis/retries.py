@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from auth_worker.brokers.redis.decode import MARK
+from auth_worker.brokers.redis.decode import DEAD_LETTER_FIELD
 from auth_worker.brokers.redis.scripts.loader import CallCapture, ScriptCall, prefixed_script
 
 _FRESH_ATTEMPTS = {"resetAttemptsMade": True, "resetAttemptsStarted": True}
 _FRESH = f"""
-if redis.call("ZSCORE", KEYS[3], ARGV[1]) then redis.call("HDEL", KEYS[1], "stc", "defa", "{MARK}") end
+if redis.call("ZSCORE", KEYS[3], ARGV[1]) then
+  redis.call("HDEL", KEYS[1], "stc", "defa", "{DEAD_LETTER_FIELD}")
+end
 """
 """Put before reprocessJob: the job loses what would end it at once, its count of stalls and its deferred failure,
 and the mark of its dead letter."""

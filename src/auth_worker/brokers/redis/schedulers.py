@@ -41,7 +41,7 @@ class Schedulers:
         """``lease_s``: how long (s) a job is ours after its lock was renewed, for ``advance``."""
         self._link = link
         self._lease_s = lease_s
-        self._builders: Any = builders(prefix, queue, link.call)
+        self._scripts: Any = builders(prefix, queue, link.call)
         self._queue = SimpleNamespace(qualifiedName=queue_key(prefix, queue), name=queue)
         self._repeat = f"{self._queue.qualifiedName}:repeat"
 
@@ -85,7 +85,7 @@ class Schedulers:
 
     def _official(self, scheduler_id: str, data: bytes = b"{}") -> JobScheduler:
         """Create the official scheduler, which takes the data of a new one as JSON of ours."""
-        queue = SimpleNamespace(**{**vars(self._queue), "backend": _Backend(self._builders, data)})
+        queue = SimpleNamespace(**{**vars(self._queue), "backend": _Backend(self._scripts, data)})
         return JobScheduler(queue, RepeatStrategy(scheduler_id))
 
     async def _advance(self, scheduler_id: str, run: Run) -> None:

@@ -63,7 +63,7 @@ class DemoEnvironment:
         ids = await self._queue.add_bulk(job.entry for job in plan.jobs)
         for job_id, job in zip(ids, plan.jobs, strict=True):
             if job.stored is not None:
-                await self._broker.changes(QUEUE_NAMES.EMAIL).overwrite_data(job_id, job.stored)
+                await self._broker.job_changes(QUEUE_NAMES.EMAIL).overwrite_data(job_id, job.stored)
         return list(ids)
 
     async def work(self, total: int, on_progress: Callable[[dict[str, int]], None]) -> float:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Protocol
 
 
 class AlertStore(Protocol):
     """Stores the state of the alerts, which is a text, for whichever process evaluates the rules next."""
 
-    @abstractmethod
     async def elect(self, owner: str, lease_ms: int) -> bool:
         """Return whether ``owner`` is the one that evaluates the rules for the next ``lease_ms``."""
 
-    @abstractmethod
     async def resign(self, owner: str) -> None:
         """Let another be elected at once, if ``owner`` is the one."""
 
-    @abstractmethod
     async def read(self) -> str | None:
         """Return the state; None if there is none."""
 
-    @abstractmethod
     async def write(self, state: str, ttl_ms: int) -> None:
         """Store the state for ``ttl_ms``."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Protocol
 
 
-class AuditLogKeeper(Protocol):
+class AuditLogStore(Protocol):
     """Keeps the audit log, the newest entry first. An entry is a text."""
 
-    @abstractmethod
     async def append(self, entry: str, most: int) -> None:
         """Add an entry, and remove all but the newest ``most``."""
 
-    @abstractmethod
     async def count(self) -> int:
         """Return how many entries there are."""
 
-    @abstractmethod
     async def read(self, offset: int, limit: int) -> list[str]:
         """Return ``limit`` entries from ``offset`` on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -22,46 +21,35 @@ class StoredBulkOperation(NamedTuple):
 class BulkOperationStore(Protocol):
     """Stores the bulk operations of all processes. A record is a text."""
 
-    @abstractmethod
     async def write(self, operation_id: str, record: str, started_at: int, ttl_ms: int) -> None:
         """Store the record for ``ttl_ms``. ``started_at`` (epoch ms) is its place among the others."""
 
-    @abstractmethod
     async def write_request(self, operation_id: str, request: str) -> None:
         """Store beside the record what was requested, so that it can be repeated."""
 
-    @abstractmethod
     async def read_request(self, operation_id: str) -> str | None:
         """Return what was requested; None if that is not stored."""
 
-    @abstractmethod
     async def read(self, operation_id: str) -> StoredBulkOperation | None:
         """Return an operation; None if there is none."""
 
-    @abstractmethod
     async def ids(self, most: int) -> list[str]:
         """Return the ids of the ``most`` newest. The record of one may have expired."""
 
-    @abstractmethod
     async def ids_beyond(self, most: int) -> list[str]:
         """Return the ids of all but the ``most`` newest."""
 
-    @abstractmethod
     async def forget(self, operation_ids: Sequence[str]) -> None:
         """Remove these operations."""
 
-    @abstractmethod
     async def show_alive(self, operation_id: str, ttl_ms: int) -> None:
         """Mark an operation as running for the next ``ttl_ms``. 0 removes the mark."""
 
-    @abstractmethod
     async def ask_to_stop(self, operation_id: str, who: str) -> None:
         """Ask the process that runs an operation to stop it, for ``who``."""
 
-    @abstractmethod
     async def stop_asked_by(self, operation_id: str) -> str:
         """Return who has asked to stop an operation; empty if nobody has."""
 
-    @abstractmethod
     async def mark_begun_again(self, operation_id: str, as_id: str) -> None:
         """Record that the operation ``as_id`` repeats this one."""

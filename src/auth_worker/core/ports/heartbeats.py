@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import NamedTuple, Protocol
 
 
@@ -16,14 +15,12 @@ class StoredHeartbeat(NamedTuple):
 class HeartbeatWriter(Protocol):
     """Writes the heartbeats of a process."""
 
-    @abstractmethod
     async def beat(self, process_id: str, record: str, lifetime_ms: int) -> str:
         """Store a heartbeat, and return what was requested of the process since the last; empty for nothing.
 
         Heartbeats of processes that have been silent for ``lifetime_ms`` are removed.
         """
 
-    @abstractmethod
     async def withdraw(self, process_id: str) -> None:
         """Remove the heartbeat of a process that has stopped."""
 
@@ -31,10 +28,8 @@ class HeartbeatWriter(Protocol):
 class HeartbeatReader(Protocol):
     """Reads the heartbeats of all processes, and leaves requests for them."""
 
-    @abstractmethod
     async def heartbeats(self) -> list[StoredHeartbeat]:
         """Return the last heartbeat of each process."""
 
-    @abstractmethod
     async def request(self, process_id: str, action: str) -> bool:
         """Leave a request, which replaces one that was not taken yet. Returns whether the process is known."""

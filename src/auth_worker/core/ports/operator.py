@@ -1,6 +1,6 @@
 """The operator's port to a broker: what operations need of queues, jobs, dead letters and the server.
 
-It carries values only: no bytes, key names or return codes. Every coroutine raises ``BrokerError``. Times are
+It carries values only: no bytes, key names or return codes. Every coroutine may raise ``BrokerError``. Times are
 epoch ms unless a name says otherwise. ``brokers.redis.operator`` implements it over Redis.
 """
 
@@ -11,20 +11,20 @@ from typing import Any, Protocol
 
 from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.ports.alerts import AlertStore
-from auth_worker.core.ports.audit_log import AuditLogKeeper
+from auth_worker.core.ports.audit_log import AuditLogStore
 from auth_worker.core.ports.bulk_operations import BulkOperationStore
 from auth_worker.core.ports.heartbeats import HeartbeatReader
 from auth_worker.core.ports.history import HistoryStore
 from auth_worker.core.ports.queue_changes import QueueChanger
 from auth_worker.core.ports.values import (
     ChangeResult,
-    Kind,
     LargeField,
     QueueSettings,
     QueueSummary,
     SchedulerReading,
     StoredChildren,
     StoredJob,
+    StoredKind,
     WorkerConnection,
 )
 from auth_worker.core.report import Finding
@@ -89,7 +89,7 @@ class JobReader(Protocol):
     async def whole(self, job_id: str) -> StoredJob | None:
         """Return a job in full; None if there is none."""
 
-    async def kind(self, job_id: str) -> Kind:
+    async def kind(self, job_id: str) -> StoredKind:
         """Return what is stored under this id: a ``job``, something ``other`` than a job, or ``none``."""
 
     async def state(self, job_id: str) -> str:
@@ -212,7 +212,7 @@ class BrokerView(Protocol):
         """Return a reader of a queue."""
 
     def dead_letters(self, queue: str) -> DeadLetterStore:
-        """Return the dead letters of a queue."""
+        """Return the dead letters in the dead-letter queue ``queue``."""
 
 
 class OperatorBroker(BrokerView, Protocol):
@@ -240,15 +240,15 @@ class OperatorBroker(BrokerView, Protocol):
         """Disconnect."""
 
     def jobs(self, queue: str) -> JobReader:
-        """Return a reader of its jobs."""
+        """Return a reader of the jobs of ``queue``."""
 
     def queue_changes(self, queue: str) -> QueueChanger:
-        """Return what changes a queue as a whole."""
+        """Return what changes ``queue`` as a whole."""
 
-    def changes(self, queue: str) -> JobChanger:
-        """Return what changes its jobs."""
+    def job_changes(self, queue: str) -> JobChanger:
+        """Return what changes the jobs of ``queue``."""
 
-    def audit_log(self) -> AuditLogKeeper:
+    def audit_log(self) -> AuditLogStore:
         """Return the audit log."""
 
     def alerts(self) -> AlertStore:
@@ -261,7 +261,7 @@ class OperatorBroker(BrokerView, Protocol):
         """Return the heartbeats of the worker processes."""
 
     def history(self, queue: str | None) -> HistoryStore:
-        """Its history; None: that of all queues together."""
+        """Return the history of ``queue``; with None, that of all queues together."""
 
     async def find_queues(self, budget_s: float = 5.0) -> tuple[list[str], bool]:
         """Return the queues by name, and whether all were found within ``budget_s``.

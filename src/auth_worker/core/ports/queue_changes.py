@@ -1,6 +1,6 @@
 """The port to one queue as a whole: its limits, job schedulers, deduplication keys, and its removal.
 
-Times are epoch ms. Every coroutine raises ``BrokerError``.
+Times are epoch ms. Every coroutine may raise ``BrokerError``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ MOST_SCHEDULERS = 1000
 """How many job schedulers of a queue are shown."""
 
 
-class StoredRepetition(NamedTuple):
+class SchedulerRecord(NamedTuple):
     """A job scheduler as it is stored. ``due`` is when its current iteration is due, 0 if that cannot be read.
 
     ``repeat`` has BullMQ's repeat options, and ``count``, the iterations so far. ``data`` and ``opts`` of its jobs
@@ -27,24 +27,6 @@ class StoredRepetition(NamedTuple):
     problem: str | None
     job: str = ""
 
-    def fields(self) -> dict[str, Any]:
-        """Return what is shown of it to producers and operators, by the names that it has in Python."""
-        repeat = self.repeat
-        return {
-            "id": self.id,
-            "name": self.name,
-            "next": self.due,
-            "every": repeat.get("every"),
-            "pattern": repeat.get("pattern"),
-            "tz": repeat.get("tz"),
-            "limit": repeat.get("limit"),
-            "offset": repeat.get("offset"),
-            "start_date": repeat.get("startDate"),
-            "end_date": repeat.get("endDate"),
-            "count": repeat.get("count", 0),
-            "problem": self.problem,
-        }
-
 
 class QueueChanger(Protocol):
     """Changes one queue as a whole, and reads its job schedulers."""
@@ -58,7 +40,7 @@ class QueueChanger(Protocol):
     async def set_rate_limit(self, limit: tuple[int, int] | None) -> None:
         """Limit how many jobs of it all workers together start in a time (ms). None removes the limit."""
 
-    async def job_schedulers(self, limit: int) -> list[StoredRepetition]:
+    async def job_schedulers(self, limit: int) -> list[SchedulerRecord]:
         """Return its job schedulers, at most ``limit``, the next one due first."""
 
     async def last_iterations(self, among: int) -> dict[str, str]:
@@ -70,7 +52,7 @@ class QueueChanger(Protocol):
     async def remove_scheduler(self, scheduler_id: str) -> bool:
         """Remove a job scheduler and the job that it has waiting. Returns whether there was one."""
 
-    async def job_scheduler(self, scheduler_id: str) -> StoredRepetition | None:
+    async def job_scheduler(self, scheduler_id: str) -> SchedulerRecord | None:
         """Return the job scheduler with this id; None if there is none."""
 
     async def deduplication(self, deduplication_id: str) -> str | None:

@@ -13,7 +13,8 @@ STATES: tuple[str, ...] = get_args(JobState)
 """The states of a job, under BullMQ's names."""
 WAITING = ("wait", "paused", "prioritized")
 """The states of jobs that could run now."""
-Kind = Literal["job", "other", "none"]
+StoredKind = Literal["job", "other", "none"]
+"""What is stored under an id: a job, something else, or nothing."""
 LargeField = Literal["data", "return_value", "stacktrace"]
 
 
@@ -73,9 +74,10 @@ class StoredChildren(NamedTuple):
 
 
 class QueueSettings(NamedTuple):
-    """The settings of a queue. ``concurrency`` is shared by all workers; no job starts for ``limited_ms``.
+    """The settings of a queue. ``concurrency`` is that of all workers together; None is no limit.
 
-    ``rate_limit``: all workers together start so many jobs in so many ms.
+    ``rate_limit``: all workers together start at most so many jobs in so many ms. No job starts for the next
+    ``limited_ms``, since that limit is reached.
     """
 
     paused: bool

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-JOBS_A_LOOK = 100
+JOBS_PER_CHECK = 100
 """How many jobs run between two checks, and before the first: by then the process has loaded what it needs."""
 MORE_BYTES = 128 * 2**20
 MORE_FILES = 200
@@ -49,7 +49,7 @@ class LeakDetector:
         every hundredth job is followed by a check.
         """
         self._jobs += 1
-        if self._jobs % JOBS_A_LOOK:
+        if self._jobs % JOBS_PER_CHECK:
             return False
         now = held()
         first = self._first = self._first or now

@@ -18,7 +18,7 @@ from auth_worker.errors import WorkerCrashedError
 from auth_worker.job import Job
 from auth_worker.system.standard_streams import fill_standard_descriptors, standard_error
 
-MAX_JOBS_A_PROCESS = 100_000
+MAX_JOBS_PER_PROCESS = 100_000
 """After this many jobs a worker process is replaced, whether or not it leaks."""
 
 
@@ -169,7 +169,7 @@ class ProcessExecutor:
             pass
         elif self._closed or not worker.is_alive:
             worker.discard()
-        elif worker.is_spent or worker.jobs >= MAX_JOBS_A_PROCESS:
+        elif worker.is_spent or worker.jobs >= MAX_JOBS_PER_PROCESS:
             worker.retire()
         elif (waiter := self._next_waiter()) is not None:
             waiter.set_result(worker)

@@ -27,23 +27,23 @@ class RemoteActions(BlockingActions):
         self._ended = False
 
     async def add_log(self, job: Job, row: str) -> int:
-        """As the protocol says."""
+        """As in ``JobActions``."""
         return int(self._result_of("log", row))
 
     async def update_progress(self, job: Job, value: Any) -> None:
-        """As the protocol says."""
+        """As in ``JobActions``."""
         self._result_of("update_progress", value)
 
     async def extend_lease(self, job: Job) -> None:
-        """As the protocol says."""
+        """As in ``JobActions``."""
         self._result_of("extend_lease")
 
     async def children_values(self, job: Job) -> dict[str, Any]:
-        """As the protocol says."""
+        """As in ``JobActions``."""
         return dict(self._result_of("children_values"))
 
     async def children_failures(self, job: Job) -> dict[str, str]:
-        """As the protocol says."""
+        """As in ``JobActions``."""
         return dict(self._result_of("children_failures"))
 
     def end(self) -> None:

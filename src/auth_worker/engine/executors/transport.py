@@ -24,7 +24,8 @@ class Ready(NamedTuple):
     """The worker process accepts jobs."""
 
 
-Ended = tuple[tuple[str, str], ...]
+EndedResources = tuple[tuple[str, str], ...]
+"""The names of resources that have ended by themselves, and why."""
 
 
 class SetupFailed(NamedTuple):
@@ -39,7 +40,7 @@ class Returned(NamedTuple):
 
     value: bytes
     is_last: bool = False
-    ended: Ended = ()
+    ended: EndedResources = ()
 
 
 class Raised(NamedTuple):
@@ -53,7 +54,7 @@ class Raised(NamedTuple):
     portable: bytes
     trace: str
     is_last: bool = False
-    ended: Ended = ()
+    ended: EndedResources = ()
 
 
 class ActionRequest(NamedTuple):

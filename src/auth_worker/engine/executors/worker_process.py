@@ -26,7 +26,14 @@ from auth_worker.engine.executors.frame_reader import FrameReader
 from auth_worker.engine.executors.process_setup import program
 from auth_worker.engine.executors.process_tree import MARK, end_programs, stop_group
 from auth_worker.engine.executors.remote_actions import perform_request
-from auth_worker.engine.executors.transport import ActionRequest, Ended, ProcessTraceback, Ready, framed, value_of
+from auth_worker.engine.executors.transport import (
+    ActionRequest,
+    EndedResources,
+    ProcessTraceback,
+    Ready,
+    framed,
+    value_of,
+)
 from auth_worker.errors import ConfigurationError, WorkerCrashedError
 from auth_worker.job import Job
 from auth_worker.system.forks import call_in_child
@@ -50,7 +57,7 @@ class WorkerProcess:
     def __init__(self) -> None:
         self.jobs = 0
         self.is_spent = False
-        self.ended_resources: Ended = ()
+        self.ended_resources: EndedResources = ()
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         self._reader = FrameReader(self._socket)

@@ -156,7 +156,7 @@ class _Run:
 class BulkRuns:
     """The bulk operations: those that this process runs, and the records of all. Belongs to one event loop.
 
-    ``operations`` returns the operations, connected. Every coroutine raises ``BrokerError``.
+    ``operations`` returns the operations, connected. Every coroutine may raise ``BrokerError``.
     """
 
     def __init__(self, operations: Callable[[], Awaitable[Operations]]) -> None:

@@ -69,35 +69,35 @@ class Completions(Batch):
     ) -> list[tuple[BatchFrame, Sequence[bytes]]]:
         """Return each call with the options that remove old jobs or keep them."""
         chosen: list[tuple[BatchFrame, Sequence[bytes]]] = []
-        looked_after: set[tuple[BatchFrame, int]] = set()
+        trimmed: set[tuple[BatchFrame, int]] = set()
         for frame, (*values, options) in reversed(calls):
-            looking = (frame, options.kept)
-            packed = options.lasting if looking in looked_after else options.packed
+            group = (frame, options.kept)
+            packed = options.lasting if group in trimmed else options.packed
             chosen.append((frame, (*values, packed)))
             if options.kept:
-                looked_after.add(looking)
+                trimmed.add(group)
         return chosen[::-1]
 
 
 def finish_args(
-    builders: Any, worker_options: Mapping[str, Any], options: JobPolicy, token: str, target: str, *, fetch: bool
+    builders: Any, worker_options: Mapping[str, Any], policy: JobPolicy, token: str, target: str, *, fetch: bool
 ) -> tuple[list[Any], list[Any]]:
     """Return keys and arguments of moveToFinished-14, with markers for the job's id and the value."""
-    keep = dict(options.keep_complete if target == "completed" else options.keep_fail)
+    keep = dict(policy.keep_complete if target == "completed" else policy.keep_fail)
     job = SimpleNamespace(
         id=ID,
         queue=SimpleNamespace(opts=worker_options),
-        attempts=options.attempts,
+        attempts=policy.attempts,
         attemptsMade=0,
         opts={
-            "failParentOnFailure": options.fail_parent,
-            "continueParentOnFailure": options.continue_parent,
-            "ignoreDependencyOnFailure": options.ignore_dependency,
-            "removeDependencyOnFailure": options.remove_dependency,
+            "failParentOnFailure": policy.fail_parent,
+            "continueParentOnFailure": policy.continue_parent,
+            "ignoreDependencyOnFailure": policy.ignore_dependency,
+            "removeDependencyOnFailure": policy.remove_dependency,
         },
     )
-    prop = "returnvalue" if target == "completed" else "failedReason"
-    fields = None if target == "completed" else {"failedReason": ""}
+    is_completed = target == "completed"
+    prop, fields = ("returnvalue", None) if is_completed else ("failedReason", {"failedReason": ""})
     keys, args = builders.moveToFinishedArgs(job, VALUE, prop, keep, target, token, fetch, fields)
     return keys, args
 
@@ -131,18 +131,18 @@ class WorkerFrames:
         _, _, args = self._capture.call(self.builders.moveToActive(token, options))
         return packed_options(args[2], name=self._name)
 
-    def finish_options(self, options: JobPolicy, token: str, target: str) -> FinishOptions:
+    def finish_options(self, policy: JobPolicy, token: str, target: str) -> FinishOptions:
         """Return what the script needs to know of jobs with these options."""
-        _, args = self._finish_args(options, token, target, fetch=True)
+        _, args = self._finish_args(policy, token, target, fetch=True)
         packed = packed_options(args[7], name=self._name)
-        keep = options.keep_complete if target == "completed" else options.keep_fail
+        keep = policy.keep_complete if target == "completed" else policy.keep_fail
         kept = keep["count"] if keep.keys() == {"count"} else 0
         return FinishOptions(packed, packed_options(packed, keepJobs={}), max(kept, 0))
 
     def _finish_args(
-        self, options: JobPolicy, token: str, target: str, *, fetch: bool
+        self, policy: JobPolicy, token: str, target: str, *, fetch: bool
     ) -> tuple[list[Any], list[Any]]:
-        return finish_args(self.builders, self._worker_options, options, token, target, fetch=fetch)
+        return finish_args(self.builders, self._worker_options, policy, token, target, fetch=fetch)
 
     def _complete(self, fetch: bool) -> BatchFrame:
         keys, args = self._finish("completed", fetch)

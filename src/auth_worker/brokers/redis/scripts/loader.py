@@ -171,7 +171,8 @@ def _script_of(name: str, guard: str, text: str) -> Script:
 
 ScriptCall = tuple[Script, list[Any], list[Any]]
 """A script with its keys and arguments."""
-Run = Callable[[Script, list[Any], list[Any]], Awaitable[Any]]
+RunScript = Callable[[Script, list[Any], list[Any]], Awaitable[Any]]
+"""Runs a script with keys and arguments, and returns its reply."""
 
 
 class _Builders(Scripts):  # type: ignore[misc]
@@ -186,7 +187,7 @@ class _Builders(Scripts):  # type: ignore[misc]
         return self.commands["extendLocks"](keys=[self.keys["stalled"]], args=[self.keys[""], *packed, duration])
 
 
-def builders(prefix: str, queue: str, run: Run) -> Scripts:
+def builders(prefix: str, queue: str, run: RunScript) -> Scripts:
     """Create the official builders for one queue. Each call they make goes to ``run`` (script, keys, args)."""
 
     def command(name: str) -> Callable[..., Awaitable[Any]]:

@@ -30,7 +30,8 @@ from auth_worker.system.loops import discard_task
 CONNECT_TIMEOUT = 5.0
 SILENCE_LIMIT = 6.0
 FIRST_RETRY, LONGEST_RETRY = 0.05, 1.0
-MAY_PASS = (BrokerUnavailableError, BrokerBusyError)
+TRANSIENT_ERRORS = (BrokerUnavailableError, BrokerBusyError)
+"""Errors after which it is worth to try again: the server may be back, or able to, in a moment."""
 
 
 class Link:
@@ -119,7 +120,7 @@ class Link:
         if not self.is_up:
             error = self.why_down()
             await self.stop()
-            waited = f" within {timeout:g} s" if isinstance(error, MAY_PASS) else ""
+            waited = f" within {timeout:g} s" if isinstance(error, TRANSIENT_ERRORS) else ""
             raise type(error)(f"cannot connect to {self.address}{waited}: {error}", error.code)
 
     async def stop(self) -> None:
@@ -204,7 +205,7 @@ class Link:
                     connection = await self._connect(login)
             except (OSError, BrokerError, ValueError, TimeoutError) as error:
                 self.last_error = self._connect_error(error)
-                if isinstance(self.last_error, MAY_PASS) or self._was_up:
+                if isinstance(self.last_error, TRANSIENT_ERRORS) or self._was_up:
                     await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
                     delay = min(delay * 2, LONGEST_RETRY)
                     continue

@@ -30,7 +30,7 @@ from auth_worker.system.loops import check_loop, discard_transport
 
 AT_ONCE = 12
 MANY_AT_ONCE = 600
-"""For who reads much and runs no jobs: Redis spends a third of the time on commands that arrive together."""
+"""For a connection that reads much and runs no jobs: commands that arrive together cost Redis a third as much."""
 LARGE_REPLY = 64 * 1024
 """Larger replies are asked for and delivered one at a time. To decode the data of many jobs at once takes twice as
 long: much of that is garbage collection, which looks at all data in memory."""
@@ -63,15 +63,16 @@ class Connection(asyncio.Protocol):
         self._read_due = False
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
-        self._fd: int | None = None
-        """The socket, to write bytes past the transport."""
-        self._descriptor = -1
+        self._direct_fd: int | None = None
+        """The socket's descriptor, to write bytes past the transport; None without one, and with TLS."""
+        self._fileno = -1
         self._lost: BrokerError | None = None
         self.answered = 0
         """The number of replies so far."""
-        self._measured_from = LARGE_PART
-        self._heard = self._received = self._measured = 0
-        """``_received``: how many bytes have come since ``_measured``, the number of replies before them."""
+        self._parts_received = 0
+        self._sampled_above = LARGE_PART
+        self._bytes_sampled = self._answered_before_sample = 0
+        """A sample tells whether replies are large. Parts of more than ``_sampled_above`` bytes count in it."""
 
     @property
     def lost(self) -> BrokerError | None:
@@ -89,7 +90,7 @@ class Connection(asyncio.Protocol):
 
         If it stands still while commands wait, the connection may be dead.
         """
-        return self._heard, self._transport.get_write_buffer_size() if self._transport is not None else 0
+        return self._parts_received, self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def send(self, command: bytes, on_reply: OnReply) -> None:
         """Write ``command`` soon. ``on_reply`` is called with the reply, or the ``BrokerError`` instead of one."""
@@ -144,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def fileno(self) -> int:
         """Return the socket's descriptor, or -1 if there is none."""
-        return self._descriptor
+        return self._fileno
 
     def _flush_at_turn(self) -> None:
         self._flush_due = False
@@ -177,9 +178,9 @@ class Connection(asyncio.Protocol):
         uvloop's transport buffers everything until the iteration of its loop ends, and Redis waits meanwhile: at a
         concurrency of 10 that costs a fifth of the jobs per second.
         """
-        if self._fd is not None and not transport.get_write_buffer_size():
+        if self._direct_fd is not None and not transport.get_write_buffer_size():
             try:
-                written = os.write(self._fd, data)
+                written = os.write(self._direct_fd, data)
             except OSError:  # full or broken: the transport waits, or reports why
                 written = 0
             data = data[written:]
@@ -189,26 +190,26 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio's protocol."""
         self._transport = transport  # type: ignore[assignment]
-        self._descriptor = transport.get_extra_info("socket").fileno()
+        self._fileno = transport.get_extra_info("socket").fileno()
         if transport.get_extra_info("sslcontext") is None:
-            self._fd = self._descriptor
+            self._direct_fd = self._fileno
         detach_in_child(self)
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio's protocol."""
-        self._heard += 1
+        self._parts_received += 1
         self._reader.feed(data)
-        if len(data) > self._measured_from:
+        if len(data) > self._sampled_above:
             self._adapt_to_size(len(data))
         if not self._read_due:
             self._read_at_turn()
 
     def _adapt_to_size(self, received: int) -> None:
-        if replies := self.answered - self._measured:
-            large = self._received >= replies * LARGE_REPLY
-            self._at_once, self._measured_from = (1, 0) if large else (self._most_at_once, LARGE_PART)
-            self._received, self._measured = 0, self.answered
-        self._received += received
+        if replies := self.answered - self._answered_before_sample:
+            large = self._bytes_sampled >= replies * LARGE_REPLY
+            self._at_once, self._sampled_above = (1, 0) if large else (self._most_at_once, LARGE_PART)
+            self._bytes_sampled, self._answered_before_sample = 0, self.answered
+        self._bytes_sampled += received
 
     def _read_at_turn(self) -> None:
         self._read_due = self._lost is None and self._read(self._at_once)
@@ -271,7 +272,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio's protocol."""
         self._read(len(self._waiting))
-        self._fd, self._descriptor = None, -1
+        self._direct_fd, self._fileno = None, -1
         lost = BrokerUnavailableError(f"the connection broke: {error or 'closed by Redis'}")
         lost.__cause__ = error
         self._lose(lost)
