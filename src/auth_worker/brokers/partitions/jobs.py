@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from auth_worker.core.partitions import partition_of_id
 from auth_worker.core.ports.operator import JobReader
-from auth_worker.core.ports.values import Kind, LargeField, StoredChildren, StoredJob
+from auth_worker.core.ports.values import LargeField, StoredChildren, StoredJob, StoredKind
 
 
 class PartitionedJobReader:
@@ -46,7 +46,7 @@ class PartitionedJobReader:
         """As in ``JobReader``."""
         return await (await self._part_of(job_id)).whole(job_id)
 
-    async def kind(self, job_id: str) -> Kind:
+    async def kind(self, job_id: str) -> StoredKind:
         """As in ``JobReader``."""
         return await (await self._part_of(job_id)).kind(job_id)
 

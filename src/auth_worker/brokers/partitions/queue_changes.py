@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from auth_worker.core.partitions import partition_of_id
 from auth_worker.core.ports.operator import QueueReader
-from auth_worker.core.ports.queue_changes import QueueChanger, StoredRepetition
+from auth_worker.core.ports.queue_changes import QueueChanger, SchedulerRecord
 from auth_worker.errors import ConfigurationError
 
 
@@ -37,7 +37,7 @@ class PartitionedQueueChanger:
             *(part.set_rate_limit(share) for part, share in zip(self._parts, shares, strict=True))
         )
 
-    async def job_schedulers(self, limit: int) -> list[StoredRepetition]:
+    async def job_schedulers(self, limit: int) -> list[SchedulerRecord]:
         """As in ``QueueChanger``."""
         found = await asyncio.gather(*(part.job_schedulers(limit) for part in self._parts))
         return sorted((each for some in found for each in some), key=lambda stored: stored.due)[:limit]
@@ -51,7 +51,7 @@ class PartitionedQueueChanger:
         """As in ``QueueChanger``."""
         return any(await asyncio.gather(*(part.remove_scheduler(scheduler_id) for part in self._parts)))
 
-    async def job_scheduler(self, scheduler_id: str) -> StoredRepetition | None:
+    async def job_scheduler(self, scheduler_id: str) -> SchedulerRecord | None:
         """As in ``QueueChanger``."""
         found = await asyncio.gather(*(part.job_scheduler(scheduler_id) for part in self._parts))
         return next((each for each in found if each is not None), None)
