@@ -88,3 +88,24 @@ async def test_the_lease_of_such_a_job_is_renewed(harness: Harness) -> None:
     await eventually(is_renewed)
     release.set()
     assert (await harness.settled(1))["completed"] == 1
+
+
+async def test_a_parent_reads_what_such_children_returned(harness: Harness) -> None:
+    found: list[object] = []
+
+    async def consumer(job: Job) -> None:
+        found.append((await job.children_values(), await job.children_failures()))
+
+    job_id = await harness.jobs.add("parent", {})
+    await harness.redis.hset(f"bull:{QUEUE}:{job_id}:processed", KEY, "7")
+    await harness.redis.hset(f"bull:{QUEUE}:{job_id}:failed", KEY, "no")
+    await harness.processor(consumer)
+    await harness.settled(1)
+    assert found == [({exact_text(KEY): 7}, {exact_text(KEY): "no"})]
+
+
+async def test_such_a_job_keeps_duplicates_out(harness: Harness) -> None:
+    await harness.redis.hset(KEY, mapping=FIELDS)
+    await harness.redis.set(f"bull:{QUEUE}:de:once", STORED)
+    added = await harness.jobs.add("n", {}, deduplication={"id": "once"})
+    assert (added, added.created) == (ID, False)
