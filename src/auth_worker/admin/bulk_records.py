@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -24,6 +25,16 @@ LONGEST_REQUEST = 256 * 1024
 SILENCE_MS = 15_000
 """How long (ms) the runner of an operation may be silent before it counts as interrupted."""
 _ID = re.compile(r"[0-9a-f]{32}")
+
+
+def new_operation_id() -> str:
+    """Return an id for an operation that is to be begun once, however often that is requested."""
+    return uuid.uuid4().hex
+
+
+def is_operation_id(text: str) -> bool:
+    """Whether ``text`` has the form of an id."""
+    return _ID.fullmatch(text) is not None
 
 
 class BulkOperation(CamelModel):
@@ -58,9 +69,14 @@ class BulkRecords:
     def __init__(self, broker: OperatorBroker) -> None:
         self._keeper = broker.bulk_operations()
 
-    async def begin(self, operation: BulkOperation, request: str) -> None:
-        """Keep a new operation, with what was requested, and forget the oldest of those that have ended."""
+    async def begin(self, operation: BulkOperation, request: str) -> bool:
+        """Keep a new operation, with what was requested, and forget the oldest of those that have ended.
+
+        Returns False, and keeps nothing, if an operation with its id was begun before.
+        """
         await self._keeper.show_alive(operation.id, SILENCE_MS)  # first: a record alone is that of a dead runner
+        if not await self._keeper.add(operation.id, operation.model_dump_json(by_alias=True)):
+            return False
         await self.write(operation)
         if len(request) <= LONGEST_REQUEST:
             await self._keeper.write_request(operation.id, request)
@@ -69,6 +85,7 @@ class BulkRecords:
         await self._keeper.forget(
             [each for each, stored in zip(old, found, strict=True) if stored is None or not stored.alive]
         )
+        return True
 
     async def write(self, operation: BulkOperation) -> None:
         """Keep an operation as it is now."""
@@ -93,9 +110,13 @@ class BulkRecords:
         await self._keeper.forget([each for each, stored in zip(ids, found, strict=True) if stored is None])
         return [known for stored in found if stored is not None and (known := _known(stored)) is not None]
 
+    async def is_begun(self, operation_id: str) -> bool:
+        """Whether there is one with this id."""
+        return await self._keeper.read(operation_id) is not None
+
     async def get(self, operation_id: str) -> BulkOperation:
         """Return one of them. Raises ``NotFoundError``."""
-        stored = await self._keeper.read(operation_id) if _ID.fullmatch(operation_id) else None
+        stored = await self._keeper.read(operation_id) if is_operation_id(operation_id) else None
         if stored is None or (known := _known(stored)) is None:
             raise NotFoundError(
                 f"there is no bulk operation {operation_id!r:.80}: the newest {MOST_KEPT} are kept, for a week"

@@ -16,6 +16,10 @@ class RedisBulkOperations:
         self._link = link
         self._index = f"{key_prefix}:auth-worker-bulk"
 
+    async def add(self, operation_id: str, record: str) -> bool:
+        """As in ``BulkOperationStore``. May raise ``BrokerError``."""
+        return bool(await self._link.execute("HSETNX", self._key(operation_id), "record", record))
+
     async def write(self, operation_id: str, record: str, started_at: int, ttl_ms: int) -> None:
         """As in ``BulkOperationStore``. May raise ``BrokerError``."""
         key = self._key(operation_id)

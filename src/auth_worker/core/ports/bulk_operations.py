@@ -21,6 +21,9 @@ class StoredBulkOperation(NamedTuple):
 class BulkOperationStore(Protocol):
     """Stores the bulk operations of all processes. A record is a text."""
 
+    async def add(self, operation_id: str, record: str) -> bool:
+        """Store the record of a new operation. Returns False, and stores nothing, if there is one with this id."""
+
     async def write(self, operation_id: str, record: str, started_at: int, ttl_ms: int) -> None:
         """Store the record for ``ttl_ms``. ``started_at`` (epoch ms) is its place among the others."""
 

@@ -21,8 +21,10 @@ LONGEST_SHOWN = 200
 _NO_SELECTION = frozenset(("action", "queue", "dryRun", "rate", "ids", "all"))
 
 
-async def begin_bulk(asked: AnyBulk, operations: Operations, runs: BulkRuns, who: str) -> BulkOperation:
-    """Start it, and wait a moment for its end.
+async def begin_bulk(
+    asked: AnyBulk, operations: Operations, runs: BulkRuns, who: str, operation_id: str | None = None
+) -> BulkOperation:
+    """Start it, and wait a moment for its end. One that was begun before with this ``operation_id`` is returned.
 
     Raises ``NotFoundError`` for a queue that does not exist, ``RefusedError`` while too many run, ``BrokerError``.
     """
@@ -41,7 +43,7 @@ async def begin_bulk(asked: AnyBulk, operations: Operations, runs: BulkRuns, who
         selection=_selection_of(asked),
         request=asked.model_dump_json(by_alias=True, exclude_unset=True, exclude={"dry_run"}),
     )
-    return await runs.begin(request, who)
+    return await runs.begin(request, who, operation_id)
 
 
 async def request_again(operations: Operations, operation_id: str) -> AnyBulk:
@@ -62,11 +64,19 @@ async def request_again(operations: Operations, operation_id: str) -> AnyBulk:
 
 
 async def begin_again(
-    operation_id: str, asked: AnyBulk, operations: Operations, runs: BulkRuns, who: str
+    operation_id: str,
+    asked: AnyBulk,
+    operations: Operations,
+    runs: BulkRuns,
+    who: str,
+    new_id: str | None = None,
 ) -> BulkOperation:
-    """Begin an operation again as ``asked``, which ``request_again`` has returned. Raises as ``begin_bulk``."""
+    """Begin an operation again as ``asked``, which ``request_again`` has returned, with the id ``new_id``.
+
+    Raises as ``begin_bulk``.
+    """
     await operations.bulk.ask_to_stop(operation_id, who)  # its process may only have been frozen
-    begun = await begin_bulk(asked, operations, runs, who)
+    begun = await begin_bulk(asked, operations, runs, who, new_id)
     await operations.bulk.mark_begun_again(operation_id, begun.id)
     return begun
 

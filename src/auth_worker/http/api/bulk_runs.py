@@ -10,12 +10,11 @@ import contextlib
 import os
 import socket
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from auth_worker.admin.bulk import Steps
-from auth_worker.admin.bulk_records import BulkOperation, BulkRecords
+from auth_worker.admin.bulk_records import BulkOperation, BulkRecords, new_operation_id
 from auth_worker.admin.errors import RefusedError
 from auth_worker.admin.operations import Operations
 from auth_worker.core.clock import now_ms
@@ -59,11 +58,11 @@ class BulkRequest:
         self.selection = selection
         self.request = request
 
-    def begun_by(self, who: str) -> BulkOperation:
+    def begun_by(self, who: str, operation_id: str | None) -> BulkOperation:
         """Return the record of its begin."""
         now = now_ms()
         return BulkOperation(
-            id=uuid.uuid4().hex,
+            id=operation_id or new_operation_id(),
             action=self.action,
             queue=self.queue,
             who=who,
@@ -164,15 +163,19 @@ class BulkRuns:
         self._running: dict[str, _Run] = {}
         self._beginning = 0
 
-    async def begin(self, asked: BulkRequest, who: str) -> BulkOperation:
-        """Start what is asked for, and wait a moment for its end. Raises ``RefusedError`` while too many run."""
+    async def begin(self, asked: BulkRequest, who: str, operation_id: str | None = None) -> BulkOperation:
+        """Start what is asked for, and wait a moment for its end. Raises ``RefusedError`` while too many run.
+
+        If an operation with the id ``operation_id`` was begun before, here or elsewhere, that one is returned.
+        """
         if len(self._running) + self._beginning >= MOST_RUNNING:
             raise RefusedError(f"{MOST_RUNNING} bulk operations run already: wait for one of them, or stop it")
-        report = asked.begun_by(who)
+        report = asked.begun_by(who, operation_id)
         self._beginning += 1
         try:
             records = (await self._operations()).bulk
-            await records.begin(report, asked.request)
+            if not await records.begin(report, asked.request):
+                return await self.get(report.id)
         finally:
             self._beginning -= 1
         run = self._running[report.id] = _Run(report, records, asked.prepare)

@@ -39,7 +39,7 @@ OPTIONS = {
     "clean": ("state", "olderThan"),
 }
 """For each action: the fields of the form that are options of it, named as in the API."""
-_OWN_FIELDS = frozenset((FORM_FIELD, "sure", "rate"))
+_OWN_FIELDS = frozenset((FORM_FIELD, "sure", "rate", "once"))
 """The fields that the form of a confirmation sets itself."""
 
 
@@ -118,18 +118,21 @@ async def bulk(visit: Visit) -> Response:
     if asked.action == "dead-letter" and not visit.field("to"):
         return await _ask_where(visit, "bulk")
     if visit.field("sure") == "yes":
-        begun = await begin_bulk(asked, operations, visit.host.bulk_runs, visit.caller_name)
+        begun = await begin_bulk(asked, operations, visit.host.bulk_runs, visit.caller_name, visit.once())
         return visit.go("operation", id=begun.id)
     return await _ask_first(visit, asked, "bulk")
 
 
 async def again(visit: Visit) -> Response:
     """The same for a bulk operation that did not come to its end."""
-    operations, operation_id = await visit.operations(), visit.field("id")
+    operations, operation_id, once = await visit.operations(), visit.field("id"), visit.once()
+    if once is not None and await operations.bulk.is_begun(once):  # the form was sent before
+        return visit.go("operation", id=once)
     asked = await request_again(operations, operation_id)
     if visit.field("sure") == "yes":
         asked = BULK.validate_python({**asked.model_dump(exclude_unset=True), "rate": visit.field("rate") or None})
-        begun = await begin_again(operation_id, asked, operations, visit.host.bulk_runs, visit.caller_name)
+        runs, who = visit.host.bulk_runs, visit.caller_name
+        begun = await begin_again(operation_id, asked, operations, runs, who, once)
         return visit.go("operation", id=begun.id)
     return await _ask_first(visit, asked, "again")
 

@@ -49,6 +49,7 @@ FOREIGN = frozenset(("cross-site", "same-site"))
 NOT_AUTHORIZED = "The application does not permit you to see this dashboard."
 LOG_IN_THERE = "Log in to the application as a user who may."
 LOGGED_OUT = "You are not logged in any more, and nothing was changed. Log in, and do it again."
+LOOK_FIRST = "When it responds, see whether it was done before you do it again. Run auth-worker doctor."
 SEND_AGAIN = "Go back, reload the page, and try again."
 
 
@@ -171,8 +172,11 @@ class Dashboard:
             return await page.answer(visit)
         except AuthWorkerError as error:
             status, title, remedy = _described(error)
+            retries = isinstance(error, BrokerError)
+            if retries and page.method == "POST":
+                retries, remedy = False, LOOK_FIRST
             reason = error_text(error, own_words=True)
-            return visit.page("fault.html", status, title=title, reason=reason, remedy=remedy)
+            return visit.page("fault.html", status, title=title, reason=reason, remedy=remedy, retries=retries)
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             return visit.page("fault.html", 422, title="Invalid request", reason=wrong, remedy="")

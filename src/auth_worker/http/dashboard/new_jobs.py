@@ -41,13 +41,14 @@ def copied_options(job: JobDetail) -> dict[str, Any]:
 
 
 async def add_job(visit: Visit) -> Response:
-    """Add a job with the name, data and options of the form."""
+    """Add a job with the name, data and options of the form; once, if the form is sent twice."""
     operations = await visit.operations()
     queue = await visit.known_queue(visit.field("queue"))
     asked = NewJob.model_validate(
         {"name": visit.field("name"), "data": _read(visit, "data"), "opts": _read(visit, "opts")}
     )
-    added = await operations.jobs.add(queue, asked.name, asked.data, asked.options())
+    once = {} if visit.once() is None else {"jobId": visit.once()}
+    added = await operations.jobs.add(queue, asked.name, asked.data, {**once, **asked.options()})
     return visit.go("job", queue=queue, job=added.id, done="add")
 
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from auth_worker.admin.bulk_records import is_operation_id, new_operation_id
 from auth_worker.admin.operations import Operations
 from auth_worker.admin.selection import JobFilter
 from auth_worker.core.names import check_queue_name
@@ -93,6 +94,14 @@ class Visit:
                 raise ValueError("the form is too large")
         self.fields = parse_qs(body.decode(errors="replace"), max_num_fields=MOST_FIELDS)
 
+    def once(self) -> str | None:
+        """Return what names the form that was sent, so that sending it twice does what it does once; None without.
+
+        A form of the page has it as its field ``once``.
+        """
+        sent = self.field("once")
+        return sent if is_operation_id(sent) else None
+
     def field(self, name: str, default: str = "") -> str:
         """Return the last value of a field of the form that was read."""
         return self.fields.get(name, [default])[-1]
@@ -144,6 +153,7 @@ class Visit:
             form_field=FORM_FIELD,
             form_token="" if session is None else session.form_token,
             may_change=self.may_change,
+            once=new_operation_id(),
             may_log_out=session is not None and session.caller is not LOCAL and self.host.authorize is None,
             prefix=self.host.settings.prefix,
             version=__version__,

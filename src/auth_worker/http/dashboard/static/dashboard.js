@@ -3,6 +3,7 @@ import { startLive, refresh, togglePause } from "./live.js";
 import { startKeys } from "./keys.js";
 import { startSearch } from "./search.js";
 
+const AGAIN_MS = 5000;
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
 // On a narrow screen a row is a block, in which each value stands beside the name of its column.
@@ -58,6 +59,15 @@ async function copy(element) {
   }
 }
 
+// A form is sent once, however often its button is clicked: twice, or again since the answer is slow.
+function sendOnce(event) {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if (form.ariaBusy) return event.preventDefault();
+  form.ariaBusy = "true";
+  setTimeout(() => (form.ariaBusy = null), AGAIN_MS);
+}
+
 enhance(document);
 forgetWhatWasSaid();
 const theme = document.getElementById("theme");
@@ -65,6 +75,8 @@ if (theme) {
   theme.hidden = false;
   theme.addEventListener("click", toggleTheme);
 }
+document.addEventListener("submit", sendOnce);
+addEventListener("pageshow", () => document.querySelectorAll("form[aria-busy]").forEach((form) => (form.ariaBusy = null)));
 document.addEventListener("click", (event) => {
   const code = event.target.closest("code.copy");
   if (code && getSelection().isCollapsed) copy(code);

@@ -1,0 +1,51 @@
+"""Forms of the dashboard in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from support.admin_api import ADMIN, add, service_at
+from support.browser import Browser, driver
+from support.http_requests import Api
+from support.processors import QUEUE, Harness
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("chromedriver") is None and "CI" not in os.environ, reason="needs chromedriver on the PATH"
+)
+SLOWLY = {"offline": False, "latency": 700, "downloadThroughput": -1, "uploadThroughput": -1}
+
+
+async def test_a_button_that_is_clicked_twice_over_a_slow_link_acts_once(harness: Harness, tmp_path: Path) -> None:
+    async with service_at(harness.url) as service:
+        api = Api(service.http_port, ADMIN)
+        await api.post("/service/pause")
+        await add(api, jobId="first")
+        await asyncio.to_thread(remove_by_two_clicks, f"http://127.0.0.1:{service.http_port}/", tmp_path)
+
+
+def remove_by_two_clicks(base: str, folder: Path) -> None:
+    """Remove a job. The second click would be told that there is no such job."""
+    with driver() as driver_port:
+        browser = Browser(driver_port, folder)
+        try:
+            browser.open(f"{base}login")
+            browser.type("#token", ADMIN)
+            browser.click("button.go")
+            browser.until(lambda: "Log out" in browser.text, "it is logged in")
+            browser.open(f"{base}job?queue={QUEUE}&job=first")
+            browser.click("button[value=remove]")
+            browser.until(lambda: "Remove this job?" in browser.text, "it asks")
+            browser.devtools("Network.enable", {})
+            browser.devtools("Network.emulateNetworkConditions", SLOWLY)
+            browser.run_until_done(
+                "const button = document.querySelector('button[value=remove]');"
+                "button.click(); setTimeout(() => { button.click(); done(); }, 300);"
+            )
+            browser.until(lambda: "The job is removed." in browser.text, "it says that the job is removed")
+        finally:
+            browser.close()
