@@ -12,8 +12,9 @@ import pytest
 import redis
 
 from auth_worker.queue import JobOptions
-from support.command_line import PROGRAM, Terminal, environment, run_here, run_program
+from support.command_line import Terminal, environment, run_here, run_program
 from support.servers import free_port
+from support.warm_programs import PROGRAM
 
 
 def stored(client: redis.Redis, job_id: str) -> dict[str, Any]:

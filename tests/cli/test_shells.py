@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from support.command_line import PROGRAM, environment
+from support.command_line import environment
 from support.shells import CANARY, HOSTILE, Shell, add_queues
+from support.warm_programs import PROGRAM
 
 pytestmark = pytest.mark.timeout(180)
 

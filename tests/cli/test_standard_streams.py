@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from support.command_line import PROGRAM, environment, run_here
+from support.command_line import environment, run_here
 from support.polling import wait_until
+from support.warm_programs import PROGRAM
 
 ALL_CLOSED = "<&- >&- 2>&-"
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from interop.node_side import NODE_MODULES, NodeProcess
-from support.command_line import PROGRAM, environment
+from support.command_line import environment
 from support.http_requests import ask
 from support.mail_servers import Mailbox, real_server
 from support.processors import Harness, eventually
 from support.servers import free_port
+from support.warm_programs import PROGRAM
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = {"title": "Blue", "ppm": base64.b64encode(b"P6 4 2 255\n" + b"\0\0\xff" * 8).decode(), "widths": [2, 1]}

@@ -12,10 +12,11 @@ import pytest
 
 from interop.node_side import NODE_MODULES, NodeSide
 from support import wire_types
-from support.command_line import PROGRAM, environment
+from support.command_line import environment
 from support.needed import skip_or_fail
 from support.processors import Harness
 from support.task_services import completed, working
+from support.warm_programs import PROGRAM
 
 QUEUE = wire_types.queue.name
 COMPILER = NODE_MODULES / ".bin" / "tsc"

@@ -10,7 +10,7 @@ import select
 import signal
 import struct
 import subprocess
-import sys
+import tempfile
 import termios
 import time
 from collections.abc import Callable
@@ -21,8 +21,8 @@ import pytest
 
 from auth_worker.cli import main
 from support.polling import wait_until
+from support.warm_programs import start_program
 
-PROGRAM = Path(sys.executable).with_name("auth-worker")
 Run = Callable[..., tuple[int, str, str]]
 """Runs a command in this process and returns exit code, stdout and stderr."""
 
@@ -35,16 +35,17 @@ def environment(**settings: str) -> dict[str, str]:
 
 def run_program(folder: Path, *arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the program in ``folder`` to its end."""
-    return subprocess.run(
-        [str(PROGRAM), *map(str, arguments)],
-        cwd=folder,
-        env=environment(**settings),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    texts = list(map(str, arguments))
+    with open(os.devnull) as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        streams = (stdin.fileno(), stdout.fileno(), stderr.fileno())
+        process = start_program(texts, folder, environment(**settings), streams)
+        try:
+            code = process.wait(50)
+        finally:
+            process.kill()
+        stdout.seek(0)
+        stderr.seek(0)
+        return subprocess.CompletedProcess(texts, code, stdout.read().decode(), stderr.read().decode())
 
 
 def run_here(*arguments: object) -> int:
@@ -59,15 +60,9 @@ class Worker:
 
     def __init__(self, folder: Path, *arguments: object, ready: str = "Worker ready", **settings: str) -> None:
         self.log = folder / f"worker-{len(list(folder.glob('worker-*')))}.log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [str(PROGRAM), "run", *map(str, arguments)],
-                cwd=folder,
-                env=environment(**settings),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        with open(os.devnull) as stdin, self.log.open("w") as log:
+            streams = (stdin.fileno(), log.fileno(), log.fileno())
+            self.process = start_program(["run", *map(str, arguments)], folder, environment(**settings), streams)
         wait_until(lambda: ready in self.output or self.process.poll() is not None, "the worker says nothing", 60)
         assert ready in self.output, self.output
 
@@ -93,14 +88,8 @@ class Terminal:
     def __init__(self, folder: Path, *arguments: object, columns: int = 100, **settings: str) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-        self.process = subprocess.Popen(
-            [str(PROGRAM), *map(str, arguments)],
-            cwd=folder,
-            env=environment(**settings) | {"TERM": "xterm"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        )
+        variables = environment(**settings) | {"TERM": "xterm"}
+        self.process = start_program([*map(str, arguments)], folder, variables, (theirs, theirs, theirs))
         os.close(theirs)
         self.screen = ""
 

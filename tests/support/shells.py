@@ -15,8 +15,9 @@ from typing import Self
 
 import redis
 
-from support.command_line import PROGRAM, environment
+from support.command_line import environment
 from support.needed import skip_or_fail
+from support.warm_programs import PROGRAM
 
 CANARY = "canary"
 HOSTILE = [

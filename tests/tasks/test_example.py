@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 from auth_worker import JobQueue, Settings
-from support.command_line import PROGRAM, environment
+from support.command_line import environment
 from support.processors import Harness
 from support.task_services import completed, dead_letter
+from support.warm_programs import PROGRAM
 
 ROOT = Path(__file__).resolve().parents[2]
 QUEUE, DEAD = "mailQueue", "mailDead"

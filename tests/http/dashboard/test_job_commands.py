@@ -10,10 +10,11 @@ import subprocess
 import urllib.request
 
 from support.admin_api import ADMIN, JOBS, SECRET, add, state_of
-from support.command_line import PROGRAM, environment
+from support.command_line import environment
 from support.dashboard_visitor import Page, Visitor
 from support.http_requests import Api
 from support.processors import QUEUE, Harness
+from support.warm_programs import PROGRAM
 
 DATA = {"n": 12345678901234567890, "text": "it's <b> $HOME `id`", "secret": SECRET}
 
