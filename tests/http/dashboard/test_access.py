@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,6 +12,7 @@ from auth_worker import WorkerService
 from auth_worker.events import OperatorChange, Problem
 from auth_worker.http.dashboard import paths
 from auth_worker.http.dashboard.app import PAGES
+from auth_worker.http.dashboard.static import version
 from auth_worker.messages import WORKER_ERRORS
 from support.admin_api import ADMIN, READER, service_at
 from support.dashboard_visitor import Visitor
@@ -42,7 +44,7 @@ async def test_without_a_session_every_page_leads_to_the_log_in(service: WorkerS
         assert "nothing was changed" in refused.text
     assert (await stranger.get("events")).status == 401
     assert (await stranger.get("login")).status == 200
-    assert (await stranger.get("static/dashboard.css")).status == 200
+    assert (await stranger.get(f"static/{version()}/dashboard.css")).status == 200
 
 
 async def test_the_log_in_leads_to_the_page_that_was_asked_for(service: WorkerService) -> None:
@@ -224,7 +226,7 @@ async def test_it_can_be_turned_off(harness: Harness) -> None:
 
 
 async def test_every_page_has_a_policy_without_anything_inline(admin: Visitor) -> None:
-    for path in [*LOOKS, "login", "static/dashboard.js"]:
+    for path in [*LOOKS, "login", f"static/{version()}/dashboard.js"]:
         page = await admin.get(path)
         policy = page.headers["content-security-policy"]
         assert policy.startswith("default-src 'none';"), path
@@ -232,15 +234,26 @@ async def test_every_page_has_a_policy_without_anything_inline(admin: Visitor) -
         assert "frame-ancestors 'none'" in policy
         assert page.headers["x-content-type-options"] == "nosniff"
         assert not {name for name in page.attributes if name.startswith("on") or name == "style"}, path
-    assert (await admin.get("static/%2e%2e%2fapp.py")).status == 404
-    assert (await admin.get("static/nothing.js")).status == 404
-    assert (await admin.post("static/dashboard.js", [])).status == 405
+    assert (await admin.get(f"static/{version()}/%2e%2e%2fapp.py")).status == 404
+    assert (await admin.get(f"static/{version()}/nothing.js")).status == 404
+    assert (await admin.post(f"static/{version()}/dashboard.js", [])).status == 405
+
+
+async def test_a_browser_keeps_no_script_of_another_version(admin: Visitor) -> None:
+    sources = (await admin.get()).sources
+    assert {source.rpartition("/")[0] for source in sources} == {f"/static/{version()}"}
+    for source in sources:
+        assert "immutable" in (await admin.get(source)).headers["cache-control"]
+    script = await admin.get(f"static/{version()}/dashboard.js")
+    assert set(re.findall(r'from "([^"]+)"', script.text)) == {"./live.js", "./keys.js", "./search.js"}
+    other = await admin.get("static/0123456789abcdef/dashboard.js")
+    assert (other.status, other.headers["cache-control"]) == (200, "no-store")
 
 
 async def test_all_that_a_browser_loads_stays_small(admin: Visitor) -> None:
     overview = await admin.get()
     loaded = [await admin.get(source) for source in overview.sources]
-    loaded += [await admin.get(f"static/{name}") for name in ("live.js", "keys.js")]
+    loaded += [await admin.get(f"static/{version()}/{name}") for name in ("live.js", "keys.js", "search.js")]
     assert all(page.status == 200 for page in loaded)
     assert sum(len(page.text.encode()) for page in [overview, *loaded]) < 120_000
 

@@ -107,7 +107,7 @@ class Dashboard:
         self._sessions = Sessions(AccessTokens(host.settings, host.report_wrong_token), host.authorize)
         routes = [Route(page.path, self._endpoint(page), methods=[page.method]) for page in PAGES]
         routes.append(Route(paths.LOG_IN, self._log_in, methods=["POST"]))
-        routes.append(Route(f"{paths.STATIC}{{name}}", static.serve))
+        routes.append(Route(f"{paths.STATIC}{{version}}/{{name}}", static.serve))
         self._app = Starlette(routes=routes, exception_handlers={404: self._refuse, 405: self._refuse})
         self._app.router.redirect_slashes = False
 

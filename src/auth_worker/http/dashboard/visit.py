@@ -14,6 +14,7 @@ from auth_worker.admin.selection import JobFilter
 from auth_worker.core.names import check_queue_name
 from auth_worker.errors import ConfigurationError
 from auth_worker.http.access_tokens import LOCAL
+from auth_worker.http.dashboard import static
 from auth_worker.http.dashboard.host import Host
 from auth_worker.http.dashboard.rendering import Templates, link
 from auth_worker.http.dashboard.sampler import Sampler
@@ -155,6 +156,7 @@ class Visit:
             may_change=self.may_change,
             once=new_operation_id(),
             may_log_out=session is not None and session.caller is not LOCAL and self.host.authorize is None,
+            files=f"static/{static.version()}",
             prefix=self.host.settings.prefix,
             version=__version__,
             **values,
