@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from auth_worker.admin.models import Change
@@ -14,8 +14,7 @@ def operations_on(
     connection: Any,
     prefix: str = "bull",
     *,
-    queues: Iterable[str] = (),
     record: Callable[[Change], None] = lambda change: None,
 ) -> Operations:
     """An operator on ``connection``, to be started."""
-    return Operations(operator_broker(connection, prefix, queues), record=record)
+    return Operations(operator_broker(connection, prefix), record=record)

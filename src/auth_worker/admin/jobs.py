@@ -43,7 +43,9 @@ class JobOperations(JobQueries):
 
         Raises ``ConfigurationError``, and ``RefusedError`` if its parent does not exist.
         """
-        async with JobQueue(queue, self._broker.connection, settings=self._settings) as producer:
+        partitions = await self._broker.partitions_of(queue)
+        connection, settings = self._broker.connection, self._settings
+        async with JobQueue(queue, connection, settings=settings, partitions=partitions) as producer:
             try:
                 job = await producer.add(name, data, **options)
             except BrokerError as error:

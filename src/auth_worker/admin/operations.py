@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -123,21 +123,19 @@ async def open_operations(
     settings: Settings,
     *,
     timeout: float | None = None,
-    queues: Iterable[str] = (),
     record: Callable[[Change], None] = lambda change: None,
 ) -> AsyncIterator[Operations]:
     """Open the operations on the broker of ``settings``; without one, on the embedded broker.
 
-    ``queues`` are those that will be used, which is needed in a cluster where each queue has a hash tag of its own
-    and so may be on another node. ``timeout`` (s) limits the connection; None: 30 s for the embedded broker, which
-    may have to load its data, 5 s for others. Raises ``ConfigurationError`` and ``BrokerError``.
+    ``timeout`` (s) limits the connection; None: 30 s for the embedded broker, which may have to load its data, 5 s
+    for others. Raises ``ConfigurationError`` and ``BrokerError``.
     """
     source = BrokerSource(None, settings, startup_timeout=timeout)
     began = time.monotonic()
     address = await source.start()
     try:
         left = CONNECT_TIMEOUT if timeout is None else max(timeout - (time.monotonic() - began), 0)
-        broker = operator_broker(address, settings.prefix, queues)
+        broker = operator_broker(address, settings.prefix)
         operations = Operations(broker, record=record, settings=settings)
         await operations.start(left)
         try:

@@ -91,7 +91,7 @@ class SchedulerOperations:
 
         Raises ``ConfigurationError`` naming what is wrong.
         """
-        async with self._producer(queue) as producer:
+        async with await self._producer(queue) as producer:
             await producer.upsert_job_scheduler(scheduler_id, **scheduler)
         self._record(Change(action="upsert scheduler", queue=queue, target=scheduler_id))
         return await self.show(queue, scheduler_id)
@@ -131,7 +131,7 @@ class SchedulerOperations:
 
         Raises ``NotFoundError``, and ``RefusedError`` if the scheduler's data or options cannot be read.
         """
-        async with self._producer(queue) as producer:
+        async with await self._producer(queue) as producer:
             try:
                 job = await producer.run_job_scheduler(scheduler_id)
             except ConfigurationError as error:
@@ -151,8 +151,9 @@ class SchedulerOperations:
         await check_queue(self._broker, queue)
         return NotFoundError(f"there is no job scheduler {scheduler_id} in queue {queue}")
 
-    def _producer(self, queue: str) -> JobQueue:
-        return JobQueue(queue, self._broker.connection, settings=self._settings)
+    async def _producer(self, queue: str) -> JobQueue:
+        partitions = await self._broker.partitions_of(queue)
+        return JobQueue(queue, self._broker.connection, settings=self._settings, partitions=partitions)
 
     async def _row(self, queue: str, stored: SchedulerRecord) -> SchedulerRow:
         now = now_ms()

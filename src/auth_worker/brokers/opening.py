@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -147,7 +147,7 @@ def producer_broker(
 
     names = partition_names(queue, partitions)
     parts = [RedisProducer(name, source, settings, defaults, timeout) for name in names]
-    return PartitionedProducer(queue, parts, defaults)
+    return PartitionedProducer(queue, parts, source, settings.prefix, defaults)
 
 
 def flow_broker(connection: Any, settings: Settings, timeout: float) -> FlowBroker:
@@ -160,16 +160,30 @@ def flow_broker(connection: Any, settings: Settings, timeout: float) -> FlowBrok
     return RedisFlows(BrokerSource(connection, settings), settings, timeout)
 
 
-def operator_broker(connection: Any, prefix: str, queues: Iterable[str] = ()) -> OperatorBroker:
+async def registered_partitions(settings: Settings, queue: str, timeout: float) -> int:
+    """Return how many partitions a worker or a producer has registered for ``queue``; 1 if none has.
+
+    ``timeout`` (s) bounds connecting. Raises ``ConfigurationError`` and ``BrokerError``.
+    """
+    from auth_worker.brokers.redis.partition_registry import registered_partitions
+
+    source = BrokerSource(None, settings)
+    address = await source.start()
+    try:
+        return await registered_partitions(address, settings.prefix, queue, timeout)
+    finally:
+        await source.stop()
+
+
+def operator_broker(connection: Any, prefix: str) -> OperatorBroker:
     """Open the broker for operators at ``connection``: a URL, a mapping, a redis.asyncio.Redis or an ``Address``.
 
-    ``queues`` are those that will be used, which is needed in a cluster where each has a hash tag of its own.
     Raises ``ConfigurationError`` for an invalid connection.
     """
     from auth_worker.brokers.redis.operator import RedisOperatorBroker
     from auth_worker.brokers.redis.wire.address import Address
 
-    return RedisOperatorBroker(Address.of(connection), prefix, queues)
+    return RedisOperatorBroker(Address.of(connection), prefix)
 
 
 def check_url(url: str) -> None:

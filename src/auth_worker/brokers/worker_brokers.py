@@ -5,6 +5,7 @@ Their adapter is imported by ``open``: a worker process whose consumer's module 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from auth_worker.brokers.partitions.connections import PartitionedConnections
 from auth_worker.config import Settings
 from auth_worker.core.partitions import check_partitions, partition_names
 from auth_worker.core.ports.connections import QueueConnections, WorkerConnections
+from auth_worker.errors import BrokerError
 from auth_worker.events import EventBus
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class WorkerBrokers:
         self._bus = bus
         self._queues: dict[str, list[tuple[str, ...]]] = {}
         """The names of each queue and of its dead-letter queues, once for each partition."""
+        self._letters: dict[str, Sequence[str]] = {}
         self._connections: dict[str, Connections] = {}
 
     @property
@@ -50,6 +53,7 @@ class WorkerBrokers:
         for each in parts:
             self._serving(*each)
         self._queues[queue] = parts
+        self._letters[queue] = dead_letter_queues
 
     async def open(self, worker_name: str) -> None:
         """Start the embedded broker, if it is used, and create the connections, which are started later.
@@ -65,6 +69,23 @@ class WorkerBrokers:
                 self._connections[address.tag] = Connections(
                     address, self._settings, worker_name=worker_name, bus=self._bus
                 )
+
+    async def register(self) -> None:
+        """Register the queues with partitions, so that operators find them, once the connections are started.
+
+        Where that fails the names of their partitions still say it.
+        """
+        from auth_worker.brokers.redis.partition_registry import Registered, register_partitions
+
+        entries = [
+            Registered(each, queue, len(parts))
+            for queue, parts in self._queues.items()
+            if len(parts) > 1
+            for each in (queue, *self._letters[queue])
+        ]
+        if entries:
+            with contextlib.suppress(BrokerError):
+                await register_partitions(self.address, self._settings.prefix, entries)
 
     def connections_of(self, queue: str) -> QueueConnections:
         """Return the connections that ``queue`` uses, after ``open``."""

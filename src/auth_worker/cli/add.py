@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from auth_worker.brokers.opening import is_embedded_running
+from auth_worker.brokers.opening import is_embedded_running, registered_partitions
 from auth_worker.cli.add_json_lines import add_json_lines
 from auth_worker.cli.async_runner import run_async
 from auth_worker.cli.common_flags import Queue
@@ -17,6 +18,7 @@ from auth_worker.cli.exit_codes import USAGE
 from auth_worker.cli.job_option_flags import AsJson, Data, JobOptionFlags, Lines, Name, read_data
 from auth_worker.cli.parsers import duration_ms
 from auth_worker.cli.settings_flags import BROKER, option
+from auth_worker.config import Settings
 from auth_worker.core.names import check_job_id, check_queue_name
 from auth_worker.core.terminal_text import ascii_json, visible
 from auth_worker.errors import ConfigurationError
@@ -66,7 +68,7 @@ def add(
     _check(queue, options.given())
     settings = connection.settings
     timeout = ADD_TIMEOUT if connection.timeout is None else connection.timeout / 1000
-    target = JobQueue(queue, settings=settings, default_options=options.given(), timeout=timeout)
+    open_queue = partial(_open_queue, queue, settings, options.given(), timeout)
     no_worker = settings.redis_url is None and not is_embedded_running(settings.state_dir)
     silent = lines is not None and not as_json and sys.stdout.isatty()
 
@@ -80,14 +82,19 @@ def add(
 
     if lines is None:
         job: BulkJob = {"name": name or "", "data": read_data(data)}
-        show([job], [run_async(_add_one(target, job))])
+        show([job], [run_async(_add_one(open_queue(), job))])
     else:
-        notes().print(f"Jobs added to {text(queue)}: {add_json_lines(target, lines, name, show)}")
+        notes().print(f"Jobs added to {text(queue)}: {add_json_lines(open_queue, lines, name, show)}")
     if there:
         which = "The job was" if lines is None else f"{there} of them were"
         notes().print(f"[dim]{which} there already, and not added again.[/]")
     if no_worker:
         _say_that_no_worker_runs(settings.state_dir, "the job waits" if lines is None else "the jobs wait")
+
+
+def _open_queue(name: str, settings: Settings, options: dict[str, Any], timeout: float) -> JobQueue:
+    partitions = run_async(registered_partitions(settings, name, timeout))
+    return JobQueue(name, settings=settings, default_options=options, timeout=timeout, partitions=partitions)
 
 
 def _say_that_no_worker_runs(folder: Path, waits: str) -> None:

@@ -29,13 +29,17 @@ Block = tuple[list[Entry], int]
 
 
 def add_json_lines(
-    queue: JobQueue, source: str, default_name: str | None, on_added: Callable[[list[Entry], list[AddedJob]], None]
+    open_queue: Callable[[], JobQueue],
+    source: str,
+    default_name: str | None,
+    on_added: Callable[[list[Entry], list[AddedJob]], None],
 ) -> int:
     """Add a job for each line of the file ``source`` (``-``: stdin); returns how many.
 
-    A file is checked to its end before its first job is added; from stdin, jobs are added as they arrive.
-    ``on_added`` is called with each block of jobs and their ids. Raises ``ConfigurationError`` naming the invalid
-    line, and ``BrokerError``; either message ends with how many jobs had been added.
+    A file is checked to its end before ``open_queue`` is called and its first job is added; from stdin, jobs are
+    added as they arrive. ``on_added`` is called with each block of jobs and their ids. Raises
+    ``ConfigurationError`` naming the invalid line, and ``BrokerError``; either message ends with how many jobs had
+    been added.
     """
     added = 0
     with ExitStack() as stack:
@@ -45,6 +49,7 @@ def add_json_lines(
             for _ in _blocks(file, default_name):
                 pass
             file.seek(0)
+        queue = open_queue()
         runner = stack.enter_context(new_runner())
         counter = TextColumn("{task.fields[added]} jobs")
         columns = (

@@ -57,16 +57,14 @@ def run_connected(connection: Connection, work: Work, *queues: str | None) -> No
 
     ``queues`` are those the command names, and must be valid names. Raises ``AuthWorkerError``.
     """
-    named = [name for name in queues if name is not None]
-    for name in named:
-        _check_queue_name(name)
+    for name in queues:
+        if name is not None:
+            _check_queue_name(name)
     settings = connection.settings
     timeout = None if connection.timeout is None else connection.timeout / 1000
 
     async def connected() -> int:
-        async with open_operations(
-            settings, timeout=timeout, queues=named, record=_change_log(settings)
-        ) as operations:
+        async with open_operations(settings, timeout=timeout, record=_change_log(settings)) as operations:
             return await work(operations) or CLEAN
 
     raise typer.Exit(run_async(interruptible(connected(), INTERRUPTED)))

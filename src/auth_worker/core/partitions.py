@@ -97,6 +97,14 @@ def partition_of_name(name: str) -> Partition | None:
     return Partition(found["other"] or family, family, partitions, tags.index(found["tag"]))
 
 
+def name_beside(name: str, queue: str) -> str:
+    """Return the name of ``queue`` beside the broker's queue ``name``: in its partition, if that is one."""
+    partition = partition_of_name(name)
+    if partition is None:
+        return queue
+    return partition_names(queue, partition.partitions, partition.family)[partition.number]
+
+
 def partition_of_id(job_id: str, partitions: int) -> int:
     """Return the partition of the job with this id.
 

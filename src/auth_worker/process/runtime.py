@@ -147,6 +147,7 @@ class Runtime:
         for connections in self.brokers.connections:
             await connections.start(self.settings.startup_timeout)
             await self.watch_loop.call(connections.start_watching(self.settings.startup_timeout))
+        await self.brokers.register()
 
     async def _disconnect(self, connections: WorkerConnections) -> None:
         await connections.stop()

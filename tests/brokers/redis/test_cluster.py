@@ -65,13 +65,14 @@ async def test_jobs_that_end_together_are_settled_together_in_a_cluster_too(clus
     assert problems == []
 
 
-async def test_a_queue_with_a_hash_tag_of_its_own_is_looked_at_where_it_lives(cluster: Cluster) -> None:
-    for number in range(2):
-        name = f"{{{cluster.tag_at(number)}}}work"
+async def test_queues_with_hash_tags_of_their_own_are_looked_at_where_each_lives(cluster: Cluster) -> None:
+    names = [f"{{{cluster.tag_at(number)}}}work" for number in range(2)]
+    for name in names:
         async with JobQueue(name, cluster.url, settings=_settings("bull")) as queue:
             await queue.add("n", {})
-        async with operations_on(cluster.url, "bull", queues=[name]) as operations:
-            assert [one.name for one in (await operations.queues.overview()).queues] == [name]
+    async with operations_on(cluster.url, "bull") as operations:
+        found = await operations.queues.overview()
+        assert {one.name: one.counts["wait"] for one in found.queues} == dict.fromkeys(names, 1)
 
 
 async def test_results_come_from_each_node_and_from_where_a_slot_moves_to(cluster: Cluster) -> None:
@@ -101,11 +102,11 @@ async def test_prefixes_are_found_on_every_primary(cluster: Cluster) -> None:
         queue = f"{{{cluster.tag_at(number)}}}work"
         async with JobQueue(queue, cluster.url, settings=_settings(f"app{number}")) as jobs:
             await jobs.add("n", {})
-    async with operations_on(cluster.url, "ap", queues=[queue]) as operations:
+    async with operations_on(cluster.url, "ap") as operations:
         assert await operations.broker.find_prefixes() == ["app0", "app1"]
         with pytest.raises(NotFoundError, match="app0, app1"):
             await operations.queues.check_exists(queue)
-    async with operations_on(cluster.url, "app0", queues=[queue]) as operations:
+    async with operations_on(cluster.url, "app0") as operations:
         await operations.queues.check_prefix()  # its queue is on the other node
 
 

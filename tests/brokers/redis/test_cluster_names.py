@@ -64,7 +64,7 @@ async def lives(cluster: Cluster, prefix: str, queue: str, dead: str) -> None:
     async with (
         service,
         JobQueue(queue, cluster.url, settings=settings) as jobs,
-        operations_on(cluster.url, prefix, queues=[queue, dead]) as operations,
+        operations_on(cluster.url, prefix) as operations,
     ):
         assert await jobs.add_bulk({"name": "n", "data": {}, "opts": {"job_id": one}} for one in IDS) == IDS
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from auth_worker.brokers.redis.doorbell import BLOCK_S, Doorbell
-from auth_worker.brokers.redis.heartbeats import RedisHeartbeats, shared_key_prefix
+from auth_worker.brokers.redis.heartbeats import RedisHeartbeats
 from auth_worker.brokers.redis.operator import RedisBrokerView
 from auth_worker.brokers.redis.presence import Presence
 from auth_worker.brokers.redis.server import OLDEST_VERSION, SAFE_POLICY, server_facts
+from auth_worker.brokers.redis.shared_keys import shared_key_prefix
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import SILENCE_LIMIT, Link
 from auth_worker.brokers.redis.worker import RedisWorkerBroker, worker_scripts

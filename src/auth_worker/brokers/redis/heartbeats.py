@@ -9,7 +9,6 @@ import asyncio
 from typing import Any
 
 from auth_worker.brokers.redis.scripts.loader import own_script
-from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.resp import pairs_of
 from auth_worker.core.ports.heartbeats import StoredHeartbeat
@@ -84,9 +83,3 @@ class RedisHeartbeats:
     async def request(self, process_id: str, action: str) -> bool:
         """As in ``HeartbeatReader``. May raise ``BrokerError``."""
         return bool(await self._link.call(_REQUEST, [self._records, self._requests], [process_id, action]))
-
-
-def shared_key_prefix(prefix: str, address: Address) -> str:
-    """Return what begins the keys of no single queue; in a cluster it has the hash tag that the queues share."""
-    tag = f"{{{address.tag}}}"
-    return prefix if tag == "{}" or tag in prefix else f"{prefix}:{tag}"

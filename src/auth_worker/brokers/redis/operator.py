@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar, cast
 
+from auth_worker.brokers.partitions.dead_letters import PartitionedDeadLetterStore
+from auth_worker.brokers.partitions.job_changes import PartitionedJobChanger
+from auth_worker.brokers.partitions.jobs import PartitionedJobReader
+from auth_worker.brokers.partitions.queue_changes import PartitionedQueueChanger
+from auth_worker.brokers.partitions.queues import PartitionedQueueReader
+from auth_worker.brokers.partitions.stand_in import StandIn
 from auth_worker.brokers.redis.alerts import RedisAlerts
 from auth_worker.brokers.redis.audit_log import RedisAuditLog
 from auth_worker.brokers.redis.bulk_operations import RedisBulkOperations
 from auth_worker.brokers.redis.dead_letters import DeadLetters
-from auth_worker.brokers.redis.heartbeats import RedisHeartbeats, shared_key_prefix
+from auth_worker.brokers.redis.heartbeats import RedisHeartbeats
 from auth_worker.brokers.redis.history import RedisHistory
 from auth_worker.brokers.redis.job_changes import JobChanges
 from auth_worker.brokers.redis.jobs import JobView
+from auth_worker.brokers.redis.logical_queues import LogicalQueues
+from auth_worker.brokers.redis.operator_links import OperatorLinks
 from auth_worker.brokers.redis.queue_changes import QueueChanges
-from auth_worker.brokers.redis.queue_finder import BUDGET_S, QueueFinder, find_prefixes, find_workers
+from auth_worker.brokers.redis.queue_finder import BUDGET_S, find_prefixes, find_workers
 from auth_worker.brokers.redis.queues import QueueView
 from auth_worker.brokers.redis.server import acl_rule, clock_skew, server_facts
 from auth_worker.brokers.redis.server_findings import permission_findings, script_findings, server_findings
+from auth_worker.brokers.redis.shared_keys import shared_key_prefix
+from auth_worker.brokers.redis.spread_heartbeats import SpreadHeartbeats
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
-from auth_worker.brokers.redis.wire.pipeline import MANY_AT_ONCE
 from auth_worker.core.keys import queue_key
-from auth_worker.core.ports.operator import Examination
+from auth_worker.core.partitions import name_beside, partition_of_name
+from auth_worker.core.ports.heartbeats import HeartbeatReader
+from auth_worker.core.ports.operator import DeadLetterStore, Examination, JobChanger, JobReader, QueueReader
+from auth_worker.core.ports.queue_changes import QueueChanger
 from auth_worker.core.ports.values import WorkerConnection
 from auth_worker.errors import BrokerError
 
+Part = TypeVar("Part")
 PRIMARY_TIMEOUT_S = 1.0
 """How long (s) to connect to each primary of a cluster, for a suggestion."""
 
@@ -57,19 +70,20 @@ class RedisBrokerView:
         return DeadLetters(self._link, self.prefix, queue)
 
 
-class RedisOperatorBroker(RedisBrokerView):
-    """An ``OperatorBroker``, for the event loop that starts it.
+class RedisOperatorBroker:
+    """An ``OperatorBroker``, for the event loop that starts it. Its queues may have partitions in Redis."""
 
-    ``queues`` are those that will be used, which is needed in a cluster where each has a hash tag of its own and
-    so may be on another node. Raises ``ConfigurationError`` if they are in different slots.
-    """
+    def __init__(self, address: Address, prefix: str) -> None:
+        self.prefix = prefix
+        self._links = OperatorLinks(address, prefix)
+        self._link = self._links.main
+        self.connection = self._links.address
+        self._queues = LogicalQueues(self._links, prefix)
 
-    def __init__(self, address: Address, prefix: str, queues: Iterable[str] = ()) -> None:
-        self.connection = address.serving(prefix, *queues)
-        super().__init__(self._new_link("operations"), prefix)
-        self._redrive_link = self._new_link("redrives")
-        self._redrive_lock = asyncio.Lock()
-        self._finder = QueueFinder(self._link, prefix)
+    @property
+    def is_up(self) -> bool:
+        """Whether it is connected. Any thread may read it."""
+        return self._link.is_up
 
     @property
     def address(self) -> str:
@@ -78,30 +92,36 @@ class RedisOperatorBroker(RedisBrokerView):
 
     async def start(self, timeout: float) -> None:
         """Connect, and stay connected. Raises ``BrokerError`` after ``timeout`` s without Redis."""
-        deadline = time.monotonic() + timeout
-        await self._link.start(timeout)
-        try:
-            await self._redrive_link.start(max(deadline - time.monotonic(), 0))
-        except BaseException:
-            await self._link.stop()
-            raise
+        await self._links.start(timeout)
 
     async def stop(self) -> None:
         """Disconnect."""
-        self._finder.forget()
-        await asyncio.gather(self._link.stop(), self._redrive_link.stop())
+        self._queues.forget()
+        await self._links.stop()
 
-    def jobs(self, queue: str) -> JobView:
+    async def ping(self) -> None:
+        """Send a PING. Raises ``BrokerError``."""
+        await self._link.execute("PING")
+
+    def queue(self, name: str) -> QueueReader:
+        """Return a reader of a queue."""
+        return self._resolved(name, partial(self._reader, name))
+
+    def jobs(self, queue: str) -> JobReader:
         """Return a reader of the jobs of ``queue``."""
-        return JobView(self._link, self.prefix, queue)
+        return self._resolved(queue, partial(self._job_reader, queue))
 
-    def queue_changes(self, queue: str) -> QueueChanges:
+    def queue_changes(self, queue: str) -> QueueChanger:
         """Return what changes ``queue`` as a whole."""
-        return QueueChanges(self._link, self.prefix, queue, on_removed=self._finder.forget)
+        return self._resolved(queue, partial(self._queue_changer, queue))
 
-    def job_changes(self, queue: str) -> JobChanges:
+    def job_changes(self, queue: str) -> JobChanger:
         """Return what changes the jobs of ``queue``."""
-        return JobChanges(self._link, self.prefix, queue)
+        return self._resolved(queue, partial(self._job_changer, queue))
+
+    def dead_letters(self, queue: str) -> DeadLetterStore:
+        """Return the dead letters in the dead-letter queue ``queue``. Redrives take turns."""
+        return self._resolved(queue, self._dead_letter_store)
 
     def audit_log(self) -> RedisAuditLog:
         """Return the audit log."""
@@ -115,24 +135,27 @@ class RedisOperatorBroker(RedisBrokerView):
         """Return the records of bulk operations."""
         return RedisBulkOperations(self._link, self._shared_key_prefix)
 
-    def heartbeats(self) -> RedisHeartbeats:
+    def heartbeats(self) -> HeartbeatReader:
         """Return the heartbeats of the worker processes."""
+        if self._links.is_spread:
+            return SpreadHeartbeats(self._spread_heartbeats)
         return RedisHeartbeats(self._link, self._shared_key_prefix)
 
     def history(self, queue: str | None) -> RedisHistory:
         """Return the history of ``queue``; with None, that of all queues together."""
-        key_prefix = self._shared_key_prefix if queue is None else queue_key(self.prefix, queue)
+        key_prefix = self._shared_key_prefix
+        if queue is not None:
+            key_prefix = f"{key_prefix}:{queue}" if self._links.is_spread else queue_key(self.prefix, queue)
         return RedisHistory(self._link, key_prefix)
-
-    def dead_letters(self, queue: str) -> DeadLetters:
-        """Return the dead letters in the dead-letter queue ``queue``. Redrives take turns."""
-        return DeadLetters(
-            self._link, self.prefix, queue, redrive_link=self._redrive_link, redrive_lock=self._redrive_lock
-        )
 
     async def find_queues(self, budget_s: float = BUDGET_S) -> tuple[list[str], bool]:
         """As in ``OperatorBroker``. Raises ``BrokerError``."""
-        return await self._finder.find(budget_s)
+        return await self._queues.find(budget_s)
+
+    async def partitions_of(self, queue: str) -> int:
+        """As in ``OperatorBroker``. Raises ``BrokerError``."""
+        found = map(partition_of_name, await self._queues.names_of(queue))
+        return max((each.partitions for each in found if each is not None), default=1)
 
     async def find_prefixes(self) -> list[str]:
         """Return the prefixes with queues that are found within a second. Raises ``BrokerError``."""
@@ -152,8 +175,22 @@ class RedisOperatorBroker(RedisBrokerView):
             await link.stop()
 
     async def find_workers(self) -> list[WorkerConnection]:
-        """Return the workers of all queues, including those of Node. Raises ``BrokerError``."""
-        return await find_workers(self._link, self.prefix)
+        """Return the workers of all queues, including those of Node. Raises ``BrokerError``.
+
+        A worker of a queue with partitions is listed in each of them, and counts in the first.
+        """
+        links = await self._links.to_each_node()
+        found = [
+            each
+            for some in await asyncio.gather(*(find_workers(link, self.prefix) for link in links))
+            for each in some
+        ]
+        partitions = {each.queue: partition_of_name(each.queue) for each in found}
+        return sorted(
+            each if (partition := partitions[each.queue]) is None else each._replace(queue=partition.queue)
+            for each in found
+            if (partition := partitions[each.queue]) is None or not partition.number
+        )
 
     async def software(self) -> str:
         """Return the server's name and version. Raises ``BrokerError``."""
@@ -179,6 +216,51 @@ class RedisOperatorBroker(RedisBrokerView):
     def _shared_key_prefix(self) -> str:
         return shared_key_prefix(self.prefix, self.connection)
 
-    def _new_link(self, name: str) -> Link:
-        client_name = f"auth-worker:{name}"
-        return Link(self.connection, name=name, client_name=client_name, writes=False, at_once=MANY_AT_ONCE)
+    async def _spread_heartbeats(self) -> list[RedisHeartbeats]:
+        addresses = await self._queues.addresses()
+        return [RedisHeartbeats(link, shared_key_prefix(self.prefix, link.address)) for link in addresses]
+
+    def _resolved(self, queue: str, build: Callable[[list[str]], Part]) -> Part:
+        """Return what ``build`` makes of the queue's names in Redis, or what stands in until they are known."""
+        if (known := self._queues.known(queue)) is not None:
+            return build(known)
+
+        async def resolve() -> Part:
+            return build(await self._queues.names_of(queue))
+
+        return cast(Part, StandIn(queue, resolve))
+
+    def _reader(self, queue: str, names: list[str]) -> QueueReader:
+        parts = [QueueView(self._links.of(name).link, self.prefix, name) for name in names]
+        return parts[0] if names == [queue] else PartitionedQueueReader(queue, parts)
+
+    def _job_reader(self, queue: str, names: list[str]) -> JobReader:
+        parts = [JobView(self._links.of(name).link, self.prefix, name) for name in names]
+        return parts[0] if names == [queue] else PartitionedJobReader(queue, parts)
+
+    def _queue_changer(self, queue: str, names: list[str]) -> QueueChanger:
+        parts = [
+            QueueChanges(self._links.of(name).link, self.prefix, name, on_removed=self._queues.forget)
+            for name in names
+        ]
+        if names == [queue]:
+            return parts[0]
+        return PartitionedQueueChanger(parts, self._reader(queue, names))
+
+    def _job_changer(self, queue: str, names: list[str]) -> JobChanger:
+        parts = [JobChanges(self._links.of(name).link, self.prefix, name) for name in names]
+        if names == [queue]:
+            return parts[0]
+        jobs = PartitionedJobReader(
+            queue, [JobView(self._links.of(name).link, self.prefix, name) for name in names]
+        )
+        return PartitionedJobChanger(parts, jobs, lambda to: [name_beside(name, to) for name in names])
+
+    def _dead_letter_store(self, names: list[str]) -> DeadLetterStore:
+        parts = []
+        for name in names:
+            link, redrive_link, redrive_lock = self._links.of(name)
+            parts.append(
+                DeadLetters(link, self.prefix, name, redrive_link=redrive_link, redrive_lock=redrive_lock)
+            )
+        return parts[0] if len(parts) == 1 else PartitionedDeadLetterStore(parts)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from auth_worker.brokers.opening import BrokerSource
 from auth_worker.brokers.partitions.jobs import PartitionedJobReader
 from auth_worker.brokers.partitions.queue_changes import PartitionedQueueChanger
 from auth_worker.brokers.partitions.queues import PartitionedQueueReader
+from auth_worker.brokers.redis.partition_registry import Registered, register_partitions
 from auth_worker.brokers.redis.producer import RedisProducer
 from auth_worker.brokers.redis.wire.call_types import Call
 from auth_worker.core.clock import now_ms
@@ -17,7 +20,7 @@ from auth_worker.core.job_options import Deduplication
 from auth_worker.core.partitions import id_prefix_of, partition_of_id
 from auth_worker.core.ports.producer import AddedJob, Ended, JobRequest
 from auth_worker.core.ports.values import ChangeResult
-from auth_worker.errors import BrokerUnavailableError, ConfigurationError
+from auth_worker.errors import BrokerError, BrokerUnavailableError, ConfigurationError
 
 
 class PartitionedProducer:
@@ -27,9 +30,19 @@ class PartitionedProducer:
     these decide. So the id alone says where a job is.
     """
 
-    def __init__(self, queue: str, parts: Sequence[RedisProducer], defaults: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        queue: str,
+        parts: Sequence[RedisProducer],
+        source: BrokerSource,
+        prefix: str,
+        defaults: Mapping[str, Any],
+    ) -> None:
         self._queue = queue
         self._parts = parts
+        self._source = source
+        self._prefix = prefix
+        self._is_registered = False
         self._default_deduplication = _deduplication_id(defaults)
 
     @property
@@ -43,6 +56,11 @@ class PartitionedProducer:
         errors = [each for each in results if each is not None]
         if errors and (len(errors) == len(results) or not isinstance(errors[0], BrokerUnavailableError)):
             raise errors[0]
+        if not self._is_registered:
+            self._is_registered = True
+            entry = Registered(self._queue, self._queue, len(self._parts))
+            with contextlib.suppress(BrokerError):  # the names say it too
+                await register_partitions(self._source.address, self._prefix, [entry])
 
     def add(self, job: JobRequest, trace: str | None = None) -> Awaitable[AddedJob]:
         """As in ``ProducerBroker``."""

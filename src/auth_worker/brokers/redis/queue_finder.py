@@ -8,7 +8,7 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from auth_worker.brokers.redis.text_codec import glob_escaped
 from auth_worker.brokers.redis.wire.link import Link
@@ -34,14 +34,14 @@ _UNIX_SOCKET = re.compile(r"\[?(/.*?):0(?:\]:0)?")
 
 
 class QueueFinder:
-    """Finds the queues under ``prefix``. Belongs to one event loop.
+    """Finds the queues under ``prefix`` on the nodes that ``links`` returns. Belongs to one event loop.
 
     A queue is known by its ``meta`` key, which the first job writes, so that all keys have to be read. Where they
     are many, the names are kept, and read again slowly in the background while somebody asks for them.
     """
 
-    def __init__(self, link: Link, prefix: str) -> None:
-        self._link = link
+    def __init__(self, links: Callable[[], Awaitable[Sequence[Link]]], prefix: str) -> None:
+        self._links = links
         self._prefix = prefix
         self._kept: tuple[float, list[str]] | None = None
         self._turn = asyncio.Lock()
@@ -72,11 +72,30 @@ class QueueFinder:
             await self._search(math.inf, PAUSE_S)
 
     async def _search(self, budget: float, pause: float = 0.0) -> tuple[list[str], bool]:
+        deadline, pages, complete = time.monotonic() + budget, 0, True
+        names: set[str] = set()
+        links = await self._links()
+        for link in links:
+            try:
+                found, read, ended = await self._search_node(link, deadline, pause)
+            except BrokerUnavailableError:
+                if len(links) == 1:
+                    raise
+                complete = False  # the queues of the other nodes are shown
+            else:
+                names.update(found)
+                pages, complete = pages + read, complete and ended
+        found = sorted(names)
+        self._kept = (time.monotonic(), found) if complete and pages > MANY_PAGES else None
+        return list(found), complete
+
+    async def _search_node(self, link: Link, deadline: float, pause: float) -> tuple[list[str], int, bool]:
+        """Return the queues of a node, how many pages were read, and whether that was all before ``deadline``."""
         names: set[str] = set()
         pattern = f"{glob_escaped(self._prefix)}:*:meta"
-        cursor, deadline, pages = b"0", time.monotonic() + budget, 0
+        cursor, pages = b"0", 0
         while True:
-            cursor, keys = await self._link.execute("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
+            cursor, keys = await link.execute("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
             pages += 1
             for key in keys:
                 name = key.decode(errors="replace")[len(self._prefix) + 1 : -len(":meta")]
@@ -87,12 +106,8 @@ class QueueFinder:
                 break
             if pause:
                 await asyncio.sleep(pause)
-        metas = await _metas(
-            self._link, {name: f"{key_prefix(self._prefix, name)}meta".encode() for name in names}
-        )
-        found = sorted(metas)
-        self._kept = (time.monotonic(), found) if complete and pages > MANY_PAGES else None
-        return list(found), complete
+        metas = await _metas(link, {name: f"{key_prefix(self._prefix, name)}meta".encode() for name in names})
+        return metas, pages, complete
 
 
 async def find_prefixes(link: Link, budget: float = 1.0) -> list[str]:

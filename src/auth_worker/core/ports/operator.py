@@ -269,6 +269,9 @@ class OperatorBroker(BrokerView, Protocol):
         Where there are many keys, one may be missing for a minute after its first job.
         """
 
+    async def partitions_of(self, queue: str) -> int:
+        """Return how many partitions a queue has; 1 if it has none."""
+
     async def find_prefixes(self) -> list[str]:
         """Return the prefixes with queues that are found within a second."""
 
