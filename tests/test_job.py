@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -145,29 +144,6 @@ def test_sync_after_the_event_loop_has_ended_raises() -> None:
 def test_a_representation_shows_neither_data_nor_token() -> None:
     text = repr(a_job({"code": "canary"}, token="canary", opts={"x": "canary"}))
     assert text == "<Job work:job-1 'send' attempt 1/1>"
-
-
-async def test_a_detached_job_keeps_everything_but_its_lease_and_queue() -> None:
-    job = a_job(
-        {"to": "ann"},
-        attempt=2,
-        actions=Actions(),
-        token="secret",
-        opts={"attempts": 3},
-        max_attempts=3,
-        timestamp=5,
-        priority=6,
-        progress={"step": 1},
-        parent={"id": "1"},
-        stalled_count=1,
-    )
-    job.deadline = 7.5
-    job.cancelled.set()
-    copy = pickle.loads(pickle.dumps(job.detached()))
-    for field in set(Job.__slots__) - {"_actions", "_cancelled", "token"}:
-        assert getattr(copy, field) == getattr(job, field), field
-    assert copy.token == ""
-    assert not copy.cancelled.is_set()
 
 
 def test_two_threads_that_ask_at_once_get_the_same_event(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,25 +130,6 @@ class Job:
                 self._cancelled = self._cancelled or threading.Event()
         return self._cancelled
 
-    def detached(self) -> Job:
-        """Return a copy that can be pickled for another process. It has no way to the queue until ``attach``."""
-        copy = Job(
-            id=self.id,
-            name=self.name,
-            data=self.data,
-            opts=dict(self.opts),
-            queue_name=self.queue_name,
-            attempt=self.attempt,
-            max_attempts=self.max_attempts,
-            timestamp=self.timestamp,
-            priority=self.priority,
-            progress=self.progress,
-            parent=self.parent,
-            stalled_count=self.stalled_count,
-        )
-        copy.deadline, copy.partition = self.deadline, self.partition
-        return copy
-
     def attach(self, actions: JobActions) -> None:
         """Let the job reach its queue through ``actions`` from now on."""
         self._actions = actions

@@ -9,7 +9,18 @@ import pytest
 
 from auth_worker.core.decisions import decide_error
 from auth_worker.core.outcome import AwaitChildren, Fail, Outcome, Postpone, Retry, Throttle
-from auth_worker.engine.executors.transport import Raised, Returned, raised, returned, value_of
+from auth_worker.engine.executors.remote_actions import RemoteActions
+from auth_worker.engine.executors.transport import (
+    LENGTH,
+    Returned,
+    answer_of,
+    framed_answer,
+    framed_job,
+    job_of,
+    raised,
+    returned,
+    value_of,
+)
 from auth_worker.errors import (
     Delay,
     InvalidJobDataError,
@@ -18,13 +29,14 @@ from auth_worker.errors import (
     UnrecoverableError,
     WaitForChildren,
 )
+from auth_worker.job import Job
 from support import process_errors
 from support.factories import a_job, some_options
 
 
 def arrived(error: BaseException) -> BaseException:
     """``error`` as the service gets it."""
-    answer: Raised = pickle.loads(pickle.dumps(raised(error, "Traceback of it")))
+    answer = answer_of(framed_answer(raised(error, "Traceback of it"))[LENGTH.size :])
     with pytest.raises(type(error).__mro__[-2]) as caught:
         value_of(answer)
     return caught.value
@@ -91,6 +103,30 @@ def test_an_exception_of_a_module_that_the_service_lacks_arrives_as_its_ancestor
     with pytest.raises(Delay) as caught:
         value_of(unknown)
     assert caught.value.seconds == 3
+
+
+async def test_a_job_arrives_with_everything_but_its_lease_and_queue() -> None:
+    job = a_job(
+        {"to": "ann"},
+        attempt=2,
+        actions=RemoteActions(str),
+        token="secret",
+        opts={"attempts": 3},
+        max_attempts=3,
+        timestamp=5,
+        priority=6,
+        progress={"step": 1},
+        parent={"id": "1"},
+        stalled_count=1,
+    )
+    job.partition, job.deadline = 2, 7.5
+    job.cancelled.set()
+    copy, trace_id = job_of(framed_job(job, "4bf9")[LENGTH.size :])
+    assert trace_id == "4bf9"
+    for field in set(Job.__slots__) - {"_actions", "_cancelled", "token"}:
+        assert getattr(copy, field) == getattr(job, field), field
+    assert copy.token == ""
+    assert not copy.cancelled.is_set()
 
 
 def test_a_value_that_the_service_cannot_read_fails_for_good() -> None:

@@ -35,7 +35,9 @@ from auth_worker.engine.executors.transport import (
     Ready,
     Returned,
     SetupFailed,
-    framed,
+    answer_of,
+    framed_answer,
+    job_of,
     raised,
     returned,
 )
@@ -65,13 +67,13 @@ def main(connection: int, lifeline: int) -> None:
     atexit.register(end_descendants, os.getpid(), os.environ[MARK])  # runs last
     ignore_stop_signals()
     with socket.socket(fileno=connection) as service, service.makefile("rb") as stream:
-        setup: Setup = _read(stream)
+        setup: Setup = pickle.loads(_read(stream))  # noqa: S301 - from the service
         consumer = load(setup)
         streams, leaks = standard_streams(), LeakDetector()
-        service.sendall(framed(consumer if isinstance(consumer, SetupFailed) else Ready()))
+        service.sendall(framed_answer(consumer if isinstance(consumer, SetupFailed) else Ready()))
         while not isinstance(consumer, SetupFailed):
             try:
-                job, trace_id = _read(stream)
+                job, trace_id = job_of(_read(stream))
             except EOFError:
                 break
             actions = RemoteActions(functools.partial(_ask, service, stream))
@@ -80,7 +82,7 @@ def main(connection: int, lifeline: int) -> None:
             actions.end()
             ended = tuple(getattr(consumer, "ended_resources", ()))
             is_last = leaks.finds_leak() or standard_streams() != streams or bool(ended)
-            service.sendall(framed(answer._replace(is_last=is_last, ended=ended)))
+            service.sendall(framed_answer(answer._replace(is_last=is_last, ended=ended)))
 
 
 def standard_streams() -> list[tuple[int, int] | None]:
@@ -101,15 +103,15 @@ def standard_streams() -> list[tuple[int, int] | None]:
 
 
 def _ask(service: socket.socket, stream: BinaryIO, request: ActionRequest) -> Any:
-    service.sendall(framed(request))
-    return _read(stream)
+    service.sendall(framed_answer(request))
+    return answer_of(_read(stream))
 
 
-def _read(stream: BinaryIO) -> Any:
+def _read(stream: BinaryIO) -> bytes:
     header = stream.read(LENGTH.size)
     if len(header) < LENGTH.size:
         raise EOFError
-    return pickle.loads(stream.read(*LENGTH.unpack(header)))  # noqa: S301 - from the service
+    return stream.read(*LENGTH.unpack(header))
 
 
 def die_with_parent(lifeline: int) -> None:

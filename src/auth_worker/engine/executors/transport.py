@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from auth_worker import errors
 from auth_worker.core.error_text import error_text
 from auth_worker.errors import AuthWorkerError, JobError, UnrecoverableError
+from auth_worker.job import Job
 
 LENGTH = struct.Struct(">Q")
 DECISIVE = ("seconds", "reason_class", "retryable", "message", "fields", "code")
@@ -75,10 +76,56 @@ class ProcessTraceback(Exception):  # noqa: N818 - a cause to show, never raised
         return f"\n{self.masked_trace}"
 
 
+Answer = Ready | SetupFailed | Returned | Raised | ActionRequest
+ANSWERS: tuple[type[Answer], ...] = (Ready, SetupFailed, Returned, Raised, ActionRequest)
+
+
 def framed(message: object) -> bytes:
     """Return ``message`` as a frame."""
     body = pickle.dumps(message)
     return LENGTH.pack(len(body)) + body
+
+
+def framed_job(job: Job, trace_id: str) -> bytes:
+    """Return a job as a frame, without its lease and its way to the queue.
+
+    Its values are in the order of ``Job``'s arguments: with the name of the class and those of its attributes they
+    would take three times as long to pickle.
+    """
+    values = (
+        job.id,
+        job.name,
+        job.data,
+        dict(job.opts),
+        job.queue_name,
+        job.attempt,
+        job.max_attempts,
+        job.timestamp,
+        job.priority,
+        job.progress,
+        job.parent,
+        job.stalled_count,
+    )
+    return framed((values, job.partition, job.deadline, trace_id))
+
+
+def job_of(body: bytes) -> tuple[Job, str]:
+    """Return the job and the trace id in the body of a frame. The job cannot reach its queue before ``attach``."""
+    values, partition, deadline, trace_id = pickle.loads(body)  # noqa: S301 - from the service
+    job = Job(*values)
+    job.partition, job.deadline = partition, deadline
+    return job, trace_id
+
+
+def framed_answer(answer: Answer) -> bytes:
+    """Return ``answer`` as a frame, which has a number for the class, as that is read faster than its name."""
+    return framed((ANSWERS.index(type(answer)), *answer))
+
+
+def answer_of(body: bytes) -> Any:
+    """Return the ``Answer`` in the body of a frame."""
+    number, *values = pickle.loads(body)  # noqa: S301 - our own process
+    return ANSWERS[number](*values)
 
 
 def returned(value: object) -> Returned:

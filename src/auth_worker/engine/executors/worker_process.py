@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -31,7 +30,9 @@ from auth_worker.engine.executors.transport import (
     EndedResources,
     ProcessTraceback,
     Ready,
-    framed,
+    answer_of,
+    framed_answer,
+    framed_job,
     value_of,
 )
 from auth_worker.errors import ConfigurationError, WorkerCrashedError
@@ -124,9 +125,9 @@ class WorkerProcess:
         """
         self.jobs += 1
         run = current_run.get()
-        answer = await self._ask(framed((job.detached(), run.trace_id if run is not None else "")))
+        answer = await self._ask(framed_job(job, run.trace_id if run is not None else ""))
         while isinstance(answer, ActionRequest):
-            answer = await self._ask(framed(await perform_request(answer, job)))
+            answer = await self._ask(framed_answer(await perform_request(answer, job)))
         self.is_spent, self.ended_resources = answer.is_last, answer.ended
         return value_of(answer)
 
@@ -174,7 +175,7 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         try:
             await self._send(loop, request)
-            return pickle.loads(await self._reader.next())  # noqa: S301 - our own process
+            return answer_of(await self._reader.next())
         except (OSError, EOFError):
             code = await self._exit_code()
         raise WorkerCrashedError(f"the job's process died (exit code {code})")
