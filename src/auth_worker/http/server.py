@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,7 @@ class QuietServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections on the only one of ``sockets``."""
         assert sockets is not None  # noqa: S101 - see serve
+        _here.serves = True
         self.servers = []
         self._listener = Listener(sockets[0], lambda: (self.config, self.server_state, {}), self._on_exhausted)
         self._accepting = asyncio.create_task(self._listener.run(), name="http accept")
@@ -143,6 +145,9 @@ class QuietServer(uvicorn.Server):
         self._listener.close()
 
 
+_here = threading.local()
+
+
 def _is_not_ours(record: logging.LogRecord) -> bool:
     """Whether uvicorn logs for a server of the application's, which runs in another thread than ours."""
-    return not (record.threadName or "").startswith("auth-worker")
+    return not getattr(_here, "serves", False)

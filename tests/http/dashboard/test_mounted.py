@@ -16,19 +16,16 @@ from starlette.routing import Mount
 
 from auth_worker import ConfigurationError, Settings
 from auth_worker.dashboard import Caller, MountedDashboard, dashboard
-from auth_worker.http.dashboard.serve import serve_dashboard
-from auth_worker.http.listening_socket import listen
 from auth_worker.observability.logs import open_log
-from support.admin_api import ADMIN, READER
+from support.admin_api import ADMIN
 from support.asgi_server import serving, stripping_proxy
 from support.dashboard_visitor import Page, Visitor
 from support.django_sites import set_up
 from support.event_pages import EventPage
 from support.http_requests import asked
 from support.log_capture import lines_of
-from support.processors import QUEUE, Harness, eventually
-
-TOKENS = {"http_token": ADMIN, "http_read_token": READER, "http_port": 0, "log_level": "ERROR"}
+from support.lone_dashboards import TOKENS, LoneDashboard
+from support.processors import QUEUE, Harness
 
 
 @pytest.fixture
@@ -251,7 +248,7 @@ async def _ask_in_another_loop(pages: MountedDashboard) -> None:
 
 
 async def test_on_its_own_it_serves_under_its_path_and_behind_a_proxy(jobs: Harness) -> None:
-    async with alone(jobs, base_path="/jobs") as port:
+    async with LoneDashboard(jobs, base_path="/jobs") as port:
         assert (await asked(port, "/livez")).status == 200
         assert (await asked(port, "/")).status == 404
         folder = await asked(port, "/jobs")
@@ -262,34 +259,9 @@ async def test_on_its_own_it_serves_under_its_path_and_behind_a_proxy(jobs: Harn
 
 
 async def test_behind_a_proxy_that_takes_the_path_away_every_link_and_form_works(jobs: Harness) -> None:
-    async with alone(jobs) as port, serving(stripping_proxy("/tools/jobs", port)) as outside:
+    async with LoneDashboard(jobs) as port, serving(stripping_proxy("/tools/jobs", port)) as outside:
         visitor = Visitor(outside, "/tools/jobs/")
         login = await visitor.log_in(ADMIN)
         assert "Secure" in login.headers["set-cookie"]
         await crawl(visitor)
         await pause(visitor, jobs)
-
-
-class alone:  # noqa: N801 - a context manager
-    """The dashboard on its own, without a service."""
-
-    def __init__(self, harness: Harness, base_path: str = "") -> None:
-        self._settings = Settings(redis_url=harness.url, **TOKENS)
-        self._base_path = base_path
-
-    async def __aenter__(self) -> int:
-        log = open_log(None, self._settings, io.StringIO()).logger
-        opened = listen(self._settings, log)
-        assert opened is not None
-        self._task = asyncio.create_task(serve_dashboard(*opened, log, self._base_path))
-        port = int(opened[0].getsockname()[1])
-
-        async def answers() -> bool:
-            return (await asked(port, "/livez")).status == 200
-
-        await eventually(answers, "the dashboard answers")
-        return port
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.wait({self._task})
