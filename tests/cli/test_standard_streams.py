@@ -35,7 +35,7 @@ def shell(folder: Path, command: str, **settings: str) -> subprocess.CompletedPr
     ("streams", "code"),
     [("<&-", 0), (">&-", 0), ("2>&-", 0), (ALL_CLOSED, 0), (">/dev/full", 1), ("2>/dev/full", 0)],
 )
-@pytest.mark.parametrize("command", ["version", "queues", "queues --json", "jobs q --json"])
+@pytest.mark.parametrize("command", ["version", "queues", "jobs q --json"])
 def test_a_command_ends_with_its_code_whatever_its_streams(
     folder: Path, redis_url: str, command: str, streams: str, code: int
 ) -> None:

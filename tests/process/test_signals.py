@@ -95,13 +95,21 @@ async def test_a_signal_to_a_forked_child_is_none_to_the_service(start: Start, l
     assert await service.ends() == 0
 
 
-@pytest.mark.parametrize("execution", ["thread", "process"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("loop", "number", "execution"),
+    [
+        ("asyncio", signal.SIGTERM, "thread"),
+        ("asyncio", signal.SIGINT, "process"),
+        ("asyncio", signal.SIGHUP, "thread"),
+        ("uvloop", signal.SIGTERM, "process"),
+        ("uvloop", signal.SIGINT, "thread"),
+        ("uvloop", signal.SIGHUP, "process"),
+    ],
+)
 async def test_a_signal_to_all_processes_drains(
     start: Start, harness: Harness, loop: str, number: signal.Signals, execution: str
 ) -> None:
-    """Send the signal as a terminal, systemd and some container runtimes do."""
+    """Send the signal as a terminal, systemd and some container runtimes do. Each pair of the three is tried."""
     service = start(loop, execution)
     job_id = await service.begins(MOMENT_S)
     for pid in (service.process.pid, *children_of(service.process.pid)):

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -179,40 +180,47 @@ def run(command: list[str], **environment: str) -> str:
     return ended.stdout
 
 
-def complaints_of_mypy(code: str, tmp_path: Path) -> dict[int, str]:
-    """The errors of mypy --strict, by line of ``code``."""
-    file = tmp_path / "sample.py"
-    file.write_text(DEFINITIONS + code)
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml")]
-    cache = ["--cache-dir", str(tmp_path.parent / "mypy")]
-    found = run([*command, *cache, str(file)], MYPYPATH=str(ROOT / "src"), PATH="")
-    errors = re.findall(r"sample\.py:(\d+): error: (.*)", found)
-    return {int(line) - DEFINITIONS.count("\n"): text for line, text in errors}
+def complaints(found: Iterable[tuple[str, int, str]]) -> tuple[dict[int, str], dict[int, str]]:
+    """The errors in correct calls and in wrong ones, by line below the definitions, of (file, line, error)."""
+    of_files: dict[str, dict[int, str]] = {name: {} for name in SAMPLES}
+    for file, line, text in found:
+        of_files[Path(file).name][line - DEFINITIONS.count("\n")] = text
+    return of_files["correct.py"], of_files["wrong.py"]
 
 
-def complaints_of_pyright(command: list[str], code: str, tmp_path: Path) -> dict[int, str]:
-    """The errors of pyright in strict mode, by line of ``code``."""
-    (tmp_path / "sample.py").write_text(DEFINITIONS + code)
-    project = {"include": ["sample.py"], "extraPaths": [str(ROOT / "src")], "typeCheckingMode": "strict"}
-    (tmp_path / "pyrightconfig.json").write_text(json.dumps(project))
-    options = ["--outputjson", "--pythonpath", sys.executable, "--project", str(tmp_path)]
-    found = json.loads(run([*command, *options], PATH=os.environ["PATH"], HOME=str(tmp_path)))
-    errors = [each for each in found["generalDiagnostics"] if each["severity"] == "error"]
-    first = DEFINITIONS.count("\n")
-    return {each["range"]["start"]["line"] + 1 - first: each["message"] for each in errors}
-
-
+SAMPLES = {"correct.py": CORRECT + LIMITS, "wrong.py": WRONG}
 WRONG_LINES = [number for number, line in enumerate(WRONG.splitlines(), 1) if line.startswith("    ")]
 
 
-@pytest.mark.timeout(600)
-def test_mypy_accepts_correct_calls_and_finds_each_wrong_one(tmp_path: Path) -> None:
-    assert complaints_of_mypy(CORRECT + LIMITS, tmp_path) == {}
-    assert sorted(complaints_of_mypy(WRONG, tmp_path)) == WRONG_LINES
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """The folder of the samples."""
+    for name, code in SAMPLES.items():
+        (tmp_path / name).write_text(DEFINITIONS + code)
+    return tmp_path
 
 
 @pytest.mark.timeout(600)
-def test_pyright_accepts_correct_calls_and_finds_each_wrong_one(tmp_path: Path, pyright: list[str]) -> None:
-    assert complaints_of_pyright(pyright, CORRECT + LIMITS, tmp_path) == {}
-    found = complaints_of_pyright(pyright, WRONG, tmp_path)
-    assert sorted(line for line in found if line > 0) == WRONG_LINES  # above are imports that are not used here
+def test_mypy_accepts_correct_calls_and_finds_each_wrong_one(samples: Path) -> None:
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml")]
+    cache = ["--cache-dir", str(ROOT / ".mypy_cache")]  # that of `make types`, which has read the libraries
+    files = [str(samples / name) for name in SAMPLES]
+    said = run([*command, *cache, *files], MYPYPATH=str(ROOT / "src"), PATH="")
+    errors = re.findall(r"^(.*\.py):(\d+): error: (.*)", said, re.MULTILINE)
+    correct, wrong = complaints((file, int(line), text) for file, line, text in errors)
+    assert correct == {}
+    assert sorted(wrong) == WRONG_LINES
+
+
+@pytest.mark.timeout(600)
+def test_pyright_accepts_correct_calls_and_finds_each_wrong_one(samples: Path, pyright: list[str]) -> None:
+    project = {"include": [*SAMPLES], "extraPaths": [str(ROOT / "src")], "typeCheckingMode": "strict"}
+    (samples / "pyrightconfig.json").write_text(json.dumps(project))
+    options = ["--outputjson", "--pythonpath", sys.executable, "--project", str(samples)]
+    said = json.loads(run([*pyright, *options], PATH=os.environ["PATH"], HOME=str(samples)))
+    errors = [each for each in said["generalDiagnostics"] if each["severity"] == "error"]
+    correct, wrong = complaints(
+        (each["file"], each["range"]["start"]["line"] + 1, each["message"]) for each in errors
+    )
+    assert correct == {}
+    assert sorted(line for line in wrong if line > 0) == WRONG_LINES  # above are imports that are not used here
