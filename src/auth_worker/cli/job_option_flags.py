@@ -77,6 +77,9 @@ class JobOptionFlags:
     job_id: Annotated[
         str | None, flag("--job-id", "ID", "Its id; no second job is added with an id that exists.", TIMES)
     ] = None
+    partition_key: Annotated[
+        str | None, flag("--partition-key", "KEY", "Jobs with one key share a partition, if there are any.", TIMES)
+    ] = None
     delay: Annotated[
         int | None,
         flag("--delay", "TIME", "How long it waits first: 250ms, 10s, 5m, 2h.", TIMES, parser=duration_ms),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from auth_worker.core.partitions import logical_name
 from auth_worker.errors import ConfigurationError
 
 MAX_WHOLE = 150
@@ -62,12 +63,13 @@ def failed_at_of(letter_id: str) -> int | None:
 
 
 def queue_of(letter_id: str) -> str:
-    """Return the queue that a dead letter comes from, read from its id: the inverse of ``dead_letter_id``."""
-    return re.sub(
+    """Return the queue that a dead letter comes from, read from its id; of a partition, the whole queue."""
+    name = re.sub(
         r"(?:\.[0-9a-f]{2})+",
         lambda match: bytes.fromhex(match[0].replace(".", "")).decode(errors="replace"),
         letter_id.partition("@")[0],
     )
+    return logical_name(name)
 
 
 def check_dead_letter(letter: DeadLetter) -> None:

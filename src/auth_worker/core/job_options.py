@@ -82,6 +82,7 @@ class JobOptions(BaseModel):
 
     ``delay`` is in ms, or a timedelta. None leaves an option to the worker and to BullMQ. ``telemetry_metadata``
     is the trace context to store with the job, as JSON; by default, unless ``omit_context`` is set, the caller's.
+    ``partition_key`` decides its partition, and means nothing where the queue has none.
     """
 
     model_config = ConfigDict(
@@ -89,6 +90,7 @@ class JobOptions(BaseModel):
     )
 
     job_id: str | None = None
+    partition_key: Text | None = Field(default=None, exclude=True)
     delay: Annotated[Whole, Field(ge=0, le=LONGEST_DELAY), BeforeValidator(in_ms)] | None = None
     attempts: Count | None = None
     backoff: Annotated[Whole, Field(ge=-1, le=LONGEST_DELAY)] | Backoff | None = None

@@ -56,7 +56,7 @@ class JobOptionsDict(TypedDict, total=False):
 
     job_id: str | None
     """The job's id; a job with an id that exists already is not added again."""
-    partition_key: str
+    partition_key: str | None
     """What decides the partition of a job without an id, if its queue has any: jobs with one key share it."""
     delay: int | timedelta | None
     """How long (ms, or a ``timedelta``) it waits until it may run."""

@@ -54,11 +54,9 @@ def check_partitions(queue: str, partitions: object, prefix: str) -> int:
             raise ConfigurationError(
                 f"partitions: the name {queue!r:.80} must have no braces: each partition adds them"
             )
-        check_queue_name("partitions", partition_names(queue, partitions)[-1] + "x" * _LONGEST_NUMBER)
+        for name in partition_names(queue, partitions):
+            check_queue_name("the name of each partition", name)
     return partitions
-
-
-_LONGEST_NUMBER = 4
 
 
 @lru_cache(maxsize=256)
@@ -95,6 +93,12 @@ def partition_of_name(name: str) -> Partition | None:
     if len(name) > LONGEST_NAME or found["tag"] not in tags:
         return None
     return Partition(found["other"] or family, family, partitions, tags.index(found["tag"]))
+
+
+def logical_name(name: str) -> str:
+    """Return the queue that the broker's queue ``name`` is a partition of, or the name itself."""
+    partition = partition_of_name(name)
+    return name if partition is None else partition.queue
 
 
 def name_beside(name: str, queue: str) -> str:

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 class LazyProducers:
     """Makes the producers of the queue ``name``, each at its first use.
 
-    ``connection``, ``settings`` and ``timeout`` (s) are as in ``TaskQueue``.
+    ``connection``, ``settings``, ``timeout`` (s) and ``partitions`` are as in ``TaskQueue``.
     """
 
-    def __init__(self, name: str, connection: Any, settings: Settings | None, timeout: float) -> None:
+    def __init__(
+        self, name: str, connection: Any, settings: Settings | None, timeout: float, partitions: int = 1
+    ) -> None:
         self.given = connection, settings
         """What is None is as the environment says."""
         self._name = name
         self._timeout = timeout
+        self._partitions = partitions
         self._is_fixed = connection is not None or settings is not None
         self._jobs: JobQueue | None = None
         self._flows: FlowProducer | None = None
@@ -33,7 +36,12 @@ class LazyProducers:
         if self._jobs is None:
             connection, settings = self.given
             self._jobs = JobQueue(
-                self._name, connection, settings=settings, timeout=self._timeout, sync_timeout=self._timeout
+                self._name,
+                connection,
+                settings=settings,
+                timeout=self._timeout,
+                sync_timeout=self._timeout,
+                partitions=self._partitions,
             )
         return self._jobs
 

@@ -65,7 +65,9 @@ class TaskQueue:
     The worker runs them once its service includes the queue, with ``worker_config`` and
     ``dead_letter_queue_name`` as in ``WorkerService.register_processor``. Whoever enqueues connects to
     ``connection``, which is as in ``JobQueue`` (None: the settings), when the first job is enqueued. ``timeout``
-    (s) bounds connecting and each enqueue. Raises ``ConfigurationError`` naming the wrong argument.
+    (s) bounds connecting and each enqueue. ``partitions`` is as in ``JobQueue``.
+
+    Raises ``ConfigurationError`` naming the wrong argument.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class TaskQueue:
         dead_letter_queue_name: str | None = None,
         settings: Settings | None = None,
         timeout: float = ENQUEUE_TIMEOUT,
+        partitions: int = 1,
     ) -> None:
         self.name = check_queue_name("name", name)
         self.worker_config = WorkerConfig.of(worker_config)
@@ -86,7 +89,8 @@ class TaskQueue:
         """The tasks by name."""
         self.resources: dict[Any, Resource] = {}
         """The resources by type, in the order in which they are opened."""
-        self.producers = LazyProducers(name, connection, settings, timeout)
+        self.producers = LazyProducers(name, connection, settings, timeout, partitions)
+        self.partitions = partitions
 
     def __repr__(self) -> str:
         return f"<TaskQueue {self.name!r} with {len(self.tasks)} tasks>"
@@ -217,6 +221,7 @@ class TaskQueue:
                 update={"timeout": None, "dead_letter_queues": tuple(sorted(queues.items()))}
             ),
             "dead_letter_queue_name": self.dead_letter_queue_name,
+            "partitions": self.partitions,
         }
 
     def provides(self, kind: Any) -> bool:

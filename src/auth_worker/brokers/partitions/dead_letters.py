@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from auth_worker.brokers.partitions.pages import read_page
 from auth_worker.core.dead_letter import DeadLetter
-from auth_worker.core.partitions import partition_of_name
+from auth_worker.core.partitions import logical_name
 from auth_worker.core.ports.operator import DeadLetterStore
 
 
@@ -35,10 +35,10 @@ class PartitionedDeadLetterStore:
         """As in ``DeadLetterStore``. It says that its job is of the whole queue."""
         found = await asyncio.gather(*(part.read(letter_id) for part in self._parts))
         letter = next((each for each in found if each is not None), None)
-        partition = partition_of_name(str(letter.data.get("originalQueue"))) if letter is not None else None
-        if letter is None or partition is None:
+        if letter is None or not isinstance(letter.data, dict):
             return letter
-        return letter._replace(data={**letter.data, "originalQueue": partition.queue})
+        queue = logical_name(str(letter.data.get("originalQueue", "")))
+        return letter._replace(data={**letter.data, "originalQueue": queue})
 
     async def redrive(self, letter_id: str) -> str | None:
         """As in ``DeadLetterStore``."""

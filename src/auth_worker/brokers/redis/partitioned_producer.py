@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from auth_worker.brokers.opening import BrokerSource
 from auth_worker.brokers.partitions.jobs import PartitionedJobReader
@@ -16,11 +16,12 @@ from auth_worker.brokers.redis.partition_registry import Registered, register_pa
 from auth_worker.brokers.redis.producer import RedisProducer
 from auth_worker.brokers.redis.wire.call_types import Call
 from auth_worker.core.clock import now_ms
-from auth_worker.core.job_options import Deduplication
 from auth_worker.core.partitions import id_prefix_of, partition_of_id
 from auth_worker.core.ports.producer import AddedJob, Ended, JobRequest
 from auth_worker.core.ports.values import ChangeResult
 from auth_worker.errors import BrokerError, BrokerUnavailableError, ConfigurationError
+
+_KEY_NAMES = ("partition_key", "partitionKey")
 
 
 class PartitionedProducer:
@@ -43,7 +44,7 @@ class PartitionedProducer:
         self._source = source
         self._prefix = prefix
         self._is_registered = False
-        self._default_deduplication = _deduplication_id(defaults)
+        self._default = _Placement.of(defaults)
 
     @property
     def is_connected(self) -> bool:
@@ -142,24 +143,19 @@ class PartitionedProducer:
         Raises ``ConfigurationError``.
         """
         name, data, given = job
-        options = dict(given)
-        key = options.pop("partition_key", None)
-        job_id = options.get("job_id", options.get("jobId"))
-        deduplication_id = _deduplication_id(options) or self._default_deduplication
+        options = {each: value for each, value in given.items() if each not in _KEY_NAMES}
+        own = _Placement.of(given)
+        key, job_id, deduplication_id = own if any(own) else self._default
         if sum(each is not None for each in (key, job_id, deduplication_id)) > 1:
             raise ConfigurationError(
                 "partition_key, job_id and deduplication each decide the partition of a job: give one of them; to "
                 "keep jobs with ids of their own together, put what they share in braces: 'mail-{user-7}-1'"
             )
         if job_id is None:
-            if key is None:
-                key = deduplication_id
-            elif not isinstance(key, str) or not key:
-                raise ConfigurationError(
-                    f"partition_key must be a text that is not empty, not {type(key).__name__}"
-                )
-            job_id = f"{'' if key is None else id_prefix_of(key)}{uuid.uuid4().hex}"
-        return self._part_of(str(job_id)), (name, data, options), lambda: str(job_id)
+            shared = key if key is not None else deduplication_id
+            job_id = f"{'' if shared is None else id_prefix_of(shared)}{uuid.uuid4().hex}"
+        new_id = job_id
+        return self._part_of(new_id), (name, data, options), lambda: new_id
 
     def _part_of(self, job_id: str) -> RedisProducer:
         return self._parts[partition_of_id(job_id, len(self._parts))]
@@ -182,11 +178,20 @@ class PartitionedProducer:
         return self._parts[await self.jobs().holder_of(job_id)]
 
 
-def _deduplication_id(options: Mapping[str, Any]) -> str | None:
-    given = options.get("deduplication")
-    if given is None:
-        return None
-    found = (
-        given.id if isinstance(given, Deduplication) else given.get("id") if isinstance(given, Mapping) else None
-    )
-    return found if isinstance(found, str) else None
+class _Placement(NamedTuple):
+    """What decides the partition of a job: one of these, if any."""
+
+    key: str | None
+    job_id: str | None
+    deduplication_id: str | None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> _Placement:
+        """Read it from the options of a job. Raises ``ConfigurationError`` for a wrong ``partition_key``."""
+        key = next((options[name] for name in _KEY_NAMES if options.get(name) is not None), None)
+        if key is not None and not (isinstance(key, str) and key):
+            raise ConfigurationError(f"partition_key must be a text that is not empty, not {type(key).__name__}")
+        job_id = options.get("job_id", options.get("jobId"))
+        given = options.get("deduplication")
+        deduplication_id = given.get("id") if isinstance(given, Mapping) else getattr(given, "id", None)
+        return cls(key, None if job_id is None else str(job_id), deduplication_id and str(deduplication_id))
