@@ -6,7 +6,10 @@ import asyncio
 
 import pytest
 
+from auth_worker.http.service_identity import IDENTITY_HEADER
+from support.admin_api import ADMIN, service_at
 from support.http_requests import asked, raw
+from support.processors import Harness
 from support.running_service import serving
 
 
@@ -46,6 +49,19 @@ async def test_a_page_whose_name_was_rebound_to_loopback_gets_nothing(
         assert answer.status == status
         if status == 400:
             assert "127.0.0.1" in answer.reasons
+
+
+@pytest.mark.parametrize("host", ["jobs.example.org", "jobs.example.org:8443", "localhost:port", ""])
+async def test_with_tokens_any_name_is_answered_and_opens_nothing_without_one(harness: Harness, host: str) -> None:
+    async with service_at(harness.url) as service:
+        for path, status in (("/livez", 200), ("/health", 401), ("/metrics", 401), ("/api/v1/queues", 401)):
+            answer = await asked(service.http_port, path, host=host)
+            assert answer.status == status, path
+            assert "process" not in answer.headers[IDENTITY_HEADER.lower()]
+        assert (await asked(service.http_port, "/login", host=host)).status == 200
+        assert (await asked(service.http_port, "/", host=host)).status == 303
+        allowed = await asked(service.http_port, "/health", host=host, authorization=f"Bearer {ADMIN}")
+        assert allowed.status == 200
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Checks the Host header of a request, and sets the security headers of its response.
 
 A page of another site can have its own name resolve to loopback and then ask this port as its own (DNS
-rebinding). The browser sends that name as the Host, so on loopback only names of this machine are accepted.
+rebinding). The browser sends that name as the Host, so on loopback only names of this machine are accepted, unless
+there are tokens: such a page has none, and gets no cookie of another name. Then a proxy may send its own name.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class HostGuard:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._only_loopback = is_loopback(settings.http_host)
+        self._on_loopback = is_loopback(settings.http_host)
+        self._has_tokens = bool(settings.access_tokens)
         self._identity = Identity.of(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +50,7 @@ class HostGuard:
             scope["raw_path"] = target.encode("ascii")
         scope["path"] = target
 
-        known = not self._only_loopback or _names_loopback(scope, authority)
+        known = not self._on_loopback or _names_loopback(scope, authority)
         identity = self._shown_to(scope) if known else Identity()
 
         async def send_with_headers(message: Message) -> None:
@@ -59,7 +61,7 @@ class HostGuard:
                 headers[IDENTITY_HEADER] = identity.header
             await send(message)
 
-        await (self._app if known else UNKNOWN_HOST)(scope, receive, send_with_headers)
+        await (self._app if known or self._has_tokens else UNKNOWN_HOST)(scope, receive, send_with_headers)
 
     def _shown_to(self, scope: Scope) -> Identity:
         """Only clients on this machine see the process and its folder; behind a proxy nobody does."""
@@ -68,7 +70,11 @@ class HostGuard:
         return self._identity if client and is_loopback(client[0]) and not passed_on else Identity()
 
 
-UNKNOWN_HOST = refusal(400, "this port answers only to names of this machine: use 127.0.0.1")
+UNKNOWN_HOST = refusal(
+    400,
+    "without a token this port answers only to names of this machine: use 127.0.0.1, let the proxy send that as "
+    "the Host, or set http_token (AUTH_WORKER_HTTP_TOKEN)",
+)
 
 
 def _names_loopback(scope: Scope, authority: str | None) -> bool:
