@@ -137,6 +137,28 @@ async def test_mounted_behind_a_proxy_pages_stay_live_and_links_and_forms_work(
     await pages.stop()
 
 
+def told_its_root(app: Any) -> Any:
+    """An application as ``FastAPI(root_path="/tools")`` serves it, which leaves that out of the path."""
+
+    async def serve(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        await app({**scope, "root_path": "/tools"}, receive, send)
+
+    return serve
+
+
+async def test_mounted_where_the_application_is_told_what_a_proxy_strips_links_and_forms_work(
+    jobs: Harness,
+) -> None:
+    pages = mounted(jobs)
+    app = told_its_root(in_starlette(pages))
+    async with serving(app) as port, serving(stripping_proxy("/tools", port)) as outside:
+        visitor = Visitor(outside, "/tools/ops/jobs/")
+        assert (await visitor.log_in(ADMIN)).location == "/tools/ops/jobs/"
+        await crawl(visitor)
+        await pause(visitor, jobs)
+    await pages.stop()
+
+
 async def test_the_application_says_who_may_see_and_who_may_change(jobs: Harness) -> None:
     stream = io.StringIO()
     log = open_log(None, Settings(log_format="json"), stream)

@@ -15,6 +15,7 @@ from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
 from auth_worker.http.access_tokens import Caller
 from auth_worker.http.api.bridge import Bridge
+from auth_worker.http.dashboard.paths import whole_path
 from auth_worker.http.guard import CALLER
 from auth_worker.observability.logs import open_log
 
@@ -44,6 +45,7 @@ class MountedDashboard:
             await send({"type": "websocket.close", "code": 1000})
         if scope["type"] != "http":
             return
+        scope = {**scope, "path": whole_path(scope["path"], scope.get("root_path", ""))}
         if self._authorize is not None:
             caller = self._authorize(scope)  # in the application's own loop, where its sessions are
             scope = {**scope, CALLER: await caller if inspect.isawaitable(caller) else caller}

@@ -47,6 +47,18 @@ def page_at(address: str) -> str:
     return f"{name or './'}?{asked}" if asked else name or "./"
 
 
+def whole_path(path: str, root_path: str) -> str:
+    """Return ``path`` with all of ``root_path`` before it, as ASGI has it.
+
+    An application that is told by ``FastAPI(root_path=...)`` what a proxy strips leaves that part out of ``path``.
+    """
+    for place, character in enumerate(root_path):
+        here = root_path[place:]
+        if character == "/" and (path == here or path.startswith(f"{here}/")):
+            return root_path[:place] + path
+    return path
+
+
 def is_dashboard_path(path: str) -> bool:
     """Whether the dashboard at the root of an HTTP port handles ``path``."""
     return path in _PATHS or path.startswith(STATIC)
