@@ -140,7 +140,7 @@ def library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        skip_or_fail(f"needs the library {name}: {error}")
+        skip_or_fail(f"the tests of databases need {name} ({error})", "install it, or what it asks for")
 
 
 @pytest.fixture(scope="module")

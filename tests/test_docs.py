@@ -54,7 +54,7 @@ def test_a_page_runs_as_it_stands(page: Path, folder: Path) -> None:
     if any("node " in block.text for block in blocks if block.language == "console") and (
         shutil.which("node") is None or not NODE_MODULES.exists()
     ):
-        skip_or_fail("the page needs Node: run `make interop`")
+        skip_or_fail("the page needs Node and its packages", "install Node, and run `make interop`")
     run = PageRun(page, folder)
     try:
         run.run()
@@ -64,7 +64,7 @@ def test_a_page_runs_as_it_stands(page: Path, folder: Path) -> None:
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     if shutil.which("mkdocs", path=str(Path(sys.executable).parent)) is None:
-        skip_or_fail("needs the packages of requirements/docs.txt: run `make docs`")
+        skip_or_fail("the site needs the packages of requirements/docs.txt", "run `make docs`")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")]
     quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, timeout=200, check=False)

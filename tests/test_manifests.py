@@ -119,7 +119,10 @@ def test_a_service_of_compose_is_as_confined_and_its_settings_are_ours(
     assert "noeviction" in COMPOSE["services"]["redis"]["command"]
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze on the PATH")
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None,
+    reason="the units need systemd-analyze on the PATH: apt-get install systemd",
+)
 @pytest.mark.parametrize("name", ["auth-worker.service", "auth-worker.socket"])
 def test_a_unit_is_what_systemd_takes(name: str, tmp_path: Path) -> None:
     for unit in (DEPLOY / "systemd").iterdir():

@@ -15,5 +15,5 @@ AXE = Path(__file__).parents[1] / "interop" / "node_modules" / "axe-core" / "axe
 def axe() -> str:
     """The script of axe-core, as ``make interop`` has installed it."""
     if not AXE.exists():
-        skip_or_fail("needs axe-core: run `make interop`")
+        skip_or_fail("the browser tests need axe-core", "run `make interop`")
     return AXE.read_text()

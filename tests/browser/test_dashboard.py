@@ -24,7 +24,8 @@ from support.operators import operations_on
 from support.processors import DEAD, QUEUE, Harness
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("chromedriver") is None and "CI" not in os.environ, reason="needs chromedriver on the PATH"
+    shutil.which("chromedriver") is None and "CI" not in os.environ,
+    reason="the browser tests need chromedriver on the PATH: apt-get install chromium-driver",
 )
 IS_LIVE = "return document.querySelector('#live.on') !== null"
 

@@ -52,7 +52,7 @@ WHOLE = [b"1" * 400, b"1" * 5000, *DEEP, b"\xef\xbb\xbf1", b"9007199254740993"]
 
 @given(st.lists(st.sampled_from(PARTS), max_size=12).map(b"".join) | st.sampled_from(WHOLE))
 @example(b'{"a":1,"b":[-0.0,1E+5,null],"a":"\xc3\xa9"}')
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_bytes_mean_the_same_to_both_parsers(body: bytes) -> None:
     assert _shown(decode_json_bytes, body) == _shown(lambda body: decode_json(body.decode()), body)
 
@@ -103,7 +103,7 @@ def values_of(atoms: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 @given(values_of(ATOMS) | values_of(ATOMS | st.sampled_from(FOREIGN)))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_both_encoders_write_the_same(value: Any) -> None:
     for each in (value, [value, *MANY]):
         assert _written(encode_json, each) == _written(encode_data, each) == _written(python_encoder, each)

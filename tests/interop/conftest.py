@@ -23,7 +23,7 @@ StartWorker = Callable[..., Awaitable[QueueProcessorService]]
 def node_process(server: Server) -> Iterator[NodeProcess]:
     """The one Node process of the run. Without Node or its packages the tests are skipped, in CI they fail."""
     if shutil.which("node") is None or not NODE_MODULES.is_dir():
-        skip_or_fail("the interop tests need Node and its packages: run `make interop`")
+        skip_or_fail("the interop tests need Node and its packages", "install Node, and run `make interop`")
     process = NodeProcess("127.0.0.1", server.port)
     yield process
     process.stop()

@@ -75,7 +75,7 @@ declare const other: TaskQueue<"other">; // no such queue
 def compiler(node: NodeSide) -> Path:
     """The compiler, which is installed with the packages of Node."""
     if not COMPILER.exists():
-        skip_or_fail(f"{COMPILER} is missing: run `make interop`")
+        skip_or_fail("the tests of types need the compiler of TypeScript", "run `make interop`")
     return COMPILER
 
 

@@ -15,4 +15,7 @@ def needs_dual_stack() -> None:
             for address in ("127.0.0.1", "::1"):
                 socket.create_connection((address, port), timeout=5).close()
     except (OSError, ValueError) as error:
-        skip_or_fail(f"the loopback interface needs 127.0.0.1 and ::1 ({type(error).__name__})")
+        skip_or_fail(
+            f"the loopback interface needs 127.0.0.1 and ::1 ({type(error).__name__})",
+            "sysctl net.ipv6.conf.lo.disable_ipv6=0",
+        )

@@ -8,8 +8,12 @@ from typing import NoReturn
 import pytest
 
 
-def skip_or_fail(missing: str) -> NoReturn:
-    """Skip the test, which lacks what ``missing`` says; in CI fail it, since nothing may be missing there."""
+def skip_or_fail(missing: str, remedy: str) -> NoReturn:
+    """Skip the test, which lacks what ``missing`` says, as the end of the run will tell, with the ``remedy``.
+
+    In CI fail it, since nothing may be missing there.
+    """
+    reason = f"{missing}: {remedy}"
     if os.environ.get("CI"):
-        pytest.fail(missing)
-    pytest.skip(missing)
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -86,7 +86,7 @@ class Shell:
 
     def __init__(self, name: str, folder: Path, redis_url: str) -> None:
         if shutil.which(name) is None:
-            skip_or_fail(f"the tests of completion need {name} on the PATH")
+            skip_or_fail(f"the tests of completion need {name} on the PATH", f"apt-get install {name}")
         self.name = name
         self.folder = folder
         self._count = 0

@@ -16,7 +16,7 @@ def redis_server() -> Path:
     """The redis-server to test with; without one the test is skipped, in CI it fails."""
     found = os.environ.get("AUTH_TEST_REDIS_SERVER") or shutil.which("redis-server")
     if not found:
-        skip_or_fail("no redis-server on the PATH, which the tests of TLS need (apt-get install redis-server)")
+        skip_or_fail("the tests of TLS need redis-server on the PATH", "apt-get install redis-server")
     return Path(found)
 
 

@@ -167,7 +167,7 @@ PYRIGHT = ROOT / "tests" / "interop" / "node_modules" / "pyright" / "index.js"
 def pyright() -> list[str]:
     """The command that runs pyright, which ``make interop`` installs."""
     if shutil.which("node") is None or not PYRIGHT.exists():
-        skip_or_fail("pyright is missing: it needs Node, and `make interop`")
+        skip_or_fail("the tests of types need pyright", "install Node, and run `make interop`")
     return ["node", str(PYRIGHT)]
 
 

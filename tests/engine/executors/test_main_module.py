@@ -25,7 +25,7 @@ open("imports", "a").write(f"{os.getpid()} {__name__}\\n")
 service = WorkerService(os.environ["REDIS"], settings=Settings(http_port=None))
 """
 CONSUMER = """
-@service.processor("work", worker_config={"concurrency": 2}, dead_letter_queue_name="dead", execution="process")
+@service.processor("work", worker_config={"concurrency": 1}, dead_letter_queue_name="dead", execution="process")
 def consume(job: Job) -> dict[str, int]:
     open("runs", "a").write(f"{os.getpid()} {job.id}\\n")
     return {"parent": os.getppid()}
