@@ -13,7 +13,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from auth_worker import JobQueue, Settings
+from auth_worker import Settings
 from auth_worker.core.alert_settings import AlertSettings
 from auth_worker.dashboard import dashboard
 from support.admin_api import ADMIN, add, dead, service_at
@@ -111,36 +111,6 @@ def look_at_all(base: str, folder: Path, letter: dict[str, Any], axe: str) -> No
             browser.until(lambda: "Shut down this worker process?" in browser.text, "it asks before it shuts down")
             assert browser.violations(axe) == []
             assert [said for said in browser.complaints() if "404" not in said] == []
-        finally:
-            browser.close()
-
-
-async def test_a_search_goes_on_to_the_end(harness: Harness, tmp_path: Path) -> None:
-    async with JobQueue("archive", harness.url) as archive:
-        await archive.add_bulk({"name": "good"} for _ in range(4100))
-        await archive.add("rare", {"n": 1}, job_id="wanted")
-    service = service_at(harness.url)
-    async with service:
-        await asyncio.to_thread(search_to_the_end, f"http://127.0.0.1:{service.http_port}/", tmp_path)
-
-
-def search_to_the_end(base: str, folder: Path) -> None:
-    """Search for what is on the second page, and have the search go on."""
-    with driver() as driver_port:
-        browser = Browser(driver_port, folder)
-        try:
-            browser.open(f"{base}login")
-            browser.type("#token", ADMIN)
-            browser.click("button.go")
-            browser.open(f"{base}search?q=state:delayed+name:rare")
-            assert "No job matches" in browser.text
-            browser.open(f"{base}search?q=queue:archive+name:rare")
-            assert "No job matches yet" in browser.text
-            browser.click("#search-on")
-            browser.until(lambda: "wanted" in browser.text, "the job is found")
-            browser.until(lambda: "jobs, which are all" in browser.text, "it is the end")
-            assert browser.run("return document.querySelector('#search-on').hidden")
-            assert browser.complaints() == []
         finally:
             browser.close()
 
