@@ -19,6 +19,8 @@ OF_A_WORKER = SERVERS | {
     *("auth_worker.service", "auth_worker.processor", "auth_worker.supervisor", "auth_worker.email"),
 }
 OF_A_PRODUCER = {"pydantic_settings", "redis", "bullmq", "hiredis", "msgpack", "auth_worker.config"}
+OF_A_PROCESS = (OF_A_WORKER - {"auth_worker.engine"}) | OF_A_PRODUCER | {"pydantic"}
+"""What a worker process needs only if its consumer does."""
 OF_A_COMMAND = (OF_A_WORKER - {"typer", "auth_worker.cli"}) | OF_A_PRODUCER | {"pydantic", "asyncio"}
 RUN_COMMAND = "import contextlib, auth_worker.cli as c\nwith contextlib.suppress(SystemExit):\n    c.main({})"
 ENTRIES = [
@@ -37,9 +39,20 @@ ENTRIES = [
         ("from auth_worker import JobQueue", OF_A_WORKER | OF_A_PRODUCER),
         ("import auth_worker.tasks", OF_A_WORKER | OF_A_PRODUCER),
         ("import auth_worker.flow", OF_A_WORKER | OF_A_PRODUCER),
+        ("import auth_worker.engine.executors.process_main", OF_A_PROCESS),
         (
-            "import auth_worker.engine.executors.process_main",
-            (OF_A_WORKER - {"auth_worker.engine"}) | OF_A_PRODUCER | {"pydantic"},
+            "import auth_worker.engine.executors.process_main\n"
+            "from auth_worker.observability.logs import LoggingSetup, repeat_setup\n"
+            "repeat_setup(LoggingSetup('json', 'INFO', {}))",
+            OF_A_PROCESS - {"structlog", "rich"},  # structlog loads rich if it is installed
+        ),
+        (
+            "from auth_worker.system.main_reimport import loading_consumer\n"
+            "with loading_consumer():\n"
+            "    from auth_worker import WorkerService\n"
+            "    service = WorkerService('redis://localhost')\n"
+            "    service.register_processor(queue_name='work', processor=print, execution='process')",
+            {"redis", "bullmq", "hiredis"},
         ),
         ("import auth_worker.service", {"redis", "bullmq", "hiredis", "opentelemetry"}),
         # redis-py itself imports parts of OpenTelemetry if it is installed.

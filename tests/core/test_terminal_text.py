@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_worker.config import Settings
 from auth_worker.core.terminal_text import ascii_json, visible, visible_lines
 from auth_worker.observability.logs.logger import renderer
 from auth_worker.observability.logs.sink import LineSink
@@ -78,7 +77,7 @@ def test_no_log_line_controls_the_terminal(console: bool) -> None:
 def test_no_line_of_another_logger_controls_the_terminal() -> None:
     stream = io.StringIO()
     sink = LineSink(stream)
-    handler = SinkHandler(sink, Settings())
+    handler = SinkHandler(sink, "console", "INFO")
     handler.setFormatter(_formatter(True))
     try:
         raise ValueError(ORDERS)

@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auth_worker.core.partitions import check_partitions, partition_names
 from auth_worker.errors import ConfigurationError
 from auth_worker.system.forks import reset_in_child
+from auth_worker.system.main_reimport import is_loading_consumer
 
 if TYPE_CHECKING:
     from auth_worker.brokers.embedded.broker import EmbeddedBroker
@@ -33,8 +35,6 @@ class BrokerSource:
     """
 
     def __init__(self, connection: Any, settings: Settings, *, startup_timeout: float | None = None) -> None:
-        from auth_worker.brokers.redis.wire.address import Address
-
         self._chosen_by = "the program"
         if connection is None and settings.redis_url is not None:
             connection, self._chosen_by = settings.redis_url.get_secret_value(), "redis_url"
@@ -44,7 +44,9 @@ class BrokerSource:
                 "the embedded broker"
             )
         self._state_dir = settings.state_dir
-        self.address = Address() if connection is None else Address.of(connection)
+        self._connection = connection
+        if not is_loading_consumer():
+            self.address  # noqa: B018 - raises if it is invalid
         self._embedded: EmbeddedBroker | None = None
         if connection is None:
             from auth_worker.brokers.embedded.broker import STARTUP_TIMEOUT, EmbeddedBroker
@@ -53,6 +55,13 @@ class BrokerSource:
             self._embedded = EmbeddedBroker(settings.state_dir, startup_timeout=timeout)
         self._mutex = threading.Lock()
         reset_in_child(self)
+
+    @cached_property
+    def address(self) -> Address:
+        """Where the broker is."""
+        from auth_worker.brokers.redis.wire.address import Address
+
+        return Address() if self._connection is None else Address.of(self._connection)
 
     @property
     def is_embedded(self) -> bool:

@@ -16,6 +16,7 @@ from auth_worker.core.partitions import check_partitions, partition_names
 from auth_worker.core.ports.connections import QueueConnections, WorkerConnections
 from auth_worker.errors import BrokerError
 from auth_worker.events import EventBus
+from auth_worker.system.main_reimport import is_loading_consumer
 
 if TYPE_CHECKING:
     from auth_worker.brokers.redis.connections import Connections
@@ -50,8 +51,9 @@ class WorkerBrokers:
         check_partitions(queue, partitions, self._settings.prefix)
         names = [partition_names(each, partitions, queue) for each in (queue, *dead_letter_queues)]
         parts = list(zip(*names, strict=True))
-        for each in parts:
-            self._serving(*each)
+        if not is_loading_consumer():
+            for each in parts:
+                self._serving(*each)
         self._queues[queue] = parts
         self._letters[queue] = dead_letter_queues
 

@@ -34,13 +34,18 @@ def loading_consumer() -> Iterator[None]:
         _worker_process = "loaded"
 
 
+def is_loading_consumer() -> bool:
+    """Whether a worker process imports its consumer. A service made there never starts."""
+    return _worker_process == "loading"
+
+
 def stop_reimported_main() -> None:
     """Stop the main module if a worker process imports it for its consumer. Call it before connecting to Redis.
 
     Raises ``SystemExit`` there, which ends the module and keeps what it has defined so far. It is not a subclass,
     since a thread ends silently only with ``SystemExit`` itself.
     """
-    if _worker_process == "loading":
+    if is_loading_consumer():
         raise SystemExit(0)
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import structlog
 
-from auth_worker.config import Settings
 from auth_worker.core.terminal_text import ascii_json
 from auth_worker.errors import ConfigurationError
 from auth_worker.observability.logs.processors import add_job_context, redact_own_fields, visible_fields
 from auth_worker.observability.logs.sink import LineSink, sink_of
 from auth_worker.system.standard_streams import standard_error
+
+if TYPE_CHECKING:
+    from auth_worker.config import Settings  # a worker process logs without them
 
 
 class Log(NamedTuple):
@@ -51,7 +53,7 @@ def open_log(logger: Any, settings: Settings, stream: TextIO | None = None) -> L
             raise ConfigurationError(f"logger must be a structlog or stdlib logger, not {type(logger).__name__}")
         return Log(logger, None, None, lambda level: Log(_filtered(logger, level, [_as_called]), None, None))
     stream = stream or standard_error()
-    return _own(sink_of(stream), is_console(settings, stream), level_number(settings.log_level))
+    return _own(sink_of(stream), is_console(settings.log_format, stream), level_number(settings.log_level))
 
 
 def logger_of(logger: Any, settings: Settings, stream: TextIO | None = None) -> Any:
@@ -61,12 +63,12 @@ def logger_of(logger: Any, settings: Settings, stream: TextIO | None = None) -> 
     stream = stream or standard_error()
     level = level_number(settings.log_level)
     bound = [structlog.contextvars.merge_contextvars, add_job_context]
-    return _own(sink_of(stream), is_console(settings, stream), level, bound).logger
+    return _own(sink_of(stream), is_console(settings.log_format, stream), level, bound).logger
 
 
-def is_console(settings: Settings, stream: TextIO) -> bool:
-    """Whether lines are written for people: by the settings or, if they leave it open, on a terminal."""
-    return settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty())
+def is_console(log_format: str, stream: TextIO) -> bool:
+    """Whether lines are written for people: by the setting or, if it leaves that open, on a terminal."""
+    return log_format == "console" or (log_format == "auto" and stream.isatty())
 
 
 def level_number(name: str) -> int:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import structlog
 from structlog.types import EventDict
 
-from auth_worker.config import Settings
 from auth_worker.core.run import current_run
 from auth_worker.messages import WORKER_ERRORS
 from auth_worker.observability.logs.logger import is_console, level_number, renderer
 from auth_worker.observability.logs.processors import add_job_context, redact_fields
 from auth_worker.observability.logs.sink import LineSink, share_streams, sink_of
 from auth_worker.system.standard_streams import standard_error
+
+if TYPE_CHECKING:
+    from auth_worker.config import Settings
 
 _queue_levels: dict[str, int] = {}
 """The log levels of queues that differ from the rest of the process."""
@@ -30,9 +32,12 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     Lines have the format and minimum level of ``settings``, name the job they belong to, have secrets masked, and
     go through the sink that never blocks. Handlers of the root logger are replaced.
     """
-    stream = stream or standard_error()
-    handler = SinkHandler(sink_of(stream), settings)
-    handler.setFormatter(_formatter(is_console(settings, stream)))
+    _configure(settings.log_format, settings.log_level, stream or standard_error())
+
+
+def _configure(log_format: str, log_level: str, stream: TextIO) -> None:
+    handler = SinkHandler(sink_of(stream), log_format, log_level)
+    handler.setFormatter(_formatter(is_console(log_format, stream)))
     root = logging.getLogger()
     for other in root.handlers[:]:
         root.removeHandler(other)
@@ -61,9 +66,13 @@ def set_queue_level(queue: str, level: str) -> None:
 
 
 class LoggingSetup(NamedTuple):
-    """The logging that ``configure_logging`` and ``set_queue_level`` have set up in a process. Can be pickled."""
+    """The logging that ``configure_logging`` and ``set_queue_level`` have set up in a process. Can be pickled.
 
-    settings: Settings
+    ``log_format`` and ``log_level`` are as in the settings.
+    """
+
+    log_format: str
+    log_level: str
     queue_levels: dict[str, int]
 
 
@@ -71,7 +80,7 @@ def current_setup() -> LoggingSetup | None:
     """Return the setup of this process, to repeat in a child process. None if the application has its own."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, SinkHandler):
-            return LoggingSetup(handler.settings, dict(_queue_levels))
+            return LoggingSetup(handler.log_format, handler.log_level, dict(_queue_levels))
     return None
 
 
@@ -79,16 +88,17 @@ def repeat_setup(setup: LoggingSetup) -> None:
     """Set up logging as in the parent process, to the same stderr."""
     share_streams()
     _queue_levels.update(setup.queue_levels)
-    configure_logging(setup.settings)
+    _configure(setup.log_format, setup.log_level, standard_error())
 
 
 class SinkHandler(logging.StreamHandler[Any]):
-    """Writes records to a sink from a level on: that of ``settings``, or of the queue whose run logs them."""
+    """Writes records to a sink from a level on: ``log_level``, or that of the queue whose run logs them."""
 
-    def __init__(self, sink: LineSink, settings: Settings) -> None:
+    def __init__(self, sink: LineSink, log_format: str, log_level: str) -> None:
         super().__init__(sink)
-        self.settings = settings
-        self.usual_level = level_number(settings.log_level)
+        self.log_format = log_format
+        self.log_level = log_level
+        self.usual_level = level_number(log_level)
 
     def filter(self, record: logging.LogRecord) -> Any:
         """Apply the level. Called by ``logging``."""
