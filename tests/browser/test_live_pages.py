@@ -105,3 +105,45 @@ async def test_a_paused_page_stays_as_it_is_until_it_goes_on(harness: Harness, t
         browser.until(lambda: browser.run(ROWS) == 1, "it shows the job now")
 
     await look(harness, tmp_path, watch)
+
+
+async def test_a_refresh_takes_neither_the_focus_nor_a_click_nor_selected_text(
+    harness: Harness, tmp_path: Path
+) -> None:
+    for number in range(3):
+        await harness.jobs.upsert_job_scheduler(f"scheduler-{number}", name="report", pattern="0 3 * * *")
+
+    def watch(browser: Browser, base: str, here: Callable[[Any], None]) -> None:
+        browser.open(f"{base}schedulers")
+        browser.until(lambda: browser.run(STATUS) == "live", "it is live")
+        browser.run("document.querySelectorAll('button[value=run]')[1].focus()")
+        refreshed(browser)
+        assert browser.run(f"return document.activeElement === {BUTTONS}[1]"), (
+            "it is on the button of the same row"
+        )
+
+        browser.run(f"{BUTTONS}[1].dispatchEvent(new PointerEvent('pointerdown', {{bubbles: true}}))")
+        browser.run(f"window.pressed = {BUTTONS}[1]; document.querySelector('[data-live]').dataset.seen = ''")
+        browser.press("r")
+        assert browser.run(f"return {BUTTONS}[1] === window.pressed"), "what is pressed is not replaced"
+        browser.run("document.body.dispatchEvent(new PointerEvent('pointerup', {bubbles: true}))")
+        refreshed(browser)
+
+        browser.run("document.querySelector('[data-live]').dataset.seen = ''")
+        browser.run("getSelection().selectAllChildren(document.querySelector('tbody th'))")
+        browser.until(lambda: "selected" in browser.run(STATUS), "it waits, and says why")
+        assert "scheduler-0" in browser.run("return getSelection().toString()")
+        browser.run("getSelection().empty()")
+        browser.until(lambda: browser.run(STATUS) == "live", "it goes on")
+
+    await look(harness, tmp_path, watch)
+
+
+BUTTONS = "document.querySelectorAll('button[value=run]')"
+
+
+def refreshed(browser: Browser) -> None:
+    """Wait until the rows are replaced, as if they had changed."""
+    browser.run("document.querySelector('[data-live]').dataset.seen = ''")
+    browser.run("document.querySelector('tbody tr').dataset.old = 'yes'")
+    browser.until(lambda: not browser.run("return document.querySelector('tr[data-old]')"), "it is refreshed")

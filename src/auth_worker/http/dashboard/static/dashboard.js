@@ -4,6 +4,7 @@ import { startKeys } from "./keys.js";
 import { startSearch } from "./search.js";
 
 const AGAIN_MS = 5000;
+const COPIED_MS = 1000;
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
 // On a narrow screen a row is a block, in which each value stands beside the name of its column.
@@ -57,6 +58,7 @@ async function copy(element) {
   } catch {
     document.execCommand("copy"); // over plain http there is no clipboard
   }
+  setTimeout(() => chosen.containsNode(element, true) && chosen.empty(), COPIED_MS);
 }
 
 // A form is sent once, however often its button is clicked: twice, or again since the answer is slow.

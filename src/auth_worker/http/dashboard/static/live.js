@@ -4,6 +4,7 @@ const POLL_MS = 5000; // without events
 const LATEST_MS = 30000; // with events: ages grow also where nothing else changes
 const SILENCE_MS = 25000; // the server sends an event every 10 s at least: one is late, or held back by a proxy
 const RETRY_MS = 60000;
+const PRESS_MS = 2000; // a button that is pressed for longer was released elsewhere
 const status = document.getElementById("live");
 const pause = document.getElementById("pause");
 const isRevealed = () => !document.querySelector("[data-live]");
@@ -14,6 +15,7 @@ let loadedAt = Date.now();
 let behind = false;
 let paused = false;
 let busy = false;
+let pressedAt = 0;
 
 function say(text, kind) {
   if (status.textContent !== text) status.textContent = text;
@@ -54,13 +56,29 @@ function keep(old, fresh) {
   if (at) fresh.querySelector(`tr a[href="${CSS.escape(at.getAttribute("href"))}"]`)?.closest("tr").classList.add("at");
 }
 
-function focusAgain(part, focused) {
-  if (!focused) return;
-  const href = focused.getAttribute("href");
-  const same = href
-    ? part.querySelector(`a[href="${CSS.escape(href)}"]`)
-    : focused.value && part.querySelector(`[name="${focused.name}"][value="${CSS.escape(focused.value)}"]`);
-  same?.focus({ preventScroll: true });
+// What tells an element from others like it: a button of a row also by what the form of its row sends.
+function identity(element, part) {
+  const sent = part.contains(element.form) ? [...new FormData(element.form)] : [];
+  const named = ["href", "name", "value", "aria-label"].map((name) => element.getAttribute(name));
+  return JSON.stringify([element.tagName, named, sent]);
+}
+
+// Returns what gives the focus back, once the part is replaced, to the same element.
+function rememberFocus(part) {
+  const focused = document.activeElement;
+  if (!part.contains(focused)) return () => {};
+  const sought = identity(focused, part);
+  const alike = () => [...part.querySelectorAll(focused.tagName)].filter((element) => identity(element, part) === sought);
+  const place = alike().indexOf(focused);
+  return () => alike()[place]?.focus({ preventScroll: true });
+}
+
+// A click is lost on what is replaced between press and release, and so is text that was selected to be copied.
+const isPressed = () => Date.now() - pressedAt < PRESS_MS;
+
+function isSelected() {
+  const chosen = getSelection();
+  return !chosen.isCollapsed && Boolean(chosen.anchorNode.parentElement?.closest("[data-live]"));
 }
 
 function update(page, enhance) {
@@ -68,7 +86,7 @@ function update(page, enhance) {
     const fresh = old.id ? page.getElementById(old.id) : page.querySelector("[data-live]:not([id])");
     if (!fresh || fresh.innerHTML === old.dataset.seen) continue;
     const seen = fresh.innerHTML;
-    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    const focusAgain = rememberFocus(old);
     const scrolled = old.querySelector(".scroll")?.scrollLeft ?? 0;
     keep(old, fresh);
     old.replaceChildren(...fresh.childNodes);
@@ -76,7 +94,7 @@ function update(page, enhance) {
     old.dataset.seen = seen;
     enhance(old);
     if (old.querySelector(".scroll")) old.querySelector(".scroll").scrollLeft = scrolled;
-    focusAgain(old, focused);
+    focusAgain();
   }
 }
 
@@ -92,7 +110,10 @@ export async function refresh(enhance) {
     const answer = await fetch(location.href, { redirect: "manual", headers: { accept: "text/html" } });
     if (answer.type === "opaqueredirect") return location.reload(); // to a login
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (answer.ok) update(page, enhance);
+    if (answer.ok && (isPressed() || isSelected())) {
+      behind = true;
+      if (isSelected()) say("waits: text is selected", "");
+    } else if (answer.ok) update(page, enhance);
     else fail(page.querySelector("main [role=alert]")?.textContent ?? `The server answers ${answer.status}.`);
     if (answer.ok) warn("");
   } catch {
@@ -180,6 +201,8 @@ export function startLive(enhance) {
   if (!document.hidden) listen(enhance);
   setInterval(() => tick(enhance), TICK_MS);
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : again()));
+  addEventListener("pointerdown", () => (pressedAt = Date.now()), true);
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => (pressedAt = 0), true);
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => event.persisted && again()); // the back button
 }
