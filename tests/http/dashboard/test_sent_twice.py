@@ -9,7 +9,7 @@ from support.admin_api import ADMIN, JOBS, add, service_at
 from support.dashboard_visitor import Page, Visitor
 from support.http_requests import Api
 from support.processors import QUEUE, Harness, eventually
-from support.servers import Server
+from support.servers import Server, free_port
 
 
 async def confirmation(admin: Visitor) -> Page:
@@ -74,3 +74,19 @@ async def test_a_form_that_redis_does_not_answer_is_not_asked_for_as_a_page() ->
             assert page.status == 503
             assert 'http-equiv="refresh"' not in page.text
             assert "see whether it was done" in page.text
+
+
+async def test_what_redis_refuses_is_said_to_be_refused() -> None:
+    with Server() as own:
+        async with service_at(own.url) as service:
+            admin = Visitor(service.http_port)
+            await admin.log_in(ADMIN)
+            await Api(service.http_port, ADMIN).post(f"/queues/{QUEUE}/jobs", {"name": "good"})
+            form = (await admin.get("queue", queue=QUEUE)).form("change-queue", "pause")
+            await asyncio.to_thread(own.ask, f"REPLICAOF 127.0.0.1 {free_port()}")  # as after a fail-over
+            page = await admin.send(form, ("action", "pause"))
+            assert page.status == 503
+            assert "Redis refuses this" in page.text
+            assert "READONLY" in page.text
+            assert "Redis does not respond" not in page.text
+            assert 'http-equiv="refresh"' not in page.text

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from auth_worker.admin.errors import NotFoundError, RefusedError
 from auth_worker.core.error_text import error_text
-from auth_worker.errors import AuthWorkerError, BrokerError, ConfigurationError
+from auth_worker.errors import AuthWorkerError, BrokerError, BrokerUnavailableError, ConfigurationError
 from auth_worker.http.access_tokens import AccessTokens
 from auth_worker.http.api.context import CALLER_NAME
 from auth_worker.http.dashboard import (
@@ -49,7 +49,6 @@ FOREIGN = frozenset(("cross-site", "same-site"))
 NOT_AUTHORIZED = "The application does not permit you to see this dashboard."
 LOG_IN_THERE = "Log in to the application as a user who may."
 LOGGED_OUT = "You are not logged in any more, and nothing was changed. Log in, and do it again."
-LOOK_FIRST = "When it responds, see whether it was done before you do it again. Run auth-worker doctor."
 SEND_AGAIN = "Go back, reload the page, and try again."
 
 
@@ -172,9 +171,11 @@ class Dashboard:
             return await page.answer(visit)
         except AuthWorkerError as error:
             status, title, remedy = _described(error)
-            retries = isinstance(error, BrokerError)
-            if retries and page.method == "POST":
-                retries, remedy = False, LOOK_FIRST
+            retries = isinstance(error, BrokerError) and page.method == "GET"
+            if retries:
+                remedy = f"This page retries every 5 s. {remedy}"
+            elif isinstance(error, BrokerUnavailableError):
+                remedy = f"When it responds, see whether it was done before you do it again. {remedy}"
             reason = error_text(error, own_words=True)
             return visit.page("fault.html", status, title=title, reason=reason, remedy=remedy, retries=retries)
         except ValidationError as error:
@@ -224,7 +225,8 @@ def _described(error: AuthWorkerError) -> tuple[int, str, str]:
             return 409, "Not possible in this state", "Reload it: it may have changed."
         case ConfigurationError():
             return 422, "Invalid request", ""
+        case BrokerUnavailableError():
+            return 503, "Redis does not respond", "Run auth-worker doctor, and check that Redis runs."
         case BrokerError():
-            remedy = "This page retries every 5 s. Run auth-worker doctor, and check that Redis runs."
-            return 503, "Redis does not respond", remedy
+            return 503, "Redis refuses this", "Run auth-worker doctor, which says why."
     return 500, "Internal error", ""
