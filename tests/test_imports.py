@@ -64,7 +64,7 @@ ENTRIES = [
         (RUN_COMMAND.format(["--help"]), OF_A_COMMAND - {"rich"}),
         (
             RUN_COMMAND.format(["config", "show"]),
-            SERVERS | {"structlog", "auth_worker.engine", "auth_worker.http"},
+            SERVERS | {"structlog", "rich.progress", "auth_worker.engine", "auth_worker.http"},
         ),
         (RUN_COMMAND.format(["queues", "--help"]), SERVERS | {"structlog", "redis", "auth_worker.engine"}),
     ],

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, ProgressColumn
 
 from auth_worker.cli.exit_codes import FAILED
 from auth_worker.core.terminal_text import visible, visible_lines
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 UNLIMITED = 100_000
 """The width in cells where there is no terminal; a table takes only what it needs."""
@@ -51,6 +53,8 @@ def is_terminal(console: Console) -> bool:
 
 def progress_bar(*columns: ProgressColumn) -> Progress:
     """Return a progress bar on stderr that disappears at its end; it shows nothing where there is no terminal."""
+    from rich.progress import Progress
+
     console = notes()
     return Progress(
         *columns, console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal
