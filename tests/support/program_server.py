@@ -1,8 +1,8 @@
-"""Has the command line imported, and forks itself for each start of it: ``program_server.py SOCKET PROGRAM``.
+"""Has the command line imported, and forks itself for each start of it: ``program_server.py LISTENER PROGRAM``.
 
-Each packet on the socket is a start: its arguments, folder and environment as JSON, and four descriptors: stdin,
-stdout, stderr, and a pipe. Into the pipe goes a line with the pid, and at the end of the program one with its exit
-code. The server ends when the socket is closed. See ``warm_programs.py``.
+Whoever connects sends one packet: arguments, folder and environment as JSON, with stdin, stdout and stderr. The
+answers are the pid and, at the end of the program, its exit code. The server ends when its stdin does. See
+``warm_programs.py``.
 """
 
 from __future__ import annotations
@@ -28,58 +28,61 @@ LARGEST = 1 << 18
 
 
 class ProgramServer:
-    """Starts programs until its socket is closed; ``program`` is their path."""
+    """Starts programs until its stdin ends: they are asked for at ``listener``, and ``program`` is their path."""
 
-    def __init__(self, requests: socket.socket, program: str) -> None:
-        self._requests = requests
+    def __init__(self, listener: socket.socket, program: str) -> None:
+        self._listener = listener
         self._program = program
+        self._running: dict[int, tuple[int, socket.socket]] = {}
+        """Each program's pid, and who has started it, by a descriptor that tells its end."""
         self._selector = selectors.DefaultSelector()
-        self._selector.register(requests, selectors.EVENT_READ)
+        self._selector.register(listener, selectors.EVENT_READ)
+        self._selector.register(0, selectors.EVENT_READ)
 
     def serve(self) -> bool:
         """Start what is asked for. Returns True in each program; False in the server, once there are no more."""
         while True:
             for key, _ in self._selector.select():
-                if key.data is not None:
-                    self._report(key.fd, *key.data)
-                    continue
-                packet, descriptors, _, _ = socket.recv_fds(self._requests, LARGEST, 4)
-                if not packet:
+                if key.fd == 0:
                     return False
-                if self._fork(json.loads(packet), descriptors):
+                if key.fd in self._running:
+                    self._report(key.fd)
+                elif self._start():
                     return True
 
-    def _fork(self, start: dict[str, Any], descriptors: list[int]) -> bool:
-        *streams, pipe = descriptors
+    def _start(self) -> bool:
+        asker, _ = self._listener.accept()
+        packet, streams, _, _ = socket.recv_fds(asker, LARGEST, 3)
         pid = os.fork()
         if pid == 0:
             self._close()
-            os.close(pipe)
-            self._become(start, streams)
+            asker.close()
+            self._become(json.loads(packet), streams)
             return True
         for stream in streams:
             os.close(stream)
-        os.write(pipe, f"{pid}\n".encode())
-        self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, pipe))
+        asker.send(str(pid).encode())
+        ending = os.pidfd_open(pid)
+        self._running[ending] = pid, asker
+        self._selector.register(ending, selectors.EVENT_READ)
         return False
 
-    def _report(self, descriptor: int, pid: int, pipe: int) -> None:
-        """Tell how the program has ended."""
-        self._selector.unregister(descriptor)
-        os.close(descriptor)
+    def _report(self, ending: int) -> None:
+        """Tell how a program has ended."""
+        pid, asker = self._running.pop(ending)
+        self._selector.unregister(ending)
+        os.close(ending)
         _, status = os.waitpid(pid, 0)
-        with contextlib.suppress(BrokenPipeError):  # whoever has started it may be gone
-            os.write(pipe, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-        os.close(pipe)
+        with asker, contextlib.suppress(OSError):  # whoever has started it may be gone
+            asker.send(str(os.waitstatus_to_exitcode(status)).encode())
 
     def _close(self) -> None:
         """In a program: close what is the server's."""
-        for key in list(self._selector.get_map().values()):
-            if key.data is not None:
-                os.close(key.fd)
-                os.close(key.data[1])
+        for ending, (_, asker) in self._running.items():
+            os.close(ending)
+            asker.close()
         self._selector.close()
-        self._requests.close()
+        self._listener.close()
 
     def _become(self, start: dict[str, Any], streams: list[int]) -> None:
         """Be what the program would be that has just been started."""
@@ -110,8 +113,8 @@ def main(descriptor: str, program: str) -> None:
     assert threading.active_count() == 1, "threads would be missing in the programs"
     gc.freeze()  # pages that the programs share
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with socket.socket(fileno=int(descriptor)) as requests:
-        is_program = ProgramServer(requests, program).serve()
+    with socket.socket(fileno=int(descriptor)) as listener:
+        is_program = ProgramServer(listener, program).serve()
     if is_program:
         command_line()
 

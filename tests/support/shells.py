@@ -17,7 +17,7 @@ import redis
 
 from support.command_line import environment
 from support.needed import skip_or_fail
-from support.warm_programs import PROGRAM
+from support.warm_programs import IS_POSSIBLE, PROGRAM, install_program
 
 CANARY = "canary"
 HOSTILE = [
@@ -101,6 +101,8 @@ class Shell:
         path = f"{folder}:{PROGRAM.parent}:{os.environ['PATH']}"
         self._environment = ours | {"HOME": str(folder), "PATH": path, "TERM": "xterm"}
         self._install(name)
+        if IS_POSSIBLE:
+            install_program(folder)  # of its completions each is a start
         self._terminal, theirs = pty.openpty()
         self._process = subprocess.Popen(
             [sys.executable, "-c", AT_TERMINAL, name, *ARGUMENTS[name], "-i"],

@@ -12,18 +12,22 @@ import functools
 import json
 import os
 import select
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from support import program_server
+from support import program_client, program_server
 
 PROGRAM = Path(sys.executable).with_name("auth-worker")
 OF_A_START = ("PATH", "HOME", "TERM", "COLUMNS", "TMPDIR", "PYTEST_CURRENT_TEST")
-"""Variables, besides the settings, that a program reads only when it runs. Others count when it is imported."""
+SETTINGS = ("AUTH_WORKER_", "_AUTH_WORKER_", "COMP_", "_TYPER_")
+"""Variables that a program reads only when it runs, and the beginnings of others. The rest may count earlier."""
 ENVIRONMENT = dict(os.environ)
 """In which the server is started."""
 IS_POSSIBLE = hasattr(os, "pidfd_open")
@@ -37,26 +41,23 @@ class WarmProgram:
         self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], streams: Sequence[int]
     ) -> None:
         self.returncode: int | None = None
-        ours, theirs = os.pipe()
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._server.connect(str(server_socket()))
         start = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
-        try:
-            socket.send_fds(_server(), [json.dumps(start).encode()], [*streams, theirs])
-        finally:
-            os.close(theirs)
-        self._lines = os.fdopen(ours, "rb", buffering=0)
-        self.pid = int(self._lines.readline())
+        socket.send_fds(self._server, [json.dumps(start).encode()], streams)
+        self.pid = int(self._server.recv(64))
 
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""
-        if self.returncode is None and select.select([self._lines], [], [], 0)[0]:
-            self.returncode = int(self._lines.readline())
-            self._lines.close()
+        if self.returncode is None and select.select([self._server], [], [], 0)[0]:
+            self.returncode = int(self._server.recv(64))
+            self._server.close()
         return self.returncode
 
     def wait(self, timeout: float) -> int:
         """Return the exit code once it has ended. Raises ``TimeoutExpired`` after ``timeout`` s."""
         if self.returncode is None:
-            select.select([self._lines], [], [], timeout)
+            select.select([self._server], [], [], timeout)
         if self.poll() is None:
             raise subprocess.TimeoutExpired("auth-worker", timeout)
         assert self.returncode is not None
@@ -89,27 +90,38 @@ def _of_imports(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if name not in OF_A_START and not name.startswith("AUTH_WORKER_")
+        if name not in OF_A_START and not name.startswith(SETTINGS)
     }
 
 
+def install_program(folder: Path) -> None:
+    """Put an ``auth-worker`` into ``folder``, for a shell whose PATH begins with it, that starts warm programs."""
+    command = shlex.join([sys.executable, "-IS", program_client.__file__, str(server_socket())])
+    program = folder / PROGRAM.name
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    program.chmod(0o755)
+
+
 @functools.cache
-def _server() -> socket.socket:
-    """The socket of the server, which is started once for all tests of this process."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        command = [sys.executable, program_server.__file__, str(theirs.fileno()), str(PROGRAM)]
+def server_socket() -> Path:
+    """The path of the server's socket. The server is started once for all tests of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="aw-"))
+    address = folder / "programs.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(address))
+        listener.listen()
         process = subprocess.Popen(
-            command,
+            [sys.executable, program_server.__file__, str(listener.fileno()), str(PROGRAM)],
+            cwd=PROGRAM.parent,
             env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[listener.fileno()],
         )
-    atexit.register(_end, ours, process)
-    return ours
+    atexit.register(_end, process, folder)
+    return address
 
 
-def _end(server: socket.socket, process: subprocess.Popen[bytes]) -> None:
-    server.close()
-    process.wait(30)
+def _end(server: subprocess.Popen[bytes], folder: Path) -> None:
+    server.communicate(timeout=30)
+    shutil.rmtree(folder)
