@@ -58,6 +58,10 @@ class AuditLog:
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
+    async def count(self) -> int:
+        """Return how many changes are kept. May raise ``BrokerError``."""
+        return await self._keeper.count()
+
     async def page(self, offset: int, limit: int) -> ChangePage:
         """Return ``limit`` changes from ``offset`` on. May raise ``BrokerError``."""
         total, entries = await asyncio.gather(self._keeper.count(), self._keeper.read(offset, limit))

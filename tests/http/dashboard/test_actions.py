@@ -140,7 +140,8 @@ async def test_a_job_is_removed_only_after_a_second_question(admin: Visitor, pau
     assert asked.status == 200
     assert "cannot be undone" in asked.text
     assert await state_of(paused_api, job_id) == "wait"
-    assert (await admin.send(asked.form("change-job"), ("action", "remove"))).status == 303
+    done = await admin.send(asked.form("change-job"), ("action", "remove"))
+    assert done.location == f"/queue?queue={QUEUE}&state=wait&done=remove", "the list that it was in"
     assert (await paused_api.get(f"{JOBS}/{job_id}")).status == 404
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlencode
 
-from auth_worker import WorkerService
+from auth_worker import JobQueue, WorkerService
+from auth_worker.admin.bulk import finish
 from auth_worker.core.ports.values import STATES
 from support.admin_api import JOBS, SECRET, add, dead, dead_jobs
 from support.dashboard_visitor import Page, Visitor
@@ -46,6 +47,25 @@ async def test_dead_letters_since_the_last_deploy_are_put_down_to_it(
 async def test_where_nothing_is_wrong_the_pages_say_so(reader: Visitor) -> None:
     assert "No queue has dead letters." in (await reader.get("dead")).text
     assert "There are none. To start one" in (await reader.get("operations")).text
+
+
+async def test_a_page_behind_the_end_of_a_list_shows_its_last_page(
+    admin: Visitor, paused_api: Api, harness: Harness
+) -> None:
+    async with JobQueue("long", harness.url) as queue:
+        await queue.add_bulk({"name": "good"} for _ in range(130))
+        await queue.upsert_job_scheduler("nightly", name="report", pattern="0 3 * * *")
+    async with operations_on(harness.url) as operations:
+        jobs = [job.id for job in (await operations.jobs.page("long", "wait", limit=3)).jobs]
+        await finish(operations.jobs.dead_letter_many("long", jobs, to="longDead"))
+    await admin.send((await admin.get("queue", queue="long")).form("change-queue"), ("action", "pause"))
+    jobs_left = await admin.get("queue", queue="long", state="wait", offset=900)
+    assert jobs_left.text.count('name="ids"') == 27
+    assert "← Previous 100" in jobs_left.text
+    assert (await admin.get("dead", queue="longDead", offset=900)).text.count('name="ids"') == 3
+    for page in ("", "schedulers", "changes", "workers"):
+        shown = await admin.get(page, offset=900)
+        assert '<th scope="row">' in shown.text, page
 
 
 async def test_queues_are_filtered_sorted_and_paged(

@@ -74,9 +74,9 @@ async def change_job(visit: Visit) -> Response:
             await operations.jobs.dead_letter(queue, job_id, visit.field("to"), visit.field("reason"))
         case "remove":
             if visit.field("sure") != "yes":
-                return visit.page("sure.html", what="job", queue=queue, id=job_id)
+                return visit.page("sure.html", what="job", queue=queue, id=job_id, state=visit.field("state"))
             await operations.jobs.remove(queue, job_id)
-            return visit.go("queue", queue=queue, done="remove")
+            return visit.go("queue", queue=queue, state=visit.field("state"), done="remove")
         case "reveal":
             page = await job_page(visit, queue, job_id, reveal=True)
             operations.audit_log.record(Change(action="reveal", queue=queue, target=job_id))

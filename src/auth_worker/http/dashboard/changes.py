@@ -10,11 +10,13 @@ from auth_worker.http.dashboard.visit import PAGE, Visit
 
 async def show_changes(visit: Visit) -> Response:
     """Show the changes, the newest first."""
-    found = await (await visit.operations()).audit_log.page(visit.offset(), PAGE)
+    audit_log = (await visit.operations()).audit_log
+    offset = visit.offset(await audit_log.count())
+    found = await audit_log.page(offset, PAGE)
     return visit.page(
         "changes.html",
         changes=found.changes,
         most_kept=MOST_KEPT,
         next_offset=found.next_offset,
-        offset=visit.offset(),
+        offset=offset,
     )

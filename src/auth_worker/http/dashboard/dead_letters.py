@@ -18,7 +18,7 @@ async def show_dead_letters(visit: Visit) -> Response:
     operations = await visit.operations()
     if not visit.asked("queue"):
         found = await operations.dead.queues()
-        offset = min(visit.offset(), max(len(found) - 1, 0))
+        offset = visit.offset(len(found), MOST_QUEUES)
         shown = list(found.items())[offset : offset + MOST_QUEUES]
         queues = [await sum_up(operations.broker, operations.dead, *each) for each in shown]
         return visit.page(
@@ -31,13 +31,13 @@ async def show_dead_letters(visit: Visit) -> Response:
         )
     queue = await visit.known_queue(visit.asked("queue"))
     wanted = _filter(visit)
-    page = await operations.dead.page(queue, wanted, visit.offset(), PAGE)
+    offset = visit.offset(await operations.broker.dead_letters(queue).count())
+    page = await operations.dead.page(queue, wanted, offset, PAGE)
     return visit.page(
         "dead.html",
-        offset=visit.offset(),
+        offset=offset,
         origins=await operations.dead.origins(queue, MOST_COUNTED),
         page=page,
-        previous_offset=visit.previous_offset(),
         queue=queue,
         reasons=[str(reason) for reason in ReasonClass],
         wanted=wanted,

@@ -13,7 +13,8 @@ MOST_SHARES = 10
 async def show_errors(visit: Visit) -> Response:
     """Show the groups of failures, the largest first."""
     found = await visit.sampler.errors()
-    offset, total = visit.offset(), len(found.groups)
+    total = len(found.groups)
+    offset = visit.offset(total)
     return visit.page(
         "errors.html",
         most_shares=MOST_SHARES,

@@ -50,17 +50,17 @@ async def show_queue(visit: Visit) -> Response:
     state = checked_state(visit.asked("state", _first_state(overview)))
     wanted = job_filter(visit)
     columns = columns_of(state, visit.asked_all("column"))
-    page = await operations.jobs.page(queue, state, wanted, offset=visit.offset(), limit=PAGE)
+    offset = visit.offset(overview.counts[state])
+    page = await operations.jobs.page(queue, state, wanted, offset=offset, limit=PAGE)
     return visit.page(
         "queue.html",
         actions=ACTIONS[state],
         all_columns=COLUMNS,
         chosen=[column.name for column in columns] if visit.asked("column") else [],
         columns=columns,
-        offset=visit.offset(),
+        offset=offset,
         overview=overview,
         page=page,
-        previous_offset=visit.previous_offset(),
         queue=queue,
         state=state,
         tabs=[(tab, overview.counts[tab]) for tab in TABS if tab != "paused" or overview.counts[tab]],

@@ -71,7 +71,7 @@ async def show_overview(visit: Visit) -> Response:
     matching = [queue for queue in found.queues if wanted in queue.name.casefold()]
     order = visit.asked("sort", "name")
     matching.sort(key=ORDERS.get(order, ORDERS["name"]))
-    offset = min(visit.offset(), max(len(matching) - 1, 0))
+    offset = visit.offset(len(matching))
     grouped = visit.asked("group") == "1"
     shown = [] if grouped else matching[offset : offset + PAGE]
     return visit.page(

@@ -16,7 +16,8 @@ async def show_schedulers(visit: Visit) -> Response:
     operations = await visit.operations()
     queue = await visit.known_queue(visit.asked("queue")) if visit.asked("queue") else None
     found = await operations.schedulers.find(queue)
-    offset, total = visit.offset(), len(found.schedulers)
+    total = len(found.schedulers)
+    offset = visit.offset(total)
     rows = await operations.schedulers.with_last_runs(found.schedulers[offset : offset + PAGE])
     return visit.page(
         "schedulers.html",

@@ -124,14 +124,14 @@ class Visit:
         """Return the address of the API, as the caller reaches this page; None without one."""
         return f"{str(self.request.base_url).rstrip('/')}/api/v1" if self.host.has_api else None
 
-    def offset(self) -> int:
-        """Return where the requested page of a list starts."""
-        text = self.asked("offset")
-        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    def offset(self, total: int, rows: int = PAGE) -> int:
+        """Return where the requested page of a list with ``total`` rows starts, ``rows`` on a page.
 
-    def previous_offset(self) -> int | None:
-        """Return where the page before this one starts; None on the first page."""
-        return max(self.offset() - PAGE, 0) if self.offset() else None
+        That of the last page if the requested one is behind the end, since rows have been removed meanwhile.
+        """
+        text = self.asked("offset")
+        found = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+        return found if found < total else max(total - 1, 0) // rows * rows
 
     async def known_queue(self, name: str) -> str:
         """Return ``name`` if it exists. Raises ``ConfigurationError``, ``NotFoundError``, ``BrokerError``."""

@@ -18,7 +18,8 @@ async def show_workers(visit: Visit) -> Response:
         found = found.of_queue(queue)
         if not found.processes and not found.others:
             await (await visit.operations()).queues.check_exists(queue)
-    offset, total = visit.offset(), max(len(found.processes), len(found.others))
+    total = max(len(found.processes), len(found.others))
+    offset = visit.offset(total)
     return visit.page(
         "workers.html",
         found=found,
