@@ -65,3 +65,45 @@ async def test_a_killed_node_stops_its_own_jobs_only_and_loses_none(cluster: Clu
         await eventually(lambda: processor.get_metrics().completed == len(IDS), "every end is counted", 20)
     assert results == IDS
     assert runs == dict.fromkeys(IDS, 1)
+
+
+@pytest.mark.timeout(120)
+async def test_a_service_starts_without_a_node_that_is_away_and_has_its_jobs_once_it_is_back(
+    cluster: Cluster,
+) -> None:
+    runs, cancelled = Counter[str](), asyncio.Event()
+
+    async def consumer(job: Job) -> None:
+        runs[job.id] += 1
+        if job.name == "endless":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+    queue = JobQueue("mailQueue", cluster.url, settings=SETTINGS, partitions=PARTITIONS)
+    here = [one for one in IDS if node_of(one) == 0]
+    elsewhere = [one for one in IDS if node_of(one) != 0]
+    async with queue:
+        await queue.add_bulk([{"name": "n", "opts": {"job_id": one}} for one in IDS])
+        cluster.primaries[0].kill()
+        service = WorkerService(cluster.url, settings=SETTINGS)
+        service.register_processor(
+            queue_name="mailQueue", processor=consumer, worker_config=CONFIG, partitions=PARTITIONS
+        )
+        async with service:
+            await eventually(lambda: runs.keys() == set(elsewhere), "the jobs of the other nodes run", 30)
+            async with JobQueue("mailQueue", cluster.url, settings=SETTINGS, partitions=PARTITIONS) as late:
+                await late.add("n", job_id=f"another-{{{elsewhere[0]}}}")
+            cluster.primaries[0].start()
+            await eventually(lambda: runs.keys() >= set(here), "the jobs of the node that is back run", 30)
+            await eventually(lambda: _is_healthy(service), "nothing is wrong any more", 20)
+            await queue.add("endless", job_id=f"endless-{{{here[0]}}}")
+            await eventually(lambda: runs[f"endless-{{{here[0]}}}"], "it runs", 10)
+            assert await queue.cancel(f"endless-{{{here[0]}}}", "no longer needed")
+            await asyncio.wait_for(cancelled.wait(), 10)
+    assert set(runs.values()) == {1}
+
+
+async def _is_healthy(service: WorkerService) -> bool:
+    return (await service.get_health()).healthy

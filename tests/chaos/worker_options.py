@@ -28,7 +28,7 @@ class WorkerOptions:
     ``plain``: the consumer is a plain function, which runs in a thread; ``processes``: in processes of its own.
     ``unwritten``: its runs are too many for
     the run_log. ``clock_jumps``: the wall clock jumps an hour forth and back all the time. ``log``: where stdout
-    and stderr go; None is a pipe that nobody reads.
+    and stderr go; None is a pipe that nobody reads. ``partitions``: how many each queue has.
     """
 
     url: str
@@ -45,3 +45,4 @@ class WorkerOptions:
     processes: bool = False
     unwritten: bool = False
     clock_jumps: bool = False
+    partitions: int = 1

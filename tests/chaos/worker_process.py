@@ -75,6 +75,7 @@ def _service(options: WorkerOptions, run_log: RunLog) -> WorkerService:
             worker_config={**QUICK, **options.config},
             execution="process" if options.processes else "auto",
             dead_letter_queue_name=options.dead and options.dead.replace("*", queue),
+            partitions=options.partitions,
         )
     return service
 

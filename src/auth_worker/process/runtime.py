@@ -22,6 +22,7 @@ from auth_worker.messages import WORKER_ERRORS
 from auth_worker.observability.failure_hooks import FailureHooks
 from auth_worker.observability.sentry import open_sentry
 from auth_worker.observability.telemetry import open_telemetry
+from auth_worker.process.connecting import connect_all
 from auth_worker.process.heartbeats import Heartbeats
 from auth_worker.process.lag import LagMonitor
 from auth_worker.system.forks import reset_in_child
@@ -144,9 +145,7 @@ class Runtime:
 
     async def _connect(self) -> None:
         await self.brokers.open(self.worker_name)
-        for connections in self.brokers.connections:
-            await connections.start(self.settings.startup_timeout)
-            await self.watch_loop.call(connections.start_watching(self.settings.startup_timeout))
+        await connect_all(self.brokers.connections, self.watch_loop, self.settings.startup_timeout)
         await self.brokers.register()
 
     async def _disconnect(self, connections: WorkerConnections) -> None:

@@ -3,6 +3,7 @@
 from auth_worker.core.job_info import JobInfo
 from auth_worker.core.job_options import MAX_PRIORITY, JobOptions, job_options
 from auth_worker.core.job_options_dict import BulkJob, JobOptionsDict
+from auth_worker.core.partitions import partition_names
 from auth_worker.core.ports.producer import AddedJob
 from auth_worker.queue.commands import JobScheduler
 from auth_worker.queue.job_queue import ADD_TIMEOUT, SYNC_TIMEOUT, JobQueue
@@ -21,4 +22,5 @@ __all__ = [
     "JobScheduler",
     "SyncJobQueue",
     "job_options",
+    "partition_names",
 ]

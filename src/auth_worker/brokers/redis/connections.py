@@ -70,9 +70,19 @@ class Connections:
         await self._bell.start(timeout)
         self.doorbell.start()
 
+    def begin(self) -> None:
+        """As ``start``, without waiting for a node that is away."""
+        self.commands.begin()
+        self._bell.begin()
+        self.doorbell.start()
+
     async def start_watching(self, timeout: float) -> None:
         """Connect what the watch loop needs. Raises ``BrokerError`` after ``timeout`` s."""
         await self.watch_link.start(timeout)
+
+    async def begin_watching(self) -> None:
+        """As ``start_watching``, without waiting for a node that is away."""
+        self.watch_link.begin()
 
     async def stop_watching(self) -> None:
         """Close what ``start_watching`` has opened."""
@@ -111,7 +121,7 @@ class Connections:
 
         Raises ``BrokerError``.
         """
-        await self._presence.announce(queue, worker, on_cancelled)
+        await self._presence.announce(queue, worker, on_cancelled, is_up=self.commands.is_up)
 
     async def withdraw(self, queue: str) -> None:
         """Remove the queue's worker from the list."""

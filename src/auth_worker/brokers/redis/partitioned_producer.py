@@ -20,7 +20,10 @@ from auth_worker.core.partitions import id_prefix_of, partition_of_id
 from auth_worker.core.ports.producer import AddedJob, Ended, JobRequest
 from auth_worker.core.ports.values import ChangeResult
 from auth_worker.errors import BrokerError, BrokerUnavailableError, ConfigurationError
+from auth_worker.system.several_attempts import wait_for_most
 
+NODE_PATIENCE_S = 1.0
+"""How long (s) to wait for the other nodes once one is connected."""
 _KEY_NAMES = ("partition_key", "partitionKey")
 
 
@@ -53,10 +56,10 @@ class PartitionedProducer:
 
     async def connect(self) -> None:
         """As in ``ProducerBroker``. A node that is away stops only those who need its partitions."""
-        results = await asyncio.gather(*(part.connect() for part in self._parts), return_exceptions=True)
-        errors = [each for each in results if each is not None]
-        if errors and (len(errors) == len(results) or not isinstance(errors[0], BrokerUnavailableError)):
-            raise errors[0]
+        attempts = [asyncio.create_task(part.connect()) for part in self._parts]
+        for attempt in attempts:
+            attempt.add_done_callback(_ignore_error)
+        await wait_for_most(attempts, NODE_PATIENCE_S)
         if not self._is_registered:
             self._is_registered = True
             entry = Registered(self._queue, self._queue, len(self._parts))
@@ -195,3 +198,9 @@ class _Placement(NamedTuple):
         given = options.get("deduplication")
         deduplication_id = given.get("id") if isinstance(given, Mapping) else getattr(given, "id", None)
         return cls(key, None if job_id is None else str(job_id), deduplication_id and str(deduplication_id))
+
+
+def _ignore_error(attempt: asyncio.Task[None]) -> None:
+    """Ignore why a node is away: whoever needs its partitions tries again, and is told."""
+    if not attempt.cancelled():
+        attempt.exception()

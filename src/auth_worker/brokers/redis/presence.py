@@ -27,10 +27,10 @@ class Presence:
         self._links: dict[str, Link] = {}
         self._listeners: dict[str, CancellationListener] = {}
 
-    async def announce(self, queue: str, worker: str, on_cancelled: OnCancelled) -> None:
+    async def announce(self, queue: str, worker: str, on_cancelled: OnCancelled, *, is_up: bool) -> None:
         """Show ``worker`` in the list of ``queue``, and pass requests to cancel jobs on to it.
 
-        Raises ``BrokerError`` after ``timeout`` s without Redis.
+        If its node ``is_up``, raises ``BrokerError`` after ``timeout`` s without Redis; else it is done later.
         """
         if queue in self._links or len(self._links) >= MOST:
             return
@@ -38,7 +38,10 @@ class Presence:
         link = self._links[queue] = Link(
             self._address, name=f"presence {queue}", client_name=name, silence_limit=BLOCK_S + 3
         )
-        await link.start(self._timeout)
+        if is_up:
+            await link.start(self._timeout)
+        else:
+            link.begin()
         listener = self._listeners[queue] = CancellationListener(link, self._prefix, queue, on_cancelled)
         listener.start()
 

@@ -66,8 +66,14 @@ class WorkerConnections(QueueConnections, Protocol):
     async def stop(self) -> None:
         """Close the connections of the work loop, including those that were never opened."""
 
+    def begin(self) -> None:
+        """As ``start``, without waiting for a node that is away."""
+
     async def start_watching(self, timeout: float) -> None:
         """Connect what the watch loop needs. Raises ``BrokerError`` after ``timeout`` s."""
+
+    async def begin_watching(self) -> None:
+        """As ``start_watching``, without waiting for a node that is away."""
 
     async def stop_watching(self) -> None:
         """Close what ``start_watching`` has opened."""

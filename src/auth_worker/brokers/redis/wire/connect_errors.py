@@ -45,6 +45,15 @@ def with_remedy(error: BrokerError, *, tls: bool, answered: bool, provided: bool
     return error
 
 
+def connect_error(error: Exception, *, tls: bool) -> BrokerError:
+    """Return what an attempt to connect, with or without ``tls``, failed with as one of our own errors."""
+    if isinstance(error, BrokerError):
+        return error
+    if isinstance(error, TimeoutError):
+        return no_answer(tls=tls)
+    return BrokerUnavailableError(str(error) or type(error).__name__)
+
+
 def no_answer(*, tls: bool) -> BrokerUnavailableError:
     """Build the error for a server that does not answer at all."""
     question = (

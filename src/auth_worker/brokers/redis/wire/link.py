@@ -17,7 +17,7 @@ from typing import Any
 from auth_worker.brokers.redis.scripts.loader import Script
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.call_types import Call, OnReply
-from auth_worker.brokers.redis.wire.connect_errors import no_answer
+from auth_worker.brokers.redis.wire.connect_errors import connect_error, no_answer
 from auth_worker.brokers.redis.wire.credentials import Login
 from auth_worker.brokers.redis.wire.dialing import dial, greeting, keep_logged_in, log_in, refuse_replica
 from auth_worker.brokers.redis.wire.pipeline import AT_ONCE, Connection
@@ -101,17 +101,22 @@ class Link:
             return self.address.credentials.silence()
         return no_answer(tls=self.address.tls is not None)
 
+    def begin(self) -> asyncio.Task[None]:
+        """Connect as soon as that is possible, and stay connected. The task ends only if that is hopeless."""
+        self._up, self._broken = asyncio.Event(), asyncio.Event()
+        self._keeping = asyncio.create_task(self._keep_connected(), name=f"link {self.name}")
+        return self._keeping
+
     async def start(self, timeout: float) -> None:
         """Connect, and stay connected.
 
         Raises ``BrokerError`` if no connection was made within ``timeout`` s, which stops the link. A wrong
         password or an unknown database is reported at once.
         """
-        self._up, self._broken = asyncio.Event(), asyncio.Event()
-        self._keeping = asyncio.create_task(self._keep_connected(), name=f"link {self.name}")
+        keeping = self.begin()
         up = asyncio.create_task(self._up.wait())
         try:
-            await asyncio.wait({up, self._keeping}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({up, keeping}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             await self.stop()
             raise
@@ -204,7 +209,7 @@ class Link:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
                     connection = await self._connect(login)
             except (OSError, BrokerError, ValueError, TimeoutError) as error:
-                self.last_error = self._connect_error(error)
+                self.last_error = connect_error(error, tls=self.address.tls is not None)
                 if isinstance(self.last_error, TRANSIENT_ERRORS) or self._was_up:
                     await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
                     delay = min(delay * 2, LONGEST_RETRY)
@@ -221,13 +226,6 @@ class Link:
             finally:
                 for task in self._watching:
                     task.cancel()
-
-    def _connect_error(self, error: Exception) -> BrokerError:
-        if isinstance(error, BrokerError):
-            return error
-        if isinstance(error, TimeoutError):
-            return no_answer(tls=self.address.tls is not None)
-        return BrokerUnavailableError(str(error) or type(error).__name__)
 
     def _mark_up(self, connection: Connection) -> None:
         self._connection = connection
