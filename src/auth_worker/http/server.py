@@ -120,13 +120,16 @@ class QuietServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Do nothing, since the service, or the parent of several processes, handles signals."""
-        yield
+        """Capture none: the service or its parent handles them. Uvicorn serves within this block."""
+        _here.serves = True
+        try:
+            yield
+        finally:
+            _here.serves = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections on the only one of ``sockets``."""
         assert sockets is not None  # noqa: S101 - see serve
-        _here.serves = True
         self.servers = []
         self._listener = Listener(sockets[0], lambda: (self.config, self.server_state, {}), self._on_exhausted)
         self._accepting = asyncio.create_task(self._listener.run(), name="http accept")
