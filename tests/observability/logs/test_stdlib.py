@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import pickle
 import re
 import threading
 import warnings
@@ -19,7 +20,7 @@ import structlog
 from auth_worker.config import Settings
 from auth_worker.job import Job
 from auth_worker.messages import WORKER_ERRORS
-from auth_worker.observability.logs import configure_logging, set_queue_level
+from auth_worker.observability.logs import configure_logging, current_setup, repeat_setup, set_queue_level
 from auth_worker.observability.logs import stdlib as standard
 from auth_worker.observability.logs.sink import sink_of
 from auth_worker.observability.logs.stdlib import SinkHandler
@@ -59,6 +60,20 @@ def lines(stream: io.StringIO) -> Lines:
 
 def context_of(line: dict[str, Any]) -> dict[str, Any]:
     return {name: line[name] for name in CONTEXT if name in line}
+
+
+def test_a_worker_process_logs_alike_and_gets_no_other_setting(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logging(Settings(redis_url=f"redis://:{CANARY}@localhost", log_level="ERROR"), stream)
+    set_queue_level(QUEUE, "DEBUG")
+    setup = current_setup()
+    sent = pickle.dumps(setup)
+    assert CANARY.encode() not in sent
+    monkeypatch.setattr(standard, "_queue_levels", {})
+    configure_logging(Settings(), stream)
+    repeat_setup(pickle.loads(sent))
+    assert current_setup() == setup
 
 
 def test_a_line_of_a_library_has_our_format(lines: Lines) -> None:
