@@ -72,7 +72,12 @@ async def test_a_page_says_that_its_queue_is_gone_and_is_live_again_when_it_is_b
         await look(harness, tmp_path, watch)
 
 
-async def test_every_window_of_a_browser_loads_and_stays_current(harness: Harness, tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [1, 100], ids=["the server limits them", "the windows limit themselves"])
+async def test_every_window_of_a_browser_loads_and_stays_current(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("auth_worker.http.dashboard.sampler.MOST_OPEN", most)  # several processes permit more
+
     def watch(browser: Browser, base: str, here: Callable[[Any], None]) -> None:
         windows = [browser.add_window() for _ in range(WINDOWS)]
         for window in windows:

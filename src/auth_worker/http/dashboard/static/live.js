@@ -4,6 +4,8 @@ const POLL_MS = 5000; // without events
 const LATEST_MS = 30000; // with events: ages grow also where nothing else changes
 const SILENCE_MS = 25000; // the server sends an event every 10 s at least: one is late, or held back by a proxy
 const RETRY_MS = 60000;
+const ANSWER_MS = 100;
+const MOST_LISTENING = 4;
 const PRESS_MS = 2000; // a button that is pressed for longer was released elsewhere
 const status = document.getElementById("live");
 const pause = document.getElementById("pause");
@@ -138,9 +140,32 @@ function concerns(changed) {
   return false;
 }
 
-function listen(enhance) {
+// A browser has six connections to a host, over HTTP/1.1, for all its windows: a few of them listen, and the others
+// poll. Each asks the others first; of those that ask at the same time, the lower number goes first.
+const number = Math.random();
+const windows = new BroadcastChannel("auth-worker-live");
+let asking = false;
+let listening = 0;
+windows.onmessage = ({ data }) => {
+  if (data.asks !== undefined && (source || (asking && number < data.asks))) windows.postMessage({ answers: data.asks });
+  if (data.answers === number) listening += 1;
+};
+
+async function mayListen() {
+  listening = 0;
+  asking = true;
+  windows.postMessage({ asks: number });
+  await new Promise((wake) => setTimeout(wake, ANSWER_MS));
+  return listening < MOST_LISTENING;
+}
+
+async function listen(enhance) {
   close();
-  listenedAt = Date.now();
+  const at = (listenedAt = Date.now());
+  const may = await mayListen();
+  if (listenedAt !== at) return; // it was asked again meanwhile
+  asking = false;
+  if (paused || document.hidden || !may) return sayLive();
   source = new EventSource("events");
   source.onmessage = (event) => {
     heardAt = Date.now();
@@ -152,7 +177,7 @@ function listen(enhance) {
   source.onerror = () => {
     heardAt = 0;
     behind = true; // an event may be lost
-    if (source?.readyState === EventSource.CLOSED) close(); // refused, since more windows are open than may listen
+    if (source?.readyState === EventSource.CLOSED) close(); // refused
   };
 }
 
