@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from auth_worker.admin.batches import read_each
 from auth_worker.admin.models import QueueList, QueueOverview
 from auth_worker.core.clock import now_ms
 from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.report import Finding
 
 MOST = 1000
-"""How many jobs of each state to check."""
+"""How many jobs of a queue to check for their lock."""
+MOST_FAILED, FEWEST_FAILED = 3000, 3
+"""How many failed jobs to check for their dead letter: of all queues together, and of each at least."""
 ABANDONED_MS = 180_000
 """The time by which a stalled check would have found a job: a little more than twice its interval of 60 s."""
 UNRECONCILED_MS = 120_000
@@ -49,10 +52,10 @@ async def _abandoned(broker: OperatorBroker, queues: Sequence[QueueOverview]) ->
     now = now_ms()
     fresh: list[str] = []
     old: list[str] = []
-    for queue in queues:
-        if not queue.counts["active"]:
-            continue
-        for job_id, began in await broker.queue(queue.name).unlocked(MOST):
+    active = [queue for queue in queues if queue.counts["active"]]
+    found = await read_each(active, lambda queue: broker.queue(queue.name).unlocked(MOST))
+    for queue, unlocked in zip(active, found, strict=True):
+        for job_id, began in unlocked:
             (old if now - (began or 0) > ABANDONED_MS else fresh).append(f"{queue.name}:{job_id}")
     if old:
         remedy = "start a worker for the queue: its stalled check recovers them within two stalled_intervals"
@@ -67,10 +70,10 @@ async def _abandoned(broker: OperatorBroker, queues: Sequence[QueueOverview]) ->
 async def _without_dead_letter(broker: OperatorBroker, queues: Sequence[QueueOverview]) -> list[Finding]:
     """Find failed jobs without a dead letter in queues whose other jobs have one: nobody reconciles them."""
     missing, looked = [], 0
-    for queue in queues:
-        if not queue.counts["failed"]:
-            continue
-        marks = await broker.queue(queue.name).dead_letter_marks(MOST)
+    failed = [queue for queue in queues if queue.counts["failed"]]
+    share = max(MOST_FAILED // max(len(failed), 3), FEWEST_FAILED)
+    found = await read_each(failed, lambda queue: broker.queue(queue.name).dead_letter_marks(share))
+    for queue, marks in zip(failed, found, strict=True):
         if not queue.dead_letters and not any(mark for mark, _ in marks):
             continue
         looked += 1

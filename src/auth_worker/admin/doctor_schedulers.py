@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from auth_worker.admin.batches import read_each
 from auth_worker.admin.doctor_queues import listed
 from auth_worker.core.clock import now_ms
 from auth_worker.core.ports.operator import OperatorBroker
@@ -12,8 +13,8 @@ from auth_worker.core.report import Finding
 
 UNREVIVED_MS = 120_000
 """A running worker revives a scheduler that has stopped within its reconcile_interval, which is shorter."""
-MOST = 1000
-"""How many schedulers to check."""
+MOST, FEW = 1000, 10
+"""How many schedulers to check in all, and how many of each queue at least."""
 
 
 async def scheduler_findings(broker: OperatorBroker, queues: Sequence[str]) -> list[Finding]:
@@ -21,9 +22,12 @@ async def scheduler_findings(broker: OperatorBroker, queues: Sequence[str]) -> l
     count = 0
     unreadable: list[str] = []
     stopped: list[str] = []
-    for queue in queues:
-        late = now_ms() - UNREVIVED_MS
-        found = await broker.queue(queue).schedulers(max(MOST - count, 0), late)
+    late = now_ms() - UNREVIVED_MS
+    readings = await read_each(queues, lambda queue: broker.queue(queue).schedulers(FEW, late))
+    for queue, reading in zip(queues, readings, strict=True):
+        found = reading
+        if found.seen > FEW and count + FEW < MOST:
+            found = await broker.queue(queue).schedulers(MOST - count, late)
         count += found.seen
         unreadable += [f"{queue}: {name!r}: {fault}" for name, fault in found.unreadable.items()]
         stopped += [f"{queue}: {name!r}" for name in found.stopped]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
+from auth_worker.admin.batches import read_each
 from auth_worker.admin.models import QueueOverview
-from auth_worker.admin.queues import AT_ONCE, QueueOperations
+from auth_worker.admin.queues import QueueOperations
 from auth_worker.core.clock import now_ms
 from auth_worker.core.history import MINUTE_MS, SPANS, Bucket, Span, VersionMark, classes_of, series
 from auth_worker.core.ports.operator import OperatorBroker
@@ -60,10 +59,8 @@ class HistoryOperations:
         busy = [queue for queue in found if not _bucket_of(queue, since).is_empty]
         busy.sort(key=lambda queue: queue.done_per_minute + queue.failed_per_minute, reverse=True)
         total = Bucket(since)
-        for start in range(0, min(len(busy), MOST_QUEUES), AT_ONCE):
-            some = busy[start : min(start + AT_ONCE, MOST_QUEUES)]
-            for bucket in await asyncio.gather(*(self._record(queue, since) for queue in some)):
-                total = total.beside(bucket)
+        for bucket in await read_each(busy[:MOST_QUEUES], lambda queue: self._record(queue, since)):
+            total = total.beside(bucket)
         if not total.is_empty:
             await self._keep(None, total)
 

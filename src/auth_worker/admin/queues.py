@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from auth_worker.admin.batches import read_each
 from auth_worker.admin.dead_letter_queries import DeadLetterQueries
 from auth_worker.admin.existence_checks import check_prefix, check_queue
 from auth_worker.admin.models import Change, QueueList, QueueOverview, RateLimit, WorkerEntry
@@ -13,8 +13,6 @@ from auth_worker.core.ports.operator import OperatorBroker
 from auth_worker.core.ports.values import WAITING, QueueSummary, WorkerConnection
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
-AT_ONCE = 50
-"""How many queues to read at a time, so that a thousand of them do not hold up other clients."""
 MOST_LETTERS = 1000
 """How many dead letters of a dead-letter queue are read to see where they come from."""
 
@@ -47,12 +45,9 @@ class QueueOperations:
     async def describe(self, names: Sequence[str], among: Sequence[str] | None = None) -> list[QueueOverview]:
         """Return these queues. Their dead letters are searched for in the queues ``among`` (None: in all)."""
         workers = await self._worker_counts()
-        summaries: dict[str, QueueSummary] = {}
         now = now_ms()
-        for start in range(0, len(names), AT_ONCE):
-            some = names[start : start + AT_ONCE]
-            found = await asyncio.gather(*(self._broker.queue(name).summary(now) for name in some))
-            summaries.update(zip(some, found, strict=True))
+        found = await read_each(names, lambda name: self._broker.queue(name).summary(now))
+        summaries = dict(zip(names, found, strict=True))
         letter_counts = {name: summary.dead_letters for name, summary in summaries.items() if summary.dead_letters}
         origins, letters = await self._letters(letter_counts if among == names else await self._dead.queues(among))
         return [

@@ -121,6 +121,8 @@ class QueueView:
                 unreadable[found.scheduler_id] = str(error)
             else:
                 sound.add(found.scheduler_id)
+        if not sound:
+            return SchedulerReading(count, unreadable, [])
         stopped = [
             found.scheduler_id
             async for found, _ in schedulers.stopped()
