@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -163,20 +164,14 @@ def test_what_cannot_start_at_all_ends_with_its_code(
     assert (ended.returncode, message in ended.stderr) == (code, True), ended.stderr
 
 
-def test_a_taken_port_is_reported_before_any_process_starts(
-    folder: Path, worker: StartWorker, redis_url: str
-) -> None:
-    service = MultiProcessService(folder, worker, "--redis", redis_url)
-    ended = run_program(folder, "run", "app:service", "--processes", 2, http_port=str(service.port))
+def test_a_taken_port_is_reported_before_any_process_starts(folder: Path) -> None:
+    (folder / "app.py").write_text(APP)
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
+        port = taken.getsockname()[1]
+        ended = run_program(folder, "run", "app:service", "--processes", 2, http_port=str(port))
     assert ended.returncode == 1
     assert "is taken" in ended.stderr
     assert "Worker process started" not in ended.stderr
-
-
-def test_a_token_is_asked_for_by_the_processes(folder: Path, worker: StartWorker, redis_url: str) -> None:
-    (folder / "auth-worker.toml").write_text('http_token = "canary"\n')
-    service = MultiProcessService(folder, worker, "--redis", redis_url)
-    assert [service.ask(path)[0] for path in ("/metrics", "/health", "/livez")] == [401, 401, 200]
 
 
 def test_a_pause_of_the_service_reaches_every_process(folder: Path, worker: StartWorker, redis_url: str) -> None:
@@ -190,11 +185,12 @@ def test_a_pause_of_the_service_reaches_every_process(folder: Path, worker: Star
     assert service.send("POST", "/api/v1/service/processors/none/pause", **{"X-Auth-Worker": "1"})[0] == 404
 
 
-def test_wrong_tokens_are_counted_by_the_address_they_really_come_from(
+def test_the_processes_ask_for_a_token_and_count_wrong_ones_by_the_address_they_really_come_from(
     folder: Path, worker: StartWorker, redis_url: str
 ) -> None:
     (folder / "auth-worker.toml").write_text('http_token = "canary"\n')
     service = MultiProcessService(folder, worker, "--redis", redis_url)
+    assert [service.ask(path)[0] for path in ("/metrics", "/health", "/livez")] == [401, 401, 200]
     wrong, right = {"Authorization": "Bearer guess"}, {"Authorization": "Bearer canary"}
     stranger = "127.0.0.2"
     tries = [
