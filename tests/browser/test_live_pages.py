@@ -112,6 +112,32 @@ async def test_a_paused_page_stays_as_it_is_until_it_goes_on(harness: Harness, t
     await look(harness, tmp_path, watch)
 
 
+async def test_the_forms_of_an_open_page_work_after_a_log_in_in_another_window(
+    harness: Harness, tmp_path: Path
+) -> None:
+    def watch(browser: Browser, base: str, here: Callable[[Any], None]) -> None:
+        page, other = browser.add_window(), browser.add_window()
+        browser.show_window(page)
+        browser.open(f"{base}queue?queue={QUEUE}")
+        browser.until(lambda: browser.run(STATUS) == "live", "it is live")
+        before = browser.run(TOKEN)
+        browser.show_window(other)
+        browser.open(f"{base}login")
+        browser.type("#token", ADMIN)
+        browser.click("button.go")
+        browser.until(lambda: "Log out" in browser.text, "it is logged in anew")
+        browser.show_window(page)
+        browser.press("r")
+        browser.until(lambda: browser.run(TOKEN) != before, "its forms belong to the new session")
+        browser.click("button[value=pause]")
+        browser.until(lambda: "The queue is paused." in browser.text, "the queue is paused")
+
+    await look(harness, tmp_path, watch)
+
+
+TOKEN = "return document.querySelector('form[action=change-queue] [name=form_token]').value"
+
+
 async def test_a_refresh_takes_neither_the_focus_nor_a_click_nor_selected_text(
     harness: Harness, tmp_path: Path
 ) -> None:

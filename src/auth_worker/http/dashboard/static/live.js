@@ -83,6 +83,12 @@ function isSelected() {
   return !chosen.isCollapsed && Boolean(chosen.anchorNode.parentElement?.closest("[data-live]"));
 }
 
+// The forms of this page belong to the session of its cookie, which another window may have replaced.
+function renewForms(page) {
+  const token = page.querySelector("input[name=form_token]")?.value;
+  if (token) for (const input of document.querySelectorAll("input[name=form_token]")) input.value = token;
+}
+
 function update(page, enhance) {
   for (const old of document.querySelectorAll("[data-live]")) {
     const fresh = old.id ? page.getElementById(old.id) : page.querySelector("[data-live]:not([id])");
@@ -112,6 +118,7 @@ export async function refresh(enhance) {
     const answer = await fetch(location.href, { redirect: "manual", headers: { accept: "text/html" } });
     if (answer.type === "opaqueredirect") return location.reload(); // to a login
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    renewForms(page);
     if (answer.ok && (isPressed() || isSelected())) {
       behind = true;
       if (isSelected()) say("waits: text is selected", "");
