@@ -5,6 +5,7 @@ The packages are those of this environment: nothing is downloaded.
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -87,8 +88,11 @@ class Environment:
         self.site.mkdir()
         for part in own.iterdir():
             (self.site / part.name).symlink_to(part)
-        for package in self.packages.values():
-            self._link(package)
+        for package in self.packages:
+            for name, place in _links_of(package).items():
+                link = self.site / name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(place)
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run Python with ``arguments`` in the folder."""
@@ -103,15 +107,20 @@ class Environment:
             check=False,
         )
 
-    def _link(self, package: Distribution) -> None:
-        """Link the package's folders; namespaces, which it shares with other packages, file by file."""
-        for file in package.files or ():
-            if file.parts[0] == ".." or file.suffix == ".pyc":
-                continue
-            top = Path(str(package.locate_file(file.parts[0])))
-            is_namespace = top.is_dir() and top.suffix != ".dist-info" and not (top / "__init__.py").exists()
-            name = file if is_namespace else Path(file.parts[0])
-            link = self.site / name
-            if not link.exists():
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(str(package.locate_file(name)))
+
+@functools.cache
+def _links_of(package: str) -> dict[Path, str]:
+    """What an environment links of the package, by the path in the environment.
+
+    Those are its folders; namespaces, which it shares with other packages, file by file.
+    """
+    found = distribution(package)
+    links: dict[Path, str] = {}
+    for file in found.files or ():
+        if file.parts[0] == ".." or file.suffix == ".pyc":
+            continue
+        top = Path(str(found.locate_file(file.parts[0])))
+        is_namespace = top.is_dir() and top.suffix != ".dist-info" and not (top / "__init__.py").exists()
+        name = file if is_namespace else Path(file.parts[0])
+        links[Path(name)] = str(found.locate_file(name))
+    return links
