@@ -14,6 +14,7 @@ from auth_worker.admin.errors import NotFoundError, RefusedError
 from auth_worker.admin.models import DeadLetterRow
 from auth_worker.admin.operations import Operations
 from auth_worker.core.partitions import partition_names
+from auth_worker.errors import BrokerUnavailableError
 from auth_worker.http.gauges import Gauges
 from support.clusters import Cluster
 from support.operators import operations_on
@@ -234,3 +235,42 @@ async def test_a_running_job_is_cancelled_in_its_partition_alone(site: Site) -> 
     site.release.set()
     async with JobQueue(names[0], settings=settings) as part:
         assert await part.result("same", timeout=10) == {"part": names[0]}
+
+
+@pytest.mark.timeout(90)
+async def test_the_doctor_names_partitions_that_no_worker_works(site: Site) -> None:
+    """As after a change of their number: the old ones have jobs that are left."""
+    async with JobQueue(QUEUE, settings=site.queue.settings, partitions=2) as before:
+        await before.add_bulk({"name": "n", "data": {}, "opts": {"job_id": f"old-{n}"}} for n in range(8))
+    old = partition_names(QUEUE, 2)
+
+    async def is_told() -> bool:
+        findings = (await site.operations.doctor.examine()).findings
+        details = " ".join(each.detail for each in findings if each.name == "partitions")
+        return all(name in details for name in old)
+
+    await eventually(is_told, "the doctor names them", 20)
+    assert await counts(site) == {"wait": 8}, "they are shown with the others"
+
+
+@pytest.mark.timeout(120)
+async def test_what_can_be_reached_is_shown_while_a_node_is_away() -> None:
+    async with Cluster(3, replicated=False, appendonly=True) as cluster:
+        queue = JobQueue(QUEUE, cluster.url, settings=Settings(http_port=None), partitions=6)
+        async with queue, operations_on(cluster.url) as operations:
+            ids = list(await queue.add_bulk({"name": "n", "data": {}} for _ in range(60)))
+            assert (await operations.queues.describe_one(QUEUE)).waiting == 60
+            cluster.primaries[0].kill()
+
+            async def is_noticed() -> bool:
+                findings = (await operations.doctor.examine()).findings
+                return any(each.name == "nodes" and each.level == "fail" for each in findings)
+
+            await eventually(is_noticed, "the doctor notices it", 20)
+            found = await operations.queues.overview()
+            assert [each.name for each in found.queues] == [QUEUE]
+            assert 20 < found.queues[0].waiting < 60
+            page = await operations.jobs.page(QUEUE, "wait", limit=60)
+            assert {job.id for job in page.jobs} < set(ids)
+            with pytest.raises(BrokerUnavailableError):
+                await operations.queues.pause(QUEUE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from auth_worker.admin.doctor_queues import queue_findings
 from auth_worker.admin.doctor_schedulers import scheduler_findings
@@ -34,7 +35,7 @@ class Doctor:
             "look at queues": self._look_at_queues,
         }
         for name, examination in examinations.items():
-            findings += await _attempt(name, examination)
+            findings += await _attempt(name, examination, others_answer=_some_node_answers(findings))
         return Diagnosis(
             healthy=all(finding.level != "fail" for finding in findings),
             broker=self._broker.address,
@@ -75,10 +76,17 @@ class Doctor:
         ]
 
 
-async def _attempt(name: str, examination: Examination) -> list[Finding]:
+async def _attempt(name: str, examination: Examination, *, others_answer: bool) -> list[Finding]:
     try:
         return await examination()
-    except BrokerUnavailableError:
-        raise
+    except BrokerUnavailableError as error:
+        if not others_answer:
+            raise
+        return [Finding.warn(name, f"not examined: {error}", "see nodes")]
     except BrokerError as error:
         return [Finding.warn(name, f"not examined: {error}", ACL_REMEDY)]
+
+
+def _some_node_answers(findings: Sequence[Finding]) -> bool:
+    """Whether the nodes of a cluster were examined, of which some answered."""
+    return any(finding.name == "nodes" for finding in findings)

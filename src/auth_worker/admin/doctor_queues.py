@@ -8,6 +8,7 @@ from auth_worker.admin.batches import read_each
 from auth_worker.admin.models import QueueList, QueueOverview
 from auth_worker.core.clock import now_ms
 from auth_worker.core.ports.operator import OperatorBroker
+from auth_worker.core.ports.values import WAITING
 from auth_worker.core.report import Finding
 
 MOST = 1000
@@ -29,6 +30,7 @@ async def queue_findings(broker: OperatorBroker, found: QueueList) -> list[Findi
     if not found.complete:
         findings.append(Finding.warn("queues", "there are too many keys to find all queues"))
     findings += _unattended(found.queues)
+    findings += await _unworked(broker)
     findings += await _abandoned(broker, found.queues)
     findings += await _without_dead_letter(broker, found.queues)
     return findings
@@ -44,6 +46,19 @@ def _unattended(queues: Sequence[QueueOverview]) -> list[Finding]:
     if paused:
         detail = listed([f"{q.name} ({q.waiting} waiting)" for q in paused])
         findings.append(Finding.warn("paused", detail, f"auth-worker resume {paused[0].name}"))
+    return findings
+
+
+async def _unworked(broker: OperatorBroker) -> list[Finding]:
+    """Find jobs in partitions that no worker works, though other partitions of the queue are worked."""
+    findings = []
+    for queue, names in (await broker.unworked_partitions()).items():
+        counts = await read_each(names, lambda name: broker.queue(name).counts())
+        waiting = {name: sum(each[state] for state in WAITING) for name, each in zip(names, counts, strict=True)}
+        full = [f"{name} ({count} waiting)" for name, count in waiting.items() if count]
+        if full:
+            remedy = f"start workers of {queue} with the number of partitions in these names, until they are empty"
+            findings.append(Finding.warn("partitions", f"no worker for {listed(full)}", remedy))
     return findings
 
 

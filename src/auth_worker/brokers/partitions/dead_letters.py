@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
-from auth_worker.brokers.partitions.pages import read_page
+from auth_worker.brokers.partitions.answers import read_available, read_page
 from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.partitions import logical_name
 from auth_worker.core.ports.operator import DeadLetterStore
@@ -19,11 +18,11 @@ class PartitionedDeadLetterStore:
 
     async def count(self) -> int:
         """As in ``DeadLetterStore``."""
-        return sum(await asyncio.gather(*(part.count() for part in self._parts)))
+        return sum(await read_available(self._parts, lambda part: part.count()))
 
     async def count_if_any(self) -> int:
         """As in ``DeadLetterStore``."""
-        return sum(await asyncio.gather(*(part.count_if_any() for part in self._parts)))
+        return sum(await read_available(self._parts, lambda part: part.count_if_any()))
 
     async def ids(self, offset: int, limit: int) -> list[str]:
         """As in ``DeadLetterStore``, in the order of each partition."""
@@ -33,7 +32,7 @@ class PartitionedDeadLetterStore:
 
     async def read(self, letter_id: str) -> DeadLetter | None:
         """As in ``DeadLetterStore``. It says that its job is of the whole queue."""
-        found = await asyncio.gather(*(part.read(letter_id) for part in self._parts))
+        found = await read_available(self._parts, lambda part: part.read(letter_id))
         letter = next((each for each in found if each is not None), None)
         if letter is None or not isinstance(letter.data, dict):
             return letter

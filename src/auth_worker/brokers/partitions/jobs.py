@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 
+from auth_worker.brokers.partitions.answers import read_available
 from auth_worker.core.partitions import partition_of_id
 from auth_worker.core.ports.operator import JobReader
 from auth_worker.core.ports.values import LargeField, StoredChildren, StoredJob, StoredKind
@@ -25,8 +26,13 @@ class PartitionedJobReader:
         likely = partition_of_id(job_id, len(self._parts))
         if await self._parts[likely].kind(job_id) == "job":
             return likely
-        kinds = await asyncio.gather(*(part.kind(job_id) for part in self._parts))
-        return kinds.index("job") if "job" in kinds else likely
+
+        async def kind(number: int) -> tuple[StoredKind, int]:
+            return await self._parts[number].kind(job_id), number
+
+        others = (number for number in range(len(self._parts)) if number != likely)
+        found = dict(await read_available(others, kind))
+        return found.get("job", likely)
 
     async def rows(
         self, ids: Sequence[str], large: Collection[LargeField] = (), *, brief: bool = False

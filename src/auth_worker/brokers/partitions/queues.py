@@ -1,11 +1,10 @@
-"""Reads a queue with partitions as one: what is counted is the sum over them."""
+"""Reads a queue with partitions as one: what is counted is the sum over those whose nodes can be reached."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 
-from auth_worker.brokers.partitions.pages import read_page
+from auth_worker.brokers.partitions.answers import read_available, read_page
 from auth_worker.core.ports.operator import QueueReader
 from auth_worker.core.ports.values import STATES, QueueSettings, QueueSummary, SchedulerReading
 
@@ -19,19 +18,19 @@ class PartitionedQueueReader:
 
     async def exists(self) -> bool:
         """As in ``QueueReader``."""
-        return any(await asyncio.gather(*(part.exists() for part in self._parts)))
+        return any(await read_available(self._parts, lambda part: part.exists()))
 
     async def counts(self) -> dict[str, int]:
         """As in ``QueueReader``."""
-        return _sums(await asyncio.gather(*(part.counts() for part in self._parts)))
+        return _sums(await read_available(self._parts, lambda part: part.counts()))
 
     async def settings(self) -> QueueSettings:
         """As in ``QueueReader``."""
-        return _merged(await asyncio.gather(*(part.settings() for part in self._parts)))
+        return _merged(await read_available(self._parts, lambda part: part.settings()))
 
     async def summary(self, now: int) -> QueueSummary:
         """As in ``QueueReader``."""
-        found = await asyncio.gather(*(part.summary(now) for part in self._parts))
+        found = await read_available(self._parts, lambda part: part.summary(now))
         return QueueSummary(
             counts=_sums([each.counts for each in found]),
             settings=_merged([each.settings for each in found]),
@@ -43,7 +42,7 @@ class PartitionedQueueReader:
 
     async def oldest_waiting(self) -> int | None:
         """As in ``QueueReader``."""
-        return _earliest(await asyncio.gather(*(part.oldest_waiting() for part in self._parts)))
+        return _earliest(await read_available(self._parts, lambda part: part.oldest_waiting()))
 
     async def ids(self, state: str, offset: int, limit: int) -> list[str]:
         """As in ``QueueReader``, in the order of each partition."""
@@ -57,21 +56,21 @@ class PartitionedQueueReader:
 
     async def count_finished_before(self, state: str, before: int) -> int:
         """As in ``QueueReader``."""
-        return sum(await asyncio.gather(*(part.count_finished_before(state, before) for part in self._parts)))
+        return sum(await read_available(self._parts, lambda part: part.count_finished_before(state, before)))
 
     async def unlocked(self, limit: int) -> list[tuple[str, int | None]]:
         """As in ``QueueReader``."""
-        found = await asyncio.gather(*(part.unlocked(limit) for part in self._parts))
+        found = await read_available(self._parts, lambda part: part.unlocked(limit))
         return [each for some in found for each in some][:limit]
 
     async def dead_letter_marks(self, limit: int) -> list[tuple[str | None, int | None]]:
         """As in ``QueueReader``."""
-        found = await asyncio.gather(*(part.dead_letter_marks(limit) for part in self._parts))
+        found = await read_available(self._parts, lambda part: part.dead_letter_marks(limit))
         return sorted((each for some in found for each in some), key=lambda mark: -(mark[1] or 0))[:limit]
 
     async def schedulers(self, limit: int, stopped_before: int) -> SchedulerReading:
         """As in ``QueueReader``."""
-        found = await asyncio.gather(*(part.schedulers(limit, stopped_before) for part in self._parts))
+        found = await read_available(self._parts, lambda part: part.schedulers(limit, stopped_before))
         return SchedulerReading(
             seen=sum(each.seen for each in found),
             unreadable={one: problem for each in found for one, problem in each.unreadable.items()},

@@ -14,6 +14,7 @@ from auth_worker.brokers.redis.queue_finder import QueueFinder
 from auth_worker.brokers.redis.queues import QueueView
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.partitions import partition_names, partition_of_name
+from auth_worker.errors import BrokerUnavailableError
 
 KEPT_S = 10.0
 """How long (s) what a name stands for is kept."""
@@ -49,6 +50,11 @@ class LogicalQueues:
             )
         self._kept |= {name: (time.monotonic(), names) for name, names in members.items()}
         return sorted(members), complete
+
+    async def members(self) -> dict[str, list[str]]:
+        """Return the names in Redis of each queue that is found. Raises ``BrokerError``."""
+        names, _ = await self.find(FIND_S)
+        return {name: self._kept[name][1] for name in names}
 
     def known(self, queue: str) -> list[str] | None:
         """Return the names in Redis of ``queue``, if they were looked up lately."""
@@ -96,5 +102,11 @@ class LogicalQueues:
     async def _registered_of(self, queue: str) -> list[tuple[int, str]]:
         """Return the registered numbers of partitions of ``queue``, each with the family."""
         if self._registered is None or time.monotonic() - self._registered[0] > KEPT_S:
-            self._registered = time.monotonic(), await read_registered(self._links.main, self._prefix)
+            try:
+                found = await read_registered(self._links.main, self._prefix)
+            except BrokerUnavailableError:
+                if not self._links.is_spread:
+                    raise
+                return []  # its node is away, but the others say what they have
+            self._registered = time.monotonic(), found
         return [(partitions, family) for name, family, partitions in self._registered[1] if name == queue]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar, cast
 
+from auth_worker.brokers.partitions.answers import read_available
 from auth_worker.brokers.partitions.dead_letters import PartitionedDeadLetterStore
 from auth_worker.brokers.partitions.job_changes import PartitionedJobChanger
 from auth_worker.brokers.partitions.jobs import PartitionedJobReader
@@ -27,13 +28,18 @@ from auth_worker.brokers.redis.queue_changes import QueueChanges
 from auth_worker.brokers.redis.queue_finder import BUDGET_S, find_prefixes, find_workers
 from auth_worker.brokers.redis.queues import QueueView
 from auth_worker.brokers.redis.server import acl_rule, clock_skew, server_facts
-from auth_worker.brokers.redis.server_findings import permission_findings, script_findings, server_findings
+from auth_worker.brokers.redis.server_findings import (
+    node_findings,
+    permission_findings,
+    script_findings,
+    server_findings,
+)
 from auth_worker.brokers.redis.shared_keys import shared_key_prefix
 from auth_worker.brokers.redis.spread_heartbeats import SpreadHeartbeats
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.core.keys import queue_key
-from auth_worker.core.partitions import name_beside, partition_of_name
+from auth_worker.core.partitions import logical_name, name_beside, partition_of_name
 from auth_worker.core.ports.heartbeats import HeartbeatReader
 from auth_worker.core.ports.operator import DeadLetterStore, Examination, JobChanger, JobReader, QueueReader
 from auth_worker.core.ports.queue_changes import QueueChanger
@@ -83,7 +89,7 @@ class RedisOperatorBroker:
     @property
     def is_up(self) -> bool:
         """Whether it is connected. Any thread may read it."""
-        return self._link.is_up
+        return self._links.reachable.is_up
 
     @property
     def address(self) -> str:
@@ -101,7 +107,7 @@ class RedisOperatorBroker:
 
     async def ping(self) -> None:
         """Send a PING. Raises ``BrokerError``."""
-        await self._link.execute("PING")
+        await self._links.reachable.execute("PING")
 
     def queue(self, name: str) -> QueueReader:
         """Return a reader of a queue."""
@@ -179,34 +185,39 @@ class RedisOperatorBroker:
 
         A worker of a queue with partitions is listed in each of them, and counts in the first.
         """
-        links = await self._links.to_each_node()
-        found = [
-            each
-            for some in await asyncio.gather(*(find_workers(link, self.prefix) for link in links))
-            for each in some
-        ]
-        partitions = {each.queue: partition_of_name(each.queue) for each in found}
+        found = await self._find_workers()
         return sorted(
-            each if (partition := partitions[each.queue]) is None else each._replace(queue=partition.queue)
+            each._replace(queue=logical_name(each.queue))
             for each in found
-            if (partition := partitions[each.queue]) is None or not partition.number
+            if (partition := partition_of_name(each.queue)) is None or not partition.number
         )
+
+    async def unworked_partitions(self) -> dict[str, list[str]]:
+        """As in ``OperatorBroker``. Raises ``BrokerError``."""
+        worked = {_sharing(each.queue) for each in await self._find_workers()}
+        found: dict[str, list[str]] = {}
+        for queue, names in (await self._queues.members()).items():
+            if len(names) > 1 and any(_sharing(name) in worked for name in names):
+                found[queue] = [name for name in names if _sharing(name) not in worked]
+        return {queue: names for queue, names in found.items() if names}
 
     async def software(self) -> str:
         """Return the server's name and version. Raises ``BrokerError``."""
-        return (await server_facts(self._link)).software
+        return (await server_facts(self._links.reachable)).software
 
     async def clock_skew(self) -> float:
         """Return how far (s) Redis's clock is ahead of ours (negative: behind). Raises ``BrokerError``."""
-        return await clock_skew(self._link)
+        return await clock_skew(self._links.reachable)
 
     def examinations(self) -> Mapping[str, Examination]:
         """The examinations of the server itself, by name, in order."""
-        return {
-            "server": partial(server_findings, self._link, self.prefix),
-            "permissions": partial(permission_findings, self._link, self.prefix),
+        prefix = self._shared_key_prefix
+        own = {
+            "server": partial(server_findings, self._link, prefix),
+            "permissions": partial(permission_findings, self._link, prefix),
             "scripts": partial(script_findings, self._link),
         }
+        return own if not self._links.is_spread else {"nodes": partial(node_findings, self._links), **own}
 
     def acl_rule(self) -> str:
         """The minimal ACL of a worker's user, as a command for redis-cli."""
@@ -215,6 +226,11 @@ class RedisOperatorBroker:
     @property
     def _shared_key_prefix(self) -> str:
         return shared_key_prefix(self.prefix, self.connection)
+
+    async def _find_workers(self) -> list[WorkerConnection]:
+        links = await self._links.to_each_node()
+        found = await read_available(links, lambda link: find_workers(link, self.prefix))
+        return [each for some in found for each in some]
 
     async def _spread_heartbeats(self) -> list[RedisHeartbeats]:
         addresses = await self._queues.addresses()
@@ -264,3 +280,9 @@ class RedisOperatorBroker:
                 DeadLetters(link, self.prefix, name, redrive_link=redrive_link, redrive_lock=redrive_lock)
             )
         return parts[0] if len(parts) == 1 else PartitionedDeadLetterStore(parts)
+
+
+def _sharing(name: str) -> tuple[str, int]:
+    """Return what the broker's queues that the same workers work have in common."""
+    partition = partition_of_name(name)
+    return (name, 1) if partition is None else (partition.family, partition.partitions)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.call_types import Call, OnReply
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.pipeline import MANY_AT_ONCE
-from auth_worker.errors import BrokerError
+from auth_worker.system.several_attempts import wait_for_most
 
-LinkKind = TypeVar("LinkKind", bound=Link)
 SHARED_TAG = "auth-worker"
 """The hash tag of what belongs to no single queue, in a cluster whose prefix has none."""
-LATE_TIMEOUT_S = 2.0
-"""How long (s) to connect to a node on demand."""
+PATIENCE_S = 2.0
+"""How long (s) the first call waits until its node is connected."""
 
 
 def shared_address(address: Address, prefix: str) -> Address:
@@ -37,7 +37,7 @@ class LateLink(Link):
 
     async def execute(self, *args: str | int | float | bytes) -> Any:
         """As in ``Link``."""
-        await self._start_once()
+        await self.begin_once()
         return await super().execute(*args)
 
     def send_call(self, call: Call, on_reply: OnReply) -> None:
@@ -56,29 +56,30 @@ class LateLink(Link):
 
     def _send_later(self, send: Any, what: Any, on_reply: OnReply) -> None:
         async def connect_and_send() -> None:
-            try:
-                await self._start_once()
-            except BrokerError as error:
-                on_reply(error)
-            else:
-                send(what, on_reply)
+            await self.begin_once()
+            send(what, on_reply)
 
         task = asyncio.create_task(connect_and_send(), name=f"send on {self.name}")
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _start_once(self) -> None:
-        if not self.is_up:
-            async with self._turn:
-                if self._keeping is None or self._keeping.done():
-                    await self.start(LATE_TIMEOUT_S)
+    async def begin_once(self) -> None:
+        """Begin to connect, and wait for it a moment. Later calls find it connected, or fail at once."""
+        if self.is_up:
+            return
+        async with self._turn:
+            if self._keeping is None:
+                self.begin()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PATIENCE_S):
+                        await self.wait_up()
 
 
 class QueueLinks(NamedTuple):
     """The connections for one queue: ``link``, and ``redrives``, used in ``turn``, on which keys are watched."""
 
-    link: Link
-    redrives: Link
+    link: LateLink
+    redrives: LateLink
     turn: asyncio.Lock
 
 
@@ -93,21 +94,42 @@ class OperatorLinks:
         self.address = shared_address(address, prefix)
         self.is_spread = bool(address.cluster) and self.address.tag == SHARED_TAG
         self._prefix = prefix
-        self.main = self._new(Link, self.address, "operations")
+        self.main = self._new(self.address, "operations")
         self._by_tag = {
-            self.address.tag: QueueLinks(self.main, self._new(Link, self.address, "redrives"), asyncio.Lock())
+            self.address.tag: QueueLinks(self.main, self._new(self.address, "redrives"), asyncio.Lock())
         }
         self._nodes: dict[tuple[str, int], LateLink] = {}
 
     async def start(self, timeout: float) -> None:
         """Connect, and stay connected. Raises ``BrokerError`` after ``timeout`` s without Redis."""
         deadline = time.monotonic() + timeout
+        if self.is_spread:
+            await self._start_spread(timeout)
+            return
         await self.main.start(timeout)
         try:
             await self._by_tag[self.address.tag].redrives.start(max(deadline - time.monotonic(), 0))
         except BaseException:
             await self.main.stop()
             raise
+
+    async def _start_spread(self, timeout: float) -> None:
+        """Connect to one node at least. Raises ``BrokerError`` if there is none within ``timeout`` s."""
+        async with asyncio.timeout(timeout):
+            nodes = await self.to_each_node()
+        attempts = [asyncio.create_task(node.execute("PING")) for node in nodes]
+        try:
+            await wait_for_most(attempts, 0)
+        finally:
+            for attempt in attempts:
+                attempt.cancel()
+            await asyncio.gather(*attempts, return_exceptions=True)
+        await asyncio.gather(*(link.begin_once() for link in self._by_tag[self.address.tag][:2]))
+
+    @property
+    def reachable(self) -> Link:
+        """A connection that is up, if there is one: to the shared node, or else to another."""
+        return next((link for link in (self.main, *self._nodes.values()) if link.is_up), self.main)
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -120,8 +142,8 @@ class OperatorLinks:
             return self._by_tag[self.address.tag]
         address = self.address.serving(self._prefix, queue)
         if address.tag not in self._by_tag:
-            link = self._new(LateLink, address, f"operations {address.tag}")
-            redrives = self._new(LateLink, address, f"redrives {address.tag}")
+            link = self._new(address, f"operations {address.tag}")
+            redrives = self._new(address, f"redrives {address.tag}")
             self._by_tag[address.tag] = QueueLinks(link, redrives, asyncio.Lock())
         return self._by_tag[address.tag]
 
@@ -133,10 +155,10 @@ class OperatorLinks:
         for address in await self.address.primaries():
             place = address.host, address.port
             if place not in self._nodes:
-                self._nodes[place] = self._new(LateLink, address, f"node {address.host}:{address.port}")
+                self._nodes[place] = self._new(address, f"node {address.host}:{address.port}")
             found.append(self._nodes[place])
         return found
 
-    def _new(self, kind: type[LinkKind], address: Address, name: str) -> LinkKind:
+    def _new(self, address: Address, name: str) -> LateLink:
         client_name = f"auth-worker:{name.partition(' ')[0]}"
-        return kind(address, name=name, client_name=client_name, writes=False, at_once=MANY_AT_ONCE)
+        return LateLink(address, name=name, client_name=client_name, writes=False, at_once=MANY_AT_ONCE)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from auth_worker.brokers.redis.operator_links import OperatorLinks
 from auth_worker.brokers.redis.server import (
     SAFE_POLICY,
     ServerFacts,
@@ -39,6 +42,17 @@ async def script_findings(link: Link) -> list[Finding]:
     except BrokerError as error:
         remedy = "allow the user +script|load +evalsha"
         return [Finding.fail("scripts", f"a script cannot be loaded: {error}", remedy)]
+
+
+async def node_findings(links: OperatorLinks) -> list[Finding]:
+    """Check that each primary of a cluster answers. Raises ``BrokerUnavailableError`` if none does."""
+    nodes = await links.to_each_node()
+    results = await asyncio.gather(*(link.execute("PING") for link in nodes), return_exceptions=True)
+    away = [link.name.removeprefix("node ") for link, each in zip(nodes, results, strict=True) if each != b"PONG"]
+    if away:
+        remedy = "bring it back, or promote its replica: its queues and partitions stand still until then"
+        return [Finding.fail("nodes", f"no answer from {', '.join(away)}", remedy)]
+    return [Finding.ok("nodes", f"{len(nodes)} primaries answer")]
 
 
 def _version(facts: ServerFacts) -> Finding:

@@ -278,6 +278,9 @@ class OperatorBroker(BrokerView, Protocol):
     async def find_workers(self) -> list[WorkerConnection]:
         """Return the workers of all queues."""
 
+    async def unworked_partitions(self) -> dict[str, list[str]]:
+        """Return the partitions, by queue, that no worker works, of queues of which others are worked."""
+
     async def software(self) -> str:
         """Return the server's name and version."""
 
