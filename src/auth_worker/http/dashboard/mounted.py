@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_worker.brokers.opening import BrokerSource
 from auth_worker.config import Settings
@@ -19,6 +20,8 @@ from auth_worker.http.dashboard.paths import whole_path
 from auth_worker.http.guard import CALLER
 from auth_worker.observability.logs import open_log
 
+EVENTS = "/events"
+STOP_CHECK_S = 0.5
 AuthorizeCallback = Callable[[MutableMapping[str, Any]], Caller | Awaitable[Caller | None] | None]
 """Returns the caller of a request from its ASGI scope; None if the caller may not see the dashboard."""
 
@@ -50,7 +53,10 @@ class MountedDashboard:
             caller = self._authorize(scope)  # in the application's own loop, where its sessions are
             scope = {**scope, CALLER: await caller if inspect.isawaitable(caller) else caller}
         bridge = await self._bridge_here()
-        await bridge.dashboard(scope, receive, send)
+        if scope["path"].endswith(EVENTS):
+            await _until_stop(bridge.dashboard, scope, receive, send)
+        else:
+            await bridge.dashboard(scope, receive, send)
 
     async def stop(self) -> None:
         """Stop the running bulk operations, disconnect, and end the thread. The next request starts it again."""
@@ -92,6 +98,37 @@ def dashboard(
         )
     BrokerSource(redis_connection, settings)  # refuses an invalid connection now, not on a page
     return MountedDashboard(redis_connection, settings, open_log(logger, settings).logger, authorize)
+
+
+async def _until_stop(pages: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer as ``pages`` does, which may be without an end, until the server is told to stop.
+
+    Uvicorn waits for each response then, without limit by default, and tells no application.
+    """
+    is_open = False
+
+    async def send_on(message: Message) -> None:
+        nonlocal is_open
+        is_open = message["type"] == "http.response.start" or bool(message.get("more_body"))
+        await send(message)
+
+    answering = asyncio.ensure_future(pages(scope, receive, send_on))
+    try:
+        while not answering.done() and not _is_server_stopping():
+            await asyncio.wait({answering}, timeout=STOP_CHECK_S)
+    finally:
+        answering.cancel()
+        await asyncio.wait({answering})
+    if not answering.cancelled():
+        answering.result()
+    elif is_open:
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _is_server_stopping() -> bool:
+    """Whether the uvicorn of this process has got its signal. False with any other server."""
+    handler = signal.getsignal(signal.SIGTERM)
+    return getattr(getattr(handler, "__self__", None), "should_exit", False) is True
 
 
 def _make_host(connection: Any, settings: Settings, log: Any, is_authorized: bool) -> Any:
