@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,12 +13,16 @@ from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.call_types import Call, OnReply
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.pipeline import MANY_AT_ONCE
+from auth_worker.errors import BrokerUnavailableError
 from auth_worker.system.several_attempts import wait_for_most
 
 SHARED_TAG = "auth-worker"
 """The hash tag of what belongs to no single queue, in a cluster whose prefix has none."""
 PATIENCE_S = 2.0
 """How long (s) the first call waits until its node is connected."""
+
+PRIMARIES_S = 10.0
+"""How long (s) the places of the primaries are kept."""
 
 
 def shared_address(address: Address, prefix: str) -> Address:
@@ -28,12 +33,18 @@ def shared_address(address: Address, prefix: str) -> Address:
 
 
 class LateLink(Link):
-    """A link that connects when it is first used."""
+    """A link that connects when it is first used, until it is stopped."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._turn = asyncio.Lock()
+        self._is_over = False
         self._sending: set[asyncio.Task[None]] = set()
+
+    async def stop(self) -> None:
+        """As in ``Link``."""
+        self._is_over = True
+        await super().stop()
 
     async def execute(self, *args: str | int | float | bytes) -> Any:
         """As in ``Link``."""
@@ -68,7 +79,7 @@ class LateLink(Link):
         if self.is_up:
             return
         async with self._turn:
-            if self._keeping is None:
+            if self._keeping is None and not self._is_over:
                 self.begin()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(PATIENCE_S):
@@ -76,11 +87,11 @@ class LateLink(Link):
 
 
 class QueueLinks(NamedTuple):
-    """The connections for one queue: ``link``, and ``redrives``, used in ``turn``, on which keys are watched."""
+    """The connections for one queue; on ``redrive_link`` keys are watched, by whoever holds ``redrive_lock``."""
 
     link: LateLink
-    redrives: LateLink
-    turn: asyncio.Lock
+    redrive_link: LateLink
+    redrive_lock: asyncio.Lock
 
 
 class OperatorLinks:
@@ -99,6 +110,7 @@ class OperatorLinks:
             self.address.tag: QueueLinks(self.main, self._new(self.address, "redrives"), asyncio.Lock())
         }
         self._nodes: dict[tuple[str, int], LateLink] = {}
+        self._primaries: tuple[float, list[Address]] = -math.inf, []
 
     async def start(self, timeout: float) -> None:
         """Connect, and stay connected. Raises ``BrokerError`` after ``timeout`` s without Redis."""
@@ -108,15 +120,18 @@ class OperatorLinks:
             return
         await self.main.start(timeout)
         try:
-            await self._by_tag[self.address.tag].redrives.start(max(deadline - time.monotonic(), 0))
+            await self._by_tag[self.address.tag].redrive_link.start(max(deadline - time.monotonic(), 0))
         except BaseException:
             await self.main.stop()
             raise
 
     async def _start_spread(self, timeout: float) -> None:
         """Connect to one node at least. Raises ``BrokerError`` if there is none within ``timeout`` s."""
-        async with asyncio.timeout(timeout):
-            nodes = await self.to_each_node()
+        try:
+            async with asyncio.timeout(timeout):
+                nodes = await self.to_each_node()
+        except TimeoutError:
+            raise BrokerUnavailableError(f"no node of {self.address} answers within {timeout:g} s") from None
         attempts = [asyncio.create_task(node.execute("PING")) for node in nodes]
         try:
             await wait_for_most(attempts, 0)
@@ -133,7 +148,7 @@ class OperatorLinks:
 
     async def stop(self) -> None:
         """Disconnect."""
-        queues = [link for each in self._by_tag.values() for link in (each.link, each.redrives)]
+        queues = [link for each in self._by_tag.values() for link in (each.link, each.redrive_link)]
         await asyncio.gather(*(link.stop() for link in [*queues, *self._nodes.values()]))
 
     def of(self, queue: str) -> QueueLinks:
@@ -143,16 +158,18 @@ class OperatorLinks:
         address = self.address.serving(self._prefix, queue)
         if address.tag not in self._by_tag:
             link = self._new(address, f"operations {address.tag}")
-            redrives = self._new(address, f"redrives {address.tag}")
-            self._by_tag[address.tag] = QueueLinks(link, redrives, asyncio.Lock())
+            redrive_link = self._new(address, f"redrives {address.tag}")
+            self._by_tag[address.tag] = QueueLinks(link, redrive_link, asyncio.Lock())
         return self._by_tag[address.tag]
 
     async def to_each_node(self) -> list[Link]:
         """Return a connection to each node that has queues. Raises ``BrokerError``."""
         if not self.is_spread:
             return [self.main]
+        if time.monotonic() - self._primaries[0] > PRIMARIES_S:
+            self._primaries = time.monotonic(), await self.address.primaries()
         found: list[Link] = []
-        for address in await self.address.primaries():
+        for address in self._primaries[1]:
             place = address.host, address.port
             if place not in self._nodes:
                 self._nodes[place] = self._new(address, f"node {address.host}:{address.port}")
