@@ -135,6 +135,21 @@ async def test_names_that_nobody_has_asked_for_lately_are_read_anew(
         assert await operations.broker.find_queues() == (["first", "second"], True)
 
 
+async def test_names_that_are_old_are_given_while_the_many_keys_are_read_anew(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_finder, "MANY_PAGES", 0)
+    async with operations_on(redis_url, "app") as operations:
+        await add(redis_url, "app", "first")
+        assert await operations.broker.find_queues() == (["first"], True)
+        await add(redis_url, "app", "second")
+        for name, value in (("LONGEST_KEPT_S", 0.0), ("KEPT_S", 0.0), ("HURRY_S", -1.0), ("PAGE", 1)):
+            monkeypatch.setattr(queue_finder, name, value)
+        names, complete = await operations.broker.find_queues()
+        assert ("first" in names, complete) == (True, True)
+        assert await eventually(lambda: _of_two(operations)) == (["first", "second"], True)
+
+
 async def _of_two(operations: Operations) -> tuple[list[str], bool] | None:
     found = await operations.broker.find_queues()
     return found if len(found[0]) == 2 else None

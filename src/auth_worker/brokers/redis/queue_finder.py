@@ -22,8 +22,8 @@ BUDGET_S = 5.0
 """How long (s) to read the keys of a large database. One step takes well under a ms."""
 MANY_PAGES = 20
 """If there are more pages of keys, the names of the queues are kept."""
-KEPT_S, LONGEST_KEPT_S = 30.0, 120.0
-"""After how long (s) they are read again in the background, and after how long nobody is given them any more."""
+KEPT_S, LONGEST_KEPT_S, HURRY_S = 30.0, 120.0, 0.2
+"""After how long (s) they are read again in the background, and after how long at once, for so long at most."""
 PAUSE_S = 0.02
 """How long (s) the background search rests after each page, so that it takes a few hundredths of Redis's time."""
 _AMBIGUOUS = 3
@@ -53,13 +53,20 @@ class QueueFinder:
         Where there are many keys, a queue may be missing for a minute after its first job. Raises ``BrokerError``.
         """
         async with self._turn:  # whoever waits meanwhile takes what the one before has found
-            if self._kept is not None:
-                age = time.monotonic() - self._kept[0]
-                if age > KEPT_S and (self._refreshing is None or self._refreshing.done()):
-                    self._refreshing = asyncio.create_task(self._refresh(), name="find queues")
-                if age < LONGEST_KEPT_S:
-                    return list(self._kept[1]), True
-            return await self._search(budget)
+            if self._kept is None:
+                return await self._search(budget)
+            at, names = self._kept
+            age = time.monotonic() - at
+            is_refreshing = self._refreshing is not None and not self._refreshing.done()
+            if age >= LONGEST_KEPT_S and not is_refreshing:
+                found, complete = await self._search(min(budget, HURRY_S))
+                if complete:
+                    return found, True
+                names = sorted({*names, *found})
+                self._kept = at, names
+            if age > KEPT_S and not is_refreshing:
+                self._refreshing = asyncio.create_task(self._refresh(), name="find queues")
+            return list(names), True
 
     def forget(self) -> None:
         """Forget what was found, since a queue was removed."""
@@ -86,7 +93,8 @@ class QueueFinder:
                 names.update(found)
                 pages, complete = pages + read, complete and ended
         found = sorted(names)
-        self._kept = (time.monotonic(), found) if complete and pages > MANY_PAGES else None
+        if complete:
+            self._kept = (time.monotonic(), found) if pages > MANY_PAGES else None
         return list(found), complete
 
     async def _search_node(self, link: Link, deadline: float, pause: float) -> tuple[list[str], int, bool]:
