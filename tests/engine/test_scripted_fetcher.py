@@ -8,6 +8,7 @@ import pytest
 
 from auth_worker.core.outcome import Complete
 from auth_worker.core.ports.worker import Settled
+from auth_worker.engine import fetcher
 from auth_worker.errors import BrokerBusyError, BrokerError, BrokerUnavailableError, BrokerUnpreparedError
 from auth_worker.events import JobCompleted, Problem, ProcessorChanged
 from auth_worker.job import Job
@@ -101,6 +102,41 @@ async def test_an_unreadable_job_that_comes_while_it_closes_goes_back_too() -> N
     engine.broker.hand_backs.pop().answer(Settled(None, None))
     await asyncio.wait_for(closing, 1)
     assert engine.broker.settles == []
+
+
+@pytest.mark.parametrize("error", [BrokerBusyError("loading"), BrokerUnpreparedError("no script")])
+async def test_a_job_that_redis_does_not_take_back_is_given_back_again(
+    monkeypatch: pytest.MonkeyPatch, error: BrokerError
+) -> None:
+    monkeypatch.setattr(fetcher, "REFUSED_PAUSE", 0.01)
+    engine = Engine()
+    engine.worker.resume()
+    closing = asyncio.create_task(engine.worker.close())
+    await turns()
+    engine.give(a_fetched("1"))
+    engine.broker.hand_backs.pop().answer(error)
+    await until(lambda: engine.broker.hand_backs, "another attempt")
+    assert (engine.broker.prepared, closing.done()) == (int(isinstance(error, BrokerUnpreparedError)), False)
+    engine.broker.hand_backs.pop().answer(Settled(None, None))
+    await asyncio.wait_for(closing, 1)
+
+
+async def test_a_job_that_redis_never_takes_back_is_left_to_the_stalled_check_once_its_lease_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetcher, "REFUSED_PAUSE", 0.01)
+    engine = Engine(lock_duration=100)
+    engine.worker.resume()
+    closing = asyncio.create_task(engine.worker.close())
+    await turns()
+    engine.give(a_fetched("1"))
+
+    def is_over() -> bool:
+        while engine.broker.hand_backs:
+            engine.broker.hand_backs.pop().answer(BrokerBusyError("loading"))
+        return closing.done()
+
+    await until(is_over, "the end of the lease")
 
 
 async def test_a_job_whose_reply_was_lost_is_found_and_runs_once() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.outcome import Complete, Fail, HandBack, Outcome, Refusal, Retry
+from auth_worker.core.run import Run
 from auth_worker.errors import BrokerUnavailableError, BrokerUnpreparedError, UnrecoverableError, WaitForChildren
 from auth_worker.events import JobCompleted, JobFailed, JobMoved, JobRetried, LeaseLost, Problem
 from auth_worker.job import Job
@@ -58,6 +60,33 @@ async def test_what_its_children_refuse_is_written_instead_also_when_the_first_r
     second.done()
     assert await ended(engine) is event
     assert len(engine.broker.fetches) <= 1, "one slot, one fetch"
+    await engine.finish()
+
+
+async def test_a_dead_letter_that_cannot_be_built_after_a_lost_reply_holds_the_raw_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = started(Engine(concurrency=1), a_fetched("1"))
+    settle = await engine.settle()
+    build = engine.broker.dead_letter_of
+
+    def cannot_read(run: Run, fail: Fail, now: int, *, readable: bool) -> DeadLetter | None:
+        if readable:
+            raise ValueError("data is not JSON")
+        return build(run, fail, now, readable=readable)
+
+    monkeypatch.setattr(engine.broker, "dead_letter_of", cannot_read)
+    settle.answer(LOST)
+    settle = await engine.settle()
+    settle.refused(Refusal.CHILDREN_FAILED)
+    second = await engine.settle()
+    assert isinstance(second.outcome, Fail)
+    assert "cannot be written: ValueError" in second.outcome.reason
+    assert second.dead_letter is not None
+    assert second.dead_letter.data == {"readable": False}
+    second.done()
+    assert await ended(engine) is JobFailed
+    assert engine.worker.active == 0
     await engine.finish()
 
 
