@@ -97,4 +97,4 @@ async def test_who_takes_no_more_jobs_does_not_tell_that_the_queue_is_drained(ha
     assert [each.state for each in changes] == ["draining", "closed"]
     assert processor._worker is not None
     fetcher = processor._worker._fetcher
-    assert not any(timer for timer in (fetcher._draining, fetcher._timer))
+    assert not any(timer for timer in (fetcher._drained_timer, fetcher._timer))

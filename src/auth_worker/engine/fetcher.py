@@ -1,9 +1,8 @@
 """Fetches the jobs of one queue while slots are free, and waits for the doorbell while the queue is empty.
 
-When the doorbell rings, one slot fetches a job; that fetch
-leaves a marker, which rings for the next. Two jobs in a row mean that there are more, so each further job makes
-two slots fetch, and a burst fills all slots in a few round trips. A run that ends fetches the next job in the same
-command; an empty answer frees its slot.
+When the doorbell rings, one slot fetches a job; that fetch leaves a marker, which rings for the next. Two jobs in
+a row mean that there are more, so each further job makes two slots fetch, and a burst fills all slots in a few
+round trips. A run that ends fetches the next job in the same command; an empty answer frees its slot.
 """
 
 from __future__ import annotations
@@ -54,18 +53,22 @@ class Fetcher:
         self._bus = bus
         self._queue = queue
         self._drain_delay = config.drain_delay / 1000
-        self._draining: asyncio.TimerHandle | None = None
+        self._drained_timer: asyncio.TimerHandle | None = None
         self._lease_s = config.lock_duration / 1000
         self._slots = Slots(broker, worker_id, config.concurrency)
         self._recovery = ReplyRecovery(
             broker, held=registry.held_jobs, on_found=self._found, on_missing=partial(self.release, spent=True)
         )
-        self._busy = False  # whether a job has come since the queue was last reported as drained
-        self._pending = 0  # replies to fetches and hand-backs that are awaited
-        self._streak = 0  # jobs that have come since a fetch last found none
+        self._had_jobs = False
+        """Whether a job has come since the queue was last reported as drained."""
+        self._pending = 0
+        """How many replies to fetches and hand-backs are awaited."""
+        self._streak = 0
+        """How many jobs have come since a fetch last found none."""
         self._open = False
         self._paused_until = 0.0
-        self._looked = time.monotonic()  # when the queue was last looked at, or a slot became free
+        self._looked = time.monotonic()
+        """When the queue was last looked at, or a slot became free."""
         self._timer: asyncio.Handle | None = None
         self._wakes_at = 0.0
         self._quiet = asyncio.Event()
@@ -105,10 +108,10 @@ class Fetcher:
         """Send no more fetches. Replies to earlier ones may still arrive."""
         self._open = False
         self._broker.unwatch()
-        for timer in (self._timer, self._draining):
+        for timer in (self._timer, self._drained_timer):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._draining = None
+        self._timer = self._drained_timer = None
 
     async def stop(self) -> None:
         """Stop the recovery of lost replies, and the preparation of the broker."""
@@ -153,9 +156,9 @@ class Fetcher:
             case Nothing(limited_ms, next_due):
                 self._free_slot(token)
                 self._streak = 0
-                if self._open and self._busy and self._draining is None:
-                    self._draining = self._loop.call_later(self._drain_delay, self._report_drained)
-                self._park(limited_ms, next_due)
+                if self._open and self._had_jobs and self._drained_timer is None:
+                    self._drained_timer = self._loop.call_later(self._drain_delay, self._report_drained)
+                self._wait_for_next(limited_ms, next_due)
             case _:
                 self._failed(token, answer)
         if not self._pending:
@@ -196,10 +199,10 @@ class Fetcher:
         if late or not self._open:
             self.put_back(token, taken.job)
             return
-        self._busy = True
-        if self._draining is not None:
-            self._draining.cancel()
-            self._draining = None
+        self._had_jobs = True
+        if self._drained_timer is not None:
+            self._drained_timer.cancel()
+            self._drained_timer = None
         self._launch(token, taken, sent)
         if not self._slots.free or not self.wants_more:
             return
@@ -211,7 +214,7 @@ class Fetcher:
         if self._slots.free:
             self._fetch()
 
-    def _park(self, limited_ms: int, next_due: float) -> None:
+    def _wait_for_next(self, limited_ms: int, next_due: float) -> None:
         if not self._open:
             return
         if limited_ms:
@@ -231,7 +234,7 @@ class Fetcher:
 
     def _report_drained(self) -> None:
         """Report that the queue has been empty for the drain delay."""
-        self._draining, self._busy = None, False
+        self._drained_timer, self._had_jobs = None, False
         self._bus.emit(ProcessorChanged(self._queue, "drained"))
 
     def _failed(self, token: str, error: BrokerError) -> None:

@@ -71,7 +71,7 @@ class Launcher:
         elif (deferred_failure := taken.deferred_failure) is not None:
             self._end_unstarted(run, decide_deferred_failure(deferred_failure))
         elif run.job.stalled_count and self._waiting.is_suspect(run):
-            self._waiting.hold(run, self._start)
+            self._waiting.hold_suspect(run, self._start)
             self._mark_waiting(run)
         else:
             self._start_or_keep(run)
@@ -117,7 +117,7 @@ class Launcher:
 
     def _start_or_keep(self, run: Run) -> None:
         if self._quarantine.closed:
-            self._waiting.keep(run, self._start_or_keep)
+            self._waiting.keep_until_open(run, self._start_or_keep)
             self._mark_waiting(run)
         elif self._prefetch is None or self._prefetch.take_place(run):
             self._start(run)

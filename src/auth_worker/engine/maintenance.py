@@ -18,6 +18,10 @@ from auth_worker.messages import WORKER_ERRORS
 
 REMIND_S = 3600.0
 """How often (s) to report job schedulers that cannot be read, for as long as they cannot."""
+MARGIN_S = 0.005
+"""How much later (s) than its interval a check comes, so that the broker permits it."""
+ELECTION_SHARE = 0.9
+"""An election lasts for less than an interval, so that it is over when the next pass begins."""
 
 
 class StalledCheck:
@@ -26,7 +30,7 @@ class StalledCheck:
     def __init__(self, upkeep: QueueUpkeep, queue: str, config: WorkerConfig, bus: EventBus) -> None:
         self._upkeep = upkeep
         self._queue = queue
-        self._interval = config.stalled_interval
+        self._interval_s = config.stalled_interval / 1000
         self._bus = bus
 
     async def run(self) -> None:
@@ -41,7 +45,7 @@ class StalledCheck:
             else:
                 if ids:
                     self._bus.emit(JobsRecovered(self._queue, tuple(ids)))
-            await asyncio.sleep(self._interval / 1000 + 0.005)
+            await asyncio.sleep(self._interval_s + MARGIN_S)
 
 
 class DeadLetterUpkeep:
@@ -62,7 +66,7 @@ class DeadLetterUpkeep:
         while True:
             await upkeep.wait_up()
             try:
-                if await upkeep.elect(int(settings.reconcile_interval * 900)):
+                if await upkeep.elect(int(settings.reconcile_interval * 1000 * ELECTION_SHARE)):
                     if added := await upkeep.reconcile_dead_letters():
                         self._bus.emit(DeadLettersReconciled(self._queue, added))
                     await upkeep.trim_dead_letters(settings.dead_letter_max_count, settings.dead_letter_max_age)

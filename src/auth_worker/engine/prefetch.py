@@ -45,7 +45,7 @@ class Prefetch:
         if self._taken < self._concurrency:
             self._taken += 1
             return True
-        self._waiting.park(run)
+        self._waiting.await_process(run)
         self._since[run] = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_later(LONGEST_WAIT_S, self._check)
@@ -76,7 +76,7 @@ class Prefetch:
         while self._since:
             run = next(iter(self._since))
             del self._since[run]
-            if self._waiting.unpark(run):
+            if self._waiting.leave_line(run):
                 return run
         return None
 

@@ -79,11 +79,29 @@ class QueueWorker:
             isolated=executor.isolates,
             max_stalled_count=config.max_stalled_count,
         )
-        parts = self._registry, self._settlement, self._waiting, self._new_prefetch(executor, config)
-        self._launcher = Launcher(
-            broker,
-            *parts,
-            quarantine,
+        self._launcher = self._new_launcher(queue, bus, config, settings, executor, perform)
+        self._fetcher.deliver_to(self._launcher.launch)
+        self._cancellations = CancellationRequests(broker, self._registry, self._launcher, bus, queue, worker_id)
+        self.watch_parts = self._watch_parts(bus, queue, config, settings, dead_letters=dead_letters)
+        """What the watch loop runs, from ``attach`` until after ``drain``."""
+
+    def _new_launcher(
+        self,
+        queue: str,
+        bus: EventBus,
+        config: WorkerConfig,
+        settings: Settings,
+        executor: Executor,
+        perform: Perform,
+    ) -> Launcher:
+        prefetch = Prefetch(self._fetcher, self._waiting, config.concurrency) if executor.isolates else None
+        return Launcher(
+            self.broker,
+            self._registry,
+            self._settlement,
+            self._waiting,
+            prefetch,
+            self._quarantine,
             bus,
             queue=queue,
             config=config,
@@ -91,13 +109,6 @@ class QueueWorker:
             executor=executor,
             perform=perform,
         )
-        self._fetcher.deliver_to(self._launcher.launch)
-        self._cancellations = CancellationRequests(broker, self._registry, self._launcher, bus, queue, worker_id)
-        self.watch_parts = self._watch_parts(bus, queue, config, settings, dead_letters=dead_letters)
-        """What the watch loop runs, from ``attach`` until after ``drain``."""
-
-    def _new_prefetch(self, executor: Executor, config: WorkerConfig) -> Prefetch | None:
-        return Prefetch(self._fetcher, self._waiting, config.concurrency) if executor.isolates else None
 
     def _watch_parts(
         self, bus: EventBus, queue: str, config: WorkerConfig, settings: Settings, *, dead_letters: bool

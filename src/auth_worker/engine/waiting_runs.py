@@ -53,12 +53,12 @@ class WaitingRuns:
         """Whether the job may have killed its worker, and may kill this process too."""
         return run.job.stalled_count > 0 and not self._isolated
 
-    def keep(self, run: Run, start: Start) -> None:
+    def keep_until_open(self, run: Run, start: Start) -> None:
         """Keep a run whose job arrived while the process was closed for a suspect."""
         self._waiting[run] = False
         self._quarantine.keep(run, partial(self._begin, run, start))
 
-    def hold(self, run: Run, start: Start) -> None:
+    def hold_suspect(self, run: Run, start: Start) -> None:
         """Keep a suspect until it can run alone, and lend its slot to other jobs meanwhile."""
         self._waiting[run] = False
         self._quarantine.hold(run, partial(self._begin, run, start), fails_next=self._fails_next(run))
@@ -69,11 +69,11 @@ class WaitingRuns:
             self._waiting[run] = True
             self._fetcher.lend()
 
-    def park(self, run: Run) -> None:
-        """Keep a run that waits for a process, until ``unpark``."""
+    def await_process(self, run: Run) -> None:
+        """Keep a run that waits for a process, until ``leave_line``."""
         self._waiting[run] = False
 
-    def unpark(self, run: Run) -> bool:
+    def leave_line(self, run: Run) -> bool:
         """Return whether the run still waits. It is no longer kept."""
         return self._waiting.pop(run, None) is not None
 
