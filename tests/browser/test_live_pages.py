@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from auth_worker import JobQueue
 from support.admin_api import ADMIN, service_at
 from support.browser import Browser, driver
 from support.processors import QUEUE, Harness
+from support.proxy import Proxy
 
 pytestmark = pytest.mark.skipif(
     shutil.which("chromedriver") is None and "CI" not in os.environ, reason="needs chromedriver on the PATH"
@@ -34,20 +36,23 @@ async def look(
     def here(coroutine: Any) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, loop).result(20)
 
-    def watch_all(base: str) -> None:
-        with driver() as driver_port:
-            browser = Browser(driver_port, folder)
-            try:
-                browser.open(f"{base}login")
-                browser.type("#token", ADMIN)
-                browser.click("button.go")
-                browser.until(lambda: "Log out" in browser.text, "it is logged in")
-                watch(browser, base, here)
-            finally:
-                browser.close()
-
     async with service_at(harness.url) as service:
-        await asyncio.to_thread(watch_all, f"http://127.0.0.1:{service.http_port}/")
+        base = f"http://127.0.0.1:{service.http_port}/"
+        await asyncio.to_thread(logged_in, base, folder, lambda browser, base: watch(browser, base, here))
+
+
+def logged_in(base: str, folder: Path, watch: Callable[[Browser, str], None]) -> None:
+    """Open a browser at the dashboard, log in, and ``watch``."""
+    with driver() as driver_port:
+        browser = Browser(driver_port, folder)
+        try:
+            browser.open(f"{base}login")
+            browser.type("#token", ADMIN)
+            browser.click("button.go")
+            browser.until(lambda: "Log out" in browser.text, "it is logged in")
+            watch(browser, base)
+        finally:
+            browser.close()
 
 
 async def test_a_page_says_that_its_queue_is_gone_and_is_live_again_when_it_is_back(
@@ -110,6 +115,45 @@ async def test_a_paused_page_stays_as_it_is_until_it_goes_on(harness: Harness, t
         browser.until(lambda: browser.run(ROWS) == 1, "it shows the job now")
 
     await look(harness, tmp_path, watch)
+
+
+@pytest.mark.timeout(120)
+async def test_a_page_that_gets_no_answer_says_so_and_goes_on_when_it_gets_one(
+    harness: Harness, tmp_path: Path
+) -> None:
+    is_over = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await is_over.wait()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async with service_at(harness.url) as service, await asyncio.start_server(say_nothing, "127.0.0.1", 0) as hole:
+        assert service.http_port is not None
+        async with Proxy(service.http_port) as line:
+            loop = asyncio.get_running_loop()
+
+            def break_line() -> None:
+                line.target = hole.sockets[0].getsockname()[1]
+                line.half_open()
+
+            def mend_line() -> None:
+                line.target = service.http_port or 0
+                line.cut()
+
+            def watch(browser: Browser, base: str) -> None:
+                browser.open(f"{base}queue?queue={QUEUE}&state=completed")
+                browser.until(lambda: browser.run(STATUS) == "live", "it is live")
+                loop.call_soon_threadsafe(break_line)
+                browser.press("r")
+                browser.until(lambda: "The server cannot be reached" in browser.text, "it says so")
+                loop.call_soon_threadsafe(mend_line)
+                browser.until(lambda: browser.run(STATUS) in ("live", "every 5 s"), "it goes on")
+                assert "cannot be reached" not in browser.text
+
+            await asyncio.to_thread(logged_in, f"http://127.0.0.1:{line.port}/", tmp_path, watch)
+        is_over.set()
 
 
 async def test_the_forms_of_an_open_page_work_after_a_log_in_in_another_window(

@@ -4,6 +4,7 @@ const POLL_MS = 5000; // without events
 const LATEST_MS = 30000; // with events: ages grow also where nothing else changes
 const SILENCE_MS = 25000; // the server sends an event every 10 s at least: one is late, or held back by a proxy
 const RETRY_MS = 60000;
+const GIVE_UP_MS = 15000;
 const ANSWER_MS = 100;
 const MOST_LISTENING = 4;
 const PRESS_MS = 2000; // a button that is pressed for longer was released elsewhere
@@ -106,6 +107,12 @@ function update(page, enhance) {
   }
 }
 
+// Asks for a page. It fails after a while without an answer, as where a proxy or a network swallows it.
+export function ask(address) {
+  const signal = AbortSignal.timeout(GIVE_UP_MS);
+  return fetch(address, { redirect: "manual", headers: { accept: "text/html" }, signal });
+}
+
 export async function refresh(enhance) {
   if (busy) {
     behind = true; // what has changed meanwhile may not be in the answer
@@ -115,7 +122,7 @@ export async function refresh(enhance) {
   behind = false;
   loadedAt = Date.now();
   try {
-    const answer = await fetch(location.href, { redirect: "manual", headers: { accept: "text/html" } });
+    const answer = await ask(location.href);
     if (answer.type === "opaqueredirect") return location.reload(); // to a login
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     renewForms(page);

@@ -1,11 +1,13 @@
 // Continues a search to its end: appends what each following page finds, so much a second, until it is stopped.
+import { ask } from "./live.js";
+
 const PAUSE_MS = 1000;
 const RETRY_MS = 3000;
 const MOST_ROWS = 1000;
 
 // Returns the page; null while the server cannot answer.
 async function load(address) {
-  const answer = await fetch(address, { redirect: "manual", headers: { accept: "text/html" } }).catch(() => null);
+  const answer = await ask(address).catch(() => null);
   if (!answer || answer.status >= 500 || answer.status === 429) return null;
   if (answer.type === "opaqueredirect") location.reload(); // to a login
   if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
