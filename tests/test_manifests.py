@@ -35,7 +35,10 @@ def test_hadolint_has_nothing_to_say_about_the_image() -> None:
 
 def test_the_image_runs_as_nobody_in_particular_and_gets_its_signals() -> None:
     final = DOCKERFILE.read_text().split("\nFROM ")[-1]
-    assert int(re.findall(r"^USER (\d+)$", final, re.MULTILINE)[-1]) > 0
+    user, group = re.findall(r"^USER (\d+):(\d+)$", final, re.MULTILINE)[-1]
+    assert int(user) > 0
+    security = POD["spec"]["securityContext"]
+    assert (security["runAsUser"], security["runAsGroup"]) == (int(user), int(group))
     commands = re.findall(r"^(?:HEALTHCHECK.*?|)(?:CMD|ENTRYPOINT) (.*)$", final, re.MULTILINE)
     assert commands == ['["auth-worker", "health", "--live"]', '["auth-worker"]', '["run"]']
 
