@@ -7,7 +7,7 @@ INSTALL := $(PIP) --no-deps --require-hashes -r
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 CODE := $(wildcard src tests bench examples docs)
 # The tests start hundreds of Python processes: without bytecode each of them would compile the whole package.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 3 --dist worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 4 --dist worksteal
 
 # The newest supported Python that can make a virtual environment; PYTHON=... chooses another.
 USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))

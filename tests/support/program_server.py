@@ -94,7 +94,7 @@ class ProgramServer:
         os.environ.update(start["environment"])
         random.seed()
         sys.argv = [self._program, *start["arguments"]]
-        sys.path[0] = os.path.dirname(self._program)
+        sys.path.insert(0, os.path.dirname(self._program))
         sys.modules["__main__"].__file__ = self._program
         sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
@@ -102,6 +102,7 @@ class ProgramServer:
 
 def main(descriptor: str, program: str) -> None:
     """Serve, and in each program run the command line."""
+    del sys.path[0]  # this folder, which no program has
     for package in PACKAGES:
         inside = importlib.import_module(f"auth_worker.{package}")
         for module in pkgutil.walk_packages(inside.__path__, f"{inside.__name__}."):
