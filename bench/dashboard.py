@@ -156,13 +156,16 @@ def _share(server: Server, seconds: float) -> float:
 
 
 def _watch(port: int, stop: threading.Event) -> None:
-    """Behave as an open overview: load the page again when something has changed."""
+    """Behave as an open overview: load the page again when something has changed, or later if too many do."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/events")
     response = connection.getresponse()
+    if response.status != http.client.OK:
+        raise RuntimeError(f"/events: {response.status}")
     while not stop.is_set() and (line := response.readline()):
         if line.startswith(b"data: ") and json.loads(line[6:])["changed"]:
-            _get(port, "/")
+            with contextlib.suppress(RuntimeError):
+                _get(port, "/")
 
 
 def _get(port: int, path: str) -> bytes:

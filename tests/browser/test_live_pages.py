@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from auth_worker import JobQueue
+from auth_worker.http.request_limiter import RequestLimiter
 from support.admin_api import ADMIN, service_at
 from support.browser import Browser, driver
 from support.processors import QUEUE, Harness
@@ -154,6 +155,34 @@ async def test_a_page_that_gets_no_answer_says_so_and_goes_on_when_it_gets_one(
 
             await asyncio.to_thread(logged_in, f"http://127.0.0.1:{line.port}/", tmp_path, watch)
         is_over.set()
+
+
+async def test_a_page_that_is_refused_since_many_load_theirs_tries_again_without_alarm(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = 0
+    is_busy = False
+
+    def is_free(self: RequestLimiter, caller: object) -> bool:
+        nonlocal refused
+        refused += is_busy
+        return not is_busy
+
+    monkeypatch.setattr(RequestLimiter, "_is_free", is_free)
+    monkeypatch.setattr("auth_worker.http.request_limiter.WAIT_S", 0.05)
+
+    def watch(browser: Browser, base: str, here: Callable[[Any], None]) -> None:
+        nonlocal is_busy
+        browser.open(f"{base}queue?queue={QUEUE}&state=completed")
+        browser.until(lambda: browser.run(STATUS) == "live", "it is live")
+        is_busy = True
+        here(harness.jobs.add("good"))
+        browser.until(lambda: refused, "it is refused")
+        assert "not current" not in browser.text
+        is_busy = False
+        browser.until(lambda: browser.run(ROWS) == 1, "it shows the new job")
+
+    await look(harness, tmp_path, watch)
 
 
 async def test_the_forms_of_an_open_page_work_after_a_log_in_in_another_window(

@@ -126,7 +126,8 @@ export async function refresh(enhance) {
     if (answer.type === "opaqueredirect") return location.reload(); // to a login
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     renewForms(page);
-    if (answer.ok && (isPressed() || isSelected())) {
+    if (answer.headers.has("retry-after")) behind = true; // too many ask at the same time
+    else if (answer.ok && (isPressed() || isSelected())) {
       behind = true;
       if (isSelected()) say("waits: text is selected", "");
     } else if (answer.ok) update(page, enhance);
@@ -205,7 +206,8 @@ function close() {
 function patience() {
   const polled = document.querySelector('[data-live="poll"]');
   if (polled) return Number(polled.dataset.every ?? 1000);
-  return heardAt && !behind ? LATEST_MS : POLL_MS;
+  if (!heardAt) return POLL_MS;
+  return behind ? POLL_MS * (1 + number) : LATEST_MS; // not all windows of all people at once
 }
 
 function tick(enhance) {
