@@ -95,6 +95,11 @@ async def test_a_service_starts_without_a_node_that_is_away_and_has_its_jobs_onc
             await eventually(lambda: runs.keys() == set(elsewhere), "the jobs of the other nodes run", 30)
             async with JobQueue("mailQueue", cluster.url, settings=SETTINGS, partitions=PARTITIONS) as late:
                 await late.add("n", job_id=f"another-{{{elsewhere[0]}}}")
+                assert await late.result(elsewhere[0], timeout=10) is None
+                found = await late.get(elsewhere[0])
+                assert found is not None
+                assert found.state == "completed"
+                assert not await late.cancel(elsewhere[0]), "it has ended"
             cluster.primaries[0].start()
             await eventually(lambda: runs.keys() >= set(here), "the jobs of the node that is back run", 30)
             await eventually(lambda: _is_healthy(service), "nothing is wrong any more", 20)

@@ -32,6 +32,24 @@ async def read_available(parts: Iterable[Part], read: Callable[[Part], Awaitable
     return answers
 
 
+async def find_answer(parts: Iterable[Part], ask: Callable[[Part], Awaitable[Answer | None]]) -> Answer | None:
+    """Return the first answer of a part that is neither None nor False; None if there is none.
+
+    Raises ``BrokerUnavailableError`` if there is none and the node of a part is away, and any other error of
+    ``ask``.
+    """
+    away: BrokerUnavailableError | None = None
+    for part in parts:
+        try:
+            if answer := await ask(part):
+                return answer
+        except BrokerUnavailableError as error:
+            away = error
+    if away is not None:
+        raise away
+    return None
+
+
 async def read_page(
     parts: Sequence[Part],
     read: Callable[[Part, int, int], Awaitable[list[Answer]]],

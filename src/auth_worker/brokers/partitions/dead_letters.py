@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from auth_worker.brokers.partitions.answers import read_available, read_page
+from auth_worker.brokers.partitions.answers import find_answer, read_available, read_page
 from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.partitions import logical_name
 from auth_worker.core.ports.operator import DeadLetterStore
@@ -41,7 +41,4 @@ class PartitionedDeadLetterStore:
 
     async def redrive(self, letter_id: str) -> str | None:
         """As in ``DeadLetterStore``."""
-        for part in self._parts:
-            if (job_id := await part.redrive(letter_id)) is not None:
-                return job_id
-        return None
+        return await find_answer(self._parts, lambda part: part.redrive(letter_id))

@@ -9,6 +9,7 @@ from auth_worker.brokers.partitions.answers import read_available
 from auth_worker.core.partitions import partition_of_id
 from auth_worker.core.ports.operator import JobReader
 from auth_worker.core.ports.values import LargeField, StoredChildren, StoredJob, StoredKind
+from auth_worker.errors import BrokerUnavailableError
 
 
 class PartitionedJobReader:
@@ -22,16 +23,23 @@ class PartitionedJobReader:
         """Return the number of the partition that has the job, or would have it.
 
         Jobs of flows and job schedulers, and those that Node has added, may be in another one than their ids say.
+        Raises ``BrokerUnavailableError`` if it is not found, and the node is away where its id says it is.
         """
         likely = partition_of_id(job_id, len(self._parts))
-        if await self._parts[likely].kind(job_id) == "job":
-            return likely
+        away: BrokerUnavailableError | None = None
+        try:
+            if await self._parts[likely].kind(job_id) == "job":
+                return likely
+        except BrokerUnavailableError as error:
+            away = error
 
         async def kind(number: int) -> tuple[StoredKind, int]:
             return await self._parts[number].kind(job_id), number
 
         others = (number for number in range(len(self._parts)) if number != likely)
         found = dict(await read_available(others, kind))
+        if away is not None and "job" not in found:
+            raise away
         return found.get("job", likely)
 
     async def rows(
@@ -43,9 +51,12 @@ class PartitionedJobReader:
             [one for one in ids if partition_of_id(one, len(self._parts)) == number]
             for number in range(len(self._parts))
         ]
-        await self._read_rows(found, likely, large, brief)
+        unread = await self._read_rows(found, likely, large, brief)
         missing = [one for one in ids if one not in found]
         await self._read_rows(found, [missing] * len(self._parts), large, brief)
+        for one, error in unread.items():
+            if one not in found:
+                raise error
         return [found.get(one) for one in ids]
 
     async def whole(self, job_id: str) -> StoredJob | None:
@@ -85,9 +96,19 @@ class PartitionedJobReader:
         wanted: Sequence[Sequence[str]],
         large: Collection[LargeField],
         brief: bool,
-    ) -> None:
-        """Read the ``wanted`` jobs of each partition, and put those that exist into ``found``."""
+    ) -> dict[str, BrokerUnavailableError]:
+        """Read the ``wanted`` jobs of each partition, and put those that exist into ``found``.
+
+        Returns those of partitions whose nodes are away, each with the error.
+        """
         asked = [(part, ids) for part, ids in zip(self._parts, wanted, strict=True) if ids]
-        rows = await asyncio.gather(*(part.rows(ids, large, brief=brief) for part, ids in asked))
-        for (_, ids), some in zip(asked, rows, strict=True):
-            found.update((one, row) for one, row in zip(ids, some, strict=True) if row is not None)
+        reads = (part.rows(ids, large, brief=brief) for part, ids in asked)
+        unread: dict[str, BrokerUnavailableError] = {}
+        for (_, ids), rows in zip(asked, await asyncio.gather(*reads, return_exceptions=True), strict=True):
+            if isinstance(rows, BrokerUnavailableError):
+                unread |= dict.fromkeys(ids, rows)
+            elif isinstance(rows, BaseException):
+                raise rows
+            else:
+                found.update((one, row) for one, row in zip(ids, rows, strict=True) if row is not None)
+        return unread

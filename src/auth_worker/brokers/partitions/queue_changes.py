@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from auth_worker.brokers.partitions.answers import find_answer, read_available
 from auth_worker.core.partitions import partition_of_id
 from auth_worker.core.ports.operator import QueueReader
 from auth_worker.core.ports.queue_changes import QueueChanger, SchedulerRecord
@@ -39,12 +40,12 @@ class PartitionedQueueChanger:
 
     async def job_schedulers(self, limit: int) -> list[SchedulerRecord]:
         """As in ``QueueChanger``."""
-        found = await asyncio.gather(*(part.job_schedulers(limit) for part in self._parts))
+        found = await read_available(self._parts, lambda part: part.job_schedulers(limit))
         return sorted((each for some in found for each in some), key=lambda stored: stored.due)[:limit]
 
     async def last_iterations(self, among: int) -> dict[str, str]:
         """As in ``QueueChanger``."""
-        found = await asyncio.gather(*(part.last_iterations(among) for part in self._parts))
+        found = await read_available(self._parts, lambda part: part.last_iterations(among))
         return {scheduler: job for some in found for scheduler, job in some.items()}
 
     async def remove_scheduler(self, scheduler_id: str) -> bool:
@@ -53,13 +54,11 @@ class PartitionedQueueChanger:
 
     async def job_scheduler(self, scheduler_id: str) -> SchedulerRecord | None:
         """As in ``QueueChanger``."""
-        found = await asyncio.gather(*(part.job_scheduler(scheduler_id) for part in self._parts))
-        return next((each for each in found if each is not None), None)
+        return await find_answer(self._parts, lambda part: part.job_scheduler(scheduler_id))
 
     async def deduplication(self, deduplication_id: str) -> str | None:
         """As in ``QueueChanger``."""
-        found = await asyncio.gather(*(part.deduplication(deduplication_id) for part in self._parts))
-        return next((each for each in found if each is not None), None)
+        return await find_answer(self._parts, lambda part: part.deduplication(deduplication_id))
 
     async def remove_deduplication(self, deduplication_id: str) -> bool:
         """As in ``QueueChanger``."""
@@ -68,10 +67,8 @@ class PartitionedQueueChanger:
     async def update_data(self, job_id: str, data: bytes) -> bool:
         """As in ``QueueChanger``."""
         likely = partition_of_id(job_id, len(self._parts))
-        for part in (self._parts[likely], *self._parts[:likely], *self._parts[likely + 1 :]):
-            if await part.update_data(job_id, data):
-                return True
-        return False
+        parts = (self._parts[likely], *self._parts[:likely], *self._parts[likely + 1 :])
+        return bool(await find_answer(parts, lambda part: part.update_data(job_id, data)))
 
     async def obliterate(self, force: bool) -> bool:
         """As in ``QueueChanger``. If a job starts meanwhile, the partitions that were removed before stay so."""

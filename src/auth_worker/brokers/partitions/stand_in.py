@@ -1,4 +1,4 @@
-"""Stands in for a part of the operator's port until it is known whether its queue has partitions."""
+"""Stands in for a part of a port until what it needs is known, or connected."""
 
 from __future__ import annotations
 

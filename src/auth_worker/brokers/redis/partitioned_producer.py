@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 from auth_worker.brokers.opening import BrokerSource
 from auth_worker.brokers.partitions.jobs import PartitionedJobReader
 from auth_worker.brokers.partitions.queue_changes import PartitionedQueueChanger
 from auth_worker.brokers.partitions.queues import PartitionedQueueReader
+from auth_worker.brokers.partitions.stand_in import StandIn
 from auth_worker.brokers.redis.partition_registry import Registered, register_partitions
 from auth_worker.brokers.redis.producer import RedisProducer
 from auth_worker.brokers.redis.wire.call_types import Call
@@ -19,11 +20,12 @@ from auth_worker.core.clock import now_ms
 from auth_worker.core.partitions import id_prefix_of, partition_of_id
 from auth_worker.core.ports.producer import AddedJob, Ended, JobRequest
 from auth_worker.core.ports.values import ChangeResult
-from auth_worker.errors import BrokerError, BrokerUnavailableError, ConfigurationError
+from auth_worker.errors import BrokerError, ConfigurationError
 from auth_worker.system.several_attempts import wait_for_most
 
 NODE_PATIENCE_S = 1.0
 """How long (s) to wait for the other nodes once one is connected."""
+Built = TypeVar("Built")
 _KEY_NAMES = ("partition_key", "partitionKey")
 
 
@@ -109,14 +111,12 @@ class PartitionedProducer:
 
     def jobs(self) -> PartitionedJobReader:
         """As in ``ProducerBroker``."""
-        self._check_all_connected()
-        return PartitionedJobReader(self._queue, [part.jobs() for part in self._parts])
+        return PartitionedJobReader(self._queue, self._of_each(RedisProducer.jobs))
 
     def changes(self) -> PartitionedQueueChanger:
         """As in ``ProducerBroker``."""
-        self._check_all_connected()
-        reader = PartitionedQueueReader(self._queue, [part.reader() for part in self._parts])
-        return PartitionedQueueChanger([part.changes() for part in self._parts], reader)
+        reader = PartitionedQueueReader(self._queue, self._of_each(RedisProducer.reader))
+        return PartitionedQueueChanger(self._of_each(RedisProducer.changes), reader)
 
     async def update_data(self, job_id: str, data: Any) -> bool:
         """As in ``ProducerBroker``."""
@@ -173,12 +173,19 @@ class PartitionedProducer:
         await part.connect()
         return await part.send_one(call)
 
-    def _check_all_connected(self) -> None:
-        if not all(part.is_connected for part in self._parts):
-            raise BrokerUnavailableError(f"queue {self._queue}: a node with some of its partitions is away")
-
     async def _holder(self, job_id: str) -> RedisProducer:
         return self._parts[await self.jobs().holder_of(job_id)]
+
+    def _of_each(self, build: Callable[[RedisProducer], Built]) -> list[Built]:
+        """Return what ``build`` makes of each partition's producer, which is connected first, where it is not."""
+        return [build(part) if part.is_connected else self._stand_in(part, build) for part in self._parts]
+
+    def _stand_in(self, part: RedisProducer, build: Callable[[RedisProducer], Built]) -> Built:
+        async def connect() -> Built:
+            await part.connect()
+            return build(part)
+
+        return cast(Built, StandIn(self._queue, connect))
 
 
 class _Placement(NamedTuple):
@@ -193,7 +200,8 @@ class _Placement(NamedTuple):
         """Read it from the options of a job. Raises ``ConfigurationError`` for a wrong ``partition_key``."""
         key = next((options[name] for name in _KEY_NAMES if options.get(name) is not None), None)
         if key is not None and not (isinstance(key, str) and key):
-            raise ConfigurationError(f"partition_key must be a text that is not empty, not {type(key).__name__}")
+            wrong = "an empty one" if key == "" else type(key).__name__
+            raise ConfigurationError(f"partition_key must be a text that is not empty, not {wrong}")
         job_id = options.get("job_id", options.get("jobId"))
         given = options.get("deduplication")
         deduplication_id = given.get("id") if isinstance(given, Mapping) else getattr(given, "id", None)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 
+from auth_worker.brokers.partitions.answers import find_answer
 from auth_worker.brokers.redis.heartbeats import RedisHeartbeats
 from auth_worker.core.ports.heartbeats import StoredHeartbeat
 from auth_worker.errors import BrokerUnavailableError
@@ -34,10 +35,7 @@ class SpreadHeartbeats:
 
     async def request(self, process_id: str, action: str) -> bool:
         """As in ``HeartbeatReader``. May raise ``BrokerError``."""
-        for each in await self._find():
-            if await each.request(process_id, action):
-                return True
-        return False
+        return bool(await find_answer(await self._find(), lambda each: each.request(process_id, action)))
 
 
 def _process_of(heartbeat: StoredHeartbeat) -> str:
