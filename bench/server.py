@@ -26,11 +26,15 @@ def binaries() -> dict[str, Path]:
 
 
 class Server:
-    """A server process of its own on 127.0.0.1, without persistence, as a context manager."""
+    """A server process of its own on 127.0.0.1, without persistence, as a context manager.
 
-    def __init__(self, name: str, binary: Path) -> None:
+    ``options`` are further settings of it.
+    """
+
+    def __init__(self, name: str, binary: Path, **options: str | int) -> None:
         self.name = name
         self._binary = binary
+        self._options = options
         self.port = free_port()
 
     def __enter__(self) -> Self:
@@ -43,8 +47,9 @@ class Server:
             "maxmemory-policy": "noeviction",
             "dir": self._directory.name,
             "logfile": "server.log",
+            **self._options,
         }
-        flags = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+        flags = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", str(value))]
         self._process = subprocess.Popen([str(self._binary), *flags], stdout=subprocess.DEVNULL)
         self.client: Redis = Redis(port=self.port, socket_timeout=60)
         deadline = time.monotonic() + START_TIMEOUT
