@@ -1,8 +1,8 @@
 """Partitions: one logical queue as several queues of the broker, spread over the nodes of a Redis Cluster.
 
-Partition ``k`` of ``mailQueue`` in 6 is the queue ``{mailQueue~6-k}``, and its dead letters are in
-``{mailQueue~6-k}mailDead``: what is in braces decides the node, so both are on the same one. The names are chosen
-such that their slots are evenly spread. A name says everything, so nothing has to be recorded anywhere.
+A partition of ``mailQueue`` with 6 of them is a queue such as ``{mailQueue~6-13}``, and its dead letters are in
+``{mailQueue~6-13}mailDead``: what is in braces decides the node, so both are on the same one. The last number is chosen
+such that the partitions are evenly spread over the slots. A name says of which queue it is which partition.
 """
 
 from __future__ import annotations
