@@ -274,3 +274,22 @@ async def test_what_can_be_reached_is_shown_while_a_node_is_away() -> None:
             assert {job.id for job in page.jobs} < set(ids)
             with pytest.raises(BrokerUnavailableError):
                 await operations.queues.pause(QUEUE)
+
+
+@pytest.mark.timeout(90)
+async def test_after_a_change_of_their_number_operators_use_the_latest_and_those_that_are_left(
+    site: Site, url: str
+) -> None:
+    settings = site.queue.settings
+    async with JobQueue(QUEUE, settings=settings, partitions=6) as before:
+        await before.add("n", {}, job_id="old")
+    async with JobQueue(QUEUE, settings=settings, partitions=PARTITIONS) as now, operations_on(url) as operations:
+        await now.add("n", {}, job_id="new")
+        added = await operations.jobs.add(QUEUE, "n", {}, {})
+        assert await now.result(added, timeout=10) == {}
+        with pytest.raises(ConfigurationError, match="at least 10: it is divided among 10 partitions"):
+            await operations.settings.set_concurrency(QUEUE, PARTITIONS)
+        for old in partition_names(QUEUE, 6):
+            await operations.settings.obliterate(old, force=True)
+        await operations.settings.set_concurrency(QUEUE, PARTITIONS)
+        assert (await operations.queues.describe_one(QUEUE)).concurrency == PARTITIONS

@@ -170,7 +170,7 @@ def flow_broker(connection: Any, settings: Settings, timeout: float) -> FlowBrok
 
 
 async def registered_partitions(settings: Settings, queue: str, timeout: float) -> int:
-    """Return how many partitions a worker or a producer has registered for ``queue``; 1 if none has.
+    """Return how many partitions a worker or a producer has registered last for ``queue``; 1 if none has.
 
     ``timeout`` (s) bounds connecting. Raises ``ConfigurationError`` and ``BrokerError``.
     """

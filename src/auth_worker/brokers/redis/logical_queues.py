@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from auth_worker.brokers.partitions.answers import read_available
 from auth_worker.brokers.redis.operator_links import OperatorLinks
 from auth_worker.brokers.redis.partition_registry import Registered, read_registered
 from auth_worker.brokers.redis.queue_finder import QueueFinder
@@ -67,17 +68,24 @@ class LogicalQueues:
         """Return the names in Redis of ``queue``. Raises ``BrokerError`` and ``ConfigurationError``."""
         if (known := self.known(queue)) is not None:
             return known
-        registered = [
-            name
-            for partitions, family in await self._registered_of(queue)
-            for name in partition_names(queue, partitions, family)
-        ]
-        names = [*(await self._itself(queue)), *registered]
+        names = await self._itself(queue)
+        registered = await self._registered_of(queue)
+        for partitions, family in registered:
+            some = partition_names(queue, partitions, family)
+            if (partitions, family) == registered[-1] or await self._may_exist(some):
+                names += some
         if not names:
             await self.find(FIND_S)
             return self.known(queue) or [queue]
         self._kept[queue] = time.monotonic(), names
         return names
+
+    async def partitions_of(self, queue: str) -> int:
+        """Return how many partitions jobs of ``queue`` are added to now; 1 if it has none. Raises ``BrokerError``."""
+        names = await self.names_of(queue)
+        if registered := await self._registered_of(queue):
+            return registered[-1][0]
+        return max((each.partitions for each in map(partition_of_name, names) if each is not None), default=1)
 
     async def addresses(self) -> list[Link]:
         """Return a connection for each hash tag of a queue. Raises ``BrokerError``."""
@@ -99,8 +107,16 @@ class LogicalQueues:
         exists = await QueueView(self._links.of(queue).link, self._prefix, queue).exists()
         return [queue] if exists else []
 
+    async def _may_exist(self, names: list[str]) -> bool:
+        """Return whether one of the queues exists, or the nodes of all are away."""
+        views = [QueueView(self._links.of(name).link, self._prefix, name) for name in names]
+        try:
+            return any(await read_available(views, lambda view: view.exists()))
+        except BrokerUnavailableError:
+            return True
+
     async def _registered_of(self, queue: str) -> list[tuple[int, str]]:
-        """Return the registered numbers of partitions of ``queue``, each with the family."""
+        """Return the registered numbers of partitions of ``queue``, each with the family, the latest last."""
         if self._registered is None or time.monotonic() - self._registered[0] > KEPT_S:
             try:
                 found = await read_registered(self._links.main, self._prefix)

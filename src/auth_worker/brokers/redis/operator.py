@@ -160,8 +160,7 @@ class RedisOperatorBroker:
 
     async def partitions_of(self, queue: str) -> int:
         """As in ``OperatorBroker``. Raises ``BrokerError``."""
-        found = map(partition_of_name, await self._queues.names_of(queue))
-        return max((each.partitions for each in found if each is not None), default=1)
+        return await self._queues.partitions_of(queue)
 
     async def find_prefixes(self) -> list[str]:
         """Return the prefixes with queues that are found within a second. Raises ``BrokerError``."""

@@ -11,6 +11,7 @@ from auth_worker.brokers.redis.operator_links import shared_address
 from auth_worker.brokers.redis.shared_keys import shared_key_prefix
 from auth_worker.brokers.redis.wire.address import Address
 from auth_worker.brokers.redis.wire.link import Link
+from auth_worker.core.clock import now_ms
 from auth_worker.errors import BrokerError, BrokerUnavailableError
 
 TIMEOUT_S = 2.0
@@ -26,13 +27,15 @@ class Registered(NamedTuple):
 
 
 async def register_partitions(address: Address, prefix: str, entries: Sequence[Registered]) -> None:
-    """Register the partitions of queues. Raises ``BrokerError``."""
+    """Register the partitions of queues, as those of now. Raises ``BrokerError``."""
+    now = now_ms()
     async with _connected(address, prefix) as link:
-        await link.execute("SADD", _key(link, prefix), *(json.dumps(each) for each in entries))
+        dated = [part for each in entries for part in (now, json.dumps(each))]
+        await link.execute("ZADD", _key(link, prefix), *dated)
 
 
 async def registered_partitions(address: Address, prefix: str, queue: str, timeout: float) -> int:
-    """Return how many partitions of ``queue`` are registered; 1 if none are.
+    """Return how many partitions of ``queue`` were registered last; 1 if none are.
 
     ``timeout`` (s) bounds connecting. Raises ``BrokerError``.
     """
@@ -43,13 +46,13 @@ async def registered_partitions(address: Address, prefix: str, queue: str, timeo
             raise
         except BrokerError:  # an ACL may let a producer only add
             return 1
-    return max((each.partitions for each in found if each.queue == queue), default=1)
+    return next((each.partitions for each in reversed(found) if each.queue == queue), 1)
 
 
 async def read_registered(link: Link, prefix: str) -> list[Registered]:
-    """Read all that is registered. Raises ``BrokerError``."""
-    members = await link.execute("SMEMBERS", _key(link, prefix))
-    return sorted(Registered(*json.loads(member)) for member in members)
+    """Read all that is registered, the latest last. Raises ``BrokerError``."""
+    members = await link.execute("ZRANGE", _key(link, prefix), 0, -1)
+    return [Registered(*json.loads(member)) for member in members]
 
 
 @contextlib.asynccontextmanager

@@ -270,7 +270,7 @@ class OperatorBroker(BrokerView, Protocol):
         """
 
     async def partitions_of(self, queue: str) -> int:
-        """Return how many partitions a queue has; 1 if it has none."""
+        """Return how many partitions jobs of a queue are added to now; 1 if it has none."""
 
     async def find_prefixes(self) -> list[str]:
         """Return the prefixes with queues that are found within a second."""
