@@ -1,8 +1,8 @@
 """Partitions: one logical queue as several queues of the broker, spread over the nodes of a Redis Cluster.
 
 A partition of ``mailQueue`` with 6 of them is a queue such as ``{mailQueue~6-13}``, and its dead letters are in
-``{mailQueue~6-13}mailDead``: what is in braces decides the node, so both are on the same one. The last number is chosen
-such that the partitions are evenly spread over the slots. A name says of which queue it is which partition.
+``{mailQueue~6-13}mailDead``: what is in braces decides the node, so both are on the same one. The last number is
+chosen such that the partitions are evenly spread over the slots. A name says of which queue it is which partition.
 """
 
 from __future__ import annotations
