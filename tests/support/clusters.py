@@ -35,6 +35,12 @@ class Node(Server):
             },
         )
 
+    def take_other_ports(self) -> None:
+        """As in ``Server``, for the bus of the cluster too."""
+        super().take_other_ports()
+        self.bus_port = free_port()
+        self._config["cluster-port"] = self.bus_port
+
     async def do(self, *command: str | int | bytes) -> Any:
         """Send this node a command. Texts in the reply are str."""
         async with Redis(port=self.port, decode_responses=True) as redis:

@@ -131,10 +131,14 @@ class Server:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.binary} did not start:\n{self.log[-2000:]}")
             if not self._started_before and self.port:
-                self.port = free_port()  # another test run took it
+                self.take_other_ports()
             time.sleep(0.02)
         self._started_before = True
         return self
+
+    def take_other_ports(self) -> None:
+        """Listen elsewhere from the next start on: another test run took the port."""
+        self.port = free_port()
 
     def stop(self) -> None:
         """Ask the server to end (SIGTERM) and wait; its data is on disk if it keeps an AOF."""
