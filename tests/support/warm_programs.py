@@ -25,9 +25,8 @@ from pathlib import Path
 from support import program_client, program_server
 
 PROGRAM = Path(sys.executable).with_name("auth-worker")
-OF_A_START = ("PATH", "HOME", "TERM", "COLUMNS", "TMPDIR", "PYTEST_CURRENT_TEST")
-SETTINGS = ("AUTH_WORKER_", "_AUTH_WORKER_", "COMP_", "_TYPER_")
-"""Variables that a program reads only when it runs, and the beginnings of others. The rest may count earlier."""
+AT_IMPORT = ("PYTHON", "LANG", "LC_", "OTEL_", "SENTRY_", "FORCE_COLOR")
+"""How variables begin that may count before a program runs: where they differ, Python itself is started."""
 ENVIRONMENT = dict(os.environ)
 """In which the server is started."""
 IS_POSSIBLE = hasattr(os, "pidfd_open")
@@ -87,11 +86,7 @@ def start_program(
 
 def _of_imports(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that may count when the program is imported."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name not in OF_A_START and not name.startswith(SETTINGS)
-    }
+    return {name: value for name, value in environment.items() if name.startswith(AT_IMPORT)}
 
 
 def install_program(folder: Path) -> None:
