@@ -81,7 +81,7 @@ class LogicalQueues:
         return names
 
     async def partitions_of(self, queue: str) -> int:
-        """Return how many partitions jobs of ``queue`` are added to now; 1 if it has none. Raises ``BrokerError``."""
+        """Return how many partitions ``queue`` has by the latest number; 1 if none. Raises ``BrokerError``."""
         names = await self.names_of(queue)
         if registered := await self._registered_of(queue):
             return registered[-1][0]
