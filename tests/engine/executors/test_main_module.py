@@ -253,13 +253,14 @@ def consume(job):
     process.join()
     return process.exitcode
 """
-    (tmp_path / "script.py").write_text(HEAD + consumer + SEED + "import sys\nif len(sys.argv) < 2:\n    " + RUN)
+    one_job = SEED.replace("range(4)", "range(1)") + "import sys\nif len(sys.argv) < 2:\n    "
+    (tmp_path / "script.py").write_text(HEAD + consumer + one_job + RUN)
     (tmp_path / "seed.py").write_text(
         "import asyncio, sys; sys.argv.append('x'); import script; asyncio.run(script.seed())"
     )
     script = start("script.py")
     subprocess.run([sys.executable, "seed.py"], cwd=tmp_path, env=environment() | {"REDIS": redis_url}, check=True)
-    wait_until(lambda: done(redis_url) == 4, "the jobs are not done", 40)
+    wait_until(lambda: done(redis_url) == 1, "the job is not done", 40)
     log = (tmp_path / "log").read_text()
     assert log.count("Worker service starting") == 1
     assert "a process of multiprocessing imports the main module" in log
