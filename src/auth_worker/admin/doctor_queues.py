@@ -28,7 +28,11 @@ async def queue_findings(broker: OperatorBroker, found: QueueList) -> list[Findi
     jobs = sum(sum(queue.counts.values()) for queue in found.queues)
     findings = [Finding.ok("queues", f"{len(found.queues)} found, with {jobs} jobs")]
     if not found.complete:
-        findings.append(Finding.warn("queues", "there are too many keys to find all queues"))
+        findings.append(
+            Finding.warn(
+                "queues", "some may be missing: there are too many keys to find all in time, or a node is away"
+            )
+        )
     findings += _unattended(found.queues)
     findings += await _unworked(broker)
     findings += await _abandoned(broker, found.queues)

@@ -46,7 +46,7 @@ class QueueOverview(CamelModel):
 
 
 class QueueList(CamelModel):
-    """The queues of a prefix. ``complete`` is False if the search for them was cut short."""
+    """The queues of a prefix. ``complete`` is False if some may be missing."""
 
     queues: list[QueueOverview]
     complete: bool = True

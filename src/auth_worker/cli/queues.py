@@ -60,7 +60,8 @@ def queues(
         if not found.queues and not watch:
             await operations.queues.check_prefix()
         if not found.complete:
-            notes().print("[yellow]Too many keys to find all queues: name the ones to show.[/]")
+            why = "there are too many keys to find all in time, or a node is away"
+            notes().print(f"[yellow]Some queues may be missing: {why}. Name those to show.[/]")
         return found.queues
 
     async def work(operations: Operations) -> None:
