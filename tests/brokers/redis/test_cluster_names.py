@@ -13,6 +13,7 @@ from auth_worker import ConfigurationError, JobQueue, Settings, WorkerService
 from auth_worker.admin.bulk_records import BulkOperation
 from auth_worker.admin.operations import Operations
 from auth_worker.core.alert_settings import AlertSettings
+from auth_worker.core.job_options import Parent
 from support.clusters import Cluster
 from support.command_line import run_program
 from support.failing_consumer import Failing
@@ -145,3 +146,15 @@ async def test_a_wrong_prefix_names_the_nearest_of_its_hash_tag(cluster: Cluster
     async with operations_on(cluster.url, "app:{jobs}:us") as operations:
         with pytest.raises(Exception, match=r"there are under app:\{jobs\}:eu; did you mean app:\{jobs\}:eu\?"):
             await operations.queues.check_prefix()
+
+
+async def test_a_job_whose_parent_is_in_another_slot_is_refused_and_nothing_of_it_is_added(
+    cluster: Cluster,
+) -> None:
+    settings = Settings(redis_url=cluster.url, http_port=None)
+    async with JobQueue("{a}mail", settings=settings) as parents, JobQueue("{b}mail", settings=settings) as others:
+        parent = Parent(id=await parents.add("parent", job_id="p"), queue="bull:{a}mail")
+        with pytest.raises(ConfigurationError, match=r"parent: its queue 'bull:\{a\}mail' is in another slot"):
+            await others.add("child", job_id="c", parent=parent)
+        assert await others.get("c") is None
+        assert await parents.add("child", job_id="c", parent=parent) == "c"

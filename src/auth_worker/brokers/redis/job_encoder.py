@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from auth_worker.brokers.redis.additions import AddFrame, Additions
 from auth_worker.brokers.redis.scripts.loader import ScriptCall
 from auth_worker.brokers.redis.wire.call_types import Call
+from auth_worker.brokers.redis.wire.discovery import hash_tag_of
 from auth_worker.config import Settings
 from auth_worker.core.job_data import encode_job_data
 from auth_worker.core.job_options import JobOptions, job_options
@@ -34,11 +35,13 @@ class _Kind(NamedTuple):
 class JobEncoder:
     """Encodes jobs for one queue. ``defaults`` are the options of jobs that do not set their own. Thread-safe.
 
+    ``tag`` is the hash tag that the parent of a job must have too, if the queue is in a Redis Cluster.
     Raises ``ConfigurationError`` for wrong ``defaults``.
     """
 
-    def __init__(self, queue: str, settings: Settings, defaults: Mapping[str, Any]) -> None:
+    def __init__(self, queue: str, settings: Settings, defaults: Mapping[str, Any], tag: str = "") -> None:
         self._settings = settings
+        self._tag = tag
         self._additions = Additions(settings.prefix, queue)
         self._defaults = dict(defaults)
         job_options(self._defaults)
@@ -96,6 +99,11 @@ class JobEncoder:
     def _check(self, given: Mapping[str, Any]) -> _Kind:
         """Validate a job's options. From the second job on, jobs with the same options share the result."""
         options = job_options({**self._defaults, **given})
+        if self._tag and options.parent is not None and hash_tag_of(options.parent.queue) != self._tag:
+            raise ConfigurationError(
+                f"parent: its queue {options.parent.queue!r:.80} is in another slot of the Redis Cluster: the "
+                f"jobs of a tree are in queues with the same hash tag, here {{{self._tag}}}"
+            )
         wire = options.wire()
         most = self._settings.max_payload_bytes
         unframed = _Kind(options, wire, min(options.size_limit or most, most), None)

@@ -44,7 +44,8 @@ class RedisProducer:
         self._results = PerLoop(
             partial(ResultWaits, self._links.address, key_prefix(settings.prefix, queue), timeout)
         )
-        self._encoder = JobEncoder(queue, settings, defaults)
+        address = source.address.serving(settings.prefix, queue)
+        self._encoder = JobEncoder(queue, settings, defaults, address.tag if address.cluster else "")
 
     @property
     def is_connected(self) -> bool:

@@ -33,7 +33,7 @@ def shared_tag(prefix: str, queues: Iterable[str] = ()) -> str:
 
     Raises ``ConfigurationError`` if they have none, or different ones.
     """
-    tags = {key: _tag_of(key) for key in [queue_key(prefix, queue) for queue in queues] or [prefix]}
+    tags = {key: hash_tag_of(key) for key in [queue_key(prefix, queue) for queue in queues] or [prefix]}
     if not all(tags.values()):
         raise ConfigurationError(
             f"{' and '.join(tags)}: in a Redis Cluster the keys of a queue must share a slot, by a hash tag: set "
@@ -48,7 +48,7 @@ def shared_tag(prefix: str, queues: Iterable[str] = ()) -> str:
     return tags.popitem()[1]
 
 
-def _tag_of(key: str) -> str:
+def hash_tag_of(key: str) -> str:
     """Return the hash tag as Redis finds it: what is between the first brace and the next closing one."""
     found = re.match(r"[^{]*\{([^}]+)\}", key)
     return found[1] if found else ""
