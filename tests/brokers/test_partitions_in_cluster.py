@@ -12,6 +12,7 @@ from redis.crc import key_slot
 from auth_worker import Job, JobQueue, Settings, WorkerService
 from auth_worker.core.partitions import partition_names, partition_of_id
 from support.clusters import SLOTS, Cluster
+from support.operators import operations_on
 from support.processors import eventually
 
 PARTITIONS = 6
@@ -59,6 +60,8 @@ async def test_a_killed_node_stops_its_own_jobs_only_and_loses_none(cluster: Clu
         await eventually(lambda: runs.keys() >= set(elsewhere), "the jobs of the other nodes run", 30)
         assert len(runs) < len(IDS)
         assert not (await service.get_health()).healthy
+        async with operations_on(cluster.url) as operations:
+            assert [each.workers for each in (await operations.queues.overview()).queues] == [1]
         lost_node.start()
         await eventually(lambda: len(runs) == len(IDS), "the jobs of the lost node run", 60)
         results = await asyncio.gather(*(queue.result(one, timeout=20) for one in IDS))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from auth_worker.admin.batches import read_each
 from auth_worker.admin.models import QueueList, QueueOverview
 from auth_worker.core.clock import now_ms
-from auth_worker.core.ports.operator import OperatorBroker
+from auth_worker.core.ports.operator import OperatorBroker, QueueReader
 from auth_worker.core.ports.values import WAITING
 from auth_worker.core.report import Finding
 
@@ -53,15 +53,22 @@ def _unattended(queues: Sequence[QueueOverview]) -> list[Finding]:
     return findings
 
 
+def _named(part: QueueReader) -> str:
+    return part.queue if part.queue.startswith("{") else f"{part.queue} without partitions"
+
+
 async def _unworked(broker: OperatorBroker) -> list[Finding]:
     """Find jobs in partitions that no worker works, though other partitions of the queue are worked."""
     findings = []
-    for queue, names in (await broker.unworked_partitions()).items():
-        counts = await read_each(names, lambda name: broker.queue(name).counts())
-        waiting = {name: sum(each[state] for state in WAITING) for name, each in zip(names, counts, strict=True)}
-        full = [f"{name} ({count} waiting)" for name, count in waiting.items() if count]
+    for queue, parts in (await broker.unworked_partitions()).items():
+        counts = await read_each(parts, lambda part: part.counts())
+        waiting = [sum(each[state] for state in WAITING) for each in counts]
+        full = [f"{_named(part)} ({n} waiting)" for part, n in zip(parts, waiting, strict=True) if n]
         if full:
-            remedy = f"start workers of {queue} with the number of partitions in these names, until they are empty"
+            remedy = (
+                f"give the producers of {queue} the partitions of its workers, and start workers with the number "
+                "in these names until they are empty"
+            )
             findings.append(Finding.warn("partitions", f"no worker for {listed(full)}", remedy))
     return findings
 

@@ -182,23 +182,29 @@ class RedisOperatorBroker:
     async def find_workers(self) -> list[WorkerConnection]:
         """Return the workers of all queues, including those of Node. Raises ``BrokerError``.
 
-        A worker of a queue with partitions is listed in each of them, and counts in the first.
+        A worker of a queue with partitions is listed in each of them, and counts in the first that is reached.
         """
         found = await self._find_workers()
+        partitions = [each for each in {partition_of_name(worker.queue) for worker in found} if each is not None]
+        shown = {partition[:3]: partition for partition in sorted(partitions, reverse=True)}
         return sorted(
             each._replace(queue=logical_name(each.queue))
             for each in found
-            if (partition := partition_of_name(each.queue)) is None or not partition.number
+            if (partition := partition_of_name(each.queue)) is None or shown[partition[:3]] == partition
         )
 
-    async def unworked_partitions(self) -> dict[str, list[str]]:
+    async def unworked_partitions(self) -> dict[str, list[QueueReader]]:
         """As in ``OperatorBroker``. Raises ``BrokerError``."""
         worked = {_sharing(each.queue) for each in await self._find_workers()}
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[QueueReader]] = {}
         for queue, names in (await self._queues.members()).items():
-            if len(names) > 1 and any(_sharing(name) in worked for name in names):
-                found[queue] = [name for name in names if _sharing(name) not in worked]
-        return {queue: names for queue, names in found.items() if names}
+            partitions = [each for each in map(partition_of_name, names) if each is not None]
+            if any(each.queue != each.family for each in partitions):
+                continue  # dead letters, which wait for an operator
+            if any(_sharing(name) in worked for name in names):
+                unworked = [name for name in names if _sharing(name) not in worked]
+                found[queue] = [QueueView(self._links.of(name).link, self.prefix, name) for name in unworked]
+        return found
 
     async def software(self) -> str:
         """Return the server's name and version. Raises ``BrokerError``."""

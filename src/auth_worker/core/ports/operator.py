@@ -278,8 +278,11 @@ class OperatorBroker(BrokerView, Protocol):
     async def find_workers(self) -> list[WorkerConnection]:
         """Return the workers of all queues."""
 
-    async def unworked_partitions(self) -> dict[str, list[str]]:
-        """Return the partitions, by queue, that no worker works, of queues of which others are worked."""
+    async def unworked_partitions(self) -> dict[str, list[QueueReader]]:
+        """Return the partitions, by queue, that no worker works, of queues of which others are worked.
+
+        Among them is the queue of the same name without partitions, if it exists.
+        """
 
     async def software(self) -> str:
         """Return the server's name and version."""
