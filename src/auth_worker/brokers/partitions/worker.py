@@ -163,9 +163,8 @@ class PartitionedWorkerBroker:
         if not up:
             raise BrokerUnavailableError("no partition can be reached")
         searches = (self._parts[number].find_unanswered(wanted) for number in up)
-        results = await asyncio.gather(*searches, return_exceptions=True)
         found: list[tuple[str, Taken]] = []
-        for number, result in zip(list(up), results, strict=True):
+        for number, result in zip(list(up), await asyncio.gather(*searches, return_exceptions=True), strict=True):
             if isinstance(result, BrokerUnavailableError):
                 up.remove(number)
             elif isinstance(result, BaseException):
@@ -175,6 +174,8 @@ class PartitionedWorkerBroker:
         unsearched = {token for token in wanted if self._lost_in.get(token) not in (None, *up)}
         for token in wanted - unsearched:
             self._lost_in.pop(token, None)
+        if any(self._is_up(self._lost_in[token]) for token in unsearched):  # it came up during the search
+            self._recovering = self._recovering or self._loop.call_soon(self._recover)
         return Unanswered(found, unsearched)
 
     async def was_settled(self, run: Run, outcome: Outcome, now: int) -> bool:
@@ -285,13 +286,12 @@ class PartitionedWorkerBroker:
     def _lost(self, number: int, token: str) -> None:
         """Note where a reply was lost. If other partitions are up, they get its slot once they are searched."""
         self._lost_in[token] = number
-        if self._recovering is None and self.is_up:
-            self._recovering = self._loop.call_soon(self._recover)
+        if self.is_up:
+            self._recovering = self._recovering or self._loop.call_soon(self._recover)
 
     def _came_up(self, number: int) -> None:
         self._balance.may_have_jobs(number)
-        if self._recovering is None:
-            self._recovering = self._loop.call_soon(self._recover)
+        self._recovering = self._recovering or self._loop.call_soon(self._recover)
 
     def _recover(self) -> None:
         self._recovering = None
