@@ -8,7 +8,7 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from auth_worker.brokers.redis.text_codec import glob_escaped
 from auth_worker.brokers.redis.wire.link import Link
@@ -22,10 +22,10 @@ BUDGET_S = 5.0
 """How long (s) to read the keys of a large database. One step takes well under a ms."""
 MANY_PAGES = 20
 """If there are more pages of keys, the names of the queues are kept."""
-KEPT_S, LONGEST_KEPT_S, HURRY_S = 30.0, 120.0, 0.2
+KEPT_S, LONGEST_KEPT_S, HURRY_S = 60.0, 120.0, 0.2
 """After how long (s) they are read again in the background, and after how long at once, for so long at most."""
-PAUSE_S = 0.02
-"""How long (s) the background search rests after each page, so that it takes a few hundredths of Redis's time."""
+PAUSE_S = 0.1
+"""How long (s) the background search rests after each page, so that it takes a hundredth of Redis's time."""
 _AMBIGUOUS = 3
 """From this many colons on, a key that ends in ``:meta`` may also belong to a queue with a shorter prefix."""
 _FIELD = re.compile(r"(\S+?)=(\S*)")
@@ -43,30 +43,28 @@ class QueueFinder:
     def __init__(self, links: Callable[[], Awaitable[Sequence[Link]]], prefix: str) -> None:
         self._links = links
         self._prefix = prefix
-        self._kept: tuple[float, list[str]] | None = None
+        self._kept: tuple[float, frozenset[str]] | None = None
         self._turn = asyncio.Lock()
         self._refreshing: asyncio.Task[None] | None = None
 
     async def find(self, budget: float = BUDGET_S) -> tuple[list[str], bool]:
         """Return the queues by name, and whether all keys were read within ``budget`` s.
 
-        Where there are many keys, a queue may be missing for a minute after its first job. Raises ``BrokerError``.
+        With a million keys, a queue may be missing for three minutes after its first job. Raises ``BrokerError``.
         """
         async with self._turn:  # whoever waits meanwhile takes what the one before has found
             if self._kept is None:
                 return await self._search(budget)
-            at, names = self._kept
-            age = time.monotonic() - at
+            age = time.monotonic() - self._kept[0]
             is_refreshing = self._refreshing is not None and not self._refreshing.done()
             if age >= LONGEST_KEPT_S and not is_refreshing:
                 found, complete = await self._search(min(budget, HURRY_S))
                 if complete:
                     return found, True
-                names = sorted({*names, *found})
-                self._kept = at, names
+                self._add(found)
             if age > KEPT_S and not is_refreshing:
                 self._refreshing = asyncio.create_task(self._refresh(), name="find queues")
-            return list(names), True
+            return sorted(self._kept[1]), True
 
     def forget(self) -> None:
         """Forget what was found, since a queue was removed."""
@@ -92,30 +90,35 @@ class QueueFinder:
             else:
                 names.update(found)
                 pages, complete = pages + read, complete and ended
-        found = sorted(names)
         if complete:
-            self._kept = (time.monotonic(), found) if pages > MANY_PAGES else None
-        return list(found), complete
+            self._kept = (time.monotonic(), frozenset(names)) if pages > MANY_PAGES else None
+        return sorted(names), complete
 
     async def _search_node(self, link: Link, deadline: float, pause: float) -> tuple[list[str], int, bool]:
         """Return the queues of a node, how many pages were read, and whether that was all before ``deadline``."""
-        names: set[str] = set()
+        checked: set[str] = set()
+        found: list[str] = []
         pattern = f"{glob_escaped(self._prefix)}:*:meta"
         cursor, pages = b"0", 0
         while True:
             cursor, keys = await link.execute("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
             pages += 1
-            for key in keys:
-                name = key.decode(errors="replace")[len(self._prefix) + 1 : -len(":meta")]
-                if ":" not in name:
-                    names.add(name)
+            names = {key.decode(errors="replace")[len(self._prefix) + 1 : -len(":meta")] for key in keys}
+            new = {name for name in names - checked if ":" not in name}
+            checked |= new
+            metas = await _metas(link, {name: f"{key_prefix(self._prefix, name)}meta".encode() for name in new})
+            found += metas
+            self._add(metas)
             complete = cursor == b"0"
             if complete or time.monotonic() > deadline:
-                break
+                return found, pages, complete
             if pause:
                 await asyncio.sleep(pause)
-        metas = await _metas(link, {name: f"{key_prefix(self._prefix, name)}meta".encode() for name in names})
-        return metas, pages, complete
+
+    def _add(self, names: Collection[str]) -> None:
+        """Add queues to those that are kept, before the search that found them has ended."""
+        if self._kept is not None and not self._kept[1].issuperset(names):
+            self._kept = self._kept[0], self._kept[1] | set(names)
 
 
 async def find_prefixes(link: Link, budget: float = 1.0) -> list[str]:

@@ -266,7 +266,7 @@ class OperatorBroker(BrokerView, Protocol):
     async def find_queues(self, budget_s: float = 5.0) -> tuple[list[str], bool]:
         """Return the queues by name, and whether all were found within ``budget_s``.
 
-        Where there are many keys, one may be missing for a minute after its first job.
+        With a million keys, one may be missing for three minutes after its first job.
         """
 
     async def partitions_of(self, queue: str) -> int:
