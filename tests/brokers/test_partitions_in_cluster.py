@@ -51,8 +51,8 @@ async def test_a_killed_node_stops_its_own_jobs_only_and_loses_none(cluster: Clu
     lost_node = cluster.primaries[0]
     elsewhere = [one for one in IDS if node_of(one) != 0]
     assert 30 < len(elsewhere) < len(IDS)
-    async with service, queue:
-        await queue.add_bulk([{"name": "n", "opts": {"job_id": one}} for one in IDS])
+    await queue.add_bulk([{"name": "n", "opts": {"job_id": one}} for one in IDS])
+    async with queue, service:
         await eventually(lambda: len(runs) == CONFIG["concurrency"], "its slots are full", 20)
         assert len({node_of(one) for one in runs}) == 3
         lost_node.kill()
