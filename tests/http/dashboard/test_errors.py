@@ -90,7 +90,7 @@ async def test_no_more_than_so_many_are_looked_at(
 async def test_of_many_queues_those_with_the_most_failures_are_looked_at_and_shown(
     reader: Visitor, harness: Harness, service: WorkerService, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(sampler, "MOST_FAILED", 240)
+    monkeypatch.setattr(sampler, "MOST_FAILED", 12 * sampler.LEAST_FAILED)
     for number in range(14):
         for job in range(15 - number):
             await fail(harness, f"q{number:02}", f"j{job}", "E: x")

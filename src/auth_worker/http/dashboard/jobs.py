@@ -18,6 +18,8 @@ from auth_worker.http.dashboard.new_jobs import copy_of
 from auth_worker.http.dashboard.visit import LONGEST, PAGE, Visit, job_filter
 
 MOST_LOGS = 200
+MOST_SCANNED = 2000
+"""How many jobs a page looks at for those that match, so that it costs Redis less than 50 ms."""
 TABS = ("failed", "active", "wait", "prioritized", "delayed", "waiting-children", "completed", "paused")
 ACTIONS = {
     "failed": ("retry", "dead-letter", "remove"),
@@ -51,7 +53,7 @@ async def show_queue(visit: Visit) -> Response:
     wanted = job_filter(visit)
     columns = columns_of(state, visit.asked_all("column"))
     offset = visit.offset(overview.counts[state])
-    page = await operations.jobs.page(queue, state, wanted, offset=offset, limit=PAGE)
+    page = await operations.jobs.page(queue, state, wanted, offset=offset, limit=PAGE, scan=MOST_SCANNED)
     return visit.page(
         "queue.html",
         actions=ACTIONS[state],

@@ -29,7 +29,7 @@ LIFETIME_S = 2.0
 """How long (s) the pages share a reading. Those that load anew since a queue has changed share what showed it."""
 ERRORS_S = 10.0
 HOUR_S = 20.0
-MOST_FAILED, LEAST_FAILED = 2000, 20
+MOST_FAILED, LEAST_FAILED = 1000, 10
 """How many failed jobs are grouped in all, and at least of each queue, those with the most failures first."""
 MOST_UNREAD = 30
 """How many changes may wait for a page that does not read them. Then the oldest is dropped."""
