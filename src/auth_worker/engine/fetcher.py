@@ -15,7 +15,7 @@ from functools import partial
 from auth_worker.config import WorkerConfig
 from auth_worker.core.clock import now_ms
 from auth_worker.core.error_text import error_text
-from auth_worker.core.ports.worker import Fetched, Nothing, Settled, Taken, Unreadable, WorkerBroker
+from auth_worker.core.ports.worker import LONGEST_PAUSE, Fetched, Nothing, Settled, Taken, Unreadable, WorkerBroker
 from auth_worker.engine.quarantine import Quarantine
 from auth_worker.engine.registry import Registry
 from auth_worker.engine.reply_recovery import ReplyRecovery
@@ -26,8 +26,6 @@ from auth_worker.job import Job
 from auth_worker.messages import WORKER_ERRORS
 
 REFUSED_PAUSE = 1.0
-LONGEST_PAUSE = 30.0
-"""The longest pause (s) under a rate limit, which may be lifted meanwhile. As in Node."""
 Launch = Callable[[str, Taken, float], None]
 """Called with the token, the job, and the time (monotonic s) from which its lease counts."""
 

@@ -120,7 +120,7 @@ class QueueWorker:
                 bus,
                 queue=queue,
                 lease_s=self._lease_s,
-                held=partial(self._held_of, partition) if len(self.broker.upkeeps) > 1 else self._registry.held,
+                held=partial(self._held_of, partition),
                 on_lost=self._on_lost,
                 on_cancelled=self._on_cancelled,
             )

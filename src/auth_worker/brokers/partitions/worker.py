@@ -16,6 +16,7 @@ from auth_worker.core.clock import now_ms
 from auth_worker.core.dead_letter import DeadLetter
 from auth_worker.core.outcome import Fail, Outcome
 from auth_worker.core.ports.worker import (
+    LONGEST_PAUSE,
     Fetched,
     Nothing,
     OnFetched,
@@ -33,8 +34,6 @@ from auth_worker.errors import BrokerError, BrokerUnavailableError
 from auth_worker.job import Job
 
 _NOTHING = Nothing(0, 0)
-LONGEST_PAUSE = 30.0
-"""The longest pause (s) under a rate limit, which may be lifted meanwhile. As in Node."""
 
 
 class PartitionedWorkerBroker:

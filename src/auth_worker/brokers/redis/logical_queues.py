@@ -38,17 +38,12 @@ class LogicalQueues:
         found, complete = await self._finder.find(budget_s)
         members: dict[str, list[str]] = {}
         for name in found:
-            partition = partition_of_name(name)
-            whole = members.setdefault(name if partition is None else partition.queue, [])
-            whole += (
-                [name]
-                if partition is None
-                else [
-                    each
-                    for each in partition_names(partition.queue, partition.partitions, partition.family)
-                    if each not in whole
-                ]
-            )
+            if (partition := partition_of_name(name)) is None:
+                members.setdefault(name, []).append(name)
+                continue
+            whole = members.setdefault(partition.queue, [])
+            if name not in whole:
+                whole += partition_names(partition.queue, partition.partitions, partition.family)
         self._kept |= {name: (time.monotonic(), names) for name, names in members.items()}
         return sorted(members), complete
 

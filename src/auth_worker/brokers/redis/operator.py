@@ -251,30 +251,27 @@ class RedisOperatorBroker:
 
         return cast(Part, StandIn(queue, resolve))
 
+    def _parts(self, names: list[str], build: Callable[[Link, str, str], Part]) -> list[Part]:
+        """Return what ``build`` makes of each name in Redis, with its connection and the prefix."""
+        return [build(self._links.of(name).link, self.prefix, name) for name in names]
+
     def _reader(self, queue: str, names: list[str]) -> QueueReader:
-        parts = [QueueView(self._links.of(name).link, self.prefix, name) for name in names]
+        parts = self._parts(names, QueueView)
         return parts[0] if names == [queue] else PartitionedQueueReader(queue, parts)
 
     def _job_reader(self, queue: str, names: list[str]) -> JobReader:
-        parts = [JobView(self._links.of(name).link, self.prefix, name) for name in names]
+        parts = self._parts(names, JobView)
         return parts[0] if names == [queue] else PartitionedJobReader(queue, parts)
 
     def _queue_changer(self, queue: str, names: list[str]) -> QueueChanger:
-        parts = [
-            QueueChanges(self._links.of(name).link, self.prefix, name, on_removed=self._queues.forget)
-            for name in names
-        ]
-        if names == [queue]:
-            return parts[0]
-        return PartitionedQueueChanger(parts, self._reader(queue, names))
+        parts = self._parts(names, partial(QueueChanges, on_removed=self._queues.forget))
+        return parts[0] if names == [queue] else PartitionedQueueChanger(parts, self._reader(queue, names))
 
     def _job_changer(self, queue: str, names: list[str]) -> JobChanger:
-        parts = [JobChanges(self._links.of(name).link, self.prefix, name) for name in names]
+        parts = self._parts(names, JobChanges)
         if names == [queue]:
             return parts[0]
-        jobs = PartitionedJobReader(
-            queue, [JobView(self._links.of(name).link, self.prefix, name) for name in names]
-        )
+        jobs = PartitionedJobReader(queue, self._parts(names, JobView))
         return PartitionedJobChanger(parts, jobs, lambda to: [name_beside(name, to) for name in names])
 
     def _dead_letter_store(self, names: list[str]) -> DeadLetterStore:

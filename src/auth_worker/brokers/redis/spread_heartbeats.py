@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 
-from auth_worker.brokers.partitions.answers import find_answer
+from auth_worker.brokers.partitions.answers import find_answer, read_available
 from auth_worker.brokers.redis.heartbeats import RedisHeartbeats
 from auth_worker.core.ports.heartbeats import StoredHeartbeat
-from auth_worker.errors import BrokerUnavailableError
 
 
 class SpreadHeartbeats:
@@ -20,13 +18,8 @@ class SpreadHeartbeats:
 
     async def heartbeats(self) -> list[StoredHeartbeat]:
         """As in ``HeartbeatReader``: the latest of each process. May raise ``BrokerError``."""
-        results = await asyncio.gather(*(each.heartbeats() for each in await self._find()), return_exceptions=True)
         latest: dict[str, StoredHeartbeat] = {}
-        for found in results:
-            if isinstance(found, BrokerUnavailableError):
-                continue
-            if isinstance(found, BaseException):
-                raise found
+        for found in await read_available(await self._find(), lambda each: each.heartbeats()):
             for each in found:
                 process = _process_of(each)
                 if process not in latest or each.age_ms < latest[process].age_ms:

@@ -64,6 +64,8 @@ class Nothing(NamedTuple):
     next_due: float
 
 
+LONGEST_PAUSE = 30.0
+"""The longest pause (s) under a rate limit, which may be lifted meanwhile. As in Node."""
 Taken = Fetched | Unreadable
 """A job that is locked for us."""
 
