@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,6 @@ from support.http_requests import Api
 from support.operators import operations_on
 from support.processors import DEAD, QUEUE, Harness
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("chromedriver") is None and "CI" not in os.environ,
-    reason="the browser tests need chromedriver on the PATH: apt-get install chromium-driver",
-)
 IS_LIVE = "return document.querySelector('#live.on') !== null"
 
 
@@ -182,21 +176,13 @@ async def test_mounted_in_an_application_the_pages_work_and_stay_live(harness: H
     assert await harness.redis.hget(f"bull:{QUEUE}:meta", "paused") is None
 
 
-def logged_in(window: Browser) -> bool:
-    """Whether the page that follows the log-in is there: to leave earlier would be undone by it."""
-    return "Log out" in window.text
-
-
 def pause_and_resume(base: str, folder: Path) -> None:
     """Pause the queue in one window, and see in another that it is paused; then resume it."""
     with driver() as driver_port:
         browser, other = Browser(driver_port, folder / "one"), Browser(driver_port, folder / "other")
         try:
             for window in (browser, other):
-                window.open(base)
-                window.type("#token", ADMIN)
-                window.click("button.go")
-                window.until(partial(logged_in, window), "it is logged in")
+                window.log_in(base, ADMIN)
                 window.open(f"{base}queue?queue={QUEUE}")
                 window.until(partial(window.run, IS_LIVE), "it is live")
             browser.click("button[value=pause]")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,13 +10,10 @@ import pytest
 from auth_worker import JobQueue
 from auth_worker.admin.bulk import finish
 from support.admin_api import ADMIN, service_at
-from support.browser import Browser, driver
+from support.browser import logged_in_browser
 from support.operators import operations_on
 from support.processors import Harness
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("chromedriver") is None and "CI" not in os.environ, reason="needs chromedriver on the PATH"
-)
 QUEUES, LETTERS = 20, 50
 REASONS = ("no such customer", "https://example.org/" + "a" * 450, "\u202eno\x1b[31m <b>such</b> customer")
 
@@ -41,25 +36,17 @@ async def test_the_dead_letters_of_many_queues_fit_and_are_accessible(
 
 def look_at_all(base: str, folder: Path, axe: str) -> None:
     """Look at every page that shows dead letters, in both themes and widths."""
-    with driver() as driver_port:
-        browser = Browser(driver_port, folder)
-        try:
-            browser.open(f"{base}login")
-            browser.type("#token", ADMIN)
-            browser.click("button.go")
-            browser.until(lambda: "Log out" in browser.text, "it is logged in")
-            violations: dict[tuple[str, int], list[str]] = {}
-            for theme, width in (("light", 1440), ("dark", 360)):
-                browser.prefer(theme)
-                browser.resize(width, 800)
-                for screen in ("", "dead", *(f"dead?queue=queue-{number}-dead" for number in range(3)), "errors"):
-                    browser.open(base + screen)
-                    assert browser.run("return document.documentElement.scrollWidth") <= width, (screen, width)
-                    violations[screen, width] = browser.violations(axe)
-                    if screen == "dead":
-                        shown = browser.run("return document.querySelectorAll('#letters tbody tr').length")
-                        assert shown == QUEUES
-            assert {place: found for place, found in violations.items() if found} == {}
-            assert browser.complaints() == []
-        finally:
-            browser.close()
+    with logged_in_browser(base, folder, ADMIN) as browser:
+        violations: dict[tuple[str, int], list[str]] = {}
+        for theme, width in (("light", 1440), ("dark", 360)):
+            browser.prefer(theme)
+            browser.resize(width, 800)
+            for screen in ("", "dead", *(f"dead?queue=queue-{number}-dead" for number in range(3)), "errors"):
+                browser.open(base + screen)
+                assert browser.run("return document.documentElement.scrollWidth") <= width, (screen, width)
+                violations[screen, width] = browser.violations(axe)
+                if screen == "dead":
+                    shown = browser.run("return document.querySelectorAll('#letters tbody tr').length")
+                    assert shown == QUEUES
+        assert {place: found for place, found in violations.items() if found} == {}
+        assert browser.complaints() == []

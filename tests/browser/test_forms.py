@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from pathlib import Path
 
-import pytest
-
 from support.admin_api import ADMIN, add, service_at
-from support.browser import Browser, driver
+from support.browser import logged_in_browser
 from support.http_requests import Api
 from support.processors import QUEUE, Harness
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("chromedriver") is None and "CI" not in os.environ, reason="needs chromedriver on the PATH"
-)
 SLOWLY = {"offline": False, "latency": 700, "downloadThroughput": -1, "uploadThroughput": -1}
 
 
@@ -30,22 +23,14 @@ async def test_a_button_that_is_clicked_twice_over_a_slow_link_acts_once(harness
 
 def remove_by_two_clicks(base: str, folder: Path) -> None:
     """Remove a job. The second click would be told that there is no such job."""
-    with driver() as driver_port:
-        browser = Browser(driver_port, folder)
-        try:
-            browser.open(f"{base}login")
-            browser.type("#token", ADMIN)
-            browser.click("button.go")
-            browser.until(lambda: "Log out" in browser.text, "it is logged in")
-            browser.open(f"{base}job?queue={QUEUE}&job=first")
-            browser.click("button[value=remove]")
-            browser.until(lambda: "Remove this job?" in browser.text, "it asks")
-            browser.devtools("Network.enable", {})
-            browser.devtools("Network.emulateNetworkConditions", SLOWLY)
-            browser.run_until_done(
-                "const button = document.querySelector('button[value=remove]');"
-                "button.click(); setTimeout(() => { button.click(); done(); }, 300);"
-            )
-            browser.until(lambda: "The job is removed." in browser.text, "it says that the job is removed")
-        finally:
-            browser.close()
+    with logged_in_browser(base, folder, ADMIN) as browser:
+        browser.open(f"{base}job?queue={QUEUE}&job=first")
+        browser.click("button[value=remove]")
+        browser.until(lambda: "Remove this job?" in browser.text, "it asks")
+        browser.devtools("Network.enable", {})
+        browser.devtools("Network.emulateNetworkConditions", SLOWLY)
+        browser.run_until_done(
+            "const button = document.querySelector('button[value=remove]');"
+            "button.click(); setTimeout(() => { button.click(); done(); }, 300);"
+        )
+        browser.until(lambda: "The job is removed." in browser.text, "it says that the job is removed")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,10 @@ import pytest
 from auth_worker import JobQueue
 from auth_worker.http.request_limiter import RequestLimiter
 from support.admin_api import ADMIN, service_at
-from support.browser import Browser, driver
+from support.browser import Browser, logged_in_browser
 from support.processors import QUEUE, Harness
 from support.proxy import Proxy
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("chromedriver") is None and "CI" not in os.environ, reason="needs chromedriver on the PATH"
-)
 STATUS = "return document.querySelector('#live').textContent"
 ROWS = "return document.querySelectorAll('#rows tbody tr').length"
 WINDOWS = 8
@@ -44,16 +39,8 @@ async def look(
 
 def logged_in(base: str, folder: Path, watch: Callable[[Browser, str], None]) -> None:
     """Open a browser at the dashboard, log in, and ``watch``."""
-    with driver() as driver_port:
-        browser = Browser(driver_port, folder)
-        try:
-            browser.open(f"{base}login")
-            browser.type("#token", ADMIN)
-            browser.click("button.go")
-            browser.until(lambda: "Log out" in browser.text, "it is logged in")
-            watch(browser, base)
-        finally:
-            browser.close()
+    with logged_in_browser(base, folder, ADMIN) as browser:
+        watch(browser, base)
 
 
 async def test_a_page_says_that_its_queue_is_gone_and_is_live_again_when_it_is_back(
@@ -195,10 +182,7 @@ async def test_the_forms_of_an_open_page_work_after_a_log_in_in_another_window(
         browser.until(lambda: browser.run(STATUS) == "live", "it is live")
         before = browser.run(TOKEN)
         browser.show_window(other)
-        browser.open(f"{base}login")
-        browser.type("#token", ADMIN)
-        browser.click("button.go")
-        browser.until(lambda: "Log out" in browser.text, "it is logged in anew")
+        browser.log_in(base, ADMIN)
         browser.show_window(page)
         browser.press("r")
         browser.until(lambda: browser.run(TOKEN) != before, "its forms belong to the new session")

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from auth_worker import JobQueue
 from support.admin_api import ADMIN, service_at
-from support.browser import Browser, driver
+from support.browser import logged_in_browser
 from support.processors import Harness
 from support.servers import Server
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("chromedriver") is None and "CI" not in os.environ, reason="needs chromedriver on the PATH"
-)
 
 
 async def test_a_search_goes_on_to_the_end(harness: Harness, tmp_path: Path) -> None:
@@ -31,23 +25,16 @@ async def test_a_search_goes_on_to_the_end(harness: Harness, tmp_path: Path) -> 
 
 def search_to_the_end(base: str, folder: Path) -> None:
     """Search for what is on the second page, and have the search go on."""
-    with driver() as driver_port:
-        browser = Browser(driver_port, folder)
-        try:
-            browser.open(f"{base}login")
-            browser.type("#token", ADMIN)
-            browser.click("button.go")
-            browser.open(f"{base}search?q=state:delayed+name:rare")
-            assert "No job matches" in browser.text
-            browser.open(f"{base}search?q=queue:archive+name:rare")
-            assert "No job matches yet" in browser.text
-            browser.click("#search-on")
-            browser.until(lambda: "wanted" in browser.text, "the job is found")
-            browser.until(lambda: "jobs, which are all" in browser.text, "it is the end")
-            assert browser.run("return document.querySelector('#search-on').hidden")
-            assert browser.complaints() == []
-        finally:
-            browser.close()
+    with logged_in_browser(base, folder, ADMIN) as browser:
+        browser.open(f"{base}search?q=state:delayed+name:rare")
+        assert "No job matches" in browser.text
+        browser.open(f"{base}search?q=queue:archive+name:rare")
+        assert "No job matches yet" in browser.text
+        browser.click("#search-on")
+        browser.until(lambda: "wanted" in browser.text, "the job is found")
+        browser.until(lambda: "jobs, which are all" in browser.text, "it is the end")
+        assert browser.run("return document.querySelector('#search-on').hidden")
+        assert browser.complaints() == []
 
 
 @pytest.mark.timeout(120)
@@ -64,20 +51,12 @@ async def test_a_search_that_goes_on_outlasts_a_restart_of_redis(tmp_path: Path)
 
 def search_through_a_restart(base: str, folder: Path, redis: Server) -> None:
     """Have a search go on to its end, while Redis is away for a moment."""
-    with driver() as driver_port:
-        browser = Browser(driver_port, folder)
-        try:
-            browser.open(f"{base}login")
-            browser.type("#token", ADMIN)
-            browser.click("button.go")
-            browser.until(lambda: "Log out" in browser.text, "it is logged in")
-            browser.open(f"{base}search?q=queue:archive+name:rare")
-            redis.kill()
-            browser.click("#search-on")
-            browser.until(lambda: "Waiting for the server" in browser.text, "it waits")
-            assert "Looked at 2\u202f500 of 8\u202f001" in browser.text, "what it has done stays"
-            redis.start()
-            browser.until(lambda: "jobs, which are all" in browser.text, "it goes on to the end")
-            assert "wanted" in browser.text
-        finally:
-            browser.close()
+    with logged_in_browser(base, folder, ADMIN) as browser:
+        browser.open(f"{base}search?q=queue:archive+name:rare")
+        redis.kill()
+        browser.click("#search-on")
+        browser.until(lambda: "Waiting for the server" in browser.text, "it waits")
+        assert "Looked at 2\u202f500 of 8\u202f001" in browser.text, "what it has done stays"
+        redis.start()
+        browser.until(lambda: "jobs, which are all" in browser.text, "it goes on to the end")
+        assert "wanted" in browser.text

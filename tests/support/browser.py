@@ -108,6 +108,13 @@ class Browser:
         found = self._ask("POST", "/element", {"using": "css selector", "value": selector})
         self._ask("POST", f"/element/{found[ELEMENT]}/click", {})
 
+    def log_in(self, base: str, token: str) -> None:
+        """Log in to the dashboard at ``base``, and wait for the page that follows: to leave earlier undoes it."""
+        self.open(f"{base}login")
+        self.type("#token", token)
+        self.click("button.go")
+        self.until(lambda: "Log out" in self.text, "it is logged in")
+
     def press(self, keys: str) -> None:
         """Press keys, wherever the focus is."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
@@ -156,3 +163,15 @@ def driver() -> Iterator[int]:
             yield int(next(match for match in found if match)[1])
         finally:
             process.terminate()
+
+
+@contextmanager
+def logged_in_browser(base: str, folder: Path, token: str) -> Iterator[Browser]:
+    """A browser with a folder of its own that is logged in to the dashboard at ``base``."""
+    with driver() as port:
+        browser = Browser(port, folder)
+        try:
+            browser.log_in(base, token)
+            yield browser
+        finally:
+            browser.close()
