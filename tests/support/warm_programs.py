@@ -29,6 +29,8 @@ AT_IMPORT = ("PYTHON", "LANG", "LC_", "OTEL_", "SENTRY_", "FORCE_COLOR")
 """How variables begin that may count before a program runs: where they differ, Python itself is started."""
 ENVIRONMENT = dict(os.environ)
 """In which the server is started."""
+TEMPORARY = tempfile.gettempdir()
+"""Where its folder is, also if the first test that needs it has a temporary folder of its own."""
 IS_POSSIBLE = hasattr(os, "pidfd_open")
 """Whether the machine has what it needs: Linux has."""
 
@@ -100,7 +102,7 @@ def install_program(folder: Path) -> None:
 @functools.cache
 def server_socket() -> Path:
     """The path of the server's socket. The server is started once for all tests of this process."""
-    folder = Path(tempfile.mkdtemp(prefix="aw-"))
+    folder = Path(tempfile.mkdtemp(prefix="aw-", dir=TEMPORARY))
     address = folder / "programs.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(address))
