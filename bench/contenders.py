@@ -10,9 +10,17 @@ from pathlib import Path
 
 from bench.adapters.child import Order
 from bench.process import ROOT, Child
-from bench.scenarios import BARE, NODE, OFFICIAL, OURS
+from bench.scenarios import BARE, CELERY, DRAMATIQ, NODE, OFFICIAL, OURS, RQ
 
-TITLES = {OURS: "auth-worker", NODE: "Node BullMQ", OFFICIAL: "official Python", BARE: "bare socket"}
+TITLES = {
+    OURS: "auth-worker",
+    NODE: "Node BullMQ",
+    OFFICIAL: "official Python",
+    BARE: "bare socket",
+    CELERY: "Celery",
+    DRAMATIQ: "dramatiq",
+    RQ: "RQ",
+}
 NODE_PACKAGE = ROOT / "tests" / "interop" / "package.json"
 _NODE_PROGRAM = ROOT / "bench" / "adapters" / "node.mjs"
 

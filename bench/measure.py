@@ -23,7 +23,7 @@ from bench.server import Server
 
 Measures = dict[str, float]
 """By name: ``rate`` (jobs/s), ``cpu_us`` and ``redis_us`` (CPU time a job), ``limit_share`` and ``ideal_share``,
-``p50_ms`` and ``p99_ms``, ``rss_mb``, ``idle_cpu`` (of one core), ``commands_s``, ``clients``."""
+``p50_ms`` and ``p99_ms``, ``rss_mb``, ``idle_cpu`` (of one core), ``commands_s``, ``clients``, ``import_s``."""
 
 RUN_TIMEOUT = 600.0
 DRAIN_TIMEOUT = 60.0
@@ -34,6 +34,8 @@ SETTLE_S = 2.0
 
 def measure(scenario: Scenario, contender: str, server: Server, logs: Path) -> Measures:
     """Run it once on an emptied server. Raises ``ContenderError`` when a job was lost or doubled."""
+    if scenario.kind is Kind.IMPORT:
+        return {"import_s": _import_s(scenario.module)}
     server.flush()
     log = logs / f"{scenario.name}-{contender}.log"
     with contextlib.ExitStack() as stack:
@@ -49,6 +51,7 @@ def measure(scenario: Scenario, contender: str, server: Server, logs: Path) -> M
             scenario.sleep_ms,
             scenario.log_jobs or contender != OURS,
             scenario.execution,
+            scenario.typed,
         )
         child = stack.enter_context(child_of(contender, order, log))
         bench = _Bench(server, queues, child, port, ours)
@@ -59,7 +62,7 @@ def measure(scenario: Scenario, contender: str, server: Server, logs: Path) -> M
                 return bench.enqueue(scenario, scenario.jobs_of(contender))
             case Kind.LATENCY:
                 return bench.latency(scenario)
-            case Kind.IDLE:
+            case _:
                 return bench.idle(scenario)
 
 
@@ -180,6 +183,13 @@ def _per_job(before: _Costs, after: _Costs, jobs: int) -> Measures:
         "cpu_us": (after.worker_us - before.worker_us) / jobs,
         "redis_us": (after.server_us - before.server_us) / jobs,
     }
+
+
+def _import_s(module: str) -> float:
+    """How long a new interpreter takes to import a module, in s."""
+    program = f"import time; began = time.perf_counter(); import {module}; print(time.perf_counter() - began)"
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=RUN_TIMEOUT)
+    return float(printed.stdout)
 
 
 @contextlib.contextmanager

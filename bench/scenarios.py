@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 OURS, NODE, OFFICIAL, BARE = "ours", "node", "official", "bare"
+CELERY, DRAMATIQ, RQ = "celery", "dramatiq", "rq"
 EVERYBODY = (OURS, NODE, OFFICIAL)
 WITH_BOUND = (*EVERYBODY, BARE)
 """Where one command is given at a time, a bare socket shows the most that anybody can reach."""
@@ -18,6 +19,7 @@ class Kind(StrEnum):
     ENQUEUE = "enqueue"
     LATENCY = "latency"
     IDLE = "idle"
+    IMPORT = "import"
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Scenario:
     take minutes for as many. ``backlog`` more wait behind them all the time. ``sleep_ms`` is what a job awaits;
     where ``execution`` is thread or process, our consumer is a plain ``def`` that sleeps so long. ``link_ms`` is
     the round trip of the link between worker and server. ``data_kb`` is how much data (KB) a job has beside that
-    of a mail. ``in_flight`` adds are under way at a time; 0 adds in bulk.
+    of a mail. ``in_flight`` adds are under way at a time; 0 adds in bulk. Where it is ``typed``, our consumer is a
+    typed task. ``module`` is what is imported.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Scenario:
     data_kb: int = 0
     in_flight: int = 1
     seconds: float = 0
+    typed: bool = False
+    module: str = ""
     log_jobs: bool = True
     contenders: tuple[str, ...] = EVERYBODY
     quick: bool = True
@@ -85,6 +90,10 @@ def _plain(execution: str, concurrency: int, sleep_ms: int, jobs: int) -> Scenar
         execution=execution,
         contenders=(OURS,),
     )
+
+
+def _import(name: str, module: str) -> Scenario:
+    return Scenario(name, f"import {module}", Kind.IMPORT, module=module, contenders=(OURS,), quick=False)
 
 
 def _data(kilobytes: int, jobs: int) -> Scenario:
@@ -154,6 +163,15 @@ SCENARIOS = (
         contenders=(OURS,),
     ),
     Scenario(
+        "typed-50",
+        "no-op jobs of a typed task, concurrency 50",
+        Kind.WORK,
+        jobs=40_000,
+        concurrency=50,
+        typed=True,
+        contenders=(OURS,),
+    ),
+    Scenario(
         "await-10ms",
         "jobs that await 10 ms, concurrency 100",
         Kind.WORK,
@@ -202,6 +220,9 @@ SCENARIOS = (
     ),
     Scenario("idle", "idle, one queue", Kind.IDLE, seconds=6, concurrency=50),
     Scenario("idle-200", "idle, 200 queues", Kind.IDLE, seconds=6, concurrency=5, queues=200, quick=False),
+    _import("import-package", "auth_worker"),
+    _import("import-queue", "auth_worker.queue"),
+    _import("import-service", "auth_worker.service"),
     _waiting(1_000, quick=False),
     _waiting(10_000, quick=False),
     _waiting(100_000, quick=False),

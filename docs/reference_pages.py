@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ SOURCE = ROOT / "src" / "auth_worker"
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT))
 
-from docs.benchmark_page import benchmarks  # noqa: E402 - both are found by the paths above
+from docs.benchmark_page import benchmarks  # noqa: E402 - all are found by the paths above
+from docs.tables import table  # noqa: E402
 
 from support.distributions import EXTRAS, packages_of, size_of  # noqa: E402
 
@@ -84,13 +85,6 @@ def generated(path: str) -> Callable[[Callable[[], str]], Callable[[], str]]:
         return function
 
     return register
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown. Bars in cells are escaped."""
-    head = list(head)
-    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def code(text: object) -> str:

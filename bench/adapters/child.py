@@ -32,6 +32,7 @@ class Order:
     sleep_ms: int
     log_jobs: bool
     execution: str = "auto"
+    typed: bool = False
 
 
 class Contender(Protocol):

@@ -1,65 +1,108 @@
-"""Who is compared, and how each one is started."""
+"""Who is compared in which work, and how each one is started."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.scenarios import CELERY, DRAMATIQ, OURS, RQ
+
 ROOT = Path(__file__).resolve().parents[2]
 THEIRS = ROOT / ".venv-rivals" / "bin"
-PROCESSES, THREADS = 2, 100
+OUR_MODULE = "bench.rivals.our_jobs"
+
+
+@dataclass(frozen=True)
+class Work:
+    """``jobs`` jobs of ``job_ms`` each, ``parallel`` at a time.
+
+    ``mode`` is where they run: ``processes`` or ``threads`` of one worker, or ``services``, so many whole
+    processes of a service, in which an ``async def`` computes where the other jobs sleep.
+    """
+
+    mode: str
+    parallel: int
+    job_ms: int
+    jobs: int
+
+    @property
+    def name(self) -> str:
+        """That of the scenario."""
+        return f"{self.mode}-{self.parallel}" + (f"-{self.job_ms}ms" if self.job_ms else "")
+
+    @property
+    def title(self) -> str:
+        """What is done, for people."""
+        what = "compute" if self.mode == "services" else "sleep"
+        where = (
+            self.mode.removesuffix("es" if self.mode == "processes" else "s") if self.parallel == 1 else self.mode
+        )
+        return f"{self.parallel} {where}, " + (
+            f"jobs that {what} {self.job_ms} ms" if self.job_ms else "no-op jobs"
+        )
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A job system in one mode. ``module`` adds jobs; ``worker`` is the command that ``workers`` processes run."""
+    """A job system. ``command`` makes the worker's from how many jobs run in parallel.
+
+    ``module`` adds the jobs. It does the work of ``modes``. One that ``forks_per_job`` needs a worker for each
+    job in parallel, and gets few jobs.
+    """
 
     name: str
-    mode: str
+    modes: Sequence[str]
     module: str
-    worker: Sequence[str]
-    workers: int = 1
+    command: Callable[[int], Sequence[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def concurrency(self) -> int:
-        """How many jobs run at a time."""
-        return PROCESSES if self.mode == "processes" else THREADS
+    forks_per_job: bool = False
 
     @property
     def python(self) -> str:
         """The interpreter that has it."""
-        return sys.executable if self.name == "auth-worker" else str(THEIRS / "python")
+        return sys.executable if self.name == OURS else str(THEIRS / "python")
 
 
-def _ours(mode: str, concurrency: int) -> Contender:
-    return Contender(
-        "auth-worker",
-        mode,
-        "bench.rivals.our_jobs",
-        ("-m", "auth_worker", "run", "bench.rivals.our_jobs:make_service"),
-        environment={"BENCH_IN": mode, "BENCH_CONCURRENCY": str(concurrency)},
-    )
+def _ours(parallel: int) -> Sequence[str]:
+    return ("-m", "auth_worker", "run", f"{OUR_MODULE}:make_service")
 
 
-def _celery(mode: str, pool: str, concurrency: int) -> Contender:
-    module = "bench.rivals.celery_jobs"
-    worker = ("-m", "celery", "-A", module, "worker", "--pool", pool, "-c", str(concurrency))
-    return Contender("Celery", mode, module, worker)
+def _our_services(parallel: int) -> Sequence[str]:
+    return (*_ours(parallel), "--processes", str(parallel))
 
 
+def _celery(pool: str) -> Callable[[int], Sequence[str]]:
+    def command(parallel: int) -> Sequence[str]:
+        celery = ("-m", "celery", "-A", "bench.rivals.celery_jobs")
+        return (*celery, "worker", "--pool", pool, "-c", str(parallel))
+
+    return command
+
+
+def _dramatiq(parallel: int) -> Sequence[str]:
+    return ("-m", "dramatiq", "bench.rivals.dramatiq_jobs", "--processes", "1", "--threads", str(parallel))
+
+
+def _rq(parallel: int) -> Sequence[str]:
+    return ("-m", "rq.cli", "worker", "--burst")
+
+
+WORK = (
+    Work("processes", 2, 0, 4000),
+    Work("processes", 2, 10, 1000),
+    Work("threads", 10, 0, 10_000),
+    Work("threads", 50, 0, 10_000),
+    Work("threads", 100, 10, 10_000),
+    Work("services", 1, 1, 2000),
+    Work("services", 2, 1, 4000),
+)
 CONTENDERS = (
-    _ours("processes", PROCESSES),
-    _celery("processes", "prefork", PROCESSES),
-    Contender("RQ", "processes", "bench.rivals.rq_jobs", ("-m", "rq.cli", "worker", "--burst"), workers=PROCESSES),
-    _ours("threads", THREADS),
-    _celery("threads", "threads", THREADS),
-    Contender(
-        "dramatiq",
-        "threads",
-        "bench.rivals.dramatiq_jobs",
-        ("-m", "dramatiq", "bench.rivals.dramatiq_jobs", "--processes", "1", "--threads", str(THREADS)),
-    ),
+    Contender(OURS, ("processes", "threads"), OUR_MODULE, _ours),
+    Contender(OURS, ("services",), OUR_MODULE, _our_services),
+    Contender(CELERY, ("processes",), "bench.rivals.celery_jobs", _celery("prefork")),
+    Contender(CELERY, ("threads",), "bench.rivals.celery_jobs", _celery("threads")),
+    Contender(DRAMATIQ, ("threads",), "bench.rivals.dramatiq_jobs", _dramatiq),
+    Contender(RQ, ("processes",), "bench.rivals.rq_jobs", _rq, forks_per_job=True),
 )
