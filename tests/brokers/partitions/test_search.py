@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from auth_worker.brokers.partitions.worker import PartitionedWorkerBroker
 from auth_worker.errors import BrokerUnavailableError
@@ -13,16 +12,17 @@ from support.scripted_broker import ScriptedBroker
 async def test_a_node_that_comes_back_while_the_others_are_searched_is_searched_too() -> None:
     parts = [ScriptedBroker() for _ in range(3)]
     broker = PartitionedWorkerBroker("mail", parts, 4)
-    looks: list[Any] = []
-    broker.on_up(lambda: looks.append(None))
+    looks: asyncio.Queue[None] = asyncio.Queue()
+    broker.on_up(lambda: looks.put_nowait(None))
     broker.fetch("a", lambda answer: None)
     parts[0].break_off()
     parts[0].fetches.pop().answer(BrokerUnavailableError("away"))
-    await asyncio.sleep(0.01)
+    await looks.get()
     search = asyncio.create_task(broker.find_unanswered(["a"]))
     await asyncio.sleep(0)
-    looks.clear()
+    assert looks.empty()
     parts[0].come_back()
     assert (await search).unsearched == {"a"}
-    await asyncio.sleep(0.01)
-    assert len(looks) == 2, "when it comes back, and again after the search that it missed"
+    for _ in ("when it comes back", "after the search that it missed"):
+        await looks.get()
+    assert looks.empty()
