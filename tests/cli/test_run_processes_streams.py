@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from auth_worker.http.api import app as api
 from support.event_streams import with_streams
-api.build_api = with_streams(api.build_api, Path({folder!r}))
+api.application = with_streams(Path({folder!r}))
 """
 
 

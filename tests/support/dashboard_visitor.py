@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
-from support.http_requests import Answer, ask
+from support.http_requests import Answer, ask_apart
 
 Fields = list[tuple[str, str]]
 
@@ -52,12 +52,48 @@ class Page:
     def __init__(self, answer: Answer, path: str) -> None:
         self.status, self.headers, self.text = answer
         self.path = path
+
+    @cached_property
+    def _read(self) -> _Reader:
+        """What stands on it, read once a test asks for that: many only look at the text."""
         read = _Reader()
         read.feed(self.text)
-        self.links, self.forms, self.tags, self.attributes = read.links, read.forms, read.tags, read.attributes
-        self.targets = [urljoin(path, link) for link in read.links]
-        self.actions = [urljoin(path, form.action) for form in read.forms]
-        self.sources = {urljoin(path, source) for source in read.sources}
+        return read
+
+    @property
+    def links(self) -> list[str]:
+        """What its links say."""
+        return self._read.links
+
+    @property
+    def forms(self) -> list[Form]:
+        """Its forms."""
+        return self._read.forms
+
+    @property
+    def tags(self) -> set[str]:
+        """The tags that it has."""
+        return self._read.tags
+
+    @property
+    def attributes(self) -> set[str]:
+        """The attributes that its tags have."""
+        return self._read.attributes
+
+    @property
+    def targets(self) -> list[str]:
+        """Where its links lead, as paths."""
+        return [urljoin(self.path, link) for link in self.links]
+
+    @property
+    def actions(self) -> list[str]:
+        """Where its forms are sent, as paths."""
+        return [urljoin(self.path, form.action) for form in self.forms]
+
+    @property
+    def sources(self) -> set[str]:
+        """What it loads, as paths."""
+        return {urljoin(self.path, source) for source in self._read.sources}
 
     @property
     def location(self) -> str:
@@ -114,7 +150,7 @@ class Visitor:
         if fields is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
             body = urlencode(fields).encode()
-        answer = await asyncio.to_thread(ask, self._port, path, method, sent, body)
+        answer = await ask_apart(self._port, path, method, sent, body)
         if (kept := answer.headers.get("set-cookie")) is not None:
             self.cookie = kept.partition(";")[0]
         return Page(answer, path)

@@ -13,8 +13,10 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
+from fastapi import FastAPI
+
+from auth_worker.http.api.app import application
 from auth_worker.http.streaming import GeneratedResponse
 
 CHUNK = b"x" * 65536
@@ -68,16 +70,12 @@ class Routes:
             (self._folder / "ended").touch()
 
 
-def with_streams(build: Callable[..., Any], folder: Path) -> Callable[..., Any]:
-    """``build_api`` of an API that has the routes as well."""
-
-    def build_with_streams(*arguments: Any) -> Any:
-        api, routes = build(*arguments), Routes(folder)
-        for answer in (routes.events, routes.flood, routes.broken):
-            api.add_api_route(f"/v1/test/{answer.__name__}", answer)
-        return api
-
-    return build_with_streams
+def with_streams(folder: Path) -> Callable[[], FastAPI]:
+    """The API's ``application``, one that has the routes as well."""
+    api, routes = application.__wrapped__(), Routes(folder)
+    for answer in (routes.events, routes.flood, routes.broken):
+        api.add_api_route(f"/v1/test/{answer.__name__}", answer)
+    return lambda: api
 
 
 class Streams:

@@ -58,10 +58,10 @@ async def asked(port: int | None, path: str, method: str = "GET", **headers: str
     """Send a request without blocking. Headers are keyword arguments with underscores."""
     assert port is not None
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return await _ask_apart(port, path, method, names)
+    return await ask_apart(port, path, method, names)
 
 
-async def _ask_apart(
+async def ask_apart(
     port: int, path: str, method: str, headers: Mapping[str, str], body: bytes | None = None
 ) -> Answer:
     """``ask`` in a thread of its own: all of the loop's few threads may be waiting for other answers."""
@@ -118,7 +118,7 @@ class Api:
     ) -> Answer:
         headers = self._headers if body is None else {**self._headers, "Content-Type": content_type}
         sent = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await _ask_apart(self._port, f"/api/v1{path}", method, headers, sent)
+        return await ask_apart(self._port, f"/api/v1{path}", method, headers, sent)
 
 
 def raw(port: int, request: bytes) -> bytes:

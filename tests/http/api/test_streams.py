@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from auth_worker.http.api.app import build_api
 from support.admin_api import ADMIN, service_at
 from support.event_streams import CHECKS, Streams, with_streams
 from support.processors import Harness
@@ -18,7 +17,7 @@ from support.processors import Harness
 async def test_streams(
     check: Callable[[Streams], None], harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("auth_worker.http.api.app.build_api", with_streams(build_api, tmp_path))
+    monkeypatch.setattr("auth_worker.http.api.app.application", with_streams(tmp_path))
     async with service_at(harness.url) as service:
         await asyncio.to_thread(check, Streams(service.http_port, tmp_path, ADMIN))
 
@@ -26,7 +25,7 @@ async def test_streams(
 async def test_a_service_that_stops_ends_its_streams(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("auth_worker.http.api.app.build_api", with_streams(build_api, tmp_path))
+    monkeypatch.setattr("auth_worker.http.api.app.application", with_streams(tmp_path))
     async with service_at(harness.url) as service:
         streams = Streams(service.http_port, tmp_path, ADMIN)
         with streams.open("/api/v1/operations"):

@@ -26,6 +26,8 @@ from auth_worker.version import __version__
 
 T = TypeVar("T")
 WORK_LOOP_TIMEOUT_S = 5.0
+CONTEXT = "auth_worker.context"
+"""The key of the ``ApiContext`` in the scope of a request."""
 CALLER_NAME: ContextVar[str] = ContextVar("who")
 """The name of the token that came with the request. A bulk operation keeps that of its first request."""
 

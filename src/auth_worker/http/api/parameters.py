@@ -23,7 +23,7 @@ from auth_worker.core.names import QUEUE
 from auth_worker.core.outcome import ReasonClass
 from auth_worker.core.ports import values
 from auth_worker.errors import ConfigurationError
-from auth_worker.http.api.context import ApiContext
+from auth_worker.http.api.context import CONTEXT, ApiContext
 from auth_worker.http.guard import CHANGE_HEADER
 
 LONGEST = 1000
@@ -172,7 +172,7 @@ ChangeHeader = Depends(_change_header)
 
 
 def _context(request: Request) -> ApiContext:
-    context: ApiContext = request.app.state.context
+    context: ApiContext = request.scope[CONTEXT]
     return context
 
 

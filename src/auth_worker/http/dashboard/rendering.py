@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -109,32 +110,35 @@ def _shown(value: Any) -> Any:
 
 
 class Templates:
-    """The templates of the dashboard."""
-
-    def __init__(self) -> None:
-        self._environment = Environment(
-            loader=PackageLoader("auth_worker.http.dashboard", "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            finalize=_shown,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._environment.filters.update(
-            {
-                "brief": brief,
-                "duration": duration,
-                "exact": exact,
-                "lines": lines,
-                "moment": moment,
-                "number": number,
-                "pretty": pretty,
-                "size": size,
-            }
-        )
-        self._environment.globals.update({"bars": bars, "command": command, "link": link})
+    """The templates of the dashboard, compiled once a process: that takes 0.1 s of CPU."""
 
     def render(self, name: str, **values: Any) -> str:
         """Return the text of the template ``name``."""
-        return self._environment.get_template(name).render(values)
+        return _environment().get_template(name).render(values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("auth_worker.http.dashboard", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        {
+            "brief": brief,
+            "duration": duration,
+            "exact": exact,
+            "lines": lines,
+            "moment": moment,
+            "number": number,
+            "pretty": pretty,
+            "size": size,
+        }
+    )
+    environment.globals.update({"bars": bars, "command": command, "link": link})
+    return environment
