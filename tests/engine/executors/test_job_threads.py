@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import queue
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +49,40 @@ async def test_a_free_thread_is_used_before_another_one_starts() -> None:
     with threads(5) as pool:
         ids = [await asyncio.wait_for(pool.call(threading.get_ident).result(), 5) for _ in range(5)]
     assert len(set(ids)) == 1
+
+
+class TimeIsUp(BaseException):
+    """What a library raises in a thread from outside, to end a function that takes too long."""
+
+
+def raise_in(thread: int) -> None:
+    raised = ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TimeIsUp))
+    assert raised == 1
+
+
+async def test_an_exception_from_outside_ends_the_call_that_runs() -> None:
+    ids: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def wait() -> None:
+        ids.put(threading.get_ident())
+        while True:
+            time.sleep(0.001)
+
+    with threads(1) as pool:
+        call = pool.call(wait)
+        raise_in(await asyncio.to_thread(ids.get, timeout=5))
+        with pytest.raises(TimeIsUp):
+            await asyncio.wait_for(call.result(), 5)
+
+
+async def test_an_exception_from_outside_that_comes_too_late_ends_neither_the_thread_nor_another_call() -> None:
+    """As libraries do that limit a function's time. Source: https://github.com/Bogdanp/dramatiq/issues/445."""
+    with threads(1) as pool:
+        thread = await asyncio.wait_for(pool.call(threading.get_ident).result(), 5)
+        for _ in range(50):
+            raise_in(thread)
+            assert await asyncio.wait_for(pool.call(threading.get_ident).result(), 5) == thread
+        assert (pool._under_way, len(pool._threads)) == (0, 1)
 
 
 async def test_what_has_not_begun_at_the_end_is_cancelled() -> None:

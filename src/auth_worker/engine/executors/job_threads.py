@@ -21,20 +21,24 @@ from typing import Any
 class Call:
     """A call of a function in a thread, with a context of its own. All but ``run`` belongs to ``loop``."""
 
-    __slots__ = ("_context", "_function", "_result", "_waiter", "error", "is_done", "loop")
+    __slots__ = ("_context", "_function", "_has_begun", "_result", "_waiter", "error", "is_done", "loop")
 
     def __init__(self, function: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
         self._context = contextvars.copy_context()
         self._function = function
         self._waiter: asyncio.Future[None] | None = None
         self._result: Any = None
+        self._has_begun = False
         self.loop = loop
         self.error: BaseException | None = None
         self.is_done = False
 
     def run(self) -> None:
-        """Call the function, in the current thread. Never raises."""
+        """Call the function, in the current thread, unless that has been done. Never raises what it raises."""
+        if self._has_begun:
+            return
         try:
+            self._has_begun = True
             self._result = self._context.run(self._function)
         except BaseException as error:
             self.error = error
@@ -42,7 +46,7 @@ class Call:
     def end(self) -> None:
         """Wake up the caller that waits for it."""
         self.is_done = True
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is not None and not self._waiter.done() and not self.loop.is_closed():
             self._waiter.set_result(None)
 
     async def result(self) -> Any:
@@ -132,17 +136,33 @@ class JobThreads:
     def _end_calls(self) -> None:
         self._end_is_due = False  # before the first is taken: what is added from now on is due again
         while self._ended:
-            self._under_way -= 1
             call = self._ended.popleft()
-            if not call.loop.is_closed():
+            if not call.is_done:  # an interrupted thread may give a call back twice
+                self._under_way -= 1
                 call.end()
 
 
 def _serve(calls: queue.SimpleQueue[Call | None], give_back: Callable[[Call], None]) -> None:
-    while (call := calls.get()) is not None:
-        call.run()
-        give_back(call)
-        del call  # an idle thread keeps neither the job nor its result
+    """Run ``calls`` until None comes.
+
+    Libraries that limit a function's time raise an exception in its thread from outside
+    (``PyThreadState_SetAsyncExc``). It may arrive when the function has returned, or in an idle thread: it then
+    ends neither the thread nor another call. ``for`` takes a call and keeps it in one step, which no exception
+    divides.
+    """
+    call: Call | None = None  # an idle thread keeps neither the job nor its result
+    while True:
+        try:
+            if call is None:
+                for call in iter(calls.get, None):  # noqa: B007 - it is used below
+                    break
+                else:
+                    return
+            call.run()
+            give_back(call)
+            call = None
+        except BaseException:  # noqa: S110 - ``suppress`` has steps of its own, where one may arrive
+            pass
 
 
 _all: weakref.WeakSet[JobThreads] = weakref.WeakSet()
