@@ -22,8 +22,9 @@ from support.telemetry_capture import Traces, tracing
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")  # how fast it is is no property of what is tried
 
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup: services that tests start would ignore it too
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) is signal.SIG_IGN:  # under nohup, or in the background of a script
+        signal.signal(number, handler)  # services that tests start would ignore it too
 
 gc.disable()  # until the tests are collected: nothing of that is garbage
 
