@@ -206,7 +206,7 @@ UNFIT = {
     ),
     "a process that dies": (
         HEAD + CONSUMER + "if __name__ != '__main__':\n    os._exit(9)\n" + "asyncio.run(service.start())\n",
-        "did not become ready: the job's process died (exit code 9)",
+        "did not become ready: the job's process died (exit code 9: ",
     ),
     "another function under its name": (
         HEAD

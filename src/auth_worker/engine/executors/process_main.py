@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import faulthandler
 import functools
 import importlib.util
 import inspect
@@ -62,6 +63,7 @@ def main(connection: int, lifeline: int) -> None:
     for descriptor in (connection, lifeline):
         os.set_inheritable(descriptor, False)
     fill_standard_descriptors()
+    faulthandler.enable(2)  # a crash of native code shows on standard error where it was
     die_with_parent(lifeline)
     adopt_orphans()
     atexit.register(end_descendants, os.getpid(), os.environ[MARK])  # runs last

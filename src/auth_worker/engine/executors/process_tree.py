@@ -54,9 +54,11 @@ def end_programs(leader: int | None, mark: str) -> None:
 
     ``leader`` must not be reaped meanwhile, since its id could become another's; None where it was.
     """
-    end_descendants(leader, mark)
-    if leader is not None:
-        _signal_group(leader, signal.SIGKILL)
+    try:
+        end_descendants(leader, mark)
+    finally:
+        if leader is not None:
+            _signal_group(leader, signal.SIGKILL)
 
 
 def end_descendants(leader: int | None, mark: str) -> None:
@@ -96,9 +98,14 @@ def _programs(leader: int | None, mark: str) -> Iterator[int]:
 def _all_running(entry: bytes) -> Iterator[Running]:
     """Return all running processes of the machine. Those of this user that have ``entry`` are marked.
 
-    Source: proc(5), ``stat`` and ``environ``.
+    None where ``/proc`` cannot be read, as when this process has no descriptor left. Source: proc(5), ``stat`` and
+    ``environ``.
     """
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return
+    for name in filter(str.isdigit, names):
         with contextlib.suppress(OSError):  # it has ended meanwhile
             state, parent, *_ = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()
             if state not in (b"Z", b"X"):

@@ -21,6 +21,7 @@ from multiprocessing.spawn import get_executable
 from typing import Any
 
 from auth_worker.core.run import current_run
+from auth_worker.engine.executors.exit_codes import describe_exit
 from auth_worker.engine.executors.frame_reader import FrameReader
 from auth_worker.engine.executors.process_setup import program
 from auth_worker.engine.executors.process_tree import MARK, end_programs, stop_group
@@ -70,6 +71,7 @@ class WorkerProcess:
         self._exited = False
         try:
             self._process = _popen(theirs.fileno(), lifeline, self._mark)
+            self._begin_to_wait()
         except BaseException:
             self._socket.close()
             os.close(self._lifeline)
@@ -77,8 +79,6 @@ class WorkerProcess:
         finally:
             theirs.close()
             os.close(lifeline)
-        _running.add(self)
-        threading.Thread(target=self._wait, name=f"auth-worker-process-{self._process.pid}", daemon=True).start()
 
     @classmethod
     async def start(cls, setup: bytes) -> WorkerProcess:
@@ -177,8 +177,7 @@ class WorkerProcess:
             await self._send(loop, request)
             return answer_of(await self._reader.next())
         except (OSError, EOFError):
-            code = await self._exit_code()
-        raise WorkerCrashedError(f"the job's process died (exit code {code})")
+            raise WorkerCrashedError(await self._why_it_died()) from None
 
     async def _send(self, loop: asyncio.AbstractEventLoop, request: bytes) -> None:
         try:
@@ -188,15 +187,28 @@ class WorkerProcess:
         if sent < len(request):
             await loop.sock_sendall(self._socket, memoryview(request)[sent:])
 
-    async def _exit_code(self) -> int:
+    async def _why_it_died(self) -> str:
         ended = asyncio.shield(asyncio.wrap_future(self._ended))
         await asyncio.wait({ended}, timeout=END_S)
-        if not ended.done():
-            self.kill()
-        return await ended
+        if ended.done():
+            return f"the job's process died ({describe_exit(await ended)})"
+        self.kill()
+        await ended
+        return "the job's process died (it was killed, since the consumer had closed the socket to the service)"
 
     def _end(self) -> None:
         end_programs(self._process.pid, self._mark)
+
+    def _begin_to_wait(self) -> None:
+        _running.add(self)
+        waiting = threading.Thread(target=self._wait, name=f"auth-worker-process-{self._process.pid}", daemon=True)
+        try:
+            waiting.start()
+        except RuntimeError:  # the system gives no more threads
+            _running.discard(self)
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def _wait(self) -> None:
         is_ours = _wait_for_exit(self._process)
@@ -204,13 +216,15 @@ class WorkerProcess:
             self._exited = True
         if self._killer is not None:
             self._killer.join()
-        end_programs(self._process.pid if is_ours else None, self._mark)
-        self._ended.set_result(self._process.wait())
         _running.discard(self)
-        with contextlib.suppress(OSError):  # it may be closed already
-            # Whoever waits for an answer wakes up, even if a program of the consumer's still has the other end.
-            self._socket.shutdown(socket.SHUT_RDWR)
-        os.close(self._lifeline)
+        os.close(self._lifeline)  # first, since a service with no descriptor left needs one to find the programs
+        try:
+            end_programs(self._process.pid if is_ours else None, self._mark)
+        finally:
+            self._ended.set_result(self._process.wait())
+            with contextlib.suppress(OSError):  # it may be closed already
+                # Who waits for an answer wakes up, even if a program of the consumer's still has the other end.
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def leave_to_parent(self) -> None:
         """In a forked child: leave the process to the parent, at whose end it must die."""
