@@ -135,6 +135,9 @@ def test_charts_are_drawn_to_scale_and_escape_what_they_say() -> None:
     assert drawn.count("<rect") == 2
     assert 'height="20"' in drawn
     assert "&lt;b&gt;" in drawn
+    parted = bars([0, 5], "label", "minutes", [0, 5])
+    assert parted.count('height="10"') == 2
+    assert parted.count('class="failed"') == 1
     columns = stacked([10, 0], [10, 0], ["<i>", "x"], "label")
     assert columns.count('class="done"') == columns.count('class="failed"') == 1
     assert 'height="60"' in columns

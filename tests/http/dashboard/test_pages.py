@@ -93,6 +93,20 @@ async def test_queues_are_filtered_sorted_and_paged(
     assert (await reader.get(problems="all")).text.count("No worker on") == 250
 
 
+async def test_the_heading_of_a_column_sorts_by_it(reader: Visitor, paused_api: Api) -> None:
+    await add(paused_api)
+    page = await reader.get(match=QUEUE, sort="waiting")
+    assert f"./?match={QUEUE}&sort=failed" in page.links
+    assert page.text.count("aria-sort=") == 1
+    assert '<th scope="col" class="n" aria-sort="descending">' in page.text
+
+
+async def test_a_problem_leads_to_where_it_is_mended(reader: Visitor, api: Api) -> None:
+    await dead(api)
+    problem = (await reader.get()).text.partition('<ul class="problems">')[2]
+    assert f'<a href="dead?queue={DEAD}&amp;from={QUEUE}">{QUEUE} has 1 dead letter</a>' in problem
+
+
 async def test_the_queue_has_a_tab_a_state_and_100_rows_a_page(reader: Visitor, paused_api: Api) -> None:
     await paused_api.post("/operations", {"action": "drain", "queue": QUEUE})
     for number in range(105):

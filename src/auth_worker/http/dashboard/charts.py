@@ -26,21 +26,27 @@ class Mark(NamedTuple):
     title: str
 
 
-def bars(values: Sequence[int], label: str, kind: str = "") -> Markup:
-    """Draw one bar per value. ``label`` describes them to screen readers; ``kind`` is their colour's class."""
-    most = max(values, default=0)
+def bars(values: Sequence[int], label: str, kind: str = "", failed: Sequence[int] = ()) -> Markup:
+    """Draw one bar per value, with a part for those ``failed`` on top of it.
+
+    ``label`` describes them to screen readers; ``kind`` is their colour's class.
+    """
+    each = list(zip(values, failed or [0] * len(values), strict=True))
+    most = max(map(sum, each), default=0)
     width = len(values) * (BAR_WIDTH + BAR_GAP)
-    drawn = Markup("").join(
-        Markup('<rect x="{}" y="{}" width="{}" height="{}"/>').format(
-            place * (BAR_WIDTH + BAR_GAP), BARS_HEIGHT - height, BAR_WIDTH, height
-        )
-        for place, value in enumerate(values)
-        if (height := _height(value, most, BARS_HEIGHT))
-    )
+    drawn = []
+    for place, (below, above) in enumerate(each):
+        x, high = place * (BAR_WIDTH + BAR_GAP), _height(above, most, BARS_HEIGHT)
+        low = min(_height(below, most, BARS_HEIGHT), BARS_HEIGHT - high)
+        bar = Markup('<rect {}x="{}" y="{}" width="{}" height="{}"/>')
+        if low:
+            drawn.append(bar.format("", x, BARS_HEIGHT - low, BAR_WIDTH, low))
+        if high:
+            drawn.append(bar.format(Markup('class="failed" '), x, BARS_HEIGHT - low - high, BAR_WIDTH, high))
     return Markup(
         '<svg class="bars {}" viewBox="0 0 {} {}" width="{}" height="{}" preserveAspectRatio="none" role="img" '
         'aria-label="{}">{}</svg>'
-    ).format(kind, width, BARS_HEIGHT, width, BARS_HEIGHT, label, drawn)
+    ).format(kind, width, BARS_HEIGHT, width, BARS_HEIGHT, label, Markup("").join(drawn))
 
 
 def stacked(

@@ -85,6 +85,7 @@ async def show_overview(visit: Visit) -> Response:
         offset=offset,
         order=order if order in ORDERS else "name",
         problems=problems if visit.asked("problems") == "all" else problems[:MOST_PROBLEMS],
+        letters_of={origin: queue.name for queue in found.queues for origin in queue.dead_letters_of},
         hours=await visit.sampler.last_hour([queue.name for queue in shown]),
         queues=shown,
         shown=len(matching),

@@ -28,9 +28,9 @@ _UNPRINTABLE = re.compile(r"\r|[^\x00-\x9f]")
 """Characters that may be written as a reference. HTML has none for other control characters."""
 
 
-def duration(ms: float | None) -> str:
-    """Format a duration (ms); a dash for None."""
-    return NOTHING if ms is None else duration_text(ms)
+def duration(ms: float | None, units: int = 2) -> str:
+    """Format a duration (ms) in its largest ``units``; a dash for None."""
+    return NOTHING if ms is None else duration_text(ms, units)
 
 
 def moment(epoch_ms: int | None) -> Markup:

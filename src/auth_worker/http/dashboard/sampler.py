@@ -46,6 +46,13 @@ class Changes(NamedTuple):
     trouble: str = ""
 
 
+class Hour(NamedTuple):
+    """How many jobs of a queue were ``done`` and ``failed`` in each minute of the last hour."""
+
+    done: list[int]
+    failed: list[int]
+
+
 class Sampler:
     """Reads what the pages of ``host`` show, and keeps it for a moment. Belongs to one event loop."""
 
@@ -54,7 +61,7 @@ class Sampler:
         self._overview = TimedCache(self._look, LIFETIME_S)
         self._workers = TimedCache(self._find_workers, LIFETIME_S)
         self._diagnosis = TimedCache(self._examine, DIAGNOSIS_S)
-        self._hours: dict[str, tuple[float, list[int]]] = {}
+        self._hours: dict[str, tuple[float, Hour]] = {}
         self._errors = TimedCache(self._group_errors, ERRORS_S)
         self._since_deploy = TimedCache(self._count_since_deploy, HOUR_S)
         self._examining: asyncio.Task[Diagnosis] | None = None
@@ -83,7 +90,7 @@ class Sampler:
         """Return which dead letters came since the last deploy, at most ``HOUR_S`` old. Raises ``BrokerError``."""
         return await self._since_deploy.get()
 
-    async def last_hour(self, names: Sequence[str]) -> dict[str, list[int]]:
+    async def last_hour(self, names: Sequence[str]) -> dict[str, Hour]:
         """Return how many jobs of these queues ended in each minute of the last hour, at most ``HOUR_S`` old.
 
         May raise ``BrokerError``.
@@ -94,7 +101,10 @@ class Sampler:
         history = (await self._host.operations()).history
         found = await asyncio.gather(*(history.read(name, SPANS["hour"]) for name in missing))
         for name, buckets in zip(missing, found, strict=True):
-            self._hours[name] = now, [bucket.done + bucket.failed for bucket in buckets]
+            self._hours[name] = (
+                now,
+                Hour([bucket.done for bucket in buckets], [bucket.failed for bucket in buckets]),
+            )
         return {name: self._hours[name][1] for name in names}
 
     async def diagnosis(self) -> Diagnosis | None:

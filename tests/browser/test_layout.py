@@ -1,0 +1,65 @@
+"""How the pages are laid out: nothing jumps, and what others write does not widen them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from auth_worker import JobQueue
+from support.admin_api import ADMIN, service_at
+from support.browser import Browser, logged_in_browser
+from support.processors import QUEUE, Harness
+
+LONG = "a.name." + "that.nobody.reads." * 12
+HEADER = "return document.querySelector('.top').offsetHeight"
+IS_LIVE = "return document.querySelector('#live.on') !== null"
+SCROLLED = "return document.documentElement.scrollWidth"
+
+
+async def look(harness: Harness, folder: Path, watch: Callable[[Browser, str], None]) -> None:
+    """Log in to the dashboard of a service, and ``watch`` there: the browser, and the address."""
+
+    def run(base: str) -> None:
+        with logged_in_browser(base, folder, ADMIN) as browser:
+            watch(browser, base)
+
+    async with service_at(harness.url) as service:
+        await asyncio.to_thread(run, f"http://127.0.0.1:{service.http_port}/")
+
+
+async def test_nothing_moves_when_a_page_says_whether_it_is_live(harness: Harness, tmp_path: Path) -> None:
+    await harness.jobs.add("first")
+
+    def watch(browser: Browser, base: str) -> None:
+        for width in (360, 1280):
+            browser.resize(width, 800)
+            browser.open(f"{base}queue?queue={QUEUE}")
+            browser.until(lambda: browser.run(IS_LIVE), "it is live")
+            said = browser.run(HEADER)
+            for text in ("", "live", "not current", "waits: text is selected"):
+                browser.run("document.querySelector('#live').textContent = arguments[0]", text)
+                assert browser.run(HEADER) == said, (width, text)
+
+    await look(harness, tmp_path, watch)
+
+
+async def test_long_names_make_no_page_wider_than_a_phone(harness: Harness, tmp_path: Path) -> None:
+    async with JobQueue(LONG, harness.url) as queue:
+        await queue.add(LONG, job_id=LONG)
+
+    def watch(browser: Browser, base: str) -> None:
+        browser.resize(360, 800)
+        of_queue = f"queue={LONG}"
+        for page in (
+            "",
+            "queue?queue=none",
+            f"queue?{of_queue}",
+            f"job?{of_queue}&job={LONG}",
+            "history",
+            "workers",
+        ):
+            browser.open(base + page)
+            assert browser.run(SCROLLED) <= 360, page
+
+    await look(harness, tmp_path, watch)
