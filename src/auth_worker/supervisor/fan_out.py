@@ -23,6 +23,8 @@ PROBE_PATIENCE_S = 0.8
 """Kubernetes waits 1 s for a probe; a process needs 0.75 s at most."""
 MOST_EXCHANGES = 16
 """How many requests may wait for the processes at a time; each takes a file descriptor. Probes do not count."""
+READING = frozenset(("GET", "HEAD"))
+"""The methods of requests that change nothing, and may be sent again."""
 NOT_PASSED_BACK = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"date", b"server"))
 """Headers of a response that are for this process alone, or that it writes itself."""
 
@@ -72,11 +74,14 @@ class FanOut:
     async def pass_on(self, request: Request) -> Response:
         """Return the response of the first process that runs, streamed.
 
-        The body waits for the process to request it, which it does once it has found the token valid.
+        If that one does not answer, as one that has just died, the next one gets the request, unless it may change
+        something. The body waits for the process to request it, which it does once it has found the token valid.
         """
-        child = next((child for child in self._children if child.pid), self._children[0])
         async with self._exchanges:
-            opened = await _open(child, request, {}, PATIENCE_S, with_body=True)
+            for child in [child for child in self._children if child.pid] or self._children[:1]:
+                opened = await _open(child, request, {}, PATIENCE_S, with_body=True)
+                if not isinstance(opened, Answer) or request.method not in READING:
+                    break
         if isinstance(opened, Answer):
             return opened.response
         connection, head = opened
