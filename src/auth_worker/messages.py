@@ -62,6 +62,7 @@ class WorkerError(StrEnum):
     RESULT_DISCARDED = "Job result could not be written before its lease ended"
     EXIT_CONTAINED = "A task would have ended the process, the service goes on"
     RESOURCE_ENDED = "A resource of the tasks ended by itself, and cannot be relied on"
+    PROCESS_NOT_STARTED = "A worker process could not be started: jobs wait for it, and it is tried again"
     CONSUMER_BLOCKS_LOOP = "A consumer blocks the event loop"
     BROKER_AWAITED = "Broker not reachable yet, still trying"
     BROKER_LOST = "Broker connection lost"

@@ -167,6 +167,10 @@ class QueueProcessorService:
         self._initialized = True
         if isinstance(self._executor, HoldsResources):
             self._executor.report_to(lambda name, why: runtime.bus.emit(ResourceEnded(self.queue_name, name, why)))
+        if isinstance(self._executor, StartsSlowly):
+            self._executor.report_failed_starts_to(
+                lambda why: runtime.bus.emit(Problem(WORKER_ERRORS.PROCESS_NOT_STARTED, self.queue_name, why))
+            )
         async with started(self._executor):
             if self._owns_runtime:
                 await runtime.start()

@@ -79,6 +79,11 @@ class TaskExecutor:
         if self._processes is not None:
             self._processes.warm_up()
 
+    def report_failed_starts_to(self, report: Callable[[str], None]) -> None:
+        """As in ``StartsSlowly``."""
+        if self._processes is not None:
+            self._processes.report_failed_starts_to(report)
+
     async def start(self) -> None:
         """Open the resources, and start the first worker process. Raises ``ConfigurationError``."""
         await self._resources.open()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from auth_worker.engine.executors import ProcessExecutor, process_setup
+from auth_worker.engine.executors import ProcessExecutor, process, process_setup
 from auth_worker.engine.executors.process_setup import MainModule
 from auth_worker.engine.executors.worker_process import WorkerProcess
 from auth_worker.errors import ConfigurationError, WorkerCrashedError
@@ -69,11 +69,10 @@ async def test_a_process_that_dies_leaves_the_jobs_that_wait_to_another(
 @pytest.mark.parametrize(
     "error", [ConfigurationError("no module"), OSError("no memory"), RuntimeError("no thread")]
 )
-async def test_a_process_that_does_not_start_fails_one_job_that_waits(
-    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch, error: Exception
+async def test_a_first_process_that_does_not_start_fails_one_job_that_waits(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    [only] = executor._idle
-    executor._idle.clear()
+    executor = ProcessExecutor(process_consumers.anything, 2)
     starts = Starts(monkeypatch)
     one, other = (asyncio.ensure_future(executor(a_job("work"))) for _ in range(2))
     await eventually(lambda: starts.begun == 2, "both starts")
@@ -82,8 +81,45 @@ async def test_a_process_that_does_not_start_fails_one_job_that_waits(
         assert isinstance(crashed, WorkerCrashedError)
         assert str(crashed) == f"no process for the job: {error}"
         assert crashed.__cause__ is error
-    executor._put_back(only)
-    assert await within_30_s(executor(a_job("work"))) == ["still here"]
+    executor.close()
+
+
+@pytest.mark.parametrize("error", [ConfigurationError("no module"), OSError("no memory")])
+async def test_jobs_wait_while_a_later_process_does_not_start(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A failed attempt for each of them would end the jobs of a whole queue that nobody has run."""
+    monkeypatch.setattr(process, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(process, "LONGEST_PAUSE_S", 0.02)
+    failures: list[str] = []
+    executor.report_failed_starts_to(failures.append)
+    executor._idle.pop().discard()
+    starts = Starts(monkeypatch)
+    starts.go.set_exception(error)
+    jobs = [asyncio.ensure_future(executor(a_job("work"))) for _ in range(2)]
+    await eventually(lambda: len(failures) >= 6, "further starts")
+    assert not any(job.done() for job in jobs)
+    assert failures[0] == f"{error} (tried again in 0.01 s)"
+    assert failures[-1] == f"{error} (tried again in 0.02 s)"
+    starts.go = asyncio.get_running_loop().create_future()
+    starts.go.set_result(None)
+    assert await within_30_s(*jobs) == ["still here"] * 2
+
+
+async def test_a_start_that_fails_is_not_tried_again_when_no_job_waits(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "FIRST_PAUSE_S", 0.01)
+    [only] = executor._idle
+    executor._idle.clear()
+    starts = Starts(monkeypatch)
+    job = asyncio.ensure_future(executor(a_job("work")))
+    await eventually(lambda: starts.begun == 1, "the start")
+    executor._put_back(only)  # the job has it
+    assert await within_30_s(job) == ["still here"]
+    starts.go.set_exception(OSError("no memory"))
+    await eventually(lambda: not executor._starting, "the end of the start")
+    assert starts.begun == 1
 
 
 async def test_a_process_that_does_not_start_harms_no_job_that_has_another(

@@ -56,6 +56,9 @@ class StartsSlowly(Protocol):
     def warm_up(self) -> None:
         """Begin, in the background. ``start`` waits for it, ``close`` undoes it."""
 
+    def report_failed_starts_to(self, report: Callable[[str], None]) -> None:
+        """Call ``report`` with why, each time what jobs wait for cannot be started. It is tried again."""
+
 
 async def close_executor(executor: Executor) -> str | None:
     """Release what ``executor`` has opened, and close it. Returns what went wrong, if anything did."""

@@ -20,6 +20,8 @@ from auth_worker.system.standard_streams import fill_standard_descriptors, stand
 
 MAX_JOBS_PER_PROCESS = 100_000
 """After this many jobs a worker process is replaced, whether or not it leaks."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+"""How long (s) to wait before a start that failed is tried again; twice as long after each further failure."""
 
 
 class ProcessExecutor:
@@ -30,7 +32,9 @@ class ProcessExecutor:
     programs it has started. It is replaced after a job that has closed or redirected its standard streams, when
     it leaks memory, files or threads, and when a resource of it has ended.
 
-    A job's timeout counts from when its process is ready, so that importing the consumer may take longer.
+    A job's timeout counts from when its process is ready, so that importing the consumer may take longer. If no
+    process can be started although one could before, as when the system has no memory left, jobs wait for one:
+    they have not begun, and a failed attempt would end those of a whole queue.
 
     Raises ``ConfigurationError`` on Windows, and for a consumer that no process can import.
     """
@@ -51,12 +55,21 @@ class ProcessExecutor:
         self._setup: bytes | None = None
         self.report: Callable[[str, str], None] = lambda name, why: None
         """Called for a resource of a process that has ended by itself, with its name and why, after a job."""
+        self._report_failed_start: Callable[[str], None] = lambda why: None
+        self._was_started = False
+        """Whether a process has ever become ready: the consumer can be imported."""
+        self._failed_starts = 0
+        """How many starts have failed since one succeeded."""
         self._closed = False
 
     def warm_up(self) -> None:
         """Begin to start one process for each core, in the background, or ``concurrency`` if that is less."""
         for _ in range(min(self._concurrency, os.cpu_count() or 1)):
             self._start_in_background()
+
+    def report_failed_starts_to(self, report: Callable[[str], None]) -> None:
+        """As in ``StartsSlowly``."""
+        self._report_failed_start = report
 
     async def start(self) -> None:
         """Wait for the first process, which shows whether the consumer can be imported.
@@ -137,15 +150,32 @@ class ProcessExecutor:
         starting.add_done_callback(self._starting.discard)
 
     async def _start_another(self) -> None:
-        try:
-            worker = await self._new_process()
-        except Exception as error:  # the first one started: this is no fault of the job
-            crashed = WorkerCrashedError(f"no process for the job: {error_text(error)}")
-            crashed.__cause__ = error
-            if (waiter := self._next_waiter()) is not None:
-                waiter.set_exception(crashed)
-        else:
-            self._put_back(worker)
+        while True:
+            try:
+                worker = await self._new_process()
+            except Exception as error:
+                if not self._was_started:
+                    self._refuse_next_waiter(error)
+                    return
+                await self._pause_after(error)
+                if not self._waiting:
+                    return
+            else:
+                self._was_started, self._failed_starts = True, 0
+                self._put_back(worker)
+                return
+
+    def _refuse_next_waiter(self, error: Exception) -> None:
+        crashed = WorkerCrashedError(f"no process for the job: {error_text(error)}")
+        crashed.__cause__ = error
+        if (waiter := self._next_waiter()) is not None:
+            waiter.set_exception(crashed)
+
+    async def _pause_after(self, error: Exception) -> None:
+        pause = min(FIRST_PAUSE_S * 2.0 ** min(self._failed_starts, 10), LONGEST_PAUSE_S)
+        self._failed_starts += 1
+        self._report_failed_start(f"{error_text(error)} (tried again in {pause:g} s)")
+        await asyncio.sleep(pause)
 
     def _next_waiter(self) -> asyncio.Future[WorkerProcess] | None:
         while self._waiting:
