@@ -111,7 +111,7 @@ class QueueView:
         count = 0
         sound: set[str] = set()
         unreadable: dict[str, str] = {}
-        async for found in schedulers.stored():
+        async for found in schedulers.stored(most=limit + 1):
             count += 1
             if count > limit:
                 break

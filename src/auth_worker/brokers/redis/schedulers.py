@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +19,7 @@ from bullmq.job_scheduler import JobScheduler
 from auth_worker.brokers.redis.scripts.loader import builders
 from auth_worker.brokers.redis.stored_schedulers import OLD_KEY, OLD_REPEATABLE, StoredScheduler, options_in
 from auth_worker.brokers.redis.text_codec import stored_bytes
+from auth_worker.brokers.redis.wire.batch import execute_all
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.wire.resp import pairs_of
 from auth_worker.core.clock import now_ms
@@ -31,7 +32,7 @@ from auth_worker.errors import BrokerUnavailableError, ConfigurationError
 
 _HASHED_KEY = re.compile(r"[0-9a-f]{32}")
 """The key of a repeatable job of BullMQ's late version 5, which continues as a job scheduler."""
-PAGE = 500
+PAGE, READ_AT_ONCE = 500, 50
 
 
 class Schedulers:
@@ -103,34 +104,52 @@ class Schedulers:
         except ValueError as error:
             raise ConfigurationError(f"job scheduler {scheduler_id!r}: {error}; {REMEDY}") from error
 
-    async def stored(self, latest: int | None = None) -> AsyncIterator[StoredScheduler]:
+    async def stored(self, latest: int | None = None, most: int | None = None) -> AsyncIterator[StoredScheduler]:
         """Yield the schedulers whose current iteration is due by ``latest`` (epoch ms; None: all), in that order.
 
-        Then those that are never due, since their time is not a valid number. Raises ``BrokerError``.
+        Then those that are never due, since their time is not a valid number. At most ``most`` (None: all). Raises
+        ``BrokerError``.
         """
+        left = most
+        async for page in self._pages(latest, PAGE if most is None else min(most, PAGE)):
+            for found in page[:left]:
+                yield found
+            if left is not None and (left := left - len(page)) <= 0:
+                return
+
+    async def _pages(self, latest: int | None, size: int) -> AsyncIterator[list[StoredScheduler]]:
+        """As ``stored``, in pages of ``size`` and less. What is read together costs Redis less."""
         spans: list[tuple[str, str | int]] = [("-inf", "+inf")]
         if latest is not None:
             spans = [("-inf", latest), (f"({max(latest, MAX_NUMBER)}", "+inf")]
         for least, most in spans:
-            for offset in itertools.count(0, PAGE):
+            for offset in itertools.count(0, size):
                 found = await self._link.execute(
-                    "ZRANGEBYSCORE", self._repeat, least, most, "WITHSCORES", "LIMIT", offset, PAGE
+                    "ZRANGEBYSCORE", self._repeat, least, most, "WITHSCORES", "LIMIT", offset, size
                 )
-                for scheduler_id, due in pairs_of(found).items():
-                    yield await self._read(scheduler_id, due)
-                if len(found) < 2 * PAGE:
+                dues = list(pairs_of(found).items())
+                for start in range(0, len(dues), READ_AT_ONCE):
+                    yield await self._read(dues[start : start + READ_AT_ONCE])
+                if len(found) < 2 * size:
                     break
 
     async def find(self, scheduler_id: str) -> StoredScheduler | None:
         """Return the scheduler with this id; None if there is none. Raises ``BrokerError``."""
         due = await self._link.execute("ZSCORE", self._repeat, scheduler_id)
-        return None if due is None else await self._read(stored_bytes(scheduler_id), due)
+        return None if due is None else (await self._read([(stored_bytes(scheduler_id), due)]))[0]
 
-    async def _read(self, scheduler_id: bytes, due: bytes) -> StoredScheduler:
-        """Read a scheduler whose current iteration is ``due``: its fields are in a hash of its own."""
-        values = await self._link.execute("HGETALL", self._repeat.encode() + b":" + scheduler_id)
-        fields = {_text(name): _text(value) for name, value in pairs_of(values).items()}
-        return StoredScheduler.of(_text(scheduler_id), _text(due), fields)
+    async def _read(self, dues: Sequence[tuple[bytes, bytes]]) -> list[StoredScheduler]:
+        """Read schedulers by id, each with when its iteration is due: the fields are in a hash of its own."""
+        key = self._repeat.encode() + b":"
+        found = await execute_all(self._link, [("HGETALL", key + scheduler_id) for scheduler_id, _ in dues])
+        return [
+            StoredScheduler.of(
+                _text(scheduler_id),
+                _text(due),
+                {_text(name): _text(value) for name, value in pairs_of(values).items()},
+            )
+            for (scheduler_id, due), values in zip(dues, found, strict=True)
+        ]
 
     async def stopped(self) -> AsyncIterator[tuple[StoredScheduler, dict[str, Any]]]:
         """Yield the stopped schedulers: the current iteration is over, or gone, and there is no next one.
@@ -138,11 +157,12 @@ class Schedulers:
         Each comes with its last iteration's repeat options, if they are left. An iteration creates the next one
         before it ends, so it is not just about to. Raises ``BrokerError``.
         """
-        async for found in self.stored(latest=now_ms()):
-            job = f"{self._queue.qualifiedName}:{iteration_id(found.scheduler_id, found.due)}"
-            name, finished, options = await self._link.execute("HMGET", job, "name", "finishedOn", "opts")
-            if name is None or finished is not None:
-                yield found, _repeat_in(options)
+        async for page in self._pages(now_ms(), PAGE):
+            keys = [f"{self._queue.qualifiedName}:{iteration_id(each.scheduler_id, each.due)}" for each in page]
+            jobs = await execute_all(self._link, [("HMGET", key, "name", "finishedOn", "opts") for key in keys])
+            for found, (name, finished, options) in zip(page, jobs, strict=True):
+                if name is None or finished is not None:
+                    yield found, _repeat_in(options)
 
     async def revive(self) -> tuple[list[str], list[str]]:
         """Create the next iteration of each stopped scheduler, unless it has reached its limit or end.

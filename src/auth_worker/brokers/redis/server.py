@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from auth_worker.brokers.redis.additions import add_scripts
 from auth_worker.brokers.redis.scripts.loader import own_script
 from auth_worker.brokers.redis.text_codec import glob_escaped
+from auth_worker.brokers.redis.wire.batch import execute_all
 from auth_worker.brokers.redis.wire.link import Link
 from auth_worker.brokers.redis.worker import worker_scripts
 from auth_worker.errors import BrokerError, BrokerUnavailableError
@@ -121,8 +122,7 @@ async def clock_skew(link: Link) -> float:
 async def load_scripts(link: Link) -> int:
     """Load every script that workers and producers call, and return how many. Raises ``BrokerError``."""
     scripts: list[Any] = [*worker_scripts(), *add_scripts()]
-    for one in scripts:
-        await link.execute("SCRIPT", "LOAD", one.text)
+    await execute_all(link, [("SCRIPT", "LOAD", one.text) for one in scripts])
     return len(scripts)
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
+from auth_worker.admin.batches import read_each
 from auth_worker.admin.dead_letter_summaries import SinceDeploy, count_since_deploy
 from auth_worker.admin.error_groups import SharedErrorGroups, shared_groups
 from auth_worker.admin.models import Diagnosis, QueueList, QueueOverview
@@ -170,7 +171,8 @@ class Sampler:
         failing = sorted((name for name in found if found[name]), key=lambda name: -found[name])
         looked_at = failing[: MOST_FAILED // LEAST_FAILED]
         scan = MOST_FAILED // max(len(looked_at), 1)
-        groups = shared_groups([await operations.jobs.error_groups(name, ALL, scan) for name in looked_at])
+        found_in = await read_each(looked_at, lambda name: operations.jobs.error_groups(name, ALL, scan))
+        groups = shared_groups(found_in)
         return groups.model_copy(update={"total": sum(found.values())})
 
     async def _find_workers(self) -> WorkerList:

@@ -2,10 +2,10 @@
 
 ``send`` appends a command in wire format and returns. Replies arrive in order, so each belongs to the callback
 that has waited longest. Redis and Python are to work at the same time. So commands are written together, but not
-so late that Redis runs out of work: at most ``AT_ONCE`` of them, and no more than Redis has pending, wait for
-the end of the event loop's iteration. And of replies that arrived together at most ``AT_ONCE`` are delivered
-per iteration, so that the first jobs need not wait for the last. Compared with a pool of redis-py connections this
-doubles the jobs per second at a fifth of the CPU time.
+so late that Redis runs out of work: at most ``AT_ONCE`` of them, and no more than Redis has pending unless they
+are an operator's, wait for the end of the event loop's iteration. And of replies that arrived together at most
+``AT_ONCE`` are delivered per iteration, so that the first jobs need not wait for the last. Beside a pool of
+redis-py connections this doubles the jobs per second at a fifth of the CPU time.
 
 Adjacent calls of the same kind become one command; see ``scripts.batches``.
 """
@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
         self._waiting.append(on_reply)
         self._outgoing.append(call)
         held = len(self._outgoing)
-        if held >= self._at_once or held > len(self._waiting) - held:
+        if held >= self._at_once or (self._most_at_once <= AT_ONCE and held > len(self._waiting) - held):
             self._flush()
         elif not self._flush_due:
             self._flush_due = True
