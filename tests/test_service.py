@@ -118,7 +118,7 @@ async def test_wrong_registrations_name_the_argument(harness: Harness) -> None:
         with pytest.raises(ConfigurationError, match=message):
             service.register_processor(**arguments)
     async with service:
-        with pytest.raises(ConfigurationError, match="before the service is started"):
+        with pytest.raises(ConfigurationError, match="before the service starts"):
             service.register_processor(queue_name="late", processor=nothing)
         with pytest.raises(ConfigurationError, match="started once"):
             await service.start()

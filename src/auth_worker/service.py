@@ -106,9 +106,7 @@ class WorkerService:
         Raises ``ConfigurationError`` if the queue has a processor already, or the service has been started.
         """
         if self.state is not ServiceState.NEW:
-            raise ConfigurationError(
-                f"queue_name {queue_name!r}: register every processor before the service is started"
-            )
+            raise ConfigurationError(f"queue_name {queue_name!r}: register processors before the service starts")
         if check_queue_name("queue_name", queue_name) in self._processors:
             raise ConfigurationError(f"queue_name {queue_name!r} has a processor already")
         service = QueueProcessorService(
@@ -127,6 +125,8 @@ class WorkerService:
 
     def include(self, queue: TaskQueue) -> QueueProcessorService:
         """Process the tasks of ``queue``, which enqueue here too. Raises as ``register_processor``."""
+        if not isinstance(queue, TaskQueue):
+            raise ConfigurationError(f"include takes a TaskQueue; for a task, name its queue. Got {queue!r:.80}")
         queue.producers.move(*self.runtime.given)
         return self.register_processor(**queue.registration())
 

@@ -142,9 +142,9 @@ def dict_of(*, name: str = "") -> None:
     """Takes one keyword."""
 
 
-def call_of(function: Callable[..., Any], *arguments: Any) -> Any:
+def call_of(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """Call it without the type checker's knowledge."""
-    return function(*arguments)
+    return function(*arguments, **named)
 
 
 @pytest.mark.parametrize("name", QUOTING)
@@ -179,6 +179,12 @@ def test_a_missing_attribute_is_named_unless_it_is_a_value_of_the_data() -> None
     assert error_text(missing, {"field": "other"}) == "module 'asyncio' has no attribute 'rnu'"
     secret = raised(lambda: getattr(asyncio, "a@example.org"))
     assert error_text(secret).endswith("has no attribute '***'")
+
+
+def test_an_unexpected_argument_is_named_unless_it_is_a_value_of_the_data() -> None:
+    for name, data, shown in (("retris", {"retris": 1}, "retris"), ("ada", "ada", "***"), ("a@b.org", {}, "***")):
+        error = raised(lambda: call_of(dict_of, **{name: 3}))  # noqa: B023
+        assert error_text(error, data).endswith(f"got an unexpected keyword argument '{shown}'")
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from auth_worker import Job, WorkerService, flow
+from auth_worker.errors import ConfigurationError
 from auth_worker.tasks import TaskQueue
 from support import enqueueing_tasks
 from support.processors import Harness
@@ -38,6 +41,12 @@ async def test_worker_processes_enqueue_there_too(harness: Harness) -> None:
         handle = await enqueueing_tasks.in_a_process.enqueue(1)
         assert await handle.result(20) == 2
     await enqueueing_tasks.queue.close()
+
+
+def test_a_task_is_not_included_in_place_of_its_queue(harness: Harness) -> None:
+    task: Any = enqueueing_tasks.in_a_process
+    with pytest.raises(ConfigurationError, match=f"takes a TaskQueue; for a task, name its queue. Got {task!r}"):
+        WorkerService(harness.url, settings=harness.settings()).include(task)
 
 
 async def test_a_queue_that_was_made_for_a_broker_stays_there(harness: Harness) -> None:

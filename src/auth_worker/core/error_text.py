@@ -36,6 +36,7 @@ _KEPT_WORDS = frozenset(
 _KEPT_INSIDE = re.compile(r"\W{1,3}|[1-5]\d\d [A-Za-z ]{2,40}")
 """Operators, and the status of an HTTP response."""
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,39}")
+_UNEXPECTED_ARGUMENT = re.compile(r" unexpected keyword argument '(\w+)'(?:\. Did you mean '\w+'\?)?\Z")
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
@@ -116,6 +117,8 @@ def _message(error: BaseException, data: Any) -> str:
     if isinstance(error, AttributeError) and _is_name(error.name, data):
         head, quoted, rest = text.partition(f" attribute '{error.name}'")
         return f"{_without_quotes(head)}{quoted}{_without_quotes(rest)}"
+    if isinstance(error, TypeError) and (found := _UNEXPECTED_ARGUMENT.search(text)) and _is_name(found[1], data):
+        return _without_quotes(text[: found.start()]) + found.group()
     is_of_system = isinstance(error, OSError | ImportError | NameError) and module in sys.stdlib_module_names
     return text if is_of_system or isinstance(error, AuthWorkerError) else _without_quotes(text)
 

@@ -214,7 +214,10 @@ class JobQueue(QueueCommands):
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise TimeoutError(f"job {job_id} of queue {self.name} has not ended within {timeout:g} s") from None
+            raise TimeoutError(
+                f"job {job_id} of queue {self.name} has not ended within {timeout:g} s, and goes on; "
+                "auth-worker workers shows whether a worker of its queue runs"
+            ) from None
         return result_of(job_id, ended)
 
     async def close(self) -> None:

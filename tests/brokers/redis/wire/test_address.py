@@ -112,6 +112,7 @@ def test_an_address_is_its_own() -> None:
         "redis://cache:port",
         "redis://cache:70000",
         "redis://cache?db=x",
+        "redis://cache/first",
         "redis://[::1",
         "redis+sentinel://a:1",
         "redis+sentinel://a/primary",

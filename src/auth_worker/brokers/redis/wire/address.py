@@ -155,6 +155,8 @@ def _from_url(url: str) -> Address:
         raise ConfigurationError(f"redis_connection: {scheme}:// is not a Redis URL; use {URL_FORMS}")
     try:
         options: dict[str, Any] = {**parse_url(url)}
+        if scheme != "unix" and "db" not in options and urlsplit(url).path.strip("/"):
+            raise ValueError("a database that is no number, which redis-py takes for 0")
     except ValueError:  # its message may quote a part of the password
         raise ConfigurationError(
             f"redis_connection: the {scheme}:// URL cannot be read: a port or database is no number, or a special "
