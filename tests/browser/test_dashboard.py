@@ -190,6 +190,7 @@ def pause_and_resume(base: str, folder: Path) -> None:
             other.until(
                 lambda: other.run("return document.querySelector('h1 .badge.paused') !== null"), "so does it"
             )
+            assert other.run("return document.querySelector('button[value=resume]') !== null")
             browser.click("button[value=resume]")
             browser.until(lambda: "The queue is resumed." in browser.text, "the page says that it is resumed")
             assert browser.complaints() == other.complaints() == []

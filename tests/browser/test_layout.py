@@ -14,6 +14,7 @@ from support.processors import QUEUE, Harness
 LONG = "a.name." + "that.nobody.reads." * 12
 HEADER = "return document.querySelector('.top').offsetHeight"
 IS_LIVE = "return document.querySelector('#live.on') !== null"
+HEIGHTS = "return [...document.querySelectorAll('.clamp')].map((each) => each.offsetHeight)"
 SCROLLED = "return document.documentElement.scrollWidth"
 
 
@@ -61,5 +62,21 @@ async def test_long_names_make_no_page_wider_than_a_phone(harness: Harness, tmp_
         ):
             browser.open(base + page)
             assert browser.run(SCROLLED) <= 360, page
+
+    await look(harness, tmp_path, watch)
+
+
+async def test_a_long_error_takes_two_lines_of_the_list(harness: Harness, tmp_path: Path) -> None:
+    await harness.jobs.add("bad", attempts=1)
+    await harness.jobs.add("bad", attempts=1)
+
+    def watch(browser: Browser, base: str) -> None:
+        browser.resize(1280, 800)
+        shown = "return document.querySelectorAll('.clamp').length"
+        browser.open(f"{base}queue?queue={QUEUE}&state=failed")
+        browser.until(lambda: browser.run(shown) == 2, "both have failed")
+        browser.run("document.querySelector('.clamp').textContent = 'It is broken. '.repeat(40)")
+        first, second = browser.run(HEIGHTS)
+        assert second < first < 2.5 * second
 
     await look(harness, tmp_path, watch)

@@ -129,7 +129,7 @@ async def test_the_chosen_columns_stay_in_every_link_and_form_of_the_queue(
 ) -> None:
     for number in range(101):
         await add(paused_api, jobId=f"j{number}")
-    assert headings(await admin.get("queue", queue=QUEUE)) == ["Id", "Name", "Added", "Attempts", "Data", "Error"]
+    assert headings(await admin.get("queue", queue=QUEUE)) == ["Id", "Name", "Error", "Added", "Attempts", "Data"]
     asked = [("queue", QUEUE), ("state", "wait"), ("column", "priority"), ("column", "waited")]
     page = await admin.get(f"queue?{urlencode(asked)}")
     assert headings(page) == ["Id", "Waited", "Priority"]

@@ -38,12 +38,21 @@ async def test_it_shows_each_process_with_its_running_jobs_and_the_workers_of_no
     node = Redis.from_url(harness.url, client_name="bull:d29yaw==:w:node-1")
     await node.ping()
     page = await page_with(reader, "the-held-one")
-    for text in ("1 process, by its heartbeats", f"{os.getpid()}</span>", f"1 of {FAST['concurrency']}", "node-1"):
+    in_use = f"1 of {FAST['concurrency']}"
+    assert page.text.count(in_use) == 2  # of the process, and of the queue
+    for text in ("1 process, by its heartbeats", f"{os.getpid()}</span>", "node-1"):
         assert text in page.text
     assert f"job?queue={QUEUE}&job=the-held-one" in page.links
     assert page.form("logout")
     assert "change-worker" not in [form.action for form in page.forms]  # a reader may only look
     await node.aclose()
+
+
+async def test_idle_queues_take_one_line(reader: Visitor, service: WorkerService, api: Api) -> None:
+    page = await page_with(reader, "idle: ")
+    assert f"{QUEUE}</a> 0 of {FAST['concurrency']}</div>" in page.text
+    await add(api, "held", jobId="the-held-one")
+    assert "idle: " not in (await page_with(reader, "the-held-one")).text
 
 
 async def test_an_admin_pauses_and_resumes_one_process(

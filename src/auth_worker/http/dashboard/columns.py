@@ -16,6 +16,7 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("name", "Name"),
+    Column("error", "Error"),
     Column("added", "Added"),
     Column("due", "Runs"),
     Column("began", "Began"),
@@ -26,7 +27,6 @@ COLUMNS = (
     Column("attempts", "Attempts", right=True),
     Column("data", "Data", right=True),
     Column("priority", "Priority", right=True),
-    Column("error", "Error"),
 )
 """All columns but the id, which always comes first, in the order in which they are shown."""
 _ALWAYS = frozenset(("name", "added", "attempts", "data"))

@@ -34,7 +34,10 @@ def duration(ms: float | None, units: int = 2) -> str:
 
 
 def moment(epoch_ms: int | None) -> Markup:
-    """Format a time as ``<time>``: how long ago, with UTC as its title. The browser adds the reader's own zone."""
+    """Format a time as ``<time>``: how long ago, in its largest unit, with UTC as its title.
+
+    The browser adds the reader's own zone.
+    """
     if not epoch_ms:
         return escape(NOTHING)
     try:
@@ -42,7 +45,7 @@ def moment(epoch_ms: int | None) -> Markup:
     except (OverflowError, OSError, ValueError):
         return Markup("<span>an invalid time</span>")
     away = now_ms() - epoch_ms
-    said = f"{duration(away)} ago" if away >= 0 else f"in {duration(-away)}"
+    said = f"{duration(away, 1)} ago" if away >= 0 else f"in {duration(-away)}"
     exact = then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
         exact, f"{then:%Y-%m-%d %H:%M:%S}", said if abs(away) >= 1000 else "now"
