@@ -68,6 +68,8 @@ class QueueProcessorService:
         self._executor = executor_for(processor, execution, self.config.concurrency)
         self._owns_runtime = runtime is None
         self.runtime = runtime or Runtime(connection, settings)
+        if isinstance(self._executor, StartsSlowly):
+            self._executor.limit_results(self.runtime.settings.max_result_bytes)
         self.runtime.brokers.serve(queue_name, self.dead_letter_queues, partitions)
         if self._owns_runtime:
             observer = LogObserver(open_log(logger, self.runtime.settings), jobs=self.runtime.settings.log_jobs)

@@ -218,6 +218,13 @@ def leave_files_open(job: Job) -> int:
     return os.getpid()
 
 
+def use_up_files(job: Job) -> int:
+    """Tell the id of this process, or open files until the system gives no more."""
+    while job.data == "use up":
+        os.open(os.devnull, os.O_RDONLY)
+    return os.getpid()
+
+
 def leave_orphans(job: Job) -> int:
     """Start as many programs as the data says that lose their parent and end; give the id of this process."""
     subprocess.run(["sh", "-c", "true & " * job.data], check=True)

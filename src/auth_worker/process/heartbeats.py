@@ -9,7 +9,6 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from auth_worker.core.heartbeat import (
@@ -26,10 +25,10 @@ from auth_worker.core.report import Metrics
 from auth_worker.core.run import Run
 from auth_worker.errors import BrokerError
 from auth_worker.system.forks import reset_in_child
+from auth_worker.system.memory import resident_bytes
 
 WITHDRAW_S = 0.5
 """How long (s) a stop waits until the last heartbeat is removed."""
-_MEMORY = Path("/proc/self/statm")
 
 
 class Member(Protocol):
@@ -145,7 +144,7 @@ class Heartbeats:
             state=state,
             up_ms=_ms(time.monotonic() - self._began),
             lag_ms=_ms(self._lag_s()),
-            memory_bytes=_memory(),
+            memory_bytes=resident_bytes(),
             queues=[_beat_of(member) for member in members],
         )
 
@@ -193,12 +192,3 @@ def _beat_of(member: Member) -> QueueBeat:
 
 def _ms(seconds: float) -> int:
     return round(max(seconds, 0) * 1000)
-
-
-def _memory() -> int | None:
-    """Return how many bytes of physical memory the process holds; None where Linux's /proc is missing."""
-    try:
-        pages = int(_MEMORY.read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -79,6 +79,11 @@ class TaskExecutor:
         if self._processes is not None:
             self._processes.warm_up()
 
+    def limit_results(self, max_bytes: int) -> None:
+        """As in ``StartsSlowly``."""
+        if self._processes is not None:
+            self._processes.limit_results(max_bytes)
+
     def report_failed_starts_to(self, report: Callable[[str], None]) -> None:
         """As in ``StartsSlowly``."""
         if self._processes is not None:

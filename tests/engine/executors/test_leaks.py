@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -28,7 +29,7 @@ def looks(monkeypatch: pytest.MonkeyPatch, *seen: Held) -> list[bool]:
     left = iter(seen)
     monkeypatch.setattr(leaks, "held", lambda: next(left))
     asked = LeakDetector()
-    said = [asked.finds_leak() for _ in range(JOBS_PER_CHECK * len(seen))]
+    said = [asked.finds_leak(failed=False) for _ in range(JOBS_PER_CHECK * len(seen))]
     assert not any(each for number, each in enumerate(said, 1) if number % JOBS_PER_CHECK)
     return said[JOBS_PER_CHECK - 1 :: JOBS_PER_CHECK]
 
@@ -65,6 +66,34 @@ async def test_a_process_that_leaves_files_open_is_replaced_before_it_can_open_n
         executor.close()
     assert len(set(ids)) == 2
     assert ids.index(ids[-1]) == 2 * JOBS_PER_CHECK
+
+
+def test_a_job_that_failed_is_followed_by_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaks, "held", lambda: START)
+    asked = LeakDetector()
+    assert not asked.finds_leak(failed=True)
+    assert not any(asked.finds_leak(failed=False) for _ in range(JOBS_PER_CHECK))
+    monkeypatch.setattr(leaks, "held", lambda: START._replace(files=START.files + MORE_FILES + 1))
+    assert asked.finds_leak(failed=True)
+
+
+async def test_a_process_that_can_open_no_more_files_is_replaced_at_once() -> None:
+    executor = ProcessExecutor(process_consumers.use_up_files, 1)
+    try:
+        first = await executor(a_job("tell"))
+        with pytest.raises(OSError, match="Too many open files"):
+            await executor(a_job("use up"))
+        assert await executor(a_job("tell")) != first
+    finally:
+        executor.close()
+
+
+def test_files_are_not_counted_where_the_system_does_not_show_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(path: str) -> list[str]:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(os, "listdir", missing)
+    assert leaks._files() == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what has lost its parent")

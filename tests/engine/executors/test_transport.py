@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from auth_worker.core.outcome import AwaitChildren, Fail, Outcome, Postpone, Ret
 from auth_worker.engine.executors.remote_actions import RemoteActions
 from auth_worker.engine.executors.transport import (
     LENGTH,
+    MOST_ERROR_BYTES,
     Returned,
     answer_of,
     framed_answer,
@@ -103,6 +105,33 @@ def test_an_exception_of_a_module_that_the_service_lacks_arrives_as_its_ancestor
     with pytest.raises(Delay) as caught:
         value_of(unknown)
     assert caught.value.seconds == 3
+
+
+def test_an_exception_of_a_module_that_the_service_has_not_imported_imports_nothing() -> None:
+    """An import can take seconds, and the event loop would wait for it."""
+    name = "wsgiref.handlers"
+    sys.modules.pop(name, None)
+    answer = raised(Delay(3), "")
+    lazy = answer._replace(exact=f"c{name}\nBaseHandler\n.".encode())
+    with pytest.raises(Delay):
+        value_of(lazy)
+    assert name not in sys.modules
+
+
+def test_a_huge_exception_arrives_with_the_beginning_of_its_message() -> None:
+    answer = raised(ValueError("x" * 10 * MOST_ERROR_BYTES), "")
+    assert len(framed_answer(answer)) < MOST_ERROR_BYTES
+    with pytest.raises(JobError, match="ValueError: xxx"):
+        value_of(answer)
+    unrecoverable = UnrecoverableError("y" * 10 * MOST_ERROR_BYTES)
+    unrecoverable.fields = ["z" * 10 * MOST_ERROR_BYTES]  # type: ignore[attr-defined]
+    assert len(framed_answer(raised(unrecoverable, ""))) < MOST_ERROR_BYTES
+
+
+def test_a_huge_value_is_not_sent() -> None:
+    assert value_of(returned([0.123] * 1000, 6000)) == [0.123] * 1000
+    with pytest.raises(UnrecoverableError, match="more than 1,000 bytes"):
+        returned("x" * 5000, 1000)
 
 
 async def test_a_job_arrives_with_everything_but_its_lease_and_queue() -> None:

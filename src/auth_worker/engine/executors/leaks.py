@@ -13,6 +13,8 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
+from auth_worker.system.memory import resident_bytes
+
 JOBS_PER_CHECK = 100
 """How many jobs run between two checks, and before the first: by then the process has loaded what it needs."""
 MORE_BYTES = 128 * 2**20
@@ -24,7 +26,7 @@ _UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Held(NamedTuple):
-    """What a process holds: its peak memory, open files, threads, and children.
+    """What a process holds: memory in bytes, open files, threads, and children.
 
     Adopted children count, and so do dead ones that nobody has waited for.
     """
@@ -42,17 +44,25 @@ class LeakDetector:
         self._jobs = 0
         self._first: Held | None = None
 
-    def finds_leak(self) -> bool:
-        """Count a job, and return whether the process leaks.
+    def finds_leak(self, *, failed: bool) -> bool:
+        """Count a job, which may have ``failed``, and return whether the process leaks.
 
-        It does if its memory has doubled since the first check, or hundreds of other things were left behind. Only
-        every hundredth job is followed by a check.
+        It does if its memory has doubled since the first check, if hundreds of other things were left behind, or
+        if it can open no more files. Every hundredth job is followed by a check, and each that failed, since that
+        may come from a leak, and the next job would fail as well.
         """
         self._jobs += 1
-        if self._jobs % JOBS_PER_CHECK:
+        is_due = self._jobs % JOBS_PER_CHECK == 0
+        if not (is_due or failed):
             return False
-        now = held()
-        first = self._first = self._first or now
+        try:
+            now = held()
+        except OSError:
+            return True
+        if self._first is None:
+            self._first = now if is_due else None
+            return False
+        first = self._first
         return (
             now.memory - first.memory > max(MORE_BYTES, first.memory)
             or now.files - first.files > MORE_FILES
@@ -62,11 +72,24 @@ class LeakDetector:
 
 
 def held() -> Held:
-    """Return what this process holds now."""
+    """Return what this process holds now. Raises ``OSError`` if it can open no more files."""
+    files = _files()  # first, since the others fail in other ways then
+    return Held(resident_bytes() or _peak_bytes(), files, threading.active_count(), _children())
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that the process has held. Source: getrusage(2), ``ru_maxrss``."""
     import resource  # which Windows does not have
 
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
-    return Held(memory, len(os.listdir("/dev/fd")), threading.active_count(), _children())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+
+
+def _files() -> int:
+    """Return the number of open files, 0 if the system does not show it."""
+    try:
+        return len(os.listdir("/dev/fd"))
+    except FileNotFoundError:
+        return 0
 
 
 def _children() -> int:

@@ -56,6 +56,9 @@ class StartsSlowly(Protocol):
     def warm_up(self) -> None:
         """Begin, in the background. ``start`` waits for it, ``close`` undoes it."""
 
+    def limit_results(self, max_bytes: int) -> None:
+        """Fail jobs whose result is longer where they run, before anything is begun: it is not sent here."""
+
     def report_failed_starts_to(self, report: Callable[[str], None]) -> None:
         """Call ``report`` with why, each time what jobs wait for cannot be started. It is tried again."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -53,6 +54,7 @@ class ProcessExecutor:
         """The jobs without a process, in order. A process that starts or becomes free takes the first of them."""
         self._starting: set[asyncio.Task[None]] = set()
         self._setup: bytes | None = None
+        self._max_result_bytes = sys.maxsize
         self.report: Callable[[str, str], None] = lambda name, why: None
         """Called for a resource of a process that has ended by itself, with its name and why, after a job."""
         self._report_failed_start: Callable[[str], None] = lambda why: None
@@ -66,6 +68,10 @@ class ProcessExecutor:
         """Begin to start one process for each core, in the background, or ``concurrency`` if that is less."""
         for _ in range(min(self._concurrency, os.cpu_count() or 1)):
             self._start_in_background()
+
+    def limit_results(self, max_bytes: int) -> None:
+        """As in ``StartsSlowly``."""
+        self._max_result_bytes = max_bytes
 
     def report_failed_starts_to(self, report: Callable[[str], None]) -> None:
         """As in ``StartsSlowly``."""
@@ -191,7 +197,7 @@ class ProcessExecutor:
             waiter.set_exception(WorkerCrashedError("no process for the job: the service is stopping"))
 
     async def _new_process(self) -> WorkerProcess:
-        self._setup = self._setup or setup_for(self._consumer)
+        self._setup = self._setup or setup_for(self._consumer, self._max_result_bytes)
         return await WorkerProcess.start(self._setup)
 
     def _put_back(self, worker: WorkerProcess) -> None:

@@ -80,10 +80,12 @@ def main(connection: int, lifeline: int) -> None:
                 break
             actions = RemoteActions(functools.partial(_ask, service, stream))
             job.attach(actions)
-            answer = run_job(consumer, job, trace_id)
+            answer = run_job(consumer, job, trace_id, setup.max_result_bytes)
             actions.end()
             ended = tuple(getattr(consumer, "ended_resources", ()))
-            is_last = leaks.finds_leak() or standard_streams() != streams or bool(ended)
+            is_last = (
+                leaks.finds_leak(failed=isinstance(answer, Raised)) or standard_streams() != streams or bool(ended)
+            )
             service.sendall(framed_answer(answer._replace(is_last=is_last, ended=ended)))
 
 
@@ -197,14 +199,14 @@ def _import_main(main: MainModule) -> None:
         exec(code, module.__dict__)  # noqa: S102 - it is what the user runs
 
 
-def run_job(consumer: Callable[[Job], Any], job: Job, trace_id: str) -> Returned | Raised:
+def run_job(consumer: Callable[[Job], Any], job: Job, trace_id: str, max_result_bytes: int) -> Returned | Raised:
     """Call the consumer.
 
     A result that cannot go back to the service would end the process as if it had crashed.
     """
     current_run.set(RemoteRun(job, trace_id))
     try:
-        return returned(call(functools.partial(_completed, consumer), job))
+        return returned(call(functools.partial(_completed, consumer), job), max_result_bytes)
     except BaseException as error:
         trace = error_trace(error, job.data)
         if is_about(error, job.data):  # its inputs are copies in the service's process

@@ -31,6 +31,7 @@ class Setup(NamedTuple):
     logging: LoggingSetup | None
     consumer: bytes
     name: str
+    max_result_bytes: int
 
 
 def check_importable(consumer: Callable[..., Any]) -> None:
@@ -53,8 +54,8 @@ def check_importable(consumer: Callable[..., Any]) -> None:
         )
 
 
-def setup_for(consumer: Callable[..., Any]) -> bytes:
-    """Return the frame that sets a worker process up.
+def setup_for(consumer: Callable[..., Any], max_result_bytes: int) -> bytes:
+    """Return the frame that sets a worker process up. Longer results than ``max_result_bytes`` are not sent.
 
     Raises ``ConfigurationError`` if the consumer has no name.
     """
@@ -75,7 +76,7 @@ def setup_for(consumer: Callable[..., Any]) -> bytes:
     in_main = b"__main__" in pickled
     if main is not None and not in_main and main.name is not None and main.name.endswith("__main__"):
         main = None  # the main part of a package is no set-up of its consumers; multiprocessing leaves it out too
-    return framed(Setup(sys.argv[:], main, logging, pickled, name))
+    return framed(Setup(sys.argv[:], main, logging, pickled, name, max_result_bytes))
 
 
 def program(connection: int, lifeline: int) -> str:

@@ -7,8 +7,10 @@ sent instead, with the values that decide what becomes of the job: a subclass of
 from __future__ import annotations
 
 import contextlib
+import io
 import pickle
 import struct
+import sys
 from typing import Any, NamedTuple
 
 from auth_worker import errors
@@ -17,6 +19,10 @@ from auth_worker.errors import AuthWorkerError, JobError, UnrecoverableError
 from auth_worker.job import Job
 
 LENGTH = struct.Struct(">Q")
+MOST_ERROR_BYTES = 2**20
+"""An exception whose pickle is longer is sent with the beginning of its message alone."""
+LONGEST_PICKLE = 4
+"""How many times as long as its JSON the pickle of a value may be: that of floats is 2.3 times as long."""
 DECISIVE = ("seconds", "reason_class", "retryable", "message", "fields", "code")
 """Attributes of our exceptions that decide what becomes of a job, or say why."""
 
@@ -128,18 +134,25 @@ def answer_of(body: bytes) -> Any:
     return ANSWERS[number](*values)
 
 
-def returned(value: object) -> Returned:
+def returned(value: object, max_bytes: int = sys.maxsize) -> Returned:
     """Return the answer for a value.
 
-    Raises ``UnrecoverableError`` if it cannot be sent back: then it is no JSON either.
+    Raises ``UnrecoverableError`` if it cannot be sent back: then it is no JSON either, or its JSON is longer than
+    ``max_bytes``, and it would only fill the memory of the service.
     """
     try:
         body = pickle.dumps(value)
         pickle.loads(body)  # noqa: S301 - our own bytes
+    except MemoryError:  # which says nothing about the value
+        raise
     except Exception:
         raise UnrecoverableError(
             f"the consumer's return value is not JSON: it is a {type(value).__name__}"
         ) from None
+    if len(body) > LONGEST_PICKLE * max_bytes:
+        raise UnrecoverableError(
+            f"the consumer's return value has more than {max_bytes:,} bytes (setting max_result_bytes)"
+        )
     return Returned(body)
 
 
@@ -167,15 +180,34 @@ def _error_of(answer: Raised) -> BaseException:
     return _unpickled(answer.portable)
 
 
+class _LoadedModules(pickle.Unpickler):
+    """Reads pickles of what is in modules that are imported already.
+
+    To import another one, for an exception that nothing in the service knows, could block the event loop for
+    seconds.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module not in sys.modules:
+            raise pickle.UnpicklingError(f"{module} is not imported")
+        return super().find_class(module, name)
+
+
 def _unpickled(body: bytes) -> BaseException:
-    error: BaseException = pickle.loads(body)  # noqa: S301 - our own bytes
+    error: BaseException = _LoadedModules(io.BytesIO(body)).load()
     return error
 
 
 def survives_pickling(error: BaseException) -> bool:
-    """Whether unpickling yields the same exception. One whose constructor takes other arguments may differ."""
+    """Whether unpickling yields the same exception. One whose constructor takes other arguments may differ.
+
+    A very long one does not.
+    """
     try:
-        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        body = pickle.dumps(error)
+        if len(body) > MOST_ERROR_BYTES:
+            return False
+        copy = pickle.loads(body)  # noqa: S301 - our own bytes
         return (
             type(copy) is type(error)
             and str(copy) == str(error)
@@ -206,8 +238,10 @@ _MISSING = object()
 
 def _attribute(error: BaseException, name: str) -> Any:
     try:
-        value = getattr(error, name, _MISSING)
-        return value if value is _MISSING or pickle.loads(pickle.dumps(value)) == value else _MISSING  # noqa: S301
+        if (value := getattr(error, name, _MISSING)) is _MISSING:
+            return _MISSING
+        body = pickle.dumps(value)
+        return value if len(body) <= MOST_ERROR_BYTES and pickle.loads(body) == value else _MISSING  # noqa: S301
     except Exception:
         return _MISSING
 
