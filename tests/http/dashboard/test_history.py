@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -148,3 +149,17 @@ def test_charts_are_drawn_to_scale_and_escape_what_they_say() -> None:
     assert path.count("M") == 2
     assert path.count("L") == 3
     assert 'd=""' in lines([Line("p50", [None])], ["a"], "label")
+
+
+def test_the_axes_of_charts_name_what_their_lines_are() -> None:
+    columns = stacked([1000], [0], ["x"], "label")
+    assert texts(columns) == ["1,000", "500"]
+    line = [Line("p99", [20, 3_600_000])]
+    assert texts(lines(line, ["a", "b"], "label")) == ["1 h", "30 min"]
+    assert texts(lines(line, ["a", "b"], "label", is_log=True)) == ["10 ms", "1 s", "1 min", "1 h"]
+    assert texts(lines([Line("p99", [0, None])], ["a", "b"], "label", is_log=True)) == []
+
+
+def texts(drawn: str) -> list[str]:
+    """The texts on the axis of a chart."""
+    return re.findall(r"<text [^>]*>([^<]*)</text>", drawn)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
 
+from auth_worker.core.durations import duration_text
+
 BAR_WIDTH, BAR_GAP, BARS_HEIGHT = 4, 1, 20
 WIDTH, HEIGHT = 600, 120
 Drawing = Markup
+TICKS_MS = (10, 1000, 60_000, 3_600_000, 86_400_000)
+"""Where a logarithmic axis of durations has lines, as far as a chart reaches."""
 
 
 class Line(NamedTuple):
@@ -17,6 +22,13 @@ class Line(NamedTuple):
 
     name: str
     values: Sequence[float | None]
+
+
+class Tick(NamedTuple):
+    """A line across a chart: its ``place`` from 0 (bottom) to 1, and the ``text`` at it."""
+
+    place: float
+    text: str
 
 
 class Mark(NamedTuple):
@@ -69,11 +81,17 @@ def stacked(
         if high:
             parts.append(column.format("failed", place * step, HEIGHT - low - high, step * 0.8, high))
         drawn.append(Markup("<g><title>{}</title>{}</g>").format(title, Markup("").join(parts)))
-    return _chart(label, Markup("").join([*drawn, *map(_mark, marks)]))
+    ticks = [Tick(1, f"{most:,}"), Tick(0.5, f"{most / 2:,.0f}")] if most > 1 else []
+    return _chart(label, Markup("").join([*drawn, *map(_mark, marks)]), ticks)
 
 
-def lines(found: Sequence[Line], titles: Sequence[str], label: str, marks: Sequence[Mark] = ()) -> Markup:
-    """Draw lines over the same buckets. A value of None breaks a line. ``marks`` are moments to be shown."""
+def lines(
+    found: Sequence[Line], titles: Sequence[str], label: str, marks: Sequence[Mark] = (), *, is_log: bool = False
+) -> Markup:
+    """Draw lines of durations (ms) over the same buckets. A value of None breaks a line.
+
+    ``marks`` are moments to be shown. With ``is_log`` the axis is logarithmic, so that a p50 is seen beside a p99.
+    """
     most = max((value for line in found for value in line.values if value is not None), default=0)
     step = WIDTH / max(len(titles), 1)
     drawn = [
@@ -83,10 +101,21 @@ def lines(found: Sequence[Line], titles: Sequence[str], label: str, marks: Seque
         for place, title in enumerate(titles)
     ]
     drawn += [
-        Markup('<path class="{}" d="{}"/>').format(line.name, _path(line.values, most or 1, step))
+        Markup('<path class="{}" d="{}"/>').format(
+            line.name, _path([None if ms is None else _share(ms, most, is_log) for ms in line.values], step)
+        )
         for line in found
     ]
-    return _chart(label, Markup("").join([*drawn, *map(_mark, marks)]))
+    shown = [ms for ms in TICKS_MS if ms <= most] if is_log else [most, most / 2] if most else []
+    ticks = [Tick(_share(ms, most, is_log), duration_text(ms, 1)) for ms in shown]
+    return _chart(label, Markup("").join([*drawn, *map(_mark, marks)]), ticks)
+
+
+def _share(value: float, most: float, is_log: bool) -> float:
+    """Return how high a value is on an axis that reaches from 0 to ``most``, from 0 to 1."""
+    if most <= 0:
+        return 0
+    return math.log1p(max(value, 0)) / math.log1p(most) if is_log else value / most
 
 
 def _mark(mark: Mark) -> Markup:
@@ -95,24 +124,33 @@ def _mark(mark: Mark) -> Markup:
     )
 
 
-def _path(values: Sequence[float | None], most: float, step: float) -> str:
+def _path(shares: Sequence[float | None], step: float) -> str:
     """Return a path through the middles of the buckets; a value alone between two gaps becomes a short line."""
     parts: list[str] = []
     drawing = False
-    for place, value in enumerate(values):
-        if value is None:
+    for place, share in enumerate(shares):
+        if share is None:
             drawing = False
             continue
-        x, y = (place + 0.5) * step, HEIGHT - 1 - value * (HEIGHT - 3) / most
+        x, y = (place + 0.5) * step, HEIGHT - 1 - share * (HEIGHT - 3)
         parts.append(f"L{x:.1f} {y:.1f}" if drawing else f"M{x - step / 3:.1f} {y:.1f}L{x:.1f} {y:.1f}")
         drawing = True
     return "".join(parts)
 
 
-def _chart(label: str, drawn: Markup) -> Markup:
+def _chart(label: str, drawn: Markup, ticks: Sequence[Tick]) -> Markup:
+    """Draw the axis in an image whose texts keep their shape, and in it the rest, stretched to its width."""
+    line = Markup(
+        '<line x1="0" x2="100%" y1="{y:.1f}%" y2="{y:.1f}%"/><text x="0" y="{y:.1f}%" dy="{dy}">{text}</text>'
+    )
+    axis = Markup("").join(
+        line.format(y=100 * (1 - tick.place), dy="1em" if tick.place > 0.9 else "-.2em", text=tick.text)
+        for tick in ticks
+    )
     return Markup(
-        '<svg class="chart" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-    ).format(WIDTH, HEIGHT, label, drawn)
+        '<svg class="chart" role="img" aria-label="{}"><g class="ticks">{}</g>'
+        '<svg viewBox="0 0 {} {}" width="100%" height="100%" preserveAspectRatio="none">{}</svg></svg>'
+    ).format(label, axis, WIDTH, HEIGHT, drawn)
 
 
 def _height(value: int, most: int, height: int) -> int:

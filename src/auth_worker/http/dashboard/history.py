@@ -84,7 +84,7 @@ def _times(found: list[Bucket], title: str, marks: Sequence[Mark]) -> Chart:
     most = max((value for line in each_line for value in line.values if value is not None), default=None)
     label = f"{title}, at most {_shown(most)}"
     parts = tuple((line.name, line.name) for line in each_line)
-    return Chart(title, _shown(most), parts, lines(each_line, titles, label, marks))
+    return Chart(title, f"{_shown(most)}, logarithmic", parts, lines(each_line, titles, label, marks, is_log=True))
 
 
 def _oldest(found: list[Bucket], marks: Sequence[Mark]) -> Chart:
