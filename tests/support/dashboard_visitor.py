@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any
@@ -128,8 +129,9 @@ class Visitor:
         return await self._ask("GET", path)
 
     async def post(self, page: str, fields: Fields, **headers: str) -> Page:
-        """Send these fields."""
-        return await self._ask("POST", urljoin(self.base, page), fields, headers)
+        """Send these fields, with line ends as browsers send them."""
+        sent = [(name, re.sub(r"\r\n?|\n", "\r\n", value)) for name, value in fields]
+        return await self._ask("POST", urljoin(self.base, page), sent, headers)
 
     async def send(self, form: Form, *more: tuple[str, str]) -> Page:
         """Send a form, with a button and what was typed."""

@@ -20,6 +20,7 @@ CORPUS = (
     "{{ 7*7 }}{% raw %}",
     "\u202eevil\u2066\u200b",
     "\x1b[31m\x07\r\n",
+    "\n\r\0 ends",
     "&lt;b&gt;&#x27;&amp;",
 )
 HOSTILE_TAGS = {"img", "b", "iframe", "object"}

@@ -18,6 +18,7 @@ from auth_worker.core.clock import now_ms
 from auth_worker.core.durations import duration_text
 from auth_worker.core.terminal_text import visible, visible_lines
 from auth_worker.http.dashboard.charts import bars
+from auth_worker.http.dashboard.form_fields import survives, unchanged_field
 
 MOST_SHOWN = 64 * 1024
 """How many characters of one value a page shows."""
@@ -144,4 +145,5 @@ def _environment() -> Environment:
         }
     )
     environment.globals.update({"bars": bars, "command": command, "link": link})
+    environment.globals.update({"survives": survives, "unchanged": unchanged_field})
     return environment

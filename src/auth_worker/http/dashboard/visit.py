@@ -15,6 +15,7 @@ from auth_worker.core.names import check_queue_name
 from auth_worker.errors import ConfigurationError
 from auth_worker.http.access_tokens import LOCAL
 from auth_worker.http.dashboard import static
+from auth_worker.http.dashboard.form_fields import decoded
 from auth_worker.http.dashboard.host import Host
 from auth_worker.http.dashboard.rendering import Templates, link
 from auth_worker.http.dashboard.sampler import Sampler
@@ -74,6 +75,8 @@ class Visit:
         self.host = host
         self.sampler = sampler
         self.fields: dict[str, list[str]] = {}
+        query = request.query_params
+        self._asked = decoded({name: query.getlist(name) for name in query})
         self._templates = templates
 
     @property
@@ -93,7 +96,7 @@ class Visit:
             body += chunk
             if len(body) > MOST_FORM_BYTES:
                 raise ValueError("the form is too large")
-        self.fields = parse_qs(body.decode(errors="replace"), max_num_fields=MOST_FIELDS)
+        self.fields = decoded(parse_qs(body.decode(errors="replace"), max_num_fields=MOST_FIELDS))
 
     def once(self) -> str | None:
         """Return what names the form that was sent, so that sending it twice does what it does once; None without.
@@ -109,11 +112,11 @@ class Visit:
 
     def asked(self, name: str, default: str = "") -> str:
         """Return a parameter of the URL's query."""
-        return self.request.query_params.get(name) or default
+        return next(reversed(self.asked_all(name)), "") or default
 
     def asked_all(self, name: str) -> list[str]:
         """Return all values of a parameter of the URL's query."""
-        return self.request.query_params.getlist(name)
+        return self._asked.get(name, [])
 
     def here(self) -> str:
         """Return the relative address of this page, with its query."""

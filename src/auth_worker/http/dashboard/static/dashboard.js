@@ -25,7 +25,7 @@ function enhance(root) {
   for (const all of root.querySelectorAll("input.all")) {
     all.hidden = false;
     all.addEventListener("change", () => {
-      for (const box of all.closest("table").querySelectorAll("input[name=ids]")) box.checked = all.checked;
+      for (const box of all.closest("table").querySelectorAll("input[name^=ids]")) box.checked = all.checked;
     });
   }
 }
