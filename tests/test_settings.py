@@ -84,8 +84,21 @@ def test_an_unknown_variable_is_refused_and_names_the_nearest(monkeypatch: pytes
 
 def test_an_unknown_key_of_the_file_is_refused_and_names_the_nearest(toml: Write) -> None:
     toml("smtp_prot = 25")
-    with pytest.raises(ConfigurationError, match=r"settings: smtp_prot is not known; did you mean smtp_port\?"):
+    with pytest.raises(
+        ConfigurationError, match=r"settings: smtp_prot is not known; did you mean smtp_port\? \(in .*toml\)"
+    ):
         Settings()
+
+
+def test_a_wrong_setting_is_told_with_the_file_or_the_variable_that_sets_it(
+    toml: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml('smtp_port = "mail"\nhttp_port = "web"')
+    monkeypatch.setenv("AUTH_WORKER_HTTP_PORT", "internet")
+    with pytest.raises(ConfigurationError, match=r"http_port: .* \(in AUTH_WORKER_HTTP_PORT\); .* \(in .*toml\)$"):
+        Settings()
+    with pytest.raises(ConfigurationError, match=r"settings: http_port: [^()]*$"):
+        Settings(http_port="here", smtp_port=25)
 
 
 @pytest.mark.parametrize(

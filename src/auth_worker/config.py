@@ -185,9 +185,9 @@ class Settings(BaseModel):
         try:
             super().__init__(**merge(file, {name: text for name, (_, text) in environment.items()}, flags))
         except ValidationError as error:
-            raise configuration_error(
-                "settings", error, type(self)
-            ) from None  # it quotes keys, see configuration_error
+            set_at = {name: place.removeprefix(f"{name} in ") for name, place in self.sources().items()}
+            places = {name: place for name, place in set_at.items() if name not in flags}
+            raise configuration_error("settings", error, type(self), places) from None  # it quotes keys
 
     @field_validator("*", mode="before")
     @classmethod

@@ -16,8 +16,13 @@ _NAMED = "http_tokens"
 """The setting whose keys (names) a user may confuse with its values (tokens)."""
 
 
-def configuration_error(what: str, error: ValidationError, model: type[BaseModel]) -> ConfigurationError:
-    """Turn pydantic's report into one message per field, without values, since they may be secret."""
+def configuration_error(
+    what: str, error: ValidationError, model: type[BaseModel], places: Mapping[str, str] | None = None
+) -> ConfigurationError:
+    """Turn pydantic's report into one message per field, without values, since they may be secret.
+
+    ``places`` says where fields are set: in which file or variable.
+    """
     problems = error.errors(include_url=False, include_input=False)
     nameless = {problem["loc"][1] for problem in problems if _may_quote_a_token(problem)}
     messages = []
@@ -27,10 +32,12 @@ def configuration_error(what: str, error: ValidationError, model: type[BaseModel
             messages.append(_token_message(loc, problem["msg"]))
             continue
         field = ".".join(str(part) for part in loc if not _is_member(part)) or what
+        place = places.get(str(loc[0])) if places and loc else None
+        where = f" (in {place})" if place else ""
         if problem["type"] == "extra_forbidden":
-            messages.append(f"{field} is not known{nearest(str(loc[-1]), _fields_at(model, loc[:-1]))}")
+            messages.append(f"{field} is not known{nearest(str(loc[-1]), _fields_at(model, loc[:-1]))}{where}")
         else:
-            messages.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}")
+            messages.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}{where}")
     return ConfigurationError(f"{what}: " + "; ".join(dict.fromkeys(messages)))
 
 

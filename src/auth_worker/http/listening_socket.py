@@ -15,6 +15,7 @@ from typing import Any
 from auth_worker.config import Settings
 from auth_worker.errors import ConfigurationError
 from auth_worker.messages import WORKER_ERRORS
+from auth_worker.system.happy_eyeballs import host_and_port
 
 GIVEN_DESCRIPTOR = 3
 NEIGHBOURS = 10
@@ -102,13 +103,13 @@ def _bind_first_free(settings: Settings) -> socket.socket | None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise ConfigurationError(
-                    f"http_host {settings.http_host!r}, http_port {port}: cannot listen there "
+                    f"http_host, http_port: cannot listen on {host_and_port(settings.http_host, port)} "
                     f"({error.strerror or error}); choose others (AUTH_WORKER_HTTP_HOST, AUTH_WORKER_HTTP_PORT)"
                 ) from error
             if chosen:
                 raise ConfigurationError(
-                    f"http_port {port} of {settings.http_host} is taken, perhaps by another worker: choose "
-                    "another (AUTH_WORKER_HTTP_PORT), or 0 for any free one"
+                    f"http_port: {host_and_port(settings.http_host, port)} is taken, perhaps by another worker: "
+                    "choose another port (AUTH_WORKER_HTTP_PORT), or 0 for any free one"
                 ) from error
     return None
 
