@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from auth_worker import JobQueue
 from auth_worker.brokers.redis.doorbell import BLOCK_S
 from chaos.final_states import read_final_states
@@ -14,8 +16,11 @@ from support.processors import eventually
 QUEUES = 200
 CONNECTIONS = 3 + 64
 """Commands, doorbell and watch; and those that only show the worker in a queue's list, of which there are few."""
+LATE_S = BLOCK_S / 2
+"""After how long (s) a job may have been found in passing: its doorbell did not ring, or the machine was busy."""
 
 
+@pytest.mark.timeout(120)
 async def test_many_queues_share_a_handful_of_connections_and_their_troubles_stay_apart(
     harness: ChaosHarness,
 ) -> None:
@@ -26,8 +31,9 @@ async def test_many_queues_share_a_handful_of_connections_and_their_troubles_sta
     assert len(clients) - before <= CONNECTIONS
     await harness.add(*({"do": "die"} for _ in range(300)), *({"do": "fail", "times": 2} for _ in range(300)))
     await harness.redis.set("bull:queue107:wait", "of the wrong type")
-    delays = [await pickup_s(harness, names[number]) for number in range(10, QUEUES, 10)]
-    assert max(delays) < BLOCK_S - 0.5, "the doorbell did not ring: the queue was looked at in passing"
+    late = [name for name in names[10::10] if await pickup_s(harness, name) > LATE_S]
+    late_again = [name for name in late if await pickup_s(harness, name) > LATE_S]
+    assert late_again == [], "the doorbell did not ring: the queue was looked at in passing"
     assert await harness.verdict() == []
     assert worker.code is None
 
@@ -36,10 +42,10 @@ async def pickup_s(harness: ChaosHarness, queue: str) -> float:
     """How long a job of ``queue`` takes from being added to being completed, in s."""
     async with JobQueue(queue, harness.jobs_url) as jobs:
         added = time.monotonic()
-        await jobs.add("work", {})
+        job_id = await jobs.add("work", {})
 
         async def completed() -> bool:
-            return len((await read_final_states(harness.redis, queue, DEAD)).completed) == 1
+            return job_id in (await read_final_states(harness.redis, queue, DEAD)).completed
 
-        await eventually(completed, f"the job of {queue}", within=5)
+        await eventually(completed, f"the job of {queue}", within=4 * BLOCK_S)
         return time.monotonic() - added
