@@ -15,7 +15,7 @@ from auth_worker.brokers.opening import operator_broker
 from auth_worker.errors import BrokerUnavailableError
 from auth_worker.http import server
 from auth_worker.http.dashboard import recorder
-from auth_worker.http.dashboard.charts import Line, Mark, bars, lines, stacked
+from auth_worker.http.dashboard.charts import Caption, Line, Mark, bars, lines, stacked
 from auth_worker.http.dashboard.recorder import Recorder
 from support.admin_api import ADMIN, add, dead, service_at
 from support.dashboard_visitor import Visitor
@@ -131,6 +131,11 @@ async def test_a_service_marks_its_version_and_the_page_shows_since_when_it_runs
     assert "v2 started <time" in page
 
 
+def captions(*texts: str) -> list[Caption]:
+    """Captions of a chart, each a minute after the one before it."""
+    return [Caption(60_000 * place, text) for place, text in enumerate(texts)]
+
+
 def test_charts_are_drawn_to_scale_and_escape_what_they_say() -> None:
     drawn = bars([0, 1, 100], "<b>", "minutes")
     assert drawn.count("<rect") == 2
@@ -139,25 +144,26 @@ def test_charts_are_drawn_to_scale_and_escape_what_they_say() -> None:
     parted = bars([0, 5], "label", "minutes", [0, 5])
     assert parted.count('height="10"') == 2
     assert parted.count('class="failed"') == 1
-    columns = stacked([10, 0], [10, 0], ["<i>", "x"], "label")
+    columns = stacked([10, 0], [10, 0], captions("<i>", "x"), "label")
     assert columns.count('class="done"') == columns.count('class="failed"') == 1
     assert 'height="60"' in columns
     assert "&lt;i&gt;" in columns
-    marked = stacked([1], [0], ["x"], "label", [Mark(0.5, "<v1>")])
-    assert '<title>&lt;v1&gt;</title><path d="M300.0 0L300.0 120"/>' in marked
-    path = lines([Line("p50", [1, None, 2, 4])], ["a", "b", "c", "d"], "label")
+    assert '<title data-at="1970-01-01T00:01:00Z">1970-01-01 00:01 UTC: x</title>' in columns
+    marked = stacked([1], [0], captions("x"), "label", [Mark(0.5, Caption(0, "<v1>"))])
+    assert '1970-01-01 00:00 UTC: &lt;v1&gt;</title><path d="M300.0 0L300.0 120"/>' in marked
+    path = lines([Line("p50", [1, None, 2, 4])], captions(*"abcd"), "label")
     assert path.count("M") == 2
     assert path.count("L") == 3
-    assert 'd=""' in lines([Line("p50", [None])], ["a"], "label")
+    assert 'd=""' in lines([Line("p50", [None])], captions("a"), "label")
 
 
 def test_the_axes_of_charts_name_what_their_lines_are() -> None:
-    columns = stacked([1000], [0], ["x"], "label")
+    columns = stacked([1000], [0], captions("x"), "label")
     assert texts(columns) == ["1,000", "500"]
     line = [Line("p99", [20, 3_600_000])]
-    assert texts(lines(line, ["a", "b"], "label")) == ["1 h", "30 min"]
-    assert texts(lines(line, ["a", "b"], "label", is_log=True)) == ["10 ms", "1 s", "1 min", "1 h"]
-    assert texts(lines([Line("p99", [0, None])], ["a", "b"], "label", is_log=True)) == []
+    assert texts(lines(line, captions("a", "b"), "label")) == ["1 h", "30 min"]
+    assert texts(lines(line, captions("a", "b"), "label", is_log=True)) == ["10 ms", "1 s", "1 min", "1 h"]
+    assert texts(lines([Line("p99", [0, None])], captions("a", "b"), "label", is_log=True)) == []
 
 
 def texts(drawn: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -31,11 +32,18 @@ class Tick(NamedTuple):
     text: str
 
 
+class Caption(NamedTuple):
+    """What is shown when the pointer is on a part of a chart: a moment (epoch ms), and the ``text`` after it."""
+
+    at: int
+    text: str
+
+
 class Mark(NamedTuple):
-    """A moment on a chart: its ``place`` from 0 (left) to 1, and the ``title`` that is shown at it."""
+    """A moment on a chart: its ``place`` from 0 (left) to 1, and the ``caption`` that is shown at it."""
 
     place: float
-    title: str
+    caption: Caption
 
 
 def bars(values: Sequence[int], label: str, kind: str = "", failed: Sequence[int] = ()) -> Markup:
@@ -62,16 +70,16 @@ def bars(values: Sequence[int], label: str, kind: str = "", failed: Sequence[int
 
 
 def stacked(
-    below: Sequence[int], above: Sequence[int], titles: Sequence[str], label: str, marks: Sequence[Mark] = ()
+    below: Sequence[int], above: Sequence[int], captions: Sequence[Caption], label: str, marks: Sequence[Mark] = ()
 ) -> Markup:
     """Draw one column of two parts per bucket, and ``marks``.
 
-    ``titles`` are shown when the pointer is on a column.
+    ``captions`` are shown when the pointer is on a column.
     """
     most = max((one + other for one, other in zip(below, above, strict=True)), default=0)
     step = WIDTH / max(len(below), 1)
     drawn = []
-    for place, (one, other, title) in enumerate(zip(below, above, titles, strict=True)):
+    for place, (one, other, caption) in enumerate(zip(below, above, captions, strict=True)):
         low, high = _height(one, most, HEIGHT), _height(other, most, HEIGHT)
         high = min(high, HEIGHT - low)
         column = Markup('<rect class="{}" x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>')
@@ -80,25 +88,30 @@ def stacked(
             parts.append(column.format("done", place * step, HEIGHT - low, step * 0.8, low))
         if high:
             parts.append(column.format("failed", place * step, HEIGHT - low - high, step * 0.8, high))
-        drawn.append(Markup("<g><title>{}</title>{}</g>").format(title, Markup("").join(parts)))
+        drawn.append(Markup("<g>{}{}</g>").format(_title(caption), Markup("").join(parts)))
     ticks = [Tick(1, f"{most:,}"), Tick(0.5, f"{most / 2:,.0f}")] if most > 1 else []
     return _chart(label, Markup("").join([*drawn, *map(_mark, marks)]), ticks)
 
 
 def lines(
-    found: Sequence[Line], titles: Sequence[str], label: str, marks: Sequence[Mark] = (), *, is_log: bool = False
+    found: Sequence[Line],
+    captions: Sequence[Caption],
+    label: str,
+    marks: Sequence[Mark] = (),
+    *,
+    is_log: bool = False,
 ) -> Markup:
     """Draw lines of durations (ms) over the same buckets. A value of None breaks a line.
 
     ``marks`` are moments to be shown. With ``is_log`` the axis is logarithmic, so that a p50 is seen beside a p99.
     """
     most = max((value for line in found for value in line.values if value is not None), default=0)
-    step = WIDTH / max(len(titles), 1)
+    step = WIDTH / max(len(captions), 1)
     drawn = [
-        Markup('<g><title>{}</title><rect class="hit" x="{:.1f}" y="0" width="{:.1f}" height="{}"/></g>').format(
-            title, place * step, step, HEIGHT
+        Markup('<g>{}<rect class="hit" x="{:.1f}" y="0" width="{:.1f}" height="{}"/></g>').format(
+            _title(caption), place * step, step, HEIGHT
         )
-        for place, title in enumerate(titles)
+        for place, caption in enumerate(captions)
     ]
     drawn += [
         Markup('<path class="{}" d="{}"/>').format(
@@ -118,9 +131,17 @@ def _share(value: float, most: float, is_log: bool) -> float:
     return math.log1p(max(value, 0)) / math.log1p(most) if is_log else value / most
 
 
+def _title(caption: Caption) -> Markup:
+    """Draw a caption with its moment in UTC. The browser puts the reader's own zone before it."""
+    at = datetime.fromtimestamp(caption.at / 1000, UTC)
+    return Markup('<title data-at="{:%Y-%m-%dT%H:%M:%SZ}">{:%Y-%m-%d %H:%M} UTC: {}</title>').format(
+        at, at, caption.text
+    )
+
+
 def _mark(mark: Mark) -> Markup:
-    return Markup('<g class="mark"><title>{}</title><path d="M{x:.1f} 0L{x:.1f} {}"/></g>').format(
-        mark.title, HEIGHT, x=mark.place * WIDTH
+    return Markup('<g class="mark">{}<path d="M{x:.1f} 0L{x:.1f} {}"/></g>').format(
+        _title(mark.caption), HEIGHT, x=mark.place * WIDTH
     )
 
 

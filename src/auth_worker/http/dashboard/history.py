@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from starlette.responses import Response
@@ -12,7 +11,7 @@ from auth_worker.admin.history import SAMPLE
 from auth_worker.core.durations import duration_text
 from auth_worker.core.history import MINUTE_MS, SPANS, Bucket, Span, VersionMark, percentile
 from auth_worker.errors import ConfigurationError
-from auth_worker.http.dashboard.charts import Drawing, Line, Mark, lines, stacked
+from auth_worker.http.dashboard.charts import Caption, Drawing, Line, Mark, lines, stacked
 from auth_worker.http.dashboard.visit import Visit
 
 PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
@@ -54,7 +53,7 @@ async def show_history(visit: Visit) -> Response:
 def charts_of(found: list[Bucket], span: Span, versions: Sequence[VersionMark] = ()) -> list[Chart]:
     """Draw the four charts of these buckets, with a mark where the version of the workers changed."""
     begin = found[0].start
-    marks = [Mark((each.at - begin) / span.length_ms, f"{_utc(each.at)}: {each.version}") for each in versions]
+    marks = [Mark((each.at - begin) / span.length_ms, Caption(each.at, each.version)) for each in versions]
     return [
         _ended(found, span, marks),
         _times(found, "Waited", marks),
@@ -65,42 +64,36 @@ def charts_of(found: list[Bucket], span: Span, versions: Sequence[VersionMark] =
 
 def _ended(found: list[Bucket], span: Span, marks: Sequence[Mark]) -> Chart:
     minutes = span.bucket_ms // MINUTE_MS
-    titles = [f"{_time(each)}: {each.done:,} done, {each.failed:,} failed" for each in found]
+    captions = [Caption(each.start, f"{each.done:,} done, {each.failed:,} failed") for each in found]
     done, failed = [each.done for each in found], [each.failed for each in found]
     most = max(map(sum, zip(done, failed, strict=True)), default=0)
     per = "a minute" if minutes == 1 else f"in {duration_text(span.bucket_ms, 1)}"
     label = f"{sum(done):,} done and {sum(failed):,} failed in the last {span.name}"
     parts = (("done", "done"), ("failed", "failed"))
-    return Chart(f"Ended {per}", f"{most:,}", parts, stacked(done, failed, titles, label, marks))
+    return Chart(f"Ended {per}", f"{most:,}", parts, stacked(done, failed, captions, label, marks))
 
 
 def _times(found: list[Bucket], title: str, marks: Sequence[Mark]) -> Chart:
     counts = [each.waits if title == "Waited" else each.runs for each in found]
     each_line = [Line(name, [percentile(one, share) for one in counts]) for name, share in PERCENTILES]
-    titles = [
-        f"{_time(bucket)}: " + ", ".join(f"{line.name} {_shown(line.values[place])}" for line in each_line)
+    captions = [
+        Caption(bucket.start, ", ".join(f"{line.name} {_shown(line.values[place])}" for line in each_line))
         for place, bucket in enumerate(found)
     ]
     most = max((value for line in each_line for value in line.values if value is not None), default=None)
     label = f"{title}, at most {_shown(most)}"
     parts = tuple((line.name, line.name) for line in each_line)
-    return Chart(title, f"{_shown(most)}, logarithmic", parts, lines(each_line, titles, label, marks, is_log=True))
+    return Chart(
+        title, f"{_shown(most)}, logarithmic", parts, lines(each_line, captions, label, marks, is_log=True)
+    )
 
 
 def _oldest(found: list[Bucket], marks: Sequence[Mark]) -> Chart:
     values = [None if each.is_empty else each.oldest_ms for each in found]
-    titles = [f"{_time(each)}: oldest {_shown(value)}" for each, value in zip(found, values, strict=True)]
+    captions = [Caption(each.start, f"oldest {_shown(value)}") for each, value in zip(found, values, strict=True)]
     most = max((value for value in values if value is not None), default=None)
-    drawn = lines([Line("oldest", values)], titles, f"The oldest waited {_shown(most)} at most", marks)
+    drawn = lines([Line("oldest", values)], captions, f"The oldest waited {_shown(most)} at most", marks)
     return Chart("The oldest that waited", _shown(most), (("oldest", "oldest"),), drawn)
-
-
-def _time(bucket: Bucket) -> str:
-    return _utc(bucket.start)
-
-
-def _utc(epoch_ms: int) -> str:
-    return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _shown(value: float | None) -> str:

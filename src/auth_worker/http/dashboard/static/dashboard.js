@@ -21,6 +21,10 @@ function enhance(root) {
     if (time.title.includes("\n")) continue;
     time.title = `${zone.format(new Date(time.dateTime))}\n${time.title}`;
   }
+  for (const title of root.querySelectorAll("title[data-at]")) { // of a part of a chart
+    title.textContent = `${zone.format(new Date(title.dataset.at))}\n${title.textContent}`;
+    title.removeAttribute("data-at");
+  }
   for (const table of root.querySelectorAll("table.rows")) label(table);
   for (const all of root.querySelectorAll("input.all")) {
     all.hidden = false;
