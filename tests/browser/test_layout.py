@@ -80,3 +80,45 @@ async def test_a_long_error_takes_two_lines_of_the_list(harness: Harness, tmp_pa
         assert second < first < 2.5 * second
 
     await look(harness, tmp_path, watch)
+
+
+async def test_ids_of_one_batch_are_told_apart(harness: Harness, tmp_path: Path) -> None:
+    await harness.jobs.add_bulk({"name": "held"} for _ in range(3))
+
+    def watch(browser: Browser, base: str) -> None:
+        browser.resize(1280, 800)
+        browser.open(f"{base}search?q=queue:{QUEUE}+name:*")
+        cut_off = "return [...document.querySelectorAll('th .id')].filter((each) => {"
+        cut_off += "const cell = each.parentElement; return cell.scrollWidth > cell.clientWidth}).length"
+        assert browser.run("return document.querySelectorAll('th .id').length") == 3
+        assert browser.run(cut_off) == 0
+
+    await look(harness, tmp_path, watch)
+
+
+async def test_with_forced_colours_the_page_that_is_open_stands_out(harness: Harness, tmp_path: Path) -> None:
+    def watch(browser: Browser, base: str) -> None:
+        feature = {"name": "forced-colors", "value": "active"}
+        browser.devtools("Emulation.setEmulatedMedia", {"features": [feature]})
+        browser.open(f"{base}errors")
+        borders = "return ['[aria-current]', ':not([aria-current])'].map((which) => getComputedStyle("
+        borders += "document.querySelector(`.top nav a${which}`)).borderBottomColor)"
+        current, other = browser.run(borders)
+        assert current != other
+
+    await look(harness, tmp_path, watch)
+
+
+async def test_what_is_printed_is_the_content_alone(harness: Harness, tmp_path: Path) -> None:
+    await harness.jobs.add("held")
+
+    def watch(browser: Browser, base: str) -> None:
+        browser.open(f"{base}queue?queue={QUEUE}")
+        browser.devtools("Emulation.setEmulatedMedia", {"media": "print"})
+        seen = "return [...document.querySelectorAll('header, footer, button, input')].filter("
+        seen += "(each) => each.offsetParent !== null).length"
+        assert browser.run(seen) == 0
+        assert browser.run("return document.querySelector('h1').innerText") == QUEUE
+        browser.devtools("Emulation.setEmulatedMedia", {"media": ""})
+
+    await look(harness, tmp_path, watch)
