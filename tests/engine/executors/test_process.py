@@ -30,6 +30,14 @@ async def test_a_process_gets_the_job_and_gives_its_result_back() -> None:
     assert told == {"id": "job-1", "data": {"to": "ann"}, "attempt": 2, "token": "", "own_process": True}
 
 
+async def test_a_job_leaves_no_context_variable_to_the_next() -> None:
+    """What a consumer binds to its log lines must not show in those of another job."""
+    executor = ProcessExecutor(process_consumers.note_in_context, 1)
+    async with asyncio.timeout(30):
+        assert [await executor(a_job(data)) for data in ("ann", "bob")] == ["nothing"] * 2
+    executor.close()
+
+
 @pytest.mark.parametrize(
     ("kind", "expected", "text"),
     [

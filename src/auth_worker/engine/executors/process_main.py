@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import contextvars
 import faulthandler
 import functools
 import importlib.util
@@ -80,7 +81,8 @@ def main(connection: int, lifeline: int) -> None:
                 break
             actions = RemoteActions(functools.partial(_ask, service, stream))
             job.attach(actions)
-            answer = run_job(consumer, job, trace_id, setup.max_result_bytes)
+            context = contextvars.copy_context()  # of its own, which ends with the job
+            answer = context.run(run_job, consumer, job, trace_id, setup.max_result_bytes)
             actions.end()
             ended = tuple(getattr(consumer, "ended_resources", ()))
             is_last = (
