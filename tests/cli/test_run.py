@@ -115,6 +115,7 @@ def test_a_function_may_make_the_service_and_gets_the_flags_as_settings(
 
 WRONG_APPS = {
     "nowhere:service": (1, "there is no module 'nowhere'"),
+    "in_src:service": (1, "it is in src: install your project (pip install -e .), or set PYTHONPATH=src"),
     "app_wrong": (2, "APP must be package.module:service"),
     "app_wrong.py:service": (2, "try app_wrong:service"),
     "./app_wrong.py": (2, "try app_wrong:service"),
@@ -143,6 +144,7 @@ def gives_text(): return "a text"
 def raises(): 1 / 0
 def misuses(): service.register_processor(queue_name=":", processor=gives_text)
 """,
+    "src/in_src": "",
     "app_raises": "raise ValueError('not today')",
     "app_exits": "raise SystemExit(7)",
     "app_lacks": "import missing_one",
@@ -153,6 +155,7 @@ def misuses(): service.register_processor(queue_name=":", processor=gives_text)
 
 @pytest.mark.parametrize("spec", WRONG_APPS)
 def test_a_wrong_app_is_named_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str], spec: str) -> None:
+    (folder / "src").mkdir()
     for name, text in MODULES.items():
         (folder / f"{name}.py").write_text(text)
     code, message = WRONG_APPS[spec]

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import os
 import sys
+from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, NoReturn
 
@@ -71,10 +72,11 @@ def _import(name: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            fail(
-                f"there is no module {error.name!r} in {folder} or among the installed packages: "
-                f"run from the folder that contains it, or install it"
-            )
+            remedy = "run from the folder that contains it, or install it"
+            place = Path(folder, "src", *error.name.split("."))
+            if place.is_dir() or place.with_suffix(".py").is_file():
+                remedy = "it is in src: install your project (pip install -e .), or set PYTHONPATH=src"
+            fail(f"there is no module {error.name!r} in {folder} or among the installed packages: {remedy}")
         _fail_with_trace(f"{name} could not be imported", error)
     except (Exception, SystemExit) as error:
         _fail_with_trace(f"{name} could not be imported", error)
