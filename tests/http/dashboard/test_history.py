@@ -20,6 +20,7 @@ from auth_worker.http.dashboard.recorder import Recorder
 from support.admin_api import ADMIN, add, dead, service_at
 from support.dashboard_visitor import Visitor
 from support.http_requests import Api
+from support.operators import operations_on
 from support.processors import QUEUE, Harness, eventually
 
 
@@ -117,12 +118,15 @@ async def test_a_service_marks_its_version_and_the_page_shows_since_when_it_runs
     async with recorder_at(harness) as own:
         assert await own.attempt()
     for version in ("v1 <b>", "v1 <b>", "v2"):
-        async with service_at(harness.url, app_version=version) as service:
+        async with (
+            service_at(harness.url, app_version=version) as service,
+            operations_on(harness.url) as operations,
+        ):
             visitor = Visitor(service.http_port)
             await visitor.log_in(ADMIN)
 
-            async def is_marked(visitor: Visitor = visitor, version: str = version) -> bool:
-                return f"{version[:2]} " in (await visitor.get("history")).text.partition("<footer")[0]
+            async def is_marked(operations: Operations = operations, version: str = version) -> bool:
+                return version in [mark.version for mark in await operations.history.versions()]
 
             await eventually(is_marked, f"{version} is marked")
             page = (await visitor.get("history")).text
