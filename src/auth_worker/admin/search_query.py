@@ -143,9 +143,10 @@ def _is_qualifier(key: str, mark: str) -> bool:
     if mark == "=" and not dot:
         return False  # such as an id in base64
     names = [*(f"{name}:" for name in QUALIFIERS), *(f"{root}." for root in ROOTS)]
+    hint = nearest(f"{root}." if dot else f"{key}:", names) or "."
     raise ConfigurationError(
-        f"{key + mark!r:.80} is no qualifier: there are {', '.join(names)} with a path, such as data.user.id=12"
-        f"{nearest(f'{root}.' if dot else f'{key}:', names)}; an id that has such a character is quoted"
+        f"{key + mark!r:.80} is no qualifier{hint} There are "
+        f"{', '.join(names)} with a path, such as data.user.id=12; an id that has such a character is quoted"
     )
 
 

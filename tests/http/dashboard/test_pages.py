@@ -245,7 +245,11 @@ async def test_jobs_of_all_queues_are_searched_by_what_they_have_in_common(
     assert "Looked at 103 of 103 jobs, which are all" in second.text
     exact = await reader.get("search", q=f"queue:{QUEUE} data.user.id={big}")
     assert exact.text.count("job=j") == 52
-    assert "did you mean queue:?" in (await reader.get("search", q="quue:mail")).text
+    assert "is no qualifier; did you mean queue:? There are" in (await reader.get("search", q="quue:mail")).text
+    assert "search?q=state%3Afailed+newer%3A1h" in (await reader.get("search")).text
+    lost = await reader.get("job", queue=QUEUE, job="lost")
+    assert f"There is no job lost in queue {QUEUE}." in lost.text
+    assert f"queue?queue={QUEUE}" in lost.links
     assert "did you mean" in (await reader.get("search", q=f"queue:{QUEUE[:-1]} state:failed")).text
 
 

@@ -160,7 +160,7 @@ def _path(shares: Sequence[float | None], step: float) -> str:
 
 
 def _chart(label: str, drawn: Markup, ticks: Sequence[Tick]) -> Markup:
-    """Draw the axis in an image whose texts keep their shape, and in it the rest, stretched to its width."""
+    """Draw a chart stretched to the width of an image, and over it an axis, whose texts keep their shape."""
     line = Markup(
         '<line x1="0" x2="100%" y1="{y:.1f}%" y2="{y:.1f}%"/><text x="0" y="{y:.1f}%" dy="{dy}">{text}</text>'
     )
@@ -169,9 +169,10 @@ def _chart(label: str, drawn: Markup, ticks: Sequence[Tick]) -> Markup:
         for tick in ticks
     )
     return Markup(
-        '<svg class="chart" role="img" aria-label="{}"><g class="ticks">{}</g>'
-        '<svg viewBox="0 0 {} {}" width="100%" height="100%" preserveAspectRatio="none">{}</svg></svg>'
-    ).format(label, axis, WIDTH, HEIGHT, drawn)
+        '<svg class="chart" role="img" aria-label="{}">'
+        '<svg viewBox="0 0 {} {}" width="100%" height="100%" preserveAspectRatio="none">{}</svg>'
+        '<g class="ticks">{}</g></svg>'
+    ).format(label, WIDTH, HEIGHT, drawn, axis)
 
 
 def _height(value: int, most: int, height: int) -> int:
