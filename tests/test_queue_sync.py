@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gc
 import inspect
 import os
 import subprocess
@@ -26,6 +27,7 @@ from auth_worker.flow import Flow, FlowProducer
 from auth_worker.queue import JobOptionsDict, JobQueue
 from auth_worker.queue.commands import QueueCommands
 from auth_worker.queue.sync_queue import SyncJobQueue
+from auth_worker.system import background_loop
 from support.producer_clients import waiting
 from support.servers import free_port
 
@@ -145,6 +147,22 @@ def test_the_background_loop_itself_is_told_to_await(queue: JobQueue) -> None:
     assert queue.sync.run(inside()) == "auth-worker-background"
 
 
+def test_a_call_that_can_start_no_thread_is_told_so_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    background_loop.stop()
+    queue = JobQueue("work", f"redis://127.0.0.1:{free_port()}")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't create new thread"):
+            queue.sync.add("n", 1)
+    gc.collect()  # an open loop, or a coroutine that nobody awaits, would fail the test
+    with pytest.raises(BrokerUnavailableError):
+        queue.sync.add("n", 1)
+
+
+@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="Python 3.12.1 starts no thread in exit handlers")
 def test_a_call_while_python_exits_is_told_so(redis_url: str, tmp_path: Path) -> None:
     script = tmp_path / "exiting.py"
     script.write_text(EXITING.format(url=redis_url))

@@ -28,7 +28,11 @@ class _BackgroundLoop:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self._run, name="auth-worker-background", daemon=True)
-        self.thread.start()
+        try:
+            self.thread.start()
+        except RuntimeError:
+            self.loop.close()
+            raise
 
     def stop(self) -> None:
         """End the loop's tasks, close it, and wait for its thread."""
@@ -65,12 +69,16 @@ def run_in_background(coroutine: Coroutine[Any, Any, T], timeout: float | None) 
 
     None: forever. Any thread may call this, also one that runs an event loop, which then waits. Raises what the
     coroutine raises, ``TimeoutError`` when the time is over, and ``RuntimeError`` in the background loop itself,
-    and after Python's exit handlers, when no thread starts any more.
+    and where no thread starts any more: after Python's exit handlers, in early releases of 3.12 already in them.
     """
     if sys.is_finalizing():
         coroutine.close()
         raise RuntimeError("Python is exiting: call this before, at the latest from a function of atexit")
-    background = _started()
+    try:
+        background = _started()
+    except RuntimeError:
+        coroutine.close()
+        raise
     if threading.current_thread() is background.thread:
         coroutine.close()
         raise RuntimeError("this would wait for its own event loop: await the asynchronous method instead")
