@@ -15,6 +15,7 @@ from auth_worker.http.dashboard.dead_letters import letter_page
 from auth_worker.http.dashboard.jobs import job_page
 from auth_worker.http.dashboard.sessions import FORM_FIELD
 from auth_worker.http.dashboard.visit import Visit, unknown_action
+from auth_worker.http.dashboard.way_back import PAGE_FIELD
 
 COUNTING_S = 10.0
 """How long (s) a page waits for a dry run to count. Then it says that the count is not complete."""
@@ -39,7 +40,7 @@ OPTIONS = {
     "clean": ("state", "olderThan"),
 }
 """For each action: the fields of the form that are options of it, named as in the API."""
-_OWN_FIELDS = frozenset((FORM_FIELD, "sure", "rate", "once"))
+_OWN_FIELDS = frozenset((FORM_FIELD, PAGE_FIELD, "sure", "rate", "once"))
 """The fields that the form of a confirmation sets itself."""
 
 

@@ -48,8 +48,11 @@ FOREIGN = frozenset(("cross-site", "same-site"))
 """The Sec-Fetch-Site of a request that another site has sent."""
 NOT_AUTHORIZED = "The application does not permit you to see this dashboard."
 LOG_IN_THERE = "Log in to the application as a user who may."
-LOGGED_OUT = "You are not logged in any more, and nothing was changed. Log in, and do it again."
-SEND_AGAIN = "Go back, reload the page, and try again."
+LOGGED_OUT = (
+    "You are not logged in any more, and nothing was changed. Log in: you come back to the page, "
+    "where selected rows are still selected. Then do it again."
+)
+SEND_AGAIN = "Nothing was changed. Go back to the page, and try again."
 
 
 class Page(NamedTuple):
@@ -155,15 +158,14 @@ class Dashboard:
                 )
             if page.method == "GET" and page.path != "/events":
                 return visit.go("login", next=visit.here())
-            return login.login_page(visit, 401, LOGGED_OUT)
+            return await _login_again(visit)
         if page.role == "admin" and not visit.may_change:
             who = visit.session.caller.name
             reason = f"The token {who} may read only."
             return visit.page("fault.html", 403, title="Not allowed", reason=reason, remedy="Log in as an admin.")
         if page.method == "POST" and (problem := await _form_problem(visit)):
-            return visit.page(
-                "fault.html", 403, title="Not sent from this page", reason=problem, remedy=SEND_AGAIN
-            )
+            title, back = "Not sent from this page", "" if _is_foreign(visit) else visit.way_back()
+            return visit.page("fault.html", 403, title=title, reason=problem, remedy=SEND_AGAIN, back=back)
         return None
 
     async def _attempt(self, visit: Visit, page: Page) -> Response:
@@ -205,9 +207,25 @@ def _is_linked_from_outside(request: Request) -> bool:
     return sent.get("sec-fetch-site") == "cross-site" and sent.get("sec-fetch-mode") == "navigate"
 
 
+def _is_foreign(visit: Visit) -> bool:
+    """Whether another site has sent the request."""
+    return visit.request.headers.get("sec-fetch-site", "") in FOREIGN
+
+
+async def _login_again(visit: Visit) -> Response:
+    """Refuse a form of a session that has ended, with a login that leads back to its page."""
+    if visit.request.method != "POST" or _is_foreign(visit):
+        return login.login_page(visit, 401, LOGGED_OUT)
+    try:
+        await visit.read_form()
+    except ValueError:
+        return login.login_page(visit, 401, LOGGED_OUT)
+    return login.login_page(visit, 401, LOGGED_OUT, visit.way_back())
+
+
 async def _form_problem(visit: Visit) -> str:
     """Return why the form does not come from a page of the caller's session; empty if it does."""
-    if visit.request.headers.get("sec-fetch-site", "") in FOREIGN:
+    if _is_foreign(visit):
         return "The form was sent by another site."
     try:
         await visit.read_form()

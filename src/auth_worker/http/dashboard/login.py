@@ -14,9 +14,13 @@ async def show_login(visit: Visit) -> Response:
     return login_page(visit)
 
 
-def login_page(visit: Visit, status: int = 200, problem: str = "") -> Response:
-    """Show the login form, with the ``problem`` of the last attempt. It leads to the page that was asked for."""
-    return visit.page("login.html", status, problem=problem, next=visit.field("next") or visit.asked("next"))
+def login_page(visit: Visit, status: int = 200, problem: str = "", back: str = "") -> Response:
+    """Show the login form, with the ``problem`` of the last attempt.
+
+    It leads to the page ``back``, if given, or else to the one that was asked for.
+    """
+    leads_to = back or visit.field("next") or visit.asked("next")
+    return visit.page("login.html", status, problem=problem, next=leads_to)
 
 
 async def log_in(visit: Visit, sessions: Sessions) -> Response:

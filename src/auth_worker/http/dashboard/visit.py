@@ -20,6 +20,7 @@ from auth_worker.http.dashboard.host import Host
 from auth_worker.http.dashboard.rendering import Templates, link
 from auth_worker.http.dashboard.sampler import Sampler
 from auth_worker.http.dashboard.sessions import FORM_FIELD, Session
+from auth_worker.http.dashboard.way_back import PAGE_FIELD, SELECTED, way_back
 from auth_worker.version import __version__
 
 PAGE = 100
@@ -123,6 +124,15 @@ class Visit:
         name, query = self.request.url.path.rpartition("/")[2], self.request.url.query
         return f"{name}?{query}" if query else name
 
+    def own_address(self) -> str:
+        """Return the relative address of this page; of one that answers a form, that of the page with the form."""
+        address = self.here() if self.request.method == "GET" else self.field(PAGE_FIELD)
+        return way_back({PAGE_FIELD: [address]})
+
+    def way_back(self) -> str:
+        """Return the relative address of the page whose form was sent, with the rows that were selected there."""
+        return way_back(self.fields)
+
     def api_address(self) -> str | None:
         """Return the address of the API, as the caller reaches this page; None without one."""
         return f"{str(self.request.base_url).rstrip('/')}/api/v1" if self.host.has_api else None
@@ -156,8 +166,11 @@ class Visit:
             done=DONE.get(self.asked("done"), ""),
             form_field=FORM_FIELD,
             form_token="" if session is None else session.form_token,
+            kept_rows=frozenset(self.asked_all(SELECTED)),
             may_change=self.may_change,
             once=new_operation_id(),
+            own_address=self.own_address(),
+            page_field=PAGE_FIELD,
             may_log_out=session is not None and session.caller is not LOCAL and self.host.authorize is None,
             files=f"static/{static.version()}",
             prefix=self.host.settings.prefix,

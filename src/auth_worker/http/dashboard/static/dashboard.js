@@ -36,8 +36,9 @@ function enhance(root) {
 
 function forgetWhatWasSaid() {
   const here = new URL(location.href);
-  if (here.searchParams.has("done")) {
+  if (here.searchParams.has("done") || here.searchParams.has("selected")) {
     here.searchParams.delete("done");
+    here.searchParams.delete("selected");
     history.replaceState(null, "", here);
   }
 }

@@ -7,6 +7,7 @@ const RETRY_MS = 60000;
 const GIVE_UP_MS = 15000;
 const ANSWER_MS = 100;
 const MOST_LISTENING = 4;
+const MOST_ADDRESS = 6000;
 const PRESS_MS = 2000; // a button that is pressed for longer was released elsewhere
 const status = document.getElementById("live");
 const pause = document.getElementById("pause");
@@ -90,6 +91,16 @@ function renewForms(page) {
   if (token) for (const input of document.querySelectorAll("input[name=form_token]")) input.value = token;
 }
 
+// Loads the page again, which leads to a login and back, with the rows that are selected.
+function logInAgain() {
+  const again = new URL(location.href);
+  for (const box of document.querySelectorAll("input[name^=ids]:checked")) {
+    again.searchParams.append("selected", box.name === "ids" ? box.value : decodeURIComponent(box.value));
+  }
+  if (again.href === location.href || again.href.length > MOST_ADDRESS) location.reload();
+  else location.replace(again);
+}
+
 function update(page, enhance) {
   for (const old of document.querySelectorAll("[data-live]")) {
     const fresh = old.id ? page.getElementById(old.id) : page.querySelector("[data-live]:not([id])");
@@ -123,7 +134,7 @@ export async function refresh(enhance) {
   loadedAt = Date.now();
   try {
     const answer = await ask(location.href);
-    if (answer.type === "opaqueredirect") return location.reload(); // to a login
+    if (answer.type === "opaqueredirect") return logInAgain();
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     renewForms(page);
     if (answer.headers.has("retry-after")) behind = true; // too many ask at the same time
