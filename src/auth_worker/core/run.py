@@ -36,9 +36,18 @@ class CurrentRun(Protocol):
     def trace_id(self) -> str:
         """The trace id of the run's span; empty without telemetry."""
 
+    @property
+    def traceparent(self) -> str:
+        """The run's span as a ``traceparent`` of W3C's Trace Context; empty without telemetry."""
+
 
 current_run: contextvars.ContextVar[CurrentRun | None] = contextvars.ContextVar("auth_worker_run", default=None)
 """The run that this code belongs to, also in the thread of a plain ``def`` consumer; None outside of runs."""
+
+
+def trace_id_of(traceparent: str) -> str:
+    """Return the trace id in a ``traceparent``, empty if that is."""
+    return traceparent[3:35]
 
 
 class Phase(enum.Enum):
@@ -72,8 +81,8 @@ class Run:
     renewed the lock. ``stored``, ``wait_ms`` and ``scheduler_id`` are as in ``Fetched``. ``error`` is what the
     consumer raised (of an exception group the member that decides), until the outcome is written: its traceback
     holds the consumer's variables. ``reason`` is why the job is to be cancelled, if somebody asked for that.
-    ``trace_id`` is that of the run's span, empty without telemetry. ``timer`` cancels it at its timeout, if it
-    has one.
+    ``traceparent`` names the run's span, empty without telemetry. ``timer`` cancels it at its timeout, if it has
+    one.
     """
 
     __slots__ = (
@@ -91,7 +100,7 @@ class Run:
         "task",
         "timer",
         "token",
-        "trace_id",
+        "traceparent",
         "wait_ms",
     )
 
@@ -118,9 +127,14 @@ class Run:
         self.cause: Cause | None = None
         self.reason = ""
         self.error: BaseException | None = None
-        self.trace_id = ""
+        self.traceparent = ""
         self.timer: RunTimer | None = None
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def trace_id(self) -> str:
+        """As in ``CurrentRun``."""
+        return trace_id_of(self.traceparent)
 
     @property
     def duration_ms(self) -> float:

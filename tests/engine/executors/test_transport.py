@@ -150,8 +150,8 @@ async def test_a_job_arrives_with_everything_but_its_lease_and_queue() -> None:
     )
     job.partition, job.deadline = 2, 7.5
     job.cancelled.set()
-    copy, trace_id = job_of(framed_job(job, "4bf9")[LENGTH.size :])
-    assert trace_id == "4bf9"
+    copy, traceparent = job_of(framed_job(job, "4bf9")[LENGTH.size :])
+    assert traceparent == "4bf9"
     for field in set(Job.__slots__) - {"_actions", "_cancelled", "token"}:
         assert getattr(copy, field) == getattr(job, field), field
     assert copy.token == ""

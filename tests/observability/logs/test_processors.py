@@ -64,7 +64,7 @@ async def test_the_jobs_context_stays_and_all_else_is_masked() -> None:
 
 async def test_the_trace_of_the_run_is_part_of_the_context() -> None:
     run, seen = a_run(), []
-    run.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    run.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
     async def consumer(job: Job) -> None:
         seen.append(redact_fields(None, "info", add_job_context(None, "info", {"event": "inside"})))

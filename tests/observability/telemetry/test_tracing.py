@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import StatusCode
 
 from auth_worker import ConfigurationError, Delay, Job, JobTimeoutError, UnrecoverableError
+from auth_worker.core.run import current_run
 from auth_worker.events import JobCompleted, JobFailed, JobRetried
 from auth_worker.observability.telemetry import open_telemetry
 from auth_worker.observability.telemetry.tracing import context_of
@@ -46,6 +47,20 @@ async def test_a_run_has_a_span_by_the_messaging_conventions(harness: Harness, t
     }
     assert span.status.status_code is StatusCode.UNSET
     assert span.events == ()
+
+
+async def test_a_run_names_its_span(harness: Harness, traces: Traces) -> None:
+    names: list[str] = []
+
+    async def consumer(job: Job) -> None:
+        run = current_run.get()
+        assert run is not None
+        names.append(run.traceparent)
+
+    await harness.processor(consumer)
+    await harness.jobs.add("job", {})
+    (span,) = await traces.until(PROCESS)
+    assert [name.rpartition("-")[0] for name in names] == [f"00-{trace_of(span)}-{id_of(span)}"]
 
 
 async def test_what_a_consumer_traces_is_the_runs_child(harness: Harness, traces: Traces) -> None:

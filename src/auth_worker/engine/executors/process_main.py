@@ -23,7 +23,7 @@ from types import FrameType, ModuleType
 from typing import Any, BinaryIO, NamedTuple
 
 from auth_worker.core.error_text import error_text, error_trace
-from auth_worker.core.run import current_run
+from auth_worker.core.run import current_run, trace_id_of
 from auth_worker.core.validation_errors import is_about
 from auth_worker.engine.executors.leaks import LeakDetector
 from auth_worker.engine.executors.local import call
@@ -56,7 +56,12 @@ class RemoteRun(NamedTuple):
     """The ``CurrentRun`` in a worker process, whose run is in the service."""
 
     job: Job
-    trace_id: str
+    traceparent: str
+
+    @property
+    def trace_id(self) -> str:
+        """As in ``CurrentRun``."""
+        return trace_id_of(self.traceparent)
 
 
 def main(connection: int, lifeline: int) -> None:
@@ -76,13 +81,13 @@ def main(connection: int, lifeline: int) -> None:
         service.sendall(framed_answer(consumer if isinstance(consumer, SetupFailed) else Ready()))
         while not isinstance(consumer, SetupFailed):
             try:
-                job, trace_id = job_of(_read(stream))
+                job, traceparent = job_of(_read(stream))
             except EOFError:
                 break
             actions = RemoteActions(functools.partial(_ask, service, stream))
             job.attach(actions)
             context = contextvars.copy_context()  # of its own, which ends with the job
-            answer = context.run(run_job, consumer, job, trace_id, setup.max_result_bytes)
+            answer = context.run(run_job, consumer, job, traceparent, setup.max_result_bytes)
             actions.end()
             ended = tuple(getattr(consumer, "ended_resources", ()))
             is_last = (
@@ -201,12 +206,18 @@ def _import_main(main: MainModule) -> None:
         exec(code, module.__dict__)  # noqa: S102 - it is what the user runs
 
 
-def run_job(consumer: Callable[[Job], Any], job: Job, trace_id: str, max_result_bytes: int) -> Returned | Raised:
+def run_job(
+    consumer: Callable[[Job], Any], job: Job, traceparent: str, max_result_bytes: int
+) -> Returned | Raised:
     """Call the consumer.
 
     A result that cannot go back to the service would end the process as if it had crashed.
     """
-    current_run.set(RemoteRun(job, trace_id))
+    current_run.set(RemoteRun(job, traceparent))
+    if traceparent:
+        from auth_worker.observability.telemetry import continue_trace
+
+        continue_trace(traceparent)
     try:
         return returned(call(functools.partial(_completed, consumer), job), max_result_bytes)
     except BaseException as error:

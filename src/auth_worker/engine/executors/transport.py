@@ -92,7 +92,7 @@ def framed(message: object) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def framed_job(job: Job, trace_id: str) -> bytes:
+def framed_job(job: Job, traceparent: str) -> bytes:
     """Return a job as a frame, without its lease and its way to the queue.
 
     Its values are in the order of ``Job``'s arguments: with the name of the class and those of its attributes they
@@ -112,15 +112,15 @@ def framed_job(job: Job, trace_id: str) -> bytes:
         job.parent,
         job.stalled_count,
     )
-    return framed((values, job.partition, job.deadline, trace_id))
+    return framed((values, job.partition, job.deadline, traceparent))
 
 
 def job_of(body: bytes) -> tuple[Job, str]:
-    """Return the job and the trace id in the body of a frame. The job cannot reach its queue before ``attach``."""
-    values, partition, deadline, trace_id = pickle.loads(body)  # noqa: S301 - from the service
+    """Return the job and traceparent in the body of a frame. The job cannot reach its queue before ``attach``."""
+    values, partition, deadline, traceparent = pickle.loads(body)  # noqa: S301 - from the service
     job = Job(*values)
     job.partition, job.deadline = partition, deadline
-    return job, trace_id
+    return job, traceparent
 
 
 def framed_answer(answer: Answer) -> bytes:

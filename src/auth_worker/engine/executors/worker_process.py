@@ -125,7 +125,7 @@ class WorkerProcess:
         """
         self.jobs += 1
         run = current_run.get()
-        answer = await self._ask(framed_job(job, run.trace_id if run is not None else ""))
+        answer = await self._ask(framed_job(job, run.traceparent if run is not None else ""))
         while isinstance(answer, ActionRequest):
             answer = await self._ask(framed_answer(await perform_request(answer, job)))
         self.is_spent, self.ended_resources = answer.is_last, answer.ended

@@ -28,6 +28,18 @@ def open_telemetry(settings: Settings, client_id: str) -> Telemetry | None:
     return Telemetry(client_id)
 
 
+def continue_trace(traceparent: str) -> None:
+    """Make the span that ``traceparent`` names the parent of those begun in this context.
+
+    Does nothing if it is empty, or where nobody has imported OpenTelemetry.
+    """
+    if traceparent and "opentelemetry.trace" in sys.modules:
+        from opentelemetry.context import attach
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        attach(TraceContextTextMapPropagator().extract({"traceparent": traceparent}))
+
+
 def is_configured() -> bool:
     """Whether the application has set a tracer provider, for which it must have imported OpenTelemetry's API."""
     trace = sys.modules.get("opentelemetry.trace")

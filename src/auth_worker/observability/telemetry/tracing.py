@@ -99,7 +99,7 @@ class Telemetry:
         span = self._tracer.start_span(
             f"process {job.queue_name}", parent, SpanKind.CONSUMER, attributes=attributes
         )
-        run.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+        run.traceparent = _traceparent(span)
         return span, attach(trace.set_span_in_context(span, parent))
 
     def _attributes(self, operation: str, kind: Kind, queue: str) -> dict[str, Any]:
@@ -114,6 +114,13 @@ class Telemetry:
         if self._client_id:
             attributes[messaging.MESSAGING_CLIENT_ID] = self._client_id
         return attributes
+
+
+def _traceparent(span: Span) -> str:
+    """Name ``span`` as W3C's Trace Context does."""
+    context = span.get_span_context()
+    trace_id, span_id = trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
+    return f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"
 
 
 class Adding:
