@@ -88,7 +88,6 @@ async def show_overview(visit: Visit) -> Response:
         letters_of={origin: queue.name for queue in found.queues for origin in queue.dead_letters_of},
         hours=await visit.sampler.last_hour([queue.name for queue in shown]),
         queues=shown,
-        shown=len(matching),
         slots=workers.slots(),
         total=Totals.of(found.queues),
     )

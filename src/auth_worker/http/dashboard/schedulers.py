@@ -27,7 +27,6 @@ async def show_schedulers(visit: Visit) -> Response:
         offset=offset,
         queue=queue,
         rows=rows,
-        total=total,
         problems=scheduler_problems(found.schedulers)[:MOST_PROBLEMS],
     )
 
