@@ -203,7 +203,7 @@ class ProcessExecutor:
     def _put_back(self, worker: WorkerProcess) -> None:
         if worker.is_discarded:
             pass
-        elif self._closed or not worker.is_alive:
+        elif self._closed or (self._waiting and not worker.is_alive):  # of an idle one it is seen when it is taken
             worker.discard()
         elif worker.is_spent or worker.jobs >= MAX_JOBS_PER_PROCESS:
             worker.retire()
