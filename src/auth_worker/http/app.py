@@ -24,7 +24,7 @@ from auth_worker.core.error_text import error_text
 from auth_worker.core.report import ServiceHealth
 from auth_worker.events import Problem
 from auth_worker.http.caching import SingleFlight, TimedCache
-from auth_worker.http.dashboard.paths import is_dashboard_path
+from auth_worker.http.dashboard.paths import is_dashboard_request
 from auth_worker.http.gauges import Gauges
 from auth_worker.http.guard import Guard
 from auth_worker.http.host_guard import HostGuard
@@ -81,14 +81,14 @@ def build_app(
 
 
 class _AtRoot(Mount):
-    """Matches the dashboard's own paths only, so that any other path still gets a 404."""
+    """Matches the dashboard's requests only, so that a program still gets a 404 in JSON for any other path."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__("/", app)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Part of Starlette."""
-        return super().matches(scope) if is_dashboard_path(scope["path"]) else (Match.NONE, {})
+        return super().matches(scope) if is_dashboard_request(scope) else (Match.NONE, {})
 
 
 def _probe(path: str, ask: Reasons) -> list[Route]:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from auth_worker.config import Settings
 from auth_worker.events import EventBus, Problem
 from auth_worker.http.access_tokens import LOCAL, AccessTokens, Caller
-from auth_worker.http.dashboard.paths import is_dashboard_path
+from auth_worker.http.dashboard.paths import is_dashboard_request
 from auth_worker.http.refusals import refusal
 from auth_worker.messages import WORKER_ERRORS
 
@@ -42,7 +42,7 @@ class Guard:
         await (self._refused(scope) or self._app)(scope, receive, send)
 
     def _refused(self, scope: Scope) -> JSONResponse | None:
-        if self._has_dashboard and is_dashboard_path(scope["path"]):
+        if self._has_dashboard and is_dashboard_request(scope):
             return None
         sent: list[tuple[bytes, bytes]] = scope["headers"]
         caller = LOCAL

@@ -47,6 +47,19 @@ async def test_without_a_session_every_page_leads_to_the_log_in(service: WorkerS
     assert (await stranger.get(f"static/{version()}/dashboard.css")).status == 200
 
 
+async def test_a_browser_gets_a_page_where_nothing_is_and_a_program_json(service: WorkerService) -> None:
+    page = await asked(service.http_port, "/queues", accept="text/html,*/*;q=0.8")
+    assert (page.status, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such page" in page.text
+    assert (await asked(service.http_port, "/queues", accept="application/json")).status == 401
+    assert (await asked(service.http_port, "/queues", "POST", accept="text/html")).status == 401
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics", "/metrics/", "/api", "/api/v1/queues", "/queues/x"])
+async def test_a_browser_needs_the_token_for_what_is_no_page(service: WorkerService, path: str) -> None:
+    assert (await asked(service.http_port, path, accept="text/html")).status == 401
+
+
 async def test_the_log_in_leads_to_the_page_that_was_asked_for(service: WorkerService) -> None:
     stranger = Visitor(service.http_port)
     query = {"queue": "a/b &c", "state": "failed", "error": "=?#"}

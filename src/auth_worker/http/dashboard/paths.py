@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, urlencode
 
+from starlette.types import Scope
+
 LOOK = (
     *("/", "/queue", "/job", "/dead", "/letter", "/errors", "/history", "/schedulers", "/workers", "/search"),
     *("/alerts", "/changes", "/operations", "/operation", "/export", "/events"),
@@ -29,6 +31,8 @@ ACT = (
     "/test-alerts",
 )
 """What an admin may do, by POST."""
+PORT_PATHS = frozenset(("/api", "/health", "/livez", "/metrics", "/readyz", "/startupz"))
+"""What else is in this folder where the dashboard is at the root of an HTTP port."""
 LOG_IN, LOG_OUT = "/login", "/logout"
 STATIC = "/static/"
 _NO_PAGES = frozenset(("export", "events"))
@@ -59,6 +63,19 @@ def whole_path(path: str, root_path: str) -> str:
     return path
 
 
-def is_dashboard_path(path: str) -> bool:
-    """Whether the dashboard at the root of an HTTP port handles ``path``."""
-    return path in _PATHS or path.startswith(STATIC)
+def is_dashboard_request(scope: Scope) -> bool:
+    """Whether the dashboard at the root of an HTTP port handles a request.
+
+    That is one for a path of its own, and that of a browser for one that nothing has: a person gets a page.
+    """
+    path = scope["path"]
+    return path in _PATHS or path.startswith(STATIC) or (_is_in_folder(path) and _wants_page(scope))
+
+
+def _is_in_folder(path: str) -> bool:
+    return path.count("/") == 1 and path not in PORT_PATHS
+
+
+def _wants_page(scope: Scope) -> bool:
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    return scope["method"] == "GET" and b"text/html" in accepted
