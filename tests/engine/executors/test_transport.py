@@ -128,6 +128,18 @@ def test_a_huge_exception_arrives_with_the_beginning_of_its_message() -> None:
     assert len(framed_answer(raised(unrecoverable, ""))) < MOST_ERROR_BYTES
 
 
+def test_a_value_that_is_nested_too_deeply_says_so() -> None:
+    def nested(levels: int) -> list[Any]:
+        return [nested(levels - 1)] if levels else []
+
+    assert value_of(returned(nested(100))) == nested(100)
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(UnrecoverableError, match="nested too deeply"):
+        returned(deep)
+
+
 def test_a_huge_value_is_not_sent() -> None:
     assert value_of(returned([0.123] * 1000, 6000)) == [0.123] * 1000
     with pytest.raises(UnrecoverableError, match="more than 1,000 bytes"):

@@ -145,6 +145,10 @@ def returned(value: object, max_bytes: int = sys.maxsize) -> Returned:
         pickle.loads(body)  # noqa: S301 - our own bytes
     except MemoryError:  # which says nothing about the value
         raise
+    except RecursionError:
+        raise UnrecoverableError(
+            "the consumer's return value is nested too deeply to leave its process: some 300 levels do"
+        ) from None
     except Exception:
         raise UnrecoverableError(
             f"the consumer's return value is not JSON: it is a {type(value).__name__}"
