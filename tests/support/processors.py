@@ -28,8 +28,11 @@ FAST = {
 async def eventually(
     condition: Callable[[], Any | Awaitable[Any]], what: str = "the condition", within: float = 10.0
 ) -> Any:
-    """Wait until ``condition`` (plain or async) is true and return its value; fail after ``within`` s."""
-    deadline = time.monotonic() + within
+    """Wait until ``condition`` (plain or async) is true and return its value; fail after ``within`` s.
+
+    It is asked ever less often, as it may cost more than what is waited for.
+    """
+    deadline, pause = time.monotonic() + within, 0.01
     while True:
         value = condition()
         if asyncio.iscoroutine(value):
@@ -38,7 +41,8 @@ async def eventually(
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true within {within} s (last: {value!r})")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.1, 0.05)
 
 
 class Harness:
