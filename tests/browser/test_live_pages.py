@@ -232,6 +232,8 @@ BUTTONS = "document.querySelectorAll('button[value=run]')"
 
 def refreshed(browser: Browser) -> None:
     """Wait until the rows are replaced, as if they had changed."""
-    browser.run("document.querySelector('[data-live]').dataset.seen = ''")
-    browser.run("document.querySelector('tbody tr').dataset.old = 'yes'")
+    browser.run(
+        "document.querySelector('[data-live]').dataset.seen = '';"
+        "document.querySelector('tbody tr').dataset.old = 'yes'"
+    )
     browser.until(lambda: not browser.run("return document.querySelector('tr[data-old]')"), "it is refreshed")

@@ -136,8 +136,9 @@ async def test_jobs_that_failed_elsewhere_get_their_letter(harness: Harness, dea
         [("failedReason", "boom"), ("failedReason", "job stalled more than allowable limit"), ("data", "{broken")]
     ):
         await fail_elsewhere(harness, f"old{number}", **{field: value})
-    processor = await harness.processor(lambda job: None)
+    processor = await harness.processor(lambda job: None, start=False)
     told = collect(processor.runtime.bus, DeadLettersReconciled)
+    await processor.initialize()
     await eventually(lambda: _count_is(dead, 3))
     classes = {letter["originalJobId"]: letter["reasonClass"] for letter in await harness.dead_letters()}
     assert classes == {"old0": "exhausted", "old1": "stalled", "old2": "invalid_payload"}
