@@ -171,7 +171,7 @@ async def test_a_finish_whose_reply_is_lost_counts_once(line: tuple[Proxy, Harne
 
 
 @pytest.mark.parametrize("priority", [0, 3])
-@pytest.mark.parametrize("raised", [Delay(0.5), RateLimited(0.5)])
+@pytest.mark.parametrize("raised", [Delay(1.5), RateLimited(1.5)])
 async def test_a_move_whose_reply_is_lost_is_no_lost_lease(
     line: tuple[Proxy, Harness, Harness], raised: Delay | RateLimited, priority: int
 ) -> None:
