@@ -11,6 +11,7 @@ from bench.contenders import TITLES
 from bench.report import METRICS
 from bench.rivals.contenders import WORK
 from bench.scenarios import NODE, OFFICIAL, OURS, SCENARIOS, Kind
+from docs.benchmark_causes import CAUSES
 from docs.tables import table
 
 FILES = [Path(__file__).resolve().with_name(name) for name in ("benchmarks.json", "rivals.json")]
@@ -44,8 +45,6 @@ TOPICS = {
     Kind.IMPORT: ("Imports", ("import_s",)),
 }
 RIVALS_METRICS = ("rate", "ideal_share", "first_job_s", "cpu_us", "rss_mb")
-CAUSES: dict[str, str] = {}
-"""By target, why it is missed."""
 GROWTH = """## Why a job costs Redis more when a million wait
 
 Most likely because its keys are no longer in the processor's caches. Each job runs the same commands, and none of
@@ -106,13 +105,14 @@ def _targets(*all_results: Mapping[str, Any]) -> str:
         target for (target, _), by_server in reached.items() if not all(e["met"] for e in by_server.values())
     }
     causes = "".join(f"- **{target}**: {cause}\n" for target, cause in CAUSES.items() if target in missed)
-    return f"## Targets\n\n{table(('target', 'must be', *servers), rows)}\n\nWhy the rest is missed:\n\n{causes}\n"
+    head = ("target", "must be", *map(str.capitalize, servers))
+    return f"## Targets\n\n{table(head, rows)}\n\nWhy the rest is missed:\n\n{causes}"
 
 
 def _reached(target: Mapping[str, Any] | None) -> str:
     if target is None:
         return ""
-    return f"{target['is']:.3g} " + ("met" if target["met"] else "**missed**")
+    return f"{target['is']:.4g} " + ("met" if target["met"] else "**missed**")
 
 
 def _topic(kind: Kind, medians: Mapping[str, Any]) -> str:
