@@ -18,8 +18,8 @@ MEMORY = (
     "12. The benchmark runs where all extras are installed, which redis-py and uvicorn import too: 9 MB more."
 )
 LARGE_DATA = (
-    "The worker's one thread is at work all the time, and a job takes it as much CPU as Node: reading the "
-    "socket, and parsing. Node collects its garbage in further threads, so that it uses 1.3 cores."
+    "The worker's one thread is at work all the time, and a job takes it no more CPU than Node: reading the "
+    "socket, and parsing. Node collects its garbage in further threads, so that it uses 1.2 to 1.3 cores."
 )
 GROWTH = (
     "Most likely caches: [see below](#why-a-job-costs-redis-more-when-a-million-wait). Valkey, whose cost rises "

@@ -104,7 +104,10 @@ def _targets(*all_results: Mapping[str, Any]) -> str:
     missed = {
         target for (target, _), by_server in reached.items() if not all(e["met"] for e in by_server.values())
     }
-    causes = "".join(f"- **{target}**: {cause}\n" for target, cause in CAUSES.items() if target in missed)
+    by_cause: dict[str, list[str]] = {}
+    for target in filter(missed.__contains__, CAUSES):
+        by_cause.setdefault(CAUSES[target], []).append(f"**{target}**")
+    causes = "".join(f"- {'; '.join(targets)}: {cause}\n" for cause, targets in by_cause.items())
     head = ("target", "must be", *map(str.capitalize, servers))
     return f"## Targets\n\n{table(head, rows)}\n\nWhy the rest is missed:\n\n{causes}"
 
